@@ -1,0 +1,343 @@
+//! What a storage node answers: the table, then each request next to its reply.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::body::Body;
+use crate::error::WireError;
+use crate::id::{ChunkId, Epoch, NodeId, ReceiptMac, UploadId};
+use crate::net::Address;
+use crate::table::Message;
+
+crate::operations! {
+    /// A request to a storage node.
+    enum NodeRequest;
+    /// What a storage node does.
+    trait NodeHandlers;
+    /// Answers [`NodeRequest`]s.
+    struct NodeServer;
+
+    /// Stores a chunk: answered when its bytes are verified and durable. Anybody.
+    put_chunk: PutChunk => ChunkStored;
+    /// Sends a chunk's bytes; who gets them verifies them. Anybody.
+    get_chunk: GetChunk => ChunkRead;
+    /// Tells what is known of some chunks, without reading them. Anybody.
+    describe_chunks: DescribeChunks => ChunksDescribed;
+    /// Reads a chunk and verifies it. Anybody.
+    verify_chunk: VerifyChunk => ChunkVerified;
+    /// Tells how the node does. Anybody.
+    get_node_status: GetNodeStatus => NodeStatus;
+    /// Fetches a chunk from another node, verifies and stores it. The master only.
+    replicate_chunk: ReplicateChunk => ChunkReplicated;
+    /// Removes chunks by name. The master only, in its current epoch.
+    delete_chunks: DeleteChunks => ChunksDeleted;
+    /// Sums up all chunks in 256 buckets. The master only.
+    digest_inventory: DigestInventory => InventoryDigest;
+    /// Lists one bucket. The master only.
+    list_bucket: ListBucket => BucketListed;
+}
+
+/// Most chunks in one `describe_chunks`, `delete_chunks` or page of `list_bucket`.
+pub const CHUNKS_PER_MESSAGE_MAX: usize = 4096;
+
+macro_rules! without_body {
+    ($($message:ident),* $(,)?) => { $(impl Message for $message {})* };
+}
+
+without_body!(
+    ChunkStored,
+    GetChunk,
+    DescribeChunks,
+    ChunksDescribed,
+    VerifyChunk,
+    ChunkVerified,
+    GetNodeStatus,
+    NodeStatus,
+    ReplicateChunk,
+    ChunkReplicated,
+    DeleteChunks,
+    ChunksDeleted,
+    DigestInventory,
+    InventoryDigest,
+    ListBucket,
+    BucketListed,
+);
+
+/// See [`NodeHandlers::put_chunk`]. Fails with `corrupt` (the bytes do not have this id), `no_space`,
+/// `too_large`, `disk`, `busy`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PutChunk {
+    /// The SHA-256 of the body.
+    pub chunk: ChunkId,
+    /// The session that the receipt shall be good for; without one there is no receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<UploadId>,
+    /// The chunk's bytes.
+    #[serde(skip)]
+    pub body: Bytes,
+}
+
+/// The chunk is durable here.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChunkStored {
+    /// Whether the bytes were written now; false if they were here already.
+    pub stored: bool,
+    /// The proof for the master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+/// A node's word, which the master can check, that it holds a chunk durably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Who holds it.
+    pub node: NodeId,
+    /// The proof.
+    pub mac: ReceiptMac,
+}
+
+/// See [`NodeHandlers::get_chunk`]. Fails with `not_found`, `corrupt` (known to be bad), `disk`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetChunk {
+    /// Which.
+    pub chunk: ChunkId,
+}
+
+/// The chunk's bytes follow.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChunkRead {
+    /// The bytes; verify them.
+    #[serde(skip)]
+    pub body: Body,
+}
+
+/// See [`NodeHandlers::describe_chunks`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DescribeChunks {
+    /// At most [`CHUNKS_PER_MESSAGE_MAX`].
+    pub chunks: Vec<ChunkId>,
+}
+
+/// One answer a chunk, in the order asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChunksDescribed {
+    /// What is known.
+    pub chunks: Vec<ChunkDescription>,
+}
+
+/// What a node knows of a chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkDescription {
+    /// Which.
+    pub chunk: ChunkId,
+    /// Whether it is here and, as far as is known, good.
+    pub state: ChunkState,
+    /// When its bytes were last read and found good, or written: milliseconds since 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_ms: Option<u64>,
+    /// The extent that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extent: Option<u64>,
+}
+
+/// How a chunk is on one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkState {
+    /// Here and good.
+    Good,
+    /// Here, but the bytes do not have the id: never served, to be replaced.
+    Corrupt,
+    /// Not here.
+    Missing,
+}
+
+/// See [`NodeHandlers::verify_chunk`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct VerifyChunk {
+    /// Which.
+    pub chunk: ChunkId,
+}
+
+/// What reading it showed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChunkVerified {
+    /// How it is.
+    pub state: ChunkState,
+}
+
+/// See [`NodeHandlers::get_node_status`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GetNodeStatus {}
+
+/// How a node does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Who it is.
+    pub node: NodeId,
+    /// Whether it is registered with its master now.
+    pub registered: bool,
+    /// Its sums.
+    pub usage: NodeUsage,
+}
+
+/// What a node holds and what it has room for. Constant in size, whatever the node holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUsage {
+    /// Bytes of the file systems below its folders.
+    pub capacity_bytes: u64,
+    /// Bytes that may still be stored: free bytes less the reserve.
+    pub free_bytes: u64,
+    /// Bytes of extents.
+    pub stored_bytes: u64,
+    /// Bytes of extents that compaction can win back.
+    pub reclaimable_bytes: u64,
+    /// Chunks held.
+    pub chunks: u64,
+    /// Chunks known to be corrupt here.
+    pub corrupt_chunks: u64,
+    /// Whether puts are taken: not when every disk is full or failed.
+    pub writable: bool,
+    /// Disks (folders) that failed and take no more writes.
+    pub failed_disks: u32,
+    /// Bytes that the scrubber has read in its present round, and of how many.
+    pub scrubbed_bytes: u64,
+}
+
+/// See [`NodeHandlers::replicate_chunk`]. Tries the sources in order.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReplicateChunk {
+    /// The master's.
+    pub epoch: Epoch,
+    /// Which.
+    pub chunk: ChunkId,
+    /// Its length, to refuse a source that announces another.
+    pub len: u32,
+    /// Nodes that hold it.
+    pub sources: Vec<Address>,
+}
+
+/// The chunk is verified and durable here.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChunkReplicated {
+    /// Whether bytes were fetched; false if a good copy was here already.
+    pub stored: bool,
+}
+
+/// See [`NodeHandlers::delete_chunks`]. Refused with `stale_epoch` unless (epoch, sequence) is above all
+/// that the node has seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeleteChunks {
+    /// The master's.
+    pub epoch: Epoch,
+    /// Counts the master's delete orders to this node in this epoch.
+    pub sequence: u64,
+    /// At most [`CHUNKS_PER_MESSAGE_MAX`].
+    pub chunks: Vec<ChunkId>,
+}
+
+/// None of them is here any more, and that is durable.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChunksDeleted {
+    /// How many were here.
+    pub deleted: u64,
+}
+
+/// See [`NodeHandlers::digest_inventory`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DigestInventory {}
+
+/// 256 digests, by the first byte of the chunk ids.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InventoryDigest {
+    /// Always 256.
+    pub buckets: Vec<BucketDigest>,
+}
+
+/// The sum of a set of chunk ids: equal sets have equal digests, in whatever order they came to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketDigest {
+    /// How many.
+    pub count: u64,
+    /// All ids' last 16 bytes, XORed, as a big-endian number in 32 hex digits.
+    #[serde(with = "hex_u128")]
+    pub xor: u128,
+}
+
+impl BucketDigest {
+    /// Takes one more chunk into the sum.
+    pub fn add(&mut self, chunk: &ChunkId) {
+        self.count += 1;
+        self.xor ^= Self::tail(chunk);
+    }
+
+    /// Takes a chunk that is in the sum out of it.
+    pub fn remove(&mut self, chunk: &ChunkId) {
+        self.count = self.count.saturating_sub(1);
+        self.xor ^= Self::tail(chunk);
+    }
+
+    fn tail(chunk: &ChunkId) -> u128 {
+        let (_, tail) = chunk.as_bytes().split_at(ChunkId::LEN - 16);
+        u128::from_be_bytes(tail.try_into().expect("16 bytes are left"))
+    }
+}
+
+/// See [`NodeHandlers::list_bucket`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListBucket {
+    /// The first byte of the ids wanted.
+    pub bucket: u8,
+    /// Only ids above this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ChunkId>,
+    /// At most [`CHUNKS_PER_MESSAGE_MAX`].
+    pub limit: u32,
+}
+
+/// A page of a bucket, in the order of the ids. Corrupt chunks are not in it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BucketListed {
+    /// The ids with their lengths.
+    pub chunks: Vec<(ChunkId, u32)>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+impl Message for PutChunk {
+    fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body).into()
+    }
+
+    fn put_body(&mut self, body: Bytes) -> Result<(), WireError> {
+        self.body = body;
+        Ok(())
+    }
+}
+
+impl Message for ChunkRead {
+    fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+
+    fn put_body(&mut self, body: Bytes) -> Result<(), WireError> {
+        self.body = body.into();
+        Ok(())
+    }
+}
+
+mod hex_u128 {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{value:032x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
+}
