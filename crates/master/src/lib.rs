@@ -1,1 +1,6 @@
-//! x
+//! The master: names, versions, placement and membership.
+
+pub mod command;
+pub mod membership;
+pub mod placement;
+pub mod safe_mode;
