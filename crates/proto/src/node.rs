@@ -259,7 +259,7 @@ pub struct InventoryDigest {
 pub struct BucketDigest {
     /// How many.
     pub count: u64,
-    /// All ids' last 16 bytes, XORed, as a big-endian number in 32 hex digits.
+    /// All ids' last 16 bytes, combined by XOR, as a big-endian number in 32 hex digits.
     #[serde(with = "hex_u128")]
     pub xor: u128,
 }
@@ -329,7 +329,6 @@ impl Message for ChunkRead {
 mod hex_u128 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{value:032x}"))
     }
