@@ -1,0 +1,148 @@
+//! What can go wrong, as decisions that a caller can take.
+//!
+//! A refusal of a server becomes a variant here in one place, [`From<WireError>`]; what kept a server from
+//! being reached stays below as the source, so that a chain of errors reads from what was wanted down to the cause.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use proto::id::ChunkId;
+use proto::{ErrorCode, WireError};
+
+/// The cause below an error, where it came from another library.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Why something was not done. `message` and `what` are for a person.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such entry, version, node or row of the trash.
+    #[error("{message}")]
+    NotFound {
+        /// What is not there.
+        message: String,
+    },
+    /// The name is taken.
+    #[error("{message}")]
+    AlreadyExists {
+        /// Which name.
+        message: String,
+    },
+    /// A folder stands where a file is meant.
+    #[error("{message}")]
+    IsAFolder {
+        /// Where.
+        message: String,
+    },
+    /// A file stands where a folder is meant.
+    #[error("{message}")]
+    NotAFolder {
+        /// Where.
+        message: String,
+    },
+    /// The folder has entries, and `recursive` was not said.
+    #[error("{message}")]
+    FolderNotEmpty {
+        /// Which.
+        message: String,
+    },
+    /// The entry is not in the version or state that was asked for.
+    #[error("{message}")]
+    PreconditionFailed {
+        /// In which it is.
+        message: String,
+    },
+    /// The same call will never succeed.
+    #[error("{message}")]
+    InvalidArgument {
+        /// Which rule it breaks.
+        message: String,
+    },
+    /// The file is larger than the cluster takes.
+    #[error("{message}")]
+    TooLarge {
+        /// How large it may be.
+        message: String,
+    },
+    /// The nodes' disks are full.
+    #[error("{message}")]
+    NoSpace {
+        /// What did not fit.
+        message: String,
+    },
+    /// Fewer copies could be made than a write needs: nodes are down, or refuse. Nothing was changed.
+    #[error("{message}")]
+    NotEnoughReplicas {
+        /// How many there are and how many are needed.
+        message: String,
+        /// What the last node that failed said.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// Every copy of a chunk that could be read has wrong bytes. None of them was delivered.
+    #[error("{what}: every copy of chunk {chunk} is damaged")]
+    Corrupt {
+        /// What was being read.
+        what: String,
+        /// Which chunk.
+        chunk: ChunkId,
+    },
+    /// The master, or every node with a copy, could not be reached: try again later.
+    #[error("{what}")]
+    Unavailable {
+        /// What was wanted, and who is missing.
+        what: String,
+        /// Why the last one tried could not be reached.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// It was not done in its time. A change may have been made or not.
+    #[error("{what}: no answer within {after:?}")]
+    TimedOut {
+        /// What was wanted.
+        what: String,
+        /// The time.
+        after: Duration,
+    },
+    /// The caller's reader failed: nothing was stored under the name.
+    #[error("read the data to upload")]
+    Read(#[source] io::Error),
+    /// The caller's reader gave more or fewer bytes than it was said to: nothing was stored under the name.
+    #[error("the data has {read} bytes{}, but {expected} were announced", if read > expected { " or more" } else { "" })]
+    SizeMismatch {
+        /// What [`UploadOptions::size_hint`](crate::UploadOptions::size_hint) said.
+        expected: u64,
+        /// What came.
+        read: u64,
+    },
+    /// A server refused for another reason.
+    #[error("{0}")]
+    Refused(WireError),
+}
+
+impl From<WireError> for Error {
+    fn from(error: WireError) -> Self {
+        let message = error.message.clone();
+        match error.code {
+            ErrorCode::NotFound => Self::NotFound { message },
+            ErrorCode::AlreadyExists => Self::AlreadyExists { message },
+            ErrorCode::IsAFolder => Self::IsAFolder { message },
+            ErrorCode::NotAFolder => Self::NotAFolder { message },
+            ErrorCode::FolderNotEmpty => Self::FolderNotEmpty { message },
+            ErrorCode::PreconditionFailed => Self::PreconditionFailed { message },
+            ErrorCode::InvalidArgument => Self::InvalidArgument { message },
+            ErrorCode::TooLarge => Self::TooLarge { message },
+            ErrorCode::NoSpace => Self::NoSpace { message },
+            ErrorCode::NotEnoughReplicas => Self::NotEnoughReplicas {
+                message,
+                source: None,
+            },
+            ErrorCode::Unavailable | ErrorCode::Busy => Self::Unavailable {
+                what: message,
+                source: None,
+            },
+            _ => Self::Refused(error),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How a client behaves: bounds on its memory, and how long it waits for whom.
+
+use std::time::Duration;
+
+use crate::hashing::Hashing;
+
+/// What a [`Cluster`](crate::Cluster) is made with. The defaults suit a person's machine and a web server alike.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Chunks that one upload holds in memory at once: being read, hashed or sent.
+    pub chunks_in_flight: usize,
+    /// Bytes that one download fetches ahead of its reader. At least one chunk always is.
+    pub read_ahead_bytes: u64,
+    /// How long a read waits for a node before it asks another one as well. It waits longer where all
+    /// reads take longer.
+    pub hedge_delay: Duration,
+    /// How long a write waits for the last nodes once enough have stored a chunk.
+    pub straggler_patience: Duration,
+    /// How long a node that failed or straggled is the last choice.
+    pub avoid_for: Duration,
+    /// How long a new try is made when a master does not answer: for calls that a person waits for.
+    pub call_retry_for: Duration,
+    /// The same for calls in the middle of an upload or a download.
+    pub transfer_retry_for: Duration,
+    /// How long one try may take at a master.
+    pub call_timeout: Duration,
+    /// How long one chunk may take to or from one node.
+    pub transfer_timeout: Duration,
+    /// How long a chunk may take in all, whatever is tried, until the upload or download fails.
+    pub chunk_deadline: Duration,
+    /// How long an upload waits for nodes to come back when the master knows too few.
+    pub nodes_patience: Duration,
+    /// Where hashes are computed.
+    pub hashing: Hashing,
+    /// Makes the ids that this client gives to its requests, and its other choices, repeatable: for simulation
+    /// only, since two clients with the same seed give the same ids.
+    pub seed: Option<u64>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            chunks_in_flight: 8,
+            read_ahead_bytes: 8 << 20,
+            hedge_delay: Duration::from_millis(250),
+            straggler_patience: Duration::from_secs(1),
+            avoid_for: Duration::from_secs(10),
+            call_retry_for: Duration::from_secs(3),
+            transfer_retry_for: Duration::from_secs(30),
+            call_timeout: Duration::from_secs(10),
+            transfer_timeout: Duration::from_secs(60),
+            chunk_deadline: Duration::from_secs(120),
+            nodes_patience: Duration::from_secs(5),
+            hashing: Hashing::Threads,
+            seed: None,
+        }
+    }
+}
