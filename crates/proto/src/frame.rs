@@ -325,7 +325,9 @@ mod tests {
 
     #[tokio::test]
     async fn lines_and_bodies_come_apart_again() {
-        let body: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
+        let body: Vec<u8> = (0..200_000_u32)
+            .map(|i| (i % 251).to_le_bytes()[0])
+            .collect();
         let mut bytes = b"first\n".to_vec();
         bytes.extend_from_slice(&body);
         bytes.extend_from_slice(b"\nlast\n");
