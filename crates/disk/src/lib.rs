@@ -6,9 +6,20 @@
 //!
 //! **Invariant:** nothing outside this crate opens, creates, renames or removes a file of a data folder.
 
+mod blocking;
+mod memory;
+mod os;
+mod real;
+mod redb_backend;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+
+pub use blocking::Blocking;
+pub use memory::{MemoryDisk, SECTOR_LEN};
+pub use real::RealDisk;
+pub use redb_backend::RedbBackend;
 
 /// A data folder.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {

@@ -1,0 +1,282 @@
+//! A folder of the machine.
+//!
+//! Paths are checked to be short and relative before they reach the system, files are opened without
+//! following links, and what is not a plain file is refused.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{Disk, DiskEntry, DiskEntryKind, DiskFile, DiskLock, Space, os};
+
+/// A data folder on a file system.
+#[derive(Debug)]
+pub struct RealDisk {
+    root: PathBuf,
+}
+
+impl RealDisk {
+    /// The folder at this path, which is made if it is missing.
+    ///
+    /// # Errors
+    /// What the system says, with the path.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Arc<dyn Disk>> {
+        let root = path.as_ref().to_owned();
+        let with_path =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", root.display()));
+        if !root.is_dir() {
+            fs::create_dir_all(&root).map_err(with_path)?;
+            if let Some(parent) = root.parent().filter(|parent| parent.is_dir()) {
+                os::sync_folder(parent).map_err(with_path)?;
+            }
+        }
+        Ok(Arc::new(Self { root }))
+    }
+
+    fn resolve(&self, path: &str) -> io::Result<PathBuf> {
+        check_path(path)?;
+        Ok(path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .fold(self.root.clone(), |full, part| full.join(part)))
+    }
+}
+
+/// Paths are `name` or `folder/name`, of characters that every system takes.
+pub(crate) fn check_path(path: &str) -> io::Result<()> {
+    let good_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    if path.is_empty() || (path.split('/').count() <= 2 && path.split('/').all(good_part)) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{path:?} is not a path in a data folder"),
+    ))
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = os::open_plain(&self.resolve(path)?, false)?;
+        Ok(Arc::new(RealFile {
+            file: Arc::new(file),
+        }))
+    }
+
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = os::open_plain(&self.resolve(path)?, true)?;
+        Ok(Arc::new(RealFile {
+            file: Arc::new(file),
+        }))
+    }
+
+    fn create_folder(&self, path: &str) -> io::Result<()> {
+        let full = self.resolve(path)?;
+        match fs::create_dir(&full) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if fs::symlink_metadata(&full)?.is_dir() {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            result => result,
+        }
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<DiskEntry>> {
+        fs::read_dir(self.resolve(folder)?)?
+            .map(|entry| {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                let kind = if kind.is_file() {
+                    DiskEntryKind::File
+                } else if kind.is_dir() {
+                    DiskEntryKind::Folder
+                } else {
+                    DiskEntryKind::Other
+                };
+                let name = entry.file_name().to_string_lossy().into_owned();
+                Ok(DiskEntry { name, kind })
+            })
+            .collect()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.resolve(from)?, self.resolve(to)?)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.resolve(path)?)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        os::sync_folder(&self.resolve(folder)?)
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        os::space(&self.root)
+    }
+
+    fn lock(&self, path: &str) -> io::Result<Box<dyn DiskLock>> {
+        let full = self.resolve(path)?;
+        let file = match os::open_plain(&full, true) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                os::open_plain(&full, false)?
+            }
+            result => result?,
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                format!("{} is in use by another process", self.root.display()),
+            )),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// The system lets go of the lock when the file is closed, however the process ends.
+#[derive(Debug)]
+struct RealLock {
+    _file: File,
+}
+
+impl DiskLock for RealLock {}
+
+#[derive(Debug)]
+struct RealFile {
+    file: Arc<File>,
+}
+
+impl DiskFile for RealFile {
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        os::read_exact_at(&self.file, buffer, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        os::write_all_at(&self.file, bytes, offset)
+    }
+
+    fn write_all_parts_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        os::write_all_parts_at(&self.file, parts, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        os::allocate(&self.file, len)
+    }
+
+    fn as_std(&self) -> Option<&Arc<File>> {
+        Some(&self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk() -> (tempfile::TempDir, Arc<dyn Disk>) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = RealDisk::open(folder.path().join("data")).unwrap();
+        (folder, disk)
+    }
+
+    #[test]
+    fn bytes_written_in_parts_are_read_back() {
+        let (_folder, disk) = disk();
+        disk.create_folder("extents").unwrap();
+        disk.create_folder("extents").unwrap();
+        let file = disk.create("extents/00000001.extent").unwrap();
+        let many: Vec<Vec<u8>> = (0..3000_u32)
+            .map(|n| n.to_be_bytes()[..n as usize % 5].to_vec())
+            .collect();
+        let parts: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+        file.allocate(1 << 20).unwrap();
+        file.write_all_parts_at(&parts, 7).unwrap();
+        file.write_all_parts_at(&[], 7).unwrap();
+        file.sync().unwrap();
+        disk.sync_folder("extents").unwrap();
+        let expected = many.concat();
+        assert_eq!(file.len().unwrap(), 7 + expected.len() as u64);
+        let file = disk.open("extents/00000001.extent").unwrap();
+        let mut read = vec![0; expected.len()];
+        file.read_exact_at(&mut read, 7).unwrap();
+        assert_eq!(read, expected);
+        let past = file.read_exact_at(&mut read, 8).unwrap_err();
+        assert_eq!(past.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(disk.list("extents").unwrap().len(), 1);
+        assert!(disk.space().unwrap().capacity > 0);
+    }
+
+    #[test]
+    fn names_are_taken_once_renamed_and_removed() {
+        let (_folder, disk) = disk();
+        disk.create("a").unwrap();
+        let again = disk.create("a").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        disk.rename("a", "b").unwrap();
+        assert_eq!(disk.open("a").unwrap_err().kind(), io::ErrorKind::NotFound);
+        disk.remove("b").unwrap();
+        assert!(disk.list("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn paths_that_leave_the_folder_are_refused() {
+        let (_folder, disk) = disk();
+        for path in [
+            "..", "../a", "/a", "a/b/c", "a//b", "a/", ".a", "a\\b", "a\0", "c:",
+        ] {
+            let error = disk.create(path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
+        }
+    }
+
+    #[test]
+    fn one_lock_at_a_time() {
+        let (_folder, disk) = disk();
+        let lock = disk.lock("lock").unwrap();
+        let second = disk.lock("lock").unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        disk.lock("lock").unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_pipes_are_neither_followed_nor_opened() {
+        let (folder, disk) = disk();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "secret").unwrap();
+        std::os::unix::fs::symlink(&secret, folder.path().join("data/link")).unwrap();
+        disk.open("link").unwrap_err();
+        disk.lock("link").unwrap_err();
+        disk.create_folder("sub").unwrap();
+        disk.open("sub").unwrap_err();
+        let kinds: Vec<_> = disk
+            .list("")
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.kind)
+            .collect();
+        assert!(kinds.contains(&DiskEntryKind::Other), "{kinds:?}");
+    }
+}
