@@ -70,6 +70,6 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "the work failed")]
     async fn a_panic_of_the_work_goes_on_in_the_caller() {
-        Blocking::threads().run(|| panic!("the work failed")).await
+        Blocking::threads().run(|| panic!("the work failed")).await;
     }
 }
