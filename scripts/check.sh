@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Everything that must hold of a change: formatting, lints, documentation, tests. CI runs just this, by scripts/test.sh.
+# Ends with the sum of the tests' own counts. Needs the Rust toolchain and nothing else.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+counts=$(mktemp)
+trap 'rm -f "$counts"' EXIT
+
+step() { printf '\n== %s\n' "$*"; "$@"; }
+count() { step "$@" 2>&1 | tee -a "$counts"; }
+
+step cargo fmt --all --check
+step cargo clippy --locked --workspace --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --locked --workspace --no-deps --document-private-items
+count cargo test --locked --workspace --doc
+count cargo test --locked --workspace --exclude tests --all-targets
+count cargo test --locked --package tests
+
+awk '/^test result:/ { runs += 1; passed += $4; failed += $6; ignored += $8 }
+     END { printf "\ntest result, all %d runs: %d passed; %d failed; %d ignored\n", runs, passed, failed, ignored
+           exit failed > 0 || passed == 0 }' "$counts"

@@ -1,0 +1,41 @@
+# Runs every test there is, as scripts/test.sh does. Needs the Rust toolchain and nothing else.
+$ErrorActionPreference = 'Stop'
+Set-Location (Join-Path $PSScriptRoot '..')
+
+if (-not (Get-Command cargo -ErrorAction SilentlyContinue)) {
+    Write-Error 'cargo is not here: install the Rust toolchain from https://rustup.rs, then run this again'
+}
+if (-not (Get-Command chrome, msedge, chromium -ErrorAction SilentlyContinue)) {
+    Write-Output 'SKIPPED: the tests in a browser: neither chrome, msedge nor chromium is on the path'
+}
+
+$script:lines = @()
+function Step([string[]] $Arguments) {
+    Write-Output "`n== cargo $Arguments"
+    # What cargo writes to standard error is no failure; its exit code tells.
+    $ErrorActionPreference = 'Continue'
+    & cargo @Arguments 2>&1 | ForEach-Object { "$_" } | Tee-Object -Variable output
+    if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+    $script:lines += $output
+}
+
+Step @('fmt', '--all', '--check')
+Step @('clippy', '--locked', '--workspace', '--all-targets', '--', '-D', 'warnings')
+$env:RUSTDOCFLAGS = '-D warnings'
+Step @('doc', '--locked', '--workspace', '--no-deps', '--document-private-items')
+Remove-Item Env:RUSTDOCFLAGS
+Step @('test', '--locked', '--workspace', '--doc')
+Step @('test', '--locked', '--workspace', '--exclude', 'tests', '--all-targets')
+Step @('test', '--locked', '--package', 'tests')
+
+$sums = @{ runs = 0; passed = 0; failed = 0; ignored = 0 }
+foreach ($line in $script:lines) {
+    if ($line -match '^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored') {
+        $sums.runs += 1
+        $sums.passed += [int] $Matches[1]
+        $sums.failed += [int] $Matches[2]
+        $sums.ignored += [int] $Matches[3]
+    }
+}
+Write-Output "`ntest result, all $($sums.runs) runs: $($sums.passed) passed; $($sums.failed) failed; $($sums.ignored) ignored"
+exit [int] ($sums.failed -gt 0 -or $sums.passed -eq 0)
