@@ -5,6 +5,8 @@
 //! `authenticate`. Until then nothing else is answered. The two proofs differ in a label, so that one cannot be
 //! echoed as the other.
 
+use std::io;
+
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -190,6 +192,16 @@ impl std::fmt::Debug for ReceiptKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ReceiptKey(..)")
     }
+}
+
+/// A nonce that was never used before.
+///
+/// # Errors
+/// If the system has no randomness to give.
+pub(crate) fn new_nonce() -> io::Result<Nonce> {
+    let mut bytes = [0; Nonce::LEN];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(Nonce::from_bytes(bytes))
 }
 
 /// Whether two proofs are the same, in a time that does not tell where they differ.

@@ -7,6 +7,7 @@
 //! **Invariant:** whoever does nothing cannot keep others out. When there are too many connections, the one that has
 //! been idle longest makes room; connections of nodes and of the master are spared.
 
+mod connection;
 mod gate;
 
 use std::io;
@@ -14,7 +15,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -23,18 +23,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
-use crate::frame::{
-    FrameError, FrameLimits, FrameReader, FrameWriter, LINE_LEN_MAX, RequestHead, error_line,
-    reply_line,
-};
-use crate::hello::{
-    Authenticate, Authenticated, Challenge, ClusterSecret, Hello, HelloReply, Nonce, PROTOCOL,
-    PROTOCOL_MIN, Ping, Pong, Prover, Role, same_mac,
-};
+use crate::frame::{FrameLimits, FrameWriter, LINE_LEN_MAX, error_line};
+use crate::hello::{Authenticate, ClusterSecret, Hello, Ping, Pong, Role};
 use crate::id::ClusterId;
 use crate::net::{Address, Listener, Stream};
-use crate::table::{Answer, Caller, Operation, OperationTable, Service, parse_fields};
-use gate::{Admission, Gate};
+use crate::table::{Answer, Caller, Operation, OperationTable, Service};
+use connection::{ConnectionTask, Request};
+use gate::Gate;
 
 /// What a server says of itself.
 #[derive(Debug, Clone)]
@@ -186,234 +181,6 @@ impl<S: Service> Server<S> {
         drop(timeout(Duration::from_millis(100), refusal).await);
     }
 }
-
-/// One connection, from hello to end.
-struct ConnectionTask<S> {
-    server: Arc<Server<S>>,
-    reader: FrameReader,
-    replies: Arc<Replies>,
-    admission: Arc<Admission>,
-    caller: Caller,
-}
-
-/// Why a connection ends before its time.
-enum Ending {
-    /// The peer is told, under this number if it has one.
-    Refused(Option<u64>, WireError),
-    /// There is no telling, or no need.
-    Silent,
-}
-
-impl From<FrameError> for Ending {
-    fn from(error: FrameError) -> Self {
-        error
-            .to_wire()
-            .map_or(Self::Silent, |error| Self::Refused(None, error))
-    }
-}
-
-/// A request whose line and body are here.
-struct Request {
-    id: u64,
-    op: String,
-    line: Bytes,
-    body: Bytes,
-    /// Held until it is answered.
-    _memory: Option<OwnedSemaphorePermit>,
-}
-
-impl<S: Service> ConnectionTask<S> {
-    fn new(server: Arc<Server<S>>, stream: Stream, admission: Admission) -> Self {
-        let limits = FrameLimits {
-            line_len_max: server.limits.line_len_max,
-            body_len_max: server.limits.body_len_max,
-        };
-        Self {
-            reader: FrameReader::new(stream.source, limits),
-            replies: Arc::new(Replies {
-                writer: tokio::sync::Mutex::new(FrameWriter::new(stream.sink)),
-                broken: CancellationToken::new(),
-            }),
-            caller: Caller {
-                connection: admission.number(),
-                peer: stream.peer,
-                role: Role::Client,
-            },
-            admission: Arc::new(admission),
-            server,
-        }
-    }
-
-    async fn run(mut self) {
-        let requests = TaskTracker::new();
-        let _disconnected = Disconnected(&self.server.service.clone(), self.caller.clone());
-        let ending = match self.greet().await {
-            Ok(()) => self.answer_requests(&requests).await,
-            Err(ending) => ending,
-        };
-        requests.close();
-        requests.wait().await;
-        if let Ending::Refused(id, error) = ending {
-            tracing::debug!(peer = %self.caller.peer, %error, "closed a connection");
-            let line = error_line(id, &error);
-            let line_timeout = self.server.limits.line_timeout;
-            // The connection ends here: whether the peer still hears why is up to it.
-            self.replies.write(line, Body::Empty, line_timeout).await;
-        }
-    }
-
-    /// Hello and, where there is a secret, proof of it.
-    async fn greet(&mut self) -> Result<(), Ending> {
-        let line_timeout = self.server.limits.line_timeout;
-        let greeted = async {
-            let request = self.next_request().await?;
-            let hello: Hello = expect_operation(&request, ErrorCode::HelloRequired)?;
-            let (reply, expected) = self.welcome(&hello).map_err(refusal(request.id))?;
-            self.reply(request.id, Answer::new(reply)).await;
-            if let Some(expected) = expected {
-                let request = self.next_request().await?;
-                let given: Authenticate = expect_operation(&request, ErrorCode::Unauthenticated)?;
-                if !same_mac(&given.proof, &expected) {
-                    let message =
-                        "the proof is wrong; is cluster.secret the same on both machines?";
-                    let error = WireError::new(ErrorCode::Unauthenticated, message);
-                    return Err(Ending::Refused(Some(request.id), error));
-                }
-                self.reply(request.id, Answer::new(Authenticated {})).await;
-            }
-            self.caller.role = hello.role;
-            Ok(())
-        };
-        timeout(line_timeout, greeted).await.map_err(|_| {
-            let message = format!("no hello within {line_timeout:?}");
-            Ending::Refused(None, WireError::new(ErrorCode::TimedOut, message))
-        })??;
-        self.reader.expect_more();
-        if self.caller.role != Role::Client {
-            self.admission.spare();
-        }
-        Ok(())
-    }
-
-    /// What to answer to a hello, and the proof that is then expected of the caller.
-    fn welcome(&self, hello: &Hello) -> Result<(HelloReply, Option<Nonce>), WireError> {
-        let identity = &self.server.identity;
-        if hello.protocol < PROTOCOL_MIN {
-            let message = format!(
-                "version {} of the protocol is too old; this server speaks {PROTOCOL_MIN} to {PROTOCOL}",
-                hello.protocol
-            );
-            return Err(WireError::new(ErrorCode::UnsupportedProtocol, message));
-        }
-        let cluster = *identity.cluster.borrow();
-        if let (Some(here), Some(there)) = (cluster, hello.cluster)
-            && here != there
-        {
-            let message = format!("this is cluster {here}, not {there}; check the addresses");
-            return Err(WireError::new(ErrorCode::WrongCluster, message));
-        }
-        let mut reply = HelloReply {
-            protocol: hello.protocol.min(PROTOCOL),
-            server: identity.role,
-            cluster,
-            challenge: None,
-        };
-        let Some(secret) = &identity.secret else {
-            return Ok((reply, None));
-        };
-        let caller = hello.nonce.ok_or_else(|| {
-            let message = "the cluster has a secret; hello needs a nonce of 32 hex digits";
-            WireError::new(ErrorCode::Unauthenticated, message)
-        })?;
-        let nonce = new_nonce()?;
-        reply.challenge = Some(Challenge {
-            nonce,
-            proof: secret.proof(Prover::Server, caller, nonce),
-        });
-        Ok((reply, Some(secret.proof(Prover::Caller, caller, nonce))))
-    }
-
-    /// Reads requests and sets each to work, until the connection ends, is idle for too long, or is to stop.
-    async fn answer_requests(&mut self, requests: &TaskTracker) -> Ending {
-        let slots = Arc::new(Semaphore::new(
-            self.server.limits.requests_per_connection_max,
-        ));
-        loop {
-            let slot = slots.clone().acquire_owned().await;
-            let slot = slot.expect("it is never closed");
-            if let Err(ending) = self.wait_for_request().await {
-                return ending;
-            }
-            let request = match self.next_request().await {
-                Ok(request) => request,
-                Err(ending) => return ending,
-            };
-            let (server, replies) = (self.server.clone(), self.replies.clone());
-            let caller = self.caller.clone();
-            let work = Admission::work(&self.admission);
-            requests.spawn(async move {
-                let id = request.id;
-                let answer = server.answer(&caller, request).await;
-                replies.send(id, answer, &server.limits).await;
-                drop((slot, work));
-            });
-        }
-    }
-
-    /// Waits for the beginning of a line. The time that requests are being answered does not count as idle.
-    async fn wait_for_request(&mut self) -> Result<(), Ending> {
-        loop {
-            let idle_timeout = self.server.limits.idle_timeout;
-            tokio::select! {
-                begun = timeout(idle_timeout, self.reader.begins()) => match begun {
-                    Ok(Ok(true)) => return Ok(()),
-                    Err(_) if self.admission.is_working() => {}
-                    Ok(_) | Err(_) => return Err(Ending::Silent),
-                },
-                () = self.server.shutdown.cancelled() => return Err(Ending::Silent),
-                () = self.replies.broken.cancelled() => return Err(Ending::Silent),
-            }
-        }
-    }
-
-    /// A line that has begun, and its body.
-    async fn next_request(&mut self) -> Result<Request, Ending> {
-        let limits = &self.server.limits;
-        let line = timeout(limits.line_timeout, self.reader.line()).await;
-        let line = line
-            .map_err(|_| too_slow("the line"))??
-            .ok_or(Ending::Silent)?;
-        let head: RequestHead<'_> =
-            serde_json::from_slice(&line).map_err(FrameError::NotAMessage)?;
-        let (id, op) = (head.id, head.op.into_owned());
-        let refused = |error: FrameError| match error.to_wire() {
-            Some(error) => Ending::Refused(Some(id), error),
-            None => Ending::Silent,
-        };
-        let body_len = self.reader.check_body_len(head.body_len).map_err(refused)?;
-        let (body, memory) = match body_len {
-            0 => (Bytes::new(), None),
-            len => {
-                let memory = self.server.reserve_body(len).await.map_err(refusal(id))?;
-                let transfer = timeout(limits.transfer_timeout(len), self.reader.body(len));
-                let body = transfer.await.map_err(|_| too_slow("the body"))?;
-                (body.map_err(refused)?, Some(memory))
-            }
-        };
-        Ok(Request {
-            id,
-            op,
-            line,
-            body,
-            _memory: memory,
-        })
-    }
-
-    async fn reply(&mut self, id: u64, answer: Result<Answer, WireError>) {
-        self.replies.send(id, answer, &self.server.limits).await;
-    }
-}
-
 impl<S: Service> Server<S> {
     async fn answer(&self, caller: &Caller, request: Request) -> Result<Answer, WireError> {
         match request.op.as_str() {
@@ -446,87 +213,6 @@ impl<S: Service> Server<S> {
         }
     }
 }
-
-/// The writing half, shared by all requests of a connection.
-struct Replies {
-    writer: tokio::sync::Mutex<FrameWriter>,
-    broken: CancellationToken,
-}
-
-impl Replies {
-    async fn send(&self, id: u64, answer: Result<Answer, WireError>, limits: &Limits) {
-        let (line, body) = match answer {
-            Ok(Answer { ok, body }) => (reply_line(id, &ok, body.len()), body),
-            Err(error) => {
-                tracing::debug!(code = error.code.as_str(), %error, "refused a request");
-                (error_line(Some(id), &error), Body::Empty)
-            }
-        };
-        if line.len() > limits.line_len_max {
-            let error = WireError::new(ErrorCode::Internal, "the reply is too long for a line");
-            let written = self.write(
-                error_line(Some(id), &error),
-                Body::Empty,
-                limits.line_timeout,
-            );
-            return written.await;
-        }
-        let write_timeout = limits.transfer_timeout(line.len() + body.len());
-        self.write(line, body, write_timeout).await;
-    }
-
-    /// Writes one message; if that fails, or takes too long, the connection is broken.
-    async fn write(&self, line: Vec<u8>, body: Body, write_timeout: Duration) {
-        let unfinished = self.broken.clone().drop_guard();
-        let written = timeout(write_timeout, async {
-            let mut writer = self.writer.lock().await;
-            if self.broken.is_cancelled() {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            writer.write(line, body).await
-        });
-        if matches!(written.await, Ok(Ok(()))) {
-            unfinished.disarm();
-        }
-    }
-}
-
-/// Tells the service, however the connection ends.
-struct Disconnected<'a, S: Service>(&'a Arc<S>, Caller);
-
-impl<S: Service> Drop for Disconnected<'_, S> {
-    fn drop(&mut self) {
-        self.0.disconnected(&self.1);
-    }
-}
-
-fn expect_operation<O: Operation>(request: &Request, code: ErrorCode) -> Result<O, Ending> {
-    if request.op == O::NAME {
-        return parse_fields(O::NAME, &request.line).map_err(refusal(request.id));
-    }
-    let message = format!("{:?} must come first", O::NAME);
-    Err(Ending::Refused(
-        Some(request.id),
-        WireError::new(code, message),
-    ))
-}
-
-fn refusal(id: u64) -> impl Fn(WireError) -> Ending {
-    move |error| Ending::Refused(Some(id), error)
-}
-
-fn too_slow(what: &str) -> Ending {
-    let message = format!("{what} came too slowly");
-    Ending::Refused(None, WireError::new(ErrorCode::TimedOut, message))
-}
-
-fn new_nonce() -> Result<Nonce, WireError> {
-    let mut bytes = [0; Nonce::LEN];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| WireError::new(ErrorCode::Internal, error.to_string()))?;
-    Ok(Nonce::from_bytes(bytes))
-}
-
 /// Memory is counted in KiB, so that a semaphore can count it.
 fn permits(bytes: usize) -> usize {
     bytes.div_ceil(1024)
