@@ -1,0 +1,344 @@
+//! Group commit: commands that wait are applied in one transaction with one fsync, and then all are answered.
+//!
+//! [`Committer`] is the queue's entry, [`Writer`] its one end. An answer means that the change is on the disk, with one
+//! exception: promises to uploads (`AllocateChunks`), which are worth nothing without the commit that follows, are
+//! answered without an fsync of their own. Readers never wait for the writer.
+//!
+//! **Invariant:** nothing is answered as done before its transaction is durable. When a transaction fails, all that
+//! was in it is refused, and the store is opened again: what is there then is the truth. When that fails too, the
+//! writer ends with the error, and the process with it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::{Blocking, Disk};
+use proto::{ErrorCode, WireError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::command::{ClusterMillis, Command, TimedCommand};
+use crate::state::{Outcome, State, StateError};
+
+/// Commands that may wait.
+const QUEUE_LEN_MAX: usize = 4096;
+/// Work in one transaction, in chunks and the like: a bound on how long one fsync's worth takes.
+const BATCH_WEIGHT_MAX: usize = 16 * 1024;
+/// Transactions in a row that are not made durable: pages that they free are free only after one that is.
+const VOLATILE_MAX: u32 = 64;
+/// Free bytes of the disk below which nothing is taken that makes the store grow. Deletions need some to succeed.
+pub const RESERVE_BYTES: u64 = 64 << 20;
+/// How long a command may wait for a place in the queue.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a command may wait for its answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the writer is given.
+pub struct CommitOptions {
+    /// Where it blocks.
+    pub blocking: Blocking,
+    /// The data folder, whose free space is watched.
+    pub disk: Arc<dyn Disk>,
+    /// Milliseconds since 1970, UTC: for display only.
+    pub wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for CommitOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommitOptions")
+            .field("blocking", &self.blocking)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The time that passes while masters run: goes on from the latest command's, by the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub struct ClusterClock {
+    base: ClusterMillis,
+    started: Instant,
+}
+
+impl ClusterClock {
+    /// A clock that stands at `base` now.
+    pub fn starting_at(base: ClusterMillis) -> Self {
+        Self {
+            base,
+            started: Instant::now(),
+        }
+    }
+
+    /// The present.
+    pub fn now(&self) -> ClusterMillis {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        ClusterMillis(self.base.0.saturating_add(elapsed))
+    }
+}
+
+/// Takes commands. Clones share the queue; when the last one is gone, the writer ends.
+#[derive(Debug, Clone)]
+pub struct Committer {
+    queue: mpsc::Sender<Job>,
+    clock: ClusterClock,
+}
+
+#[derive(Debug)]
+struct Job {
+    command: Command,
+    answer: oneshot::Sender<Result<Outcome, WireError>>,
+}
+
+impl Committer {
+    /// A queue and its writer, which has to be run. The cluster's clock goes on from where the state's stands.
+    pub fn new(state: Arc<State>, options: CommitOptions) -> Result<(Self, Writer), StateError> {
+        let clock = ClusterClock::starting_at(state.read()?.now()?);
+        let (queue, jobs) = mpsc::channel(QUEUE_LEN_MAX);
+        let writer = Writer {
+            jobs,
+            clock,
+            batcher: Batcher {
+                state,
+                clock,
+                disk: options.disk,
+                wall_ms: options.wall_ms,
+            },
+            blocking: options.blocking,
+            volatile: 0,
+        };
+        Ok((Self { queue, clock }, writer))
+    }
+
+    /// Has a command applied, and waits until that is durable.
+    ///
+    /// # Errors
+    /// The command's refusal; `no_space` for one that would make the store grow on a full disk; `busy`, `timed_out`
+    /// or `unavailable` if it is not known whether it was done: repeat it with the same id.
+    pub async fn submit(&self, command: Command) -> Result<Outcome, WireError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job { command, answer };
+        match self.queue.send_timeout(job, QUEUE_TIMEOUT).await {
+            Ok(()) => {}
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                let message = "the master has more to write than it can: try again in a moment";
+                return Err(WireError::new(ErrorCode::Busy, message));
+            }
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err(stopping()),
+        }
+        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(stopping()),
+            Err(_) => Err(WireError::new(
+                ErrorCode::TimedOut,
+                "the master's disk did not answer in time; whether it was done is not known: repeat \
+                 the request with the same id",
+            )),
+        }
+    }
+
+    /// The cluster's time.
+    pub fn now(&self) -> ClusterMillis {
+        self.clock.now()
+    }
+}
+
+fn stopping() -> WireError {
+    WireError::new(
+        ErrorCode::Unavailable,
+        "the master is stopping; whether it was done is not known: repeat the request with the same \
+         id when it is back",
+    )
+}
+
+/// The end of the queue where commands are applied. See [`Writer::run`].
+pub struct Writer {
+    jobs: mpsc::Receiver<Job>,
+    clock: ClusterClock,
+    batcher: Batcher,
+    blocking: Blocking,
+    /// Transactions since the last durable one.
+    volatile: u32,
+}
+
+impl Writer {
+    /// Applies what comes until every [`Committer`] is gone. Spawn it, and end the process if it fails.
+    ///
+    /// # Errors
+    /// The store is lost to this process.
+    pub async fn run(mut self) -> Result<(), StateError> {
+        while let Some(first) = self.jobs.recv().await {
+            let (promises, changes) = self.take_batch(first);
+            if !promises.is_empty() {
+                self.volatile += 1;
+                let durable = changes.is_empty() && self.volatile >= VOLATILE_MAX;
+                self.commit(promises, durable).await?;
+            }
+            if !changes.is_empty() {
+                self.commit(changes, true).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All that waits, up to a transaction's worth: promises apart, since they need not wait for an fsync.
+    fn take_batch(&mut self, first: Job) -> (Vec<Job>, Vec<Job>) {
+        let (mut promises, mut changes) = (Vec::new(), Vec::new());
+        let mut weight = 0;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            weight += weight_of(&job.command);
+            if is_promise(&job.command) {
+                promises.push(job);
+            } else {
+                changes.push(job);
+            }
+            next = if weight < BATCH_WEIGHT_MAX {
+                self.jobs.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        (promises, changes)
+    }
+
+    async fn commit(&mut self, jobs: Vec<Job>, durable: bool) -> Result<(), StateError> {
+        if durable {
+            self.volatile = 0;
+        }
+        let batcher = self.batcher.clone();
+        self.blocking
+            .run(move || batcher.commit(jobs, durable))
+            .await
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one transaction needs; goes to where blocking work runs.
+#[derive(Clone)]
+struct Batcher {
+    state: Arc<State>,
+    clock: ClusterClock,
+    disk: Arc<dyn Disk>,
+    wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Batcher {
+    /// Applies, makes durable, answers: in this order.
+    fn commit(&self, jobs: Vec<Job>, durable: bool) -> Result<(), StateError> {
+        let jobs = self.refuse_growth(jobs);
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let (at, wall_ms) = (self.clock.now(), (self.wall_ms)());
+        let (commands, answers): (Vec<_>, Vec<_>) = jobs
+            .into_iter()
+            .map(|job| {
+                let command = job.command;
+                let timed = TimedCommand {
+                    at,
+                    wall_ms,
+                    command,
+                };
+                (timed, job.answer)
+            })
+            .unzip();
+        let result = self
+            .state
+            .write()
+            .and_then(|transaction| transaction.run(&commands, durable));
+        match result {
+            Ok(outcomes) => {
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    reply(answer, outcome);
+                }
+                Ok(())
+            }
+            Err(failure) => self.recover(answers, &failure),
+        }
+    }
+
+    /// Refuses the whole batch, and opens the store again.
+    fn recover(
+        &self,
+        answers: Vec<oneshot::Sender<Result<Outcome, WireError>>>,
+        failure: &StateError,
+    ) -> Result<(), StateError> {
+        tracing::error!(%failure, "a transaction failed; its commands are refused and the store is reopened");
+        let reopened = self.state.reopen();
+        for answer in answers {
+            let message = format!(
+                "the master could not write: {failure}; whether it was done is not known: repeat the \
+                 request with the same id"
+            );
+            reply(answer, Err(WireError::new(ErrorCode::Unavailable, message)));
+        }
+        reopened
+    }
+
+    /// On a disk that is nearly full, refuses what makes the store grow, and gives back the rest.
+    fn refuse_growth(&self, jobs: Vec<Job>) -> Vec<Job> {
+        let free = match self.disk.space() {
+            Ok(space) => space.free,
+            // A disk that cannot say is not taken for full: a write tells soon enough.
+            Err(_) => u64::MAX,
+        };
+        if free >= RESERVE_BYTES {
+            return jobs;
+        }
+        let (growing, rest): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| grows(&job.command));
+        for job in growing {
+            let message = format!(
+                "the master's disk has {} MiB left, and takes nothing new below {}: free some space \
+                 there; deleting files works",
+                free >> 20,
+                RESERVE_BYTES >> 20
+            );
+            reply(job.answer, Err(WireError::new(ErrorCode::NoSpace, message)));
+        }
+        rest
+    }
+}
+
+fn reply(answer: oneshot::Sender<Result<Outcome, WireError>>, outcome: Result<Outcome, WireError>) {
+    // Whoever asked may have given up; what was done stays done.
+    drop(answer.send(outcome));
+}
+
+fn is_promise(command: &Command) -> bool {
+    matches!(command, Command::AllocateChunks { .. })
+}
+
+/// Whether a command takes room for something new.
+fn grows(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::AllocateChunks { .. }
+            | Command::RecordChunks { .. }
+            | Command::CommitUpload { .. }
+            | Command::CreateFolder { .. }
+    )
+}
+
+/// About how many rows a command changes.
+fn weight_of(command: &Command) -> usize {
+    let rows = match command {
+        Command::AllocateChunks { chunks, .. } => chunks.len(),
+        Command::RecordChunks { chunks, .. } | Command::CommitUpload { chunks, .. } => chunks.len(),
+        Command::AddReplicas { chunks, .. } => chunks.len(),
+        Command::TrimReplicas { copies, .. } => copies.len(),
+        Command::RemoveReplicas { chunks, .. }
+        | Command::CollectGarbage { chunks, .. }
+        | Command::NoteUnknownChunks { chunks, .. }
+        | Command::DeleteUnknownChunks { chunks, .. }
+        | Command::ConfirmDeletions { chunks, .. } => chunks.len(),
+        Command::SweepSome { limit, .. } => *limit as usize,
+        _ => 0,
+    };
+    rows + 16
+}

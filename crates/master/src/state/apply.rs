@@ -1,0 +1,148 @@
+//! The one function that changes the state: every command, and where it is done.
+
+use proto::id::Epoch;
+
+use super::error::StateError;
+use super::head::TrippedFuse;
+use super::outcome::Outcome;
+use super::sweep::Ages;
+use super::tables::Tables;
+use super::trash::Deletion;
+use super::uploads::Commit;
+use super::{names, nodes, replicas, sweep, trash, uploads};
+use crate::command::{Command, TimedCommand};
+
+/// Does what a command says, or refuses it and changes nothing.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table with one entry for each command"
+)]
+pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Outcome, StateError> {
+    tables.head.at = tables.head.at.max(timed.at);
+    match &timed.command {
+        Command::RaiseEpoch => {
+            tables.head.epoch += 1;
+            Ok(Outcome::Epoch(Epoch(tables.head.epoch)))
+        }
+        Command::CreateFolder {
+            request,
+            path,
+            parents,
+        } => names::create_folder(tables, timed, *request, path, *parents),
+        Command::MoveEntry {
+            request,
+            from,
+            to,
+            replace,
+        } => names::move_entry(tables, timed, *request, from, to, *replace),
+        Command::DeleteEntry {
+            request,
+            path,
+            recursive,
+            purge,
+            precondition,
+        } => {
+            let deletion = Deletion {
+                request: *request,
+                path,
+                recursive: *recursive,
+                purge: *purge,
+                precondition: *precondition,
+            };
+            trash::delete_entry(tables, timed, &deletion)
+        }
+        Command::RestoreEntry { request, trash, to } => {
+            trash::restore_entry(tables, timed, *request, *trash, to.as_ref())
+        }
+        Command::EmptyTrash { request, trash } => {
+            trash::empty_trash(tables, timed, *request, *trash)
+        }
+        Command::AllocateChunks {
+            upload,
+            lease_until,
+            chunks,
+        } => uploads::allocate_chunks(tables, *upload, *lease_until, chunks),
+        Command::RecordChunks {
+            upload,
+            lease_until,
+            block,
+            chunks,
+        } => uploads::record_chunks(tables, *upload, *lease_until, *block, chunks),
+        Command::CommitUpload {
+            upload,
+            path,
+            size,
+            modified_ms,
+            blocks,
+            chunks,
+            parents,
+            precondition,
+        } => {
+            let commit = Commit {
+                upload: *upload,
+                path,
+                size: *size,
+                modified_ms: *modified_ms,
+                blocks: *blocks,
+                chunks,
+                parents: *parents,
+                precondition: *precondition,
+            };
+            uploads::commit_upload(tables, timed, &commit)
+        }
+        Command::EndUpload { upload, expired_by } => {
+            uploads::end_upload(tables, timed.at, *upload, *expired_by)
+        }
+        Command::UpsertNode {
+            node,
+            address,
+            zone,
+            receipt_key,
+        } => nodes::upsert_node(tables, *node, address, zone, receipt_key),
+        Command::RemoveNode { node } => nodes::remove_node(tables, *node),
+        Command::AddReplicas { node, chunks } => replicas::add_replicas(tables, *node, chunks),
+        Command::RemoveReplicas { node, chunks } => {
+            replicas::remove_replicas(tables, *node, chunks)
+        }
+        Command::TrimReplicas { live, copies } => replicas::trim_replicas(tables, live, copies),
+        Command::CollectGarbage {
+            unreferenced_before,
+            chunks,
+        } => replicas::collect_garbage(tables, *unreferenced_before, chunks),
+        Command::NoteUnknownChunks { node, chunks } => {
+            replicas::note_unknown_chunks(tables, timed.at, *node, chunks)
+        }
+        Command::DeleteUnknownChunks {
+            node,
+            seen_before,
+            chunks,
+        } => replicas::delete_unknown_chunks(tables, *node, *seen_before, chunks),
+        Command::ConfirmDeletions { node, chunks } => {
+            replicas::confirm_deletions(tables, *node, chunks)
+        }
+        Command::SweepSome {
+            trash_before,
+            versions_before,
+            answers_before,
+            limit,
+        } => {
+            let ages = Ages {
+                trash: *trash_before,
+                versions: *versions_before,
+                answers: *answers_before,
+            };
+            sweep::sweep_some(tables, timed.at, ages, *limit)
+        }
+        Command::TripDeleteFuse { copies, of } => {
+            tables.head.fuse = Some(TrippedFuse {
+                copies: *copies,
+                of: *of,
+            });
+            Ok(Outcome::Done)
+        }
+        Command::ResetDeleteFuse => {
+            tables.head.fuse = None;
+            Ok(Outcome::Done)
+        }
+    }
+}

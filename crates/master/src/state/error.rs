@@ -1,0 +1,53 @@
+//! Why the state does not do what was asked: it refuses, or its store fails.
+//!
+//! **Invariant:** a refusal comes before the first write of a command. Whatever else goes wrong ends the whole
+//! transaction, so that no half of a command is ever kept.
+
+use proto::{ErrorCode, WireError};
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The command breaks a rule; nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] WireError),
+    /// The store below failed: nothing is known of the present transaction.
+    #[error("the master's store failed: {0}")]
+    Store(#[source] Box<redb::Error>),
+    /// A row is not what this program writes.
+    #[error("the master's store is damaged: {0}; restore it from a backup")]
+    Damaged(String),
+}
+
+macro_rules! from_redb {
+    ($($error:ident),*) => {$(
+        impl From<redb::$error> for StateError {
+            fn from(error: redb::$error) -> Self {
+                Self::Store(Box::new(error.into()))
+            }
+        }
+    )*};
+}
+
+from_redb!(
+    StorageError,
+    TableError,
+    TransactionError,
+    CommitError,
+    DatabaseError,
+    SetDurabilityError
+);
+
+impl From<StateError> for WireError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Refused(refusal) => refusal,
+            other => Self::new(ErrorCode::Disk, other.to_string()),
+        }
+    }
+}
+
+/// A refusal with this code and sentence.
+pub(crate) fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, StateError> {
+    Err(StateError::Refused(WireError::new(code, message)))
+}

@@ -1,0 +1,86 @@
+//! The one row that changes with every transaction: the clock, the next numbers, and the sums for the status.
+//!
+//! **Invariant:** every sum equals what a scan of the tables would give. So the status never scans.
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::Sums;
+use crate::command::ClusterMillis;
+
+/// Places in [`Counters::chunks_by_copies`]; the last one counts all chunks with that many copies or more.
+pub const COPIES_COUNTED: usize = 8;
+
+/// The row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) epoch: u64,
+    /// The latest command's time.
+    pub(super) at: ClusterMillis,
+    pub(super) next_folder: u64,
+    pub(super) next_version: u64,
+    pub(super) next_trash: u64,
+    pub(super) next_purge: u64,
+    pub(super) next_node: u32,
+    /// Rows of the trash below this number were emptied, and only wait to be swept.
+    pub(super) trash_emptied_below: u64,
+    pub(super) fuse: Option<TrippedFuse>,
+    pub(super) counters: Counters,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            epoch: 0,
+            at: ClusterMillis(0),
+            next_folder: super::names::ROOT + 1,
+            next_version: 1,
+            next_trash: 1,
+            next_purge: 1,
+            next_node: 1,
+            trash_emptied_below: 1,
+            fuse: None,
+            counters: Counters::default(),
+        }
+    }
+}
+
+/// The fuse against mass deletion, after it tripped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrippedFuse {
+    /// How many copies would have gone.
+    pub copies: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// Sums over the whole state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// What lies in the trash. What is below the root is in [`Snapshot::sums`](super::Snapshot::sums).
+    pub trashed: Sums,
+    /// Chunks that versions or uploads need.
+    pub chunks: u64,
+    /// Their bytes, each counted once.
+    pub chunk_bytes: u64,
+    /// Those chunks by the number of their recorded copies.
+    pub chunks_by_copies: [u64; COPIES_COUNTED],
+    /// Rows of `needs_copies`.
+    pub needs_copies: u64,
+    /// Chunks that nothing needs and whose deletion is not planned yet.
+    pub garbage: u64,
+    /// Copies recorded.
+    pub replicas: u64,
+    /// Deletions planned and not confirmed, on all nodes.
+    pub planned_deletions: u64,
+    /// Open uploads.
+    pub uploads: u64,
+    /// Work left to the sweep.
+    pub purges: u64,
+}
+
+impl Counters {
+    /// The sum of [`Self::chunks_by_copies`] that a chunk with so many copies belongs to.
+    pub(super) fn by_copies(&mut self, copies: usize) -> &mut u64 {
+        &mut self.chunks_by_copies[copies.min(COPIES_COUNTED - 1)]
+    }
+}

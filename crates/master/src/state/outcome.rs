@@ -1,0 +1,56 @@
+//! What a command answers when it was applied.
+
+use proto::id::Epoch;
+use proto::master::{Entry, TrashId};
+use proto::name::EntryPath;
+
+use crate::command::{CommittedVersion, NodeNumber};
+
+/// One variant for each kind of answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to say.
+    Done,
+    /// `RaiseEpoch`: the new epoch.
+    Epoch(Epoch),
+    /// `CreateFolder`: whether it was made now.
+    FolderCreated {
+        /// False if it was there.
+        created: bool,
+    },
+    /// `MoveEntry`: what it is at its new place.
+    Moved(Entry),
+    /// `DeleteEntry`: its place in the trash, if it went there.
+    Deleted {
+        /// Nothing when purged.
+        trashed: Option<TrashId>,
+    },
+    /// `RestoreEntry`: where it is now.
+    Restored(EntryPath),
+    /// `AllocateChunks`: one for each chunk, in the order asked.
+    Allocated(Vec<Allocation>),
+    /// `CommitUpload`.
+    Committed(CommittedVersion),
+    /// `EndUpload`: whether it was open and is ended now.
+    UploadEnded(bool),
+    /// `UpsertNode`: its number.
+    Node(NodeNumber),
+    /// Commands over many chunks: how many of them it changed; the others did not qualify (any more).
+    Changed(u64),
+    /// `SweepSome`.
+    Swept {
+        /// Rows done.
+        rows: u32,
+        /// Whether more wait.
+        more: bool,
+    },
+}
+
+/// Where a chunk of an upload goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allocation {
+    /// Enough nodes hold it, and it is kept for this upload.
+    Stored,
+    /// It is promised to these.
+    Nodes(Vec<NodeNumber>),
+}

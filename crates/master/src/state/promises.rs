@@ -1,0 +1,103 @@
+//! Promises: which chunks an upload may store where, until they are recorded or the upload ends.
+//!
+//! While a promise names a copy, its deletion is not planned, and while a deletion is planned, no promise names the
+//! copy. A promise that says *stored* names no copy, but keeps the chunk from being collected.
+
+use proto::id::{ChunkId, UploadId};
+use redb::ReadableTable;
+
+use super::error::StateError;
+use super::rows::{self, PromiseRow};
+use super::tables::Tables;
+use crate::command::NodeNumber;
+
+impl Tables<'_> {
+    pub(super) fn promise(
+        &self,
+        upload: UploadId,
+        chunk: &ChunkId,
+    ) -> Result<Option<PromiseRow>, StateError> {
+        let key = (upload.uuid().as_u128(), chunk.as_bytes());
+        match self.promises.get(key)? {
+            Some(row) => Ok(Some(rows::decode(row.value())?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes or widens a promise; returns whether it is a new one.
+    pub(super) fn put_promise(
+        &mut self,
+        upload: UploadId,
+        chunk: &ChunkId,
+        promise: &PromiseRow,
+    ) -> Result<bool, StateError> {
+        let upload = upload.uuid().as_u128();
+        let row = rows::encode(promise);
+        let is_new = self
+            .promises
+            .insert((upload, chunk.as_bytes()), row.as_slice())?
+            .is_none();
+        if is_new {
+            self.promised.insert((chunk.as_bytes(), upload), ())?;
+        }
+        Ok(is_new)
+    }
+
+    /// Ends a promise; returns whether there was one.
+    pub(super) fn drop_promise(
+        &mut self,
+        upload: UploadId,
+        chunk: &ChunkId,
+    ) -> Result<bool, StateError> {
+        let upload = upload.uuid().as_u128();
+        let key = (upload, chunk.as_bytes());
+        let was_there = self.promises.remove(key)?.is_some();
+        if was_there {
+            self.promised.remove((chunk.as_bytes(), upload))?;
+        }
+        Ok(was_there)
+    }
+
+    /// All promises of an upload.
+    pub(super) fn promises_of(
+        &self,
+        upload: UploadId,
+    ) -> Result<Vec<(ChunkId, PromiseRow)>, StateError> {
+        let upload = upload.uuid().as_u128();
+        let range = (upload, &[0; 32])..=(upload, &[u8::MAX; 32]);
+        let mut promises = Vec::new();
+        for row in self.promises.range::<(u128, &[u8; 32])>(range)? {
+            let (key, row) = row?;
+            let chunk = ChunkId::from_bytes(*key.value().1);
+            promises.push((chunk, rows::decode(row.value())?));
+        }
+        Ok(promises)
+    }
+
+    /// Whether any upload was promised this chunk.
+    pub(super) fn is_promised(&self, chunk: &ChunkId) -> Result<bool, StateError> {
+        let range = (chunk.as_bytes(), 0)..=(chunk.as_bytes(), u128::MAX);
+        let first = self.promised.range::<(&[u8; 32], u128)>(range)?.next();
+        Ok(first.transpose()?.is_some())
+    }
+
+    /// Whether any upload was promised this chunk on this node.
+    pub(super) fn is_promised_on(
+        &self,
+        node: NodeNumber,
+        chunk: &ChunkId,
+    ) -> Result<bool, StateError> {
+        let range = (chunk.as_bytes(), 0)..=(chunk.as_bytes(), u128::MAX);
+        for row in self.promised.range::<(&[u8; 32], u128)>(range)? {
+            let (_, upload) = row?.0.value();
+            let Some(promise) = self.promises.get((upload, chunk.as_bytes()))? else {
+                continue;
+            };
+            let promise: PromiseRow = rows::decode(promise.value())?;
+            if promise.nodes.contains(&node) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

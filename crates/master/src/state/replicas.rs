@@ -1,0 +1,202 @@
+//! Copies that come and go beside uploads: found, lost, surplus, garbage, unknown.
+//!
+//! Each command names many copies, and does for each what still holds for it when it is applied: what was decided
+//! from an older snapshot is checked again here. A deletion is planned only for a copy that nothing needs, and that
+//! no promise names.
+
+use proto::id::ChunkId;
+use redb::ReadableTable;
+
+use super::error::StateError;
+use super::outcome::Outcome;
+use super::rows::ChunkRow;
+use super::tables::Tables;
+use crate::command::{ClusterMillis, NodeNumber};
+
+/// `AddReplicas`.
+pub(super) fn add_replicas(
+    tables: &mut Tables<'_>,
+    node: NodeNumber,
+    chunks: &[(ChunkId, u32)],
+) -> Result<Outcome, StateError> {
+    if tables.node(node)?.is_none() {
+        return Ok(Outcome::Changed(0));
+    }
+    let mut changed = 0;
+    for (chunk, len) in chunks {
+        let Some(before) = tables.chunk(chunk)? else {
+            continue;
+        };
+        let is_new = before.len == *len && !before.replicas.contains(&node);
+        if is_new && !tables.is_planned(node, chunk)? {
+            let mut after = before.clone();
+            after.replicas.push(node);
+            after.replicas.sort_unstable();
+            tables.put_chunk(chunk, Some(&before), after)?;
+            changed += 1;
+        }
+    }
+    Ok(Outcome::Changed(changed))
+}
+
+/// `RemoveReplicas`.
+pub(super) fn remove_replicas(
+    tables: &mut Tables<'_>,
+    node: NodeNumber,
+    chunks: &[ChunkId],
+) -> Result<Outcome, StateError> {
+    let mut changed = 0;
+    for chunk in chunks {
+        let Some(before) = tables.chunk(chunk)? else {
+            continue;
+        };
+        if before.replicas.contains(&node) {
+            take_replica(tables, node, chunk, &before)?;
+            changed += 1;
+        }
+    }
+    Ok(Outcome::Changed(changed))
+}
+
+fn take_replica(
+    tables: &mut Tables<'_>,
+    node: NodeNumber,
+    chunk: &ChunkId,
+    before: &ChunkRow,
+) -> Result<(), StateError> {
+    let mut after = before.clone();
+    after.replicas.retain(|replica| *replica != node);
+    tables.put_chunk(chunk, Some(before), after)
+}
+
+/// `TrimReplicas`.
+pub(super) fn trim_replicas(
+    tables: &mut Tables<'_>,
+    live: &[NodeNumber],
+    copies: &[(ChunkId, NodeNumber)],
+) -> Result<Outcome, StateError> {
+    let wanted = usize::from(tables.rules.replication_factor);
+    let mut changed = 0;
+    for (chunk, node) in copies {
+        let Some(before) = tables.chunk(chunk)? else {
+            continue;
+        };
+        let others = before
+            .replicas
+            .iter()
+            .filter(|replica| *replica != node && live.contains(replica))
+            .count();
+        let is_surplus =
+            before.references > 0 && before.replicas.contains(node) && others >= wanted;
+        if is_surplus && !tables.is_promised_on(*node, chunk)? {
+            take_replica(tables, *node, chunk, &before)?;
+            changed += u64::from(tables.plan_deletion(*node, chunk)?);
+        }
+    }
+    Ok(Outcome::Changed(changed))
+}
+
+/// `CollectGarbage`.
+pub(super) fn collect_garbage(
+    tables: &mut Tables<'_>,
+    unreferenced_before: ClusterMillis,
+    chunks: &[ChunkId],
+) -> Result<Outcome, StateError> {
+    let mut changed = 0;
+    for chunk in chunks {
+        let Some(before) = tables.chunk(chunk)? else {
+            continue;
+        };
+        let is_garbage = before.references == 0 && before.unreferenced_since < unreferenced_before;
+        if !is_garbage || tables.is_promised(chunk)? {
+            continue;
+        }
+        let nothing = ChunkRow {
+            replicas: Vec::new(),
+            leftovers: Vec::new(),
+            ..before.clone()
+        };
+        tables.put_chunk(chunk, Some(&before), nothing)?;
+        for node in before.replicas.iter().chain(&before.leftovers) {
+            changed += u64::from(tables.plan_deletion(*node, chunk)?);
+        }
+    }
+    Ok(Outcome::Changed(changed))
+}
+
+/// `NoteUnknownChunks`. What the state knows by now, is promised there, or is to be deleted there anyway, is not noted.
+pub(super) fn note_unknown_chunks(
+    tables: &mut Tables<'_>,
+    at: ClusterMillis,
+    node: NodeNumber,
+    chunks: &[ChunkId],
+) -> Result<Outcome, StateError> {
+    if tables.node(node)?.is_none() {
+        return Ok(Outcome::Changed(0));
+    }
+    let mut changed = 0;
+    for chunk in chunks {
+        let is_known = tables.chunk(chunk)?.is_some()
+            || tables.is_planned(node, chunk)?
+            || tables.is_promised_on(node, chunk)?;
+        let key = (node.0, chunk.as_bytes());
+        if is_known {
+            tables.unknown.remove(key)?;
+            continue;
+        }
+        let (first_seen, inventories) = tables
+            .unknown
+            .get(key)?
+            .map_or((at.0, 0), |seen| seen.value());
+        tables
+            .unknown
+            .insert(key, (first_seen, inventories.saturating_add(1)))?;
+        changed += 1;
+    }
+    Ok(Outcome::Changed(changed))
+}
+
+/// Inventories that must have shown an unknown chunk before it is deleted.
+const INVENTORIES_MIN: u32 = 2;
+
+/// `DeleteUnknownChunks`.
+pub(super) fn delete_unknown_chunks(
+    tables: &mut Tables<'_>,
+    node: NodeNumber,
+    seen_before: ClusterMillis,
+    chunks: &[ChunkId],
+) -> Result<Outcome, StateError> {
+    let mut changed = 0;
+    for chunk in chunks {
+        let key = (node.0, chunk.as_bytes());
+        let Some((first_seen, inventories)) = tables.unknown.get(key)?.map(|seen| seen.value())
+        else {
+            continue;
+        };
+        if first_seen >= seen_before.0 || inventories < INVENTORIES_MIN {
+            continue;
+        }
+        if tables.is_promised_on(node, chunk)? {
+            continue;
+        }
+        tables.unknown.remove(key)?;
+        // Known by now: the next inventory adds it to the copies.
+        if tables.chunk(chunk)?.is_none() {
+            changed += u64::from(tables.plan_deletion(node, chunk)?);
+        }
+    }
+    Ok(Outcome::Changed(changed))
+}
+
+/// `ConfirmDeletions`.
+pub(super) fn confirm_deletions(
+    tables: &mut Tables<'_>,
+    node: NodeNumber,
+    chunks: &[ChunkId],
+) -> Result<Outcome, StateError> {
+    let mut changed = 0;
+    for chunk in chunks {
+        changed += u64::from(tables.unplan_deletion(node, chunk)?);
+    }
+    Ok(Outcome::Changed(changed))
+}

@@ -1,0 +1,291 @@
+//! What the tables hold: each row is a format byte and the row's fields as postcard.
+//!
+//! A later format gets a new byte and is read beside the old one; a byte that this program does not know is damage or a
+//! newer program's, and is never guessed at.
+
+use proto::hello::ReceiptKey;
+use proto::id::{NodeId, VersionId};
+use proto::master::{CHUNKS_PER_BLOCK, Entry, TrashId};
+use proto::name::EntryName;
+use proto::net::Address;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::error::StateError;
+use crate::command::{ClusterMillis, CommittedVersion, NodeNumber};
+
+/// The format of all rows that this program writes.
+const FORMAT: u8 = 1;
+
+/// A row as its bytes.
+pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    let bytes = Vec::with_capacity(64);
+    let bytes = postcard::to_extend(&FORMAT, bytes).expect("a vector takes all bytes");
+    postcard::to_extend(row, bytes).expect("rows hold only what postcard can write")
+}
+
+/// A row out of its bytes.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
+    match bytes.split_first() {
+        Some((&FORMAT, fields)) => postcard::from_bytes(fields)
+            .map_err(|error| StateError::Damaged(format!("a row cannot be read ({error})"))),
+        Some((format, _)) => Err(StateError::Damaged(format!(
+            "a row has format {format}, and this program knows {FORMAT} only"
+        ))),
+        None => Err(StateError::Damaged("a row is empty".to_owned())),
+    }
+}
+
+/// Sums of all that is below a folder, however deep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Files, in their current versions.
+    pub files: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Bytes of the files' current versions.
+    pub bytes: u64,
+}
+
+impl Sums {
+    /// Both together.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            files: self.files + other.files,
+            folders: self.folders + other.folders,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+
+    /// What is left without the other.
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            files: self.files.saturating_sub(other.files),
+            folders: self.folders.saturating_sub(other.folders),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+/// A folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FolderRow {
+    /// Nothing for the root, and for a folder that lies in the trash itself.
+    pub(super) parent: Option<u64>,
+    /// What is below it.
+    pub(super) below: Sums,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum EntryRow {
+    Folder {
+        folder: u64,
+        modified_ms: u64,
+    },
+    File {
+        /// The number of its first version.
+        file: u64,
+        version: u64,
+        size: u64,
+        modified_ms: u64,
+    },
+}
+
+impl EntryRow {
+    /// As a listing shows it.
+    pub(super) fn to_entry(self, name: &EntryName) -> Entry {
+        match self {
+            Self::Folder { modified_ms, .. } => Entry::Folder {
+                name: Some(name.clone()),
+                modified_ms,
+            },
+            Self::File {
+                version,
+                size,
+                modified_ms,
+                ..
+            } => Entry::File {
+                name: name.clone(),
+                size,
+                modified_ms,
+                version: VersionId(version),
+            },
+        }
+    }
+}
+
+/// One version of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRow {
+    /// The file: the number of its first version.
+    pub file: u64,
+    /// Bytes.
+    pub size: u64,
+    /// When the content was last changed, for display.
+    pub modified_ms: u64,
+    /// When it was committed, for display.
+    pub committed_ms: u64,
+    /// Bytes of every chunk but the last.
+    pub chunk_size: u32,
+}
+
+impl VersionRow {
+    /// How many chunks it has.
+    pub fn chunk_count(&self) -> u64 {
+        self.size.div_ceil(u64::from(self.chunk_size))
+    }
+
+    /// How many blocks its chunks fill.
+    pub(super) fn block_count(&self) -> u32 {
+        let blocks = self.chunk_count().div_ceil(CHUNKS_PER_BLOCK as u64);
+        u32::try_from(blocks).expect("checked when the version was committed")
+    }
+
+    /// The length of its chunk of this index.
+    pub fn chunk_len(&self, index: u64) -> u32 {
+        let rest = self.size - index * u64::from(self.chunk_size);
+        u32::try_from(rest.min(u64::from(self.chunk_size))).expect("at most the chunk size")
+    }
+}
+
+/// A chunk that files need, that a node holds, or that a node may hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRow {
+    /// Bytes.
+    pub len: u32,
+    /// How often versions, and uploads' drafts, name it.
+    pub references: u64,
+    /// Since when nothing names it; meaningful while `references` is 0.
+    pub unreferenced_since: ClusterMillis,
+    /// Who holds it durably, ascending. Copies whose deletion is planned are not in it.
+    pub replicas: Vec<NodeNumber>,
+    /// Who was promised it by an upload that ended, and may hold a copy that was never recorded, ascending. Only
+    /// while `references` is 0.
+    pub leftovers: Vec<NodeNumber>,
+}
+
+/// An open upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRow {
+    /// The version that it makes.
+    pub version: u64,
+    /// Its lease ends then.
+    pub lease_until: ClusterMillis,
+    /// Blocks recorded.
+    pub blocks: u32,
+    /// Bytes recorded.
+    pub bytes: u64,
+    /// Whether the last recorded chunk was a short one, so that none may follow.
+    pub(super) ended_short: bool,
+    /// Copies of the least replicated chunk recorded; 255 while there is none.
+    pub(super) copies: u8,
+    /// Promises that it holds.
+    pub promises: u32,
+}
+
+/// A promise to an upload: this chunk may be stored on these nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PromiseRow {
+    pub(super) len: u32,
+    /// The cluster has it: nothing needs to be sent.
+    pub(super) stored: bool,
+    /// Ascending.
+    pub(super) nodes: Vec<NodeNumber>,
+}
+
+/// A row of the trash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TrashRow {
+    pub(super) path: String,
+    pub(super) entry: EntryRow,
+    pub(super) deleted_at: ClusterMillis,
+    pub(super) deleted_ms: u64,
+}
+
+/// Work left to the sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum PurgeRow {
+    /// All that is in a folder, and the folder.
+    Folder { folder: u64 },
+    /// All versions of a file.
+    File { file: u64, version: u64 },
+    /// One version.
+    Version { version: u64 },
+    /// The blocks that an ended upload recorded.
+    Draft { version: u64, blocks: u32 },
+    /// All that is recorded of a removed node.
+    Node { node: u32 },
+}
+
+/// A node that the cluster knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Who.
+    pub id: NodeId,
+    /// Where it listens.
+    pub address: Address,
+    /// Its zone.
+    pub zone: String,
+    /// With which it signs receipts.
+    pub receipt_key: ReceiptKey,
+    /// Forgotten, and its rows not yet all swept.
+    pub removed: bool,
+}
+
+/// What is recorded of a node, in sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NodeTally {
+    /// Copies.
+    pub chunks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Deletions planned there and not confirmed.
+    pub planned_deletions: u64,
+}
+
+impl NodeTally {
+    pub(super) fn into_tuple(self) -> (u64, u64, u64) {
+        (self.chunks, self.bytes, self.planned_deletions)
+    }
+}
+
+impl From<(u64, u64, u64)> for NodeTally {
+    fn from((chunks, bytes, planned_deletions): (u64, u64, u64)) -> Self {
+        Self {
+            chunks,
+            bytes,
+            planned_deletions,
+        }
+    }
+}
+
+/// A chunk that a node holds and that the state does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownChunk {
+    /// Which.
+    pub chunk: proto::id::ChunkId,
+    /// When an inventory showed it first.
+    pub first_seen: ClusterMillis,
+    /// In how many inventories it was.
+    pub inventories: u32,
+}
+
+/// What was answered to a request, so that it can be answered again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct AnswerRow {
+    pub(super) at: ClusterMillis,
+    pub(super) answer: Answer,
+}
+
+/// See [`AnswerRow`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Answer {
+    FolderCreated { created: bool },
+    Moved { name: EntryName, entry: EntryRow },
+    Deleted { trashed: Option<TrashId> },
+    Restored { path: String },
+    TrashEmptied,
+    Committed(CommittedVersion),
+    UploadEnded,
+}

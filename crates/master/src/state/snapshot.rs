@@ -1,0 +1,251 @@
+//! Reading names and versions: the state as one transaction left it.
+//!
+//! Every method reads a bounded number of rows. What a page leaves out comes with the next one; a page may show a
+//! later state than the one before it, if it is read from another snapshot.
+
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use proto::ErrorCode;
+use proto::id::{ChunkId, Epoch, VersionId};
+use proto::master::{
+    CHUNKS_PER_BLOCK, Entry, FolderListed, PAGE_LEN_MAX, TrashEntry, TrashId, TrashListed,
+};
+use proto::name::{EntryName, EntryPath};
+use redb::{Database, Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
+
+use super::error::{StateError, refuse};
+use super::head::{Counters, Head, TrippedFuse};
+use super::names::{self, NAME_TEXT};
+use super::rows::{self, EntryRow, FolderRow, Sums, TrashRow, VersionRow};
+use super::tables;
+use super::versions;
+use crate::command::ClusterMillis;
+
+/// See the module.
+pub struct Snapshot {
+    transaction: ReadTransaction,
+    /// Kept, so that the store is not reopened below a reader.
+    _database: Arc<Database>,
+}
+
+impl Snapshot {
+    pub(super) fn new(database: Arc<Database>, transaction: ReadTransaction) -> Self {
+        Self {
+            transaction,
+            _database: database,
+        }
+    }
+
+    /// The master's latest start that was recorded.
+    pub fn epoch(&self) -> Result<Epoch, StateError> {
+        Ok(Epoch(self.head()?.epoch))
+    }
+
+    /// The time of the latest command.
+    pub fn now(&self) -> Result<ClusterMillis, StateError> {
+        Ok(self.head()?.at)
+    }
+
+    /// The sums.
+    pub fn counters(&self) -> Result<Counters, StateError> {
+        Ok(self.head()?.counters)
+    }
+
+    /// Whether the fuse against mass deletion has tripped.
+    pub fn tripped_fuse(&self) -> Result<Option<TrippedFuse>, StateError> {
+        Ok(self.head()?.fuse)
+    }
+
+    /// What is below the root: files and folders that have a path. The trash is not in it.
+    pub fn sums(&self) -> Result<Sums, StateError> {
+        let folders = self.table(tables::FOLDERS)?;
+        let root = folders
+            .get(names::ROOT)?
+            .ok_or_else(|| StateError::Damaged("there is no root folder".to_owned()))?;
+        Ok(rows::decode::<FolderRow>(root.value())?.below)
+    }
+
+    /// What is at this path. Refused with `not_found`.
+    pub fn entry(&self, path: &EntryPath) -> Result<Entry, StateError> {
+        let Some(name) = path.name() else {
+            return Ok(Entry::Folder {
+                name: None,
+                modified_ms: 0,
+            });
+        };
+        Ok(self.entry_row(path)?.to_entry(name))
+    }
+
+    /// A page of a folder, by name. Refused with `not_found`, `not_a_folder`.
+    pub fn folder_page(
+        &self,
+        path: &EntryPath,
+        after: Option<&EntryName>,
+        limit: u32,
+    ) -> Result<FolderListed, StateError> {
+        let table = self.table(tables::ENTRIES)?;
+        let folder = names::folder_at(&table, path)?;
+        let from = match after {
+            Some(name) => Bound::Excluded((folder, name.as_str())),
+            None => Bound::Included((folder, "")),
+        };
+        let to = Bound::Excluded((folder + 1, ""));
+        let limit = limit.clamp(1, PAGE_LEN_MAX) as usize;
+        let mut entries = Vec::new();
+        for row in table.range::<(u64, &str)>((from, to))? {
+            if entries.len() == limit {
+                return Ok(FolderListed {
+                    entries,
+                    more: true,
+                });
+            }
+            let (key, row) = row?;
+            let name = EntryName::new(key.value().1).map_err(|error| {
+                StateError::Damaged(format!("a name in a folder is none: {error}"))
+            })?;
+            entries.push(rows::decode::<EntryRow>(row.value())?.to_entry(&name));
+        }
+        Ok(FolderListed {
+            entries,
+            more: false,
+        })
+    }
+
+    /// A page of the trash, newest first.
+    pub fn trash_page(
+        &self,
+        before: Option<TrashId>,
+        limit: u32,
+    ) -> Result<TrashListed, StateError> {
+        let table = self.table(tables::TRASH)?;
+        let first = self.head()?.trash_emptied_below;
+        let end = before.map_or(u64::MAX, |trash| trash.0).max(first);
+        let limit = limit.clamp(1, PAGE_LEN_MAX) as usize;
+        let mut entries = Vec::new();
+        for row in table.range(first..end)?.rev() {
+            if entries.len() == limit {
+                return Ok(TrashListed {
+                    entries,
+                    more: true,
+                });
+            }
+            let (key, row) = row?;
+            entries.push(trash_entry(key.value(), &rows::decode(row.value())?)?);
+        }
+        Ok(TrashListed {
+            entries,
+            more: false,
+        })
+    }
+
+    /// A file's current version, or a former one. Refused with `not_found`, `is_a_folder`.
+    pub fn file(
+        &self,
+        path: &EntryPath,
+        version: Option<VersionId>,
+    ) -> Result<(VersionId, VersionRow), StateError> {
+        if path.is_root() {
+            return refuse(ErrorCode::IsAFolder, "/ is a folder, not a file");
+        }
+        let EntryRow::File {
+            file,
+            version: current,
+            ..
+        } = self.entry_row(path)?
+        else {
+            return refuse(
+                ErrorCode::IsAFolder,
+                format!("{path} is a folder, not a file"),
+            );
+        };
+        let wanted = version.unwrap_or(VersionId(current));
+        match self.version(wanted)? {
+            Some(row) if row.file == file => Ok((wanted, row)),
+            _ => refuse(
+                ErrorCode::NotFound,
+                format!("{path} has no version {wanted} (any more)"),
+            ),
+        }
+    }
+
+    /// A version, whatever names it.
+    pub fn version(&self, version: VersionId) -> Result<Option<VersionRow>, StateError> {
+        match self.table(tables::VERSIONS)?.get(version.0)? {
+            Some(row) => Ok(Some(rows::decode(row.value())?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Chunks of a version with their lengths, from this index on: at most `limit`, and at most one block's worth.
+    pub fn chunks_of(
+        &self,
+        version: VersionId,
+        row: &VersionRow,
+        first: u64,
+        limit: u32,
+    ) -> Result<Vec<(ChunkId, u32)>, StateError> {
+        let table = self.table(tables::BLOCKS)?;
+        let limit = u64::from(limit).min(CHUNKS_PER_BLOCK as u64);
+        let end = first.saturating_add(limit).min(row.chunk_count());
+        let mut chunks = Vec::new();
+        let mut index = first;
+        while index < end {
+            let (block, place) = versions::place_of(index);
+            let ids = table.get((version.0, block))?.ok_or_else(|| {
+                StateError::Damaged(format!("block {block} of version {version} is missing"))
+            })?;
+            let ids = versions::block_ids(ids.value())?;
+            let wanted = usize::try_from(end - index).expect("at most a block's worth");
+            for id in ids.iter().skip(place).take(wanted) {
+                chunks.push((ChunkId::from_bytes(*id), row.chunk_len(index)));
+                index += 1;
+            }
+        }
+        Ok(chunks)
+    }
+
+    pub(super) fn head(&self) -> Result<Head, StateError> {
+        match self.table(tables::META)?.get(tables::HEAD_KEY)? {
+            Some(row) => rows::decode(row.value()),
+            None => Ok(Head::default()),
+        }
+    }
+
+    /// A table, which is there since the store was prepared.
+    pub(super) fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        definition: TableDefinition<'_, K, V>,
+    ) -> Result<ReadOnlyTable<K, V>, TableError> {
+        self.transaction.open_table(definition)
+    }
+
+    fn entry_row(&self, path: &EntryPath) -> Result<EntryRow, StateError> {
+        let table = self.table(tables::ENTRIES)?;
+        match names::find(&table, path)? {
+            Some(row) => Ok(row),
+            None => refuse(ErrorCode::NotFound, format!("there is no {path}")),
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+fn trash_entry(trash: u64, row: &TrashRow) -> Result<TrashEntry, StateError> {
+    let path: EntryPath = row
+        .path
+        .parse()
+        .map_err(|error| StateError::Damaged(format!("a path in the trash is none: {error}")))?;
+    let name = path.name().expect(NAME_TEXT);
+    Ok(TrashEntry {
+        trash: TrashId(trash),
+        entry: row.entry.to_entry(name),
+        deleted_ms: row.deleted_ms,
+        path,
+    })
+}

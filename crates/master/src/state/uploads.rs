@@ -1,0 +1,670 @@
+//! Uploads: an upload is a version that has no name yet.
+//!
+//! `AllocateChunks` opens it and promises chunks, `RecordChunks` writes full blocks under its version, and `CommitUpload`
+//! writes the last block, the version and the name: work in proportion to one block, never to the file. However an
+//! upload ends, its promises end with it: what may lie on a node unrecorded becomes garbage, and blocks that no
+//! version took over go to the sweep.
+//!
+//! **Invariant:** a chunk gets a reference only when enough copies are proved: by receipts of nodes that were promised it
+//! in this very upload, or by copies that are on record. The caller's word is no proof.
+
+use std::collections::BTreeMap;
+
+use proto::ErrorCode;
+use proto::hello::same_mac;
+use proto::id::{ChunkId, UploadId, VersionId};
+use proto::master::{CHUNKS_PER_BLOCK, Precondition, StoredChunk};
+use proto::name::EntryPath;
+use proto::node::Receipt;
+use redb::ReadableTable;
+
+use super::answers::Kind;
+use super::error::{StateError, refuse};
+use super::outcome::{Allocation, Outcome};
+use super::rows::{
+    self, Answer, ChunkRow, EntryRow, PromiseRow, PurgeRow, Sums, UploadRow, VersionRow,
+};
+use super::tables::Tables;
+use super::trash::check_precondition;
+use crate::command::{ChunkPromise, ClusterMillis, CommittedVersion, NodeNumber, TimedCommand};
+
+/// Promises that one upload may hold: what it allocates and does not record.
+pub(super) const PROMISES_MAX: usize = 8 * CHUNKS_PER_BLOCK;
+/// Nodes that one promise may name in all, those included that failed the uploader.
+const PROMISED_NODES_MAX: usize = 32;
+/// `UploadRow::copies` while no chunk was recorded.
+const NO_CHUNK_YET: u8 = u8::MAX;
+
+impl Tables<'_> {
+    fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>, StateError> {
+        match self.uploads.get(upload.uuid().as_u128())? {
+            Some(row) => Ok(Some(rows::decode(row.value())?)),
+            None => Ok(None),
+        }
+    }
+
+    fn put_upload(&mut self, upload: UploadId, row: &UploadRow) -> Result<(), StateError> {
+        let row = rows::encode(row);
+        let before = self
+            .uploads
+            .insert(upload.uuid().as_u128(), row.as_slice())?
+            .is_none();
+        self.head.counters.uploads += u64::from(before);
+        Ok(())
+    }
+
+    fn new_version(&mut self) -> u64 {
+        let version = self.head.next_version;
+        self.head.next_version += 1;
+        version
+    }
+
+    /// Ends an open upload: its row and its promises go, and what they may have left on nodes is garbage from now on.
+    fn close_upload(
+        &mut self,
+        upload: UploadId,
+        at: ClusterMillis,
+        answer: Answer,
+    ) -> Result<(), StateError> {
+        for (chunk, promise) in self.promises_of(upload)? {
+            self.drop_promise(upload, &chunk)?;
+            self.leave_over(&chunk, &promise, at)?;
+        }
+        let was_open = self.uploads.remove(upload.uuid().as_u128())?.is_some();
+        self.head.counters.uploads -= u64::from(was_open);
+        self.remember(Kind::Upload, upload.uuid(), at, answer)
+    }
+
+    /// Notes copies that were promised and not recorded, unless a version needs the chunk: then an inventory finds them.
+    fn leave_over(
+        &mut self,
+        chunk: &ChunkId,
+        promise: &PromiseRow,
+        at: ClusterMillis,
+    ) -> Result<(), StateError> {
+        let before = self.chunk(chunk)?;
+        if promise.nodes.is_empty() || before.as_ref().is_some_and(|row| row.references > 0) {
+            return Ok(());
+        }
+        let mut after = before.clone().unwrap_or_default();
+        after.len = promise.len;
+        // A put may still be under way: the grace period begins anew.
+        after.unreferenced_since = at;
+        unite(&mut after.leftovers, &promise.nodes);
+        self.put_chunk(chunk, before.as_ref(), after)
+    }
+}
+
+/// Adds numbers to an ascending list.
+fn unite(list: &mut Vec<NodeNumber>, others: &[NodeNumber]) {
+    list.extend_from_slice(others);
+    list.sort_unstable();
+    list.dedup();
+}
+
+fn upload_unknown<T>(upload: UploadId) -> Result<T, StateError> {
+    refuse(
+        ErrorCode::UploadUnknown,
+        format!(
+            "the upload {upload} is not open: its lease ran out, it was ended, or the master restarted; \
+             begin again with a new id"
+        ),
+    )
+}
+
+fn check_len(tables: &Tables<'_>, chunk: &ChunkId, len: u32) -> Result<(), StateError> {
+    let chunk_size = tables.rules.chunk_size;
+    if len == 0 || len > chunk_size {
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!("chunk {chunk} has {len} bytes; it must be 1 to {chunk_size}"),
+        );
+    }
+    Ok(())
+}
+
+fn check_same_len(chunk: &ChunkId, row: Option<&ChunkRow>, len: u32) -> Result<(), StateError> {
+    match row {
+        Some(row) if row.len != len => refuse(
+            ErrorCode::InvalidArgument,
+            format!(
+                "chunk {chunk} has {} bytes here and cannot have {len}",
+                row.len
+            ),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// `AllocateChunks`.
+pub(super) fn allocate_chunks(
+    tables: &mut Tables<'_>,
+    upload: UploadId,
+    lease_until: ClusterMillis,
+    chunks: &[ChunkPromise],
+) -> Result<Outcome, StateError> {
+    if tables.answered(Kind::Upload, upload.uuid())?.is_some() {
+        return upload_unknown(upload);
+    }
+    let open = tables.upload(upload)?;
+    let held = open.map_or(0, |row| row.promises);
+    if held as usize + chunks.len() > PROMISES_MAX {
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!(
+                "the upload {upload} holds {held} chunks that are not recorded: record blocks before \
+                 allocating more than {PROMISES_MAX}"
+            ),
+        );
+    }
+    let allocations = chunks
+        .iter()
+        .map(|chunk| allocate(tables, upload, chunk))
+        .collect::<Result<Vec<_>, _>>()?;
+
+    let mut row = open.unwrap_or_else(|| UploadRow {
+        version: tables.new_version(),
+        lease_until,
+        blocks: 0,
+        bytes: 0,
+        ended_short: false,
+        copies: NO_CHUNK_YET,
+        promises: 0,
+    });
+    row.lease_until = row.lease_until.max(lease_until);
+    for (chunk, allocation) in chunks.iter().zip(&allocations) {
+        row.promises += u32::from(make_promise(tables, upload, chunk, allocation)?);
+    }
+    tables.put_upload(upload, &row)?;
+    Ok(Outcome::Allocated(allocations))
+}
+
+fn allocate(
+    tables: &Tables<'_>,
+    upload: UploadId,
+    promise: &ChunkPromise,
+) -> Result<Allocation, StateError> {
+    let (chunk, len) = (&promise.chunk.chunk, promise.chunk.len);
+    check_len(tables, chunk, len)?;
+    let row = tables.chunk(chunk)?;
+    check_same_len(chunk, row.as_ref(), len)?;
+    let enough = usize::from(tables.rules.min_write_replicas);
+    let is_holder = |node: &&NodeNumber| row.as_ref().is_some_and(|r| r.replicas.contains(node));
+    if promise.live.iter().filter(is_holder).count() >= enough {
+        return Ok(Allocation::Stored);
+    }
+    let mut nodes = Vec::with_capacity(promise.nodes.len());
+    let mut waiting = 0;
+    for node in &promise.nodes {
+        if tables.is_planned(*node, chunk)? {
+            waiting += 1;
+        } else if tables.node(*node)?.is_some() && !nodes.contains(node) {
+            nodes.push(*node);
+        }
+    }
+    if nodes.len() < enough {
+        return refuse_nodes(chunk, nodes.len(), enough, waiting);
+    }
+    let held = tables.promise(upload, chunk)?.map_or(0, |p| p.nodes.len());
+    if held + nodes.len() > PROMISED_NODES_MAX {
+        return refuse(
+            ErrorCode::NotEnoughReplicas,
+            format!("chunk {chunk} failed on {held} nodes: find out what is wrong with it"),
+        );
+    }
+    Ok(Allocation::Nodes(nodes))
+}
+
+fn refuse_nodes<T>(
+    chunk: &ChunkId,
+    found: usize,
+    enough: usize,
+    waiting: usize,
+) -> Result<T, StateError> {
+    if waiting > 0 {
+        return refuse(
+            ErrorCode::Unavailable,
+            format!(
+                "{waiting} nodes are just deleting older copies of chunk {chunk}, and {enough} are \
+                 needed: try again in a moment"
+            ),
+        );
+    }
+    refuse(
+        ErrorCode::NotEnoughReplicas,
+        format!("chunk {chunk} needs {enough} nodes and {found} take it: start or add nodes"),
+    )
+}
+
+fn make_promise(
+    tables: &mut Tables<'_>,
+    upload: UploadId,
+    chunk: &ChunkPromise,
+    allocation: &Allocation,
+) -> Result<bool, StateError> {
+    let id = &chunk.chunk.chunk;
+    let mut promise = tables.promise(upload, id)?.unwrap_or_default();
+    promise.len = chunk.chunk.len;
+    match allocation {
+        Allocation::Stored => promise.stored = true,
+        Allocation::Nodes(nodes) => {
+            promise.stored = false;
+            unite(&mut promise.nodes, nodes);
+        }
+    }
+    tables.put_promise(upload, id, &promise)
+}
+
+/// A chunk of a block that was found to be stored well enough.
+#[derive(Debug)]
+struct Proved {
+    chunk: ChunkId,
+    /// How often the block names it.
+    times: u64,
+    before: Option<ChunkRow>,
+    after: ChunkRow,
+}
+
+/// Sees that every chunk has enough proved copies. Writes nothing.
+fn prove(
+    tables: &Tables<'_>,
+    upload: UploadId,
+    chunks: &[StoredChunk],
+) -> Result<Vec<Proved>, StateError> {
+    let mut distinct: BTreeMap<ChunkId, (u64, u32, Vec<Receipt>)> = BTreeMap::new();
+    for stored in chunks {
+        let (times, len, receipts) =
+            distinct
+                .entry(stored.chunk)
+                .or_insert((0, stored.len, Vec::new()));
+        if *len != stored.len {
+            let message = format!("chunk {} cannot have two lengths", stored.chunk);
+            return refuse(ErrorCode::InvalidArgument, message);
+        }
+        *times += 1;
+        receipts.extend_from_slice(&stored.receipts);
+    }
+    distinct
+        .into_iter()
+        .map(|(chunk, (times, len, receipts))| {
+            let (before, after) = prove_chunk(tables, upload, &chunk, len, &receipts)?;
+            Ok(Proved {
+                chunk,
+                times,
+                before,
+                after,
+            })
+        })
+        .collect()
+}
+
+fn prove_chunk(
+    tables: &Tables<'_>,
+    upload: UploadId,
+    chunk: &ChunkId,
+    len: u32,
+    receipts: &[Receipt],
+) -> Result<(Option<ChunkRow>, ChunkRow), StateError> {
+    let before = tables.chunk(chunk)?;
+    check_same_len(chunk, before.as_ref(), len)?;
+    let promise = tables.promise(upload, chunk)?;
+    let proved = match &promise {
+        Some(promise) => good_receipts(tables, upload, chunk, len, receipts, promise)?,
+        None => Vec::new(),
+    };
+    let mut after = before.clone().unwrap_or_default();
+    after.len = len;
+    unite(&mut after.replicas, &proved);
+
+    // Copies on record prove a chunk only where nobody was told to send it: they may be on nodes that are down.
+    let record_counts = promise.is_none_or(|promise| promise.stored);
+    let copies = if record_counts {
+        known_copies(tables, &after)?
+    } else {
+        proved.len()
+    };
+    let needed = usize::from(tables.rules.min_write_replicas);
+    if copies < needed {
+        return refuse(
+            ErrorCode::NotEnoughReplicas,
+            format!(
+                "chunk {chunk} has {copies} proved copies and needs {needed}: allocate it again, and \
+                 send it to the nodes named then"
+            ),
+        );
+    }
+    Ok((before, after))
+}
+
+/// The nodes, among those promised the chunk, whose receipts are good.
+fn good_receipts(
+    tables: &Tables<'_>,
+    upload: UploadId,
+    chunk: &ChunkId,
+    len: u32,
+    receipts: &[Receipt],
+    promise: &PromiseRow,
+) -> Result<Vec<NodeNumber>, StateError> {
+    let mut good = Vec::with_capacity(receipts.len());
+    for receipt in receipts {
+        let number = tables.node_numbers.get(receipt.node.uuid().as_u128())?;
+        let Some(node) = number.map(|number| NodeNumber(number.value())) else {
+            continue;
+        };
+        if !promise.nodes.contains(&node) || good.contains(&node) || promise.len != len {
+            continue;
+        }
+        let Some(row) = tables.node(node)? else {
+            continue;
+        };
+        let expected = row.receipt_key.receipt(upload, chunk, u64::from(len));
+        if same_mac(&receipt.mac, &expected) && !tables.is_planned(node, chunk)? {
+            good.push(node);
+        }
+    }
+    Ok(good)
+}
+
+/// Copies on nodes that were not removed.
+fn known_copies(tables: &Tables<'_>, row: &ChunkRow) -> Result<usize, StateError> {
+    let mut copies = 0;
+    for node in &row.replicas {
+        copies += usize::from(tables.node(*node)?.is_some());
+    }
+    Ok(copies)
+}
+
+/// Gives proved chunks their references, and ends their promises. Returns the least number of copies.
+fn keep(
+    tables: &mut Tables<'_>,
+    upload: UploadId,
+    proved: Vec<Proved>,
+    row: &mut UploadRow,
+) -> Result<(), StateError> {
+    for chunk in proved {
+        let copies = u8::try_from(known_copies(tables, &chunk.after)?).unwrap_or(u8::MAX);
+        row.copies = row.copies.min(copies);
+        let mut after = chunk.after;
+        after.references += chunk.times;
+        tables.put_chunk(&chunk.chunk, chunk.before.as_ref(), after)?;
+        let dropped = tables.drop_promise(upload, &chunk.chunk)?;
+        row.promises -= u32::from(dropped);
+    }
+    Ok(())
+}
+
+/// Sees that lengths are as a file's: all of the chunk size, but for the very last. Returns the bytes, and whether
+/// the last one is short.
+fn check_lens(
+    tables: &Tables<'_>,
+    row: &UploadRow,
+    chunks: &[StoredChunk],
+) -> Result<(u64, bool), StateError> {
+    let chunk_size = tables.rules.chunk_size;
+    let mut bytes = row.bytes;
+    let mut ended_short = row.ended_short;
+    for stored in chunks {
+        check_len(tables, &stored.chunk, stored.len)?;
+        if ended_short {
+            return refuse(
+                ErrorCode::InvalidArgument,
+                format!(
+                    "chunk {} follows a chunk of less than {chunk_size} bytes: only the last one of a \
+                     file may be shorter",
+                    stored.chunk
+                ),
+            );
+        }
+        bytes += u64::from(stored.len);
+        ended_short = stored.len < chunk_size;
+    }
+    check_file_size(tables, bytes)?;
+    Ok((bytes, ended_short))
+}
+
+fn check_file_size(tables: &Tables<'_>, bytes: u64) -> Result<(), StateError> {
+    match tables.rules.file_size_max {
+        Some(max) if bytes > max => refuse(
+            ErrorCode::TooLarge,
+            format!("the file has at least {bytes} bytes; this cluster takes {max} at most"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// `RecordChunks`.
+pub(super) fn record_chunks(
+    tables: &mut Tables<'_>,
+    upload: UploadId,
+    lease_until: ClusterMillis,
+    block: u32,
+    chunks: &[StoredChunk],
+) -> Result<Outcome, StateError> {
+    let Some(mut row) = tables.upload(upload)? else {
+        return upload_unknown(upload);
+    };
+    if block < row.blocks {
+        return recorded_again(tables, &row, block, chunks);
+    }
+    if block != row.blocks || chunks.len() != CHUNKS_PER_BLOCK {
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!(
+                "block {block} with {} chunks was sent; the next one is block {} with {CHUNKS_PER_BLOCK}",
+                chunks.len(),
+                row.blocks
+            ),
+        );
+    }
+    let (bytes, ended_short) = check_lens(tables, &row, chunks)?;
+    let proved = prove(tables, upload, chunks)?;
+
+    keep(tables, upload, proved, &mut row)?;
+    tables.put_block(row.version, block, chunks.iter().map(|stored| stored.chunk))?;
+    row.blocks += 1;
+    row.bytes = bytes;
+    row.ended_short = ended_short;
+    row.lease_until = row.lease_until.max(lease_until);
+    tables.put_upload(upload, &row)?;
+    Ok(Outcome::Done)
+}
+
+fn recorded_again(
+    tables: &Tables<'_>,
+    row: &UploadRow,
+    block: u32,
+    chunks: &[StoredChunk],
+) -> Result<Outcome, StateError> {
+    let recorded = tables.block(row.version, block)?;
+    if recorded
+        .iter()
+        .eq(chunks.iter().map(|stored| &stored.chunk))
+    {
+        return Ok(Outcome::Done);
+    }
+    refuse(
+        ErrorCode::InvalidArgument,
+        format!("block {block} is recorded with other chunks: a block is recorded once"),
+    )
+}
+
+/// What `CommitUpload` asks for.
+#[derive(Debug)]
+pub(super) struct Commit<'c> {
+    pub(super) upload: UploadId,
+    pub(super) path: &'c EntryPath,
+    pub(super) size: u64,
+    pub(super) modified_ms: Option<u64>,
+    pub(super) blocks: u32,
+    pub(super) chunks: &'c [StoredChunk],
+    pub(super) parents: bool,
+    pub(super) precondition: Precondition,
+}
+
+/// `CommitUpload`.
+pub(super) fn commit_upload(
+    tables: &mut Tables<'_>,
+    at: &TimedCommand,
+    commit: &Commit<'_>,
+) -> Result<Outcome, StateError> {
+    match tables.answered(Kind::Upload, commit.upload.uuid())? {
+        Some(Answer::Committed(version)) => return Ok(Outcome::Committed(version)),
+        Some(_) => return upload_unknown(commit.upload),
+        None => {}
+    }
+    let open = tables.upload(commit.upload)?;
+    // An empty file needs no chunks, and so no upload before its commit.
+    let is_empty = commit.size == 0 && commit.blocks == 0 && commit.chunks.is_empty();
+    if open.is_none() && !is_empty {
+        return upload_unknown(commit.upload);
+    }
+    let draft = open.unwrap_or(UploadRow {
+        version: 0,
+        lease_until: ClusterMillis(0),
+        blocks: 0,
+        bytes: 0,
+        ended_short: false,
+        copies: NO_CHUNK_YET,
+        promises: 0,
+    });
+    check_shape(tables, &draft, commit)?;
+    let place = tables.place(commit.path, commit.parents, None)?;
+    check_precondition(commit.path, commit.precondition, place.existing.as_ref())?;
+    if let Some(EntryRow::Folder { .. }) = place.existing {
+        let message = format!("{} is a folder, and a file cannot replace it", commit.path);
+        return refuse(ErrorCode::IsAFolder, message);
+    }
+    let proved = prove(tables, commit.upload, commit.chunks)?;
+
+    let mut draft = draft;
+    if open.is_none() {
+        draft.version = tables.new_version();
+    }
+    keep(tables, commit.upload, proved, &mut draft)?;
+    let folder = tables.make_parents(&place, at.wall_ms)?;
+    let file = write_version(tables, at, commit, &draft, place.existing.as_ref())?;
+    name_version(tables, at, commit, &draft, file, (folder, &place))?;
+    let copies = match draft.copies {
+        NO_CHUNK_YET => tables.rules.replication_factor,
+        copies => copies,
+    };
+    let committed = CommittedVersion {
+        version: VersionId(draft.version),
+        created: place.existing.is_none(),
+        copies,
+    };
+    tables.close_upload(commit.upload, at.at, Answer::Committed(committed))?;
+    Ok(Outcome::Committed(committed))
+}
+
+fn check_shape(
+    tables: &Tables<'_>,
+    draft: &UploadRow,
+    commit: &Commit<'_>,
+) -> Result<(), StateError> {
+    if commit.blocks != draft.blocks {
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!(
+                "the commit says {} blocks, and {} are recorded: record what is missing first",
+                commit.blocks, draft.blocks
+            ),
+        );
+    }
+    if commit.chunks.len() > CHUNKS_PER_BLOCK {
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!("a commit takes {CHUNKS_PER_BLOCK} chunks at most: record full blocks before"),
+        );
+    }
+    check_file_size(tables, commit.size)?;
+    let (bytes, _) = check_lens(tables, draft, commit.chunks)?;
+    if bytes != commit.size {
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!(
+                "the commit says {} bytes, and its chunks have {bytes}: nothing was committed",
+                commit.size
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Writes the version and its last block; returns the file that it is a version of.
+fn write_version(
+    tables: &mut Tables<'_>,
+    at: &TimedCommand,
+    commit: &Commit<'_>,
+    draft: &UploadRow,
+    existing: Option<&EntryRow>,
+) -> Result<u64, StateError> {
+    let file = match existing {
+        Some(EntryRow::File { file, .. }) => *file,
+        _ => draft.version,
+    };
+    if !commit.chunks.is_empty() {
+        let ids = commit.chunks.iter().map(|stored| stored.chunk);
+        tables.put_block(draft.version, draft.blocks, ids)?;
+    }
+    let row = VersionRow {
+        file,
+        size: commit.size,
+        modified_ms: commit.modified_ms.unwrap_or(at.wall_ms),
+        committed_ms: at.wall_ms,
+        chunk_size: tables.rules.chunk_size,
+    };
+    tables
+        .versions
+        .insert(draft.version, rows::encode(&row).as_slice())?;
+    Ok(file)
+}
+
+/// Lets a name stand for the version: a new entry, or a file's next version.
+fn name_version(
+    tables: &mut Tables<'_>,
+    at: &TimedCommand,
+    commit: &Commit<'_>,
+    draft: &UploadRow,
+    file: u64,
+    (folder, place): (u64, &super::names::Place),
+) -> Result<(), StateError> {
+    let entry = EntryRow::File {
+        file,
+        version: draft.version,
+        size: commit.size,
+        modified_ms: commit.modified_ms.unwrap_or(at.wall_ms),
+    };
+    let Some(existing) = &place.existing else {
+        return tables.add_entry(folder, &place.name, &entry);
+    };
+    if let EntryRow::File { file, version, .. } = existing {
+        tables.make_former(*file, *version, at.at)?;
+    }
+    let (old, new): (Sums, Sums) = (tables.sums_of(existing)?, tables.sums_of(&entry)?);
+    tables.write_entry(folder, &place.name, &entry)?;
+    tables.change_below(folder, |below| below.minus(old).plus(new))
+}
+
+/// `EndUpload`.
+pub(super) fn end_upload(
+    tables: &mut Tables<'_>,
+    at: ClusterMillis,
+    upload: UploadId,
+    expired_by: Option<ClusterMillis>,
+) -> Result<Outcome, StateError> {
+    let Some(row) = tables.upload(upload)? else {
+        return Ok(Outcome::UploadEnded(false));
+    };
+    if expired_by.is_some_and(|by| row.lease_until > by) {
+        return Ok(Outcome::UploadEnded(false));
+    }
+    tables.close_upload(upload, at, Answer::UploadEnded)?;
+    if row.blocks > 0 {
+        tables.push_purge(&PurgeRow::Draft {
+            version: row.version,
+            blocks: row.blocks,
+        })?;
+    }
+    Ok(Outcome::UploadEnded(true))
+}
