@@ -1,12 +1,14 @@
 //! What can go wrong, as decisions that a caller can take.
 //!
-//! A refusal of a server becomes a variant here in one place, [`From<WireError>`]; what kept a server from
+//! A refusal of a server becomes a variant in one place, `From<WireError>`, and a call that got no answer in
+//! another, `Error::from_call`; what kept a server from
 //! being reached stays below as the source, so that a chain of errors reads from what was wanted down to the cause.
 
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::{ErrorCode, WireError};
 
@@ -144,5 +146,30 @@ impl From<WireError> for Error {
             },
             _ => Self::Refused(error),
         }
+    }
+}
+
+impl Error {
+    /// The same as an error here; `what` was wanted.
+    pub(crate) fn from_call(what: impl Into<String>, error: CallError) -> Self {
+        let what = what.into();
+        match error {
+            CallError::Refused(error) => error.into(),
+            CallError::TimedOut { address, after, .. } => Self::TimedOut {
+                what: format!("{what} at {address}"),
+                after,
+            },
+            error @ (CallError::Unreachable { .. } | CallError::BadReply { .. }) => {
+                Self::Unavailable {
+                    what,
+                    source: Some(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Whether it is a server's refusal with this code, for those that only this crate acts on.
+    pub(crate) fn is_refusal(&self, code: ErrorCode) -> bool {
+        matches!(self, Self::Refused(error) if error.code == code)
     }
 }

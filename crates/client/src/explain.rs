@@ -1,11 +1,17 @@
 //! Where a file's chunks are, and what the nodes themselves say of them.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
 use proto::id::{ChunkId, NodeId};
+use proto::master::LocateChunks;
 use proto::name::EntryPath;
 use proto::net::Address;
-use proto::node::ChunkDescription;
+use proto::node::{ChunkDescription, DescribeChunks};
 
-use crate::{Cluster, Error};
+use crate::fetch::{ChunkPlace, chunk_places};
+use crate::{Cluster, Error, Shared};
 
 /// One chunk of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +39,65 @@ pub struct ExplainedCopy {
     pub description: Option<ChunkDescription>,
 }
 
+/// As many as one reply of the master locates.
+const CHUNKS_MAX: u32 = 512;
+
+type Descriptions = HashMap<(NodeId, ChunkId), ChunkDescription>;
+
 pub(crate) async fn explain(
-    _cluster: &Cluster,
+    cluster: &Cluster,
     path: &EntryPath,
-    _first: u64,
-    _limit: u32,
+    first: u64,
+    limit: u32,
 ) -> Result<Vec<ExplainedChunk>, Error> {
-    tokio::task::yield_now().await;
-    Err(Error::Unavailable {
-        what: format!("explain {path}"),
-        source: None,
-    })
+    let version = cluster.open(path, None).await?.version;
+    let limit = limit.min(CHUNKS_MAX);
+    let located = cluster
+        .ask(|| LocateChunks {
+            version,
+            first,
+            limit,
+        })
+        .await?;
+    let places: Vec<_> = chunk_places(first, located.locations).collect();
+    let said = ask_nodes(&cluster.shared, &places).await;
+    Ok(places.into_iter().map(|place| join(place, &said)).collect())
+}
+
+/// One call a node, to all of them at once.
+async fn ask_nodes(shared: &Arc<Shared>, places: &[ChunkPlace]) -> Descriptions {
+    let mut by_node: HashMap<NodeId, (Address, Vec<ChunkId>)> = HashMap::new();
+    for place in places {
+        for location in &place.nodes {
+            let of_node = || (location.address.clone(), Vec::new());
+            let (_, chunks) = by_node.entry(location.node).or_insert_with(of_node);
+            chunks.push(place.chunk);
+        }
+    }
+    let calls = by_node.into_iter().map(async |(node, (address, chunks))| {
+        let within = shared.options.call_retry_for;
+        let request = DescribeChunks { chunks };
+        let reply = shared.pool.call(&address, request, within).await;
+        let described = reply.map(|reply| reply.chunks).unwrap_or_default();
+        described
+            .into_iter()
+            .map(move |description| ((node, description.chunk), description))
+    });
+    join_all(calls).await.into_iter().flatten().collect()
+}
+
+fn join(place: ChunkPlace, said: &Descriptions) -> ExplainedChunk {
+    let chunk = place.chunk;
+    let copies = place.nodes.into_iter().map(|location| ExplainedCopy {
+        description: said.get(&(location.node, chunk)).cloned(),
+        node: location.node,
+        address: location.address,
+        live: location.live,
+    });
+    ExplainedChunk {
+        index: place.index,
+        chunk,
+        len: place.len,
+        copies: copies.collect(),
+    }
 }

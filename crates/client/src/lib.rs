@@ -10,27 +10,35 @@
 mod download;
 mod error;
 mod explain;
+mod fetch;
 mod hashing;
+mod health;
 mod master;
 mod options;
 mod upload;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use proto::hello::ClusterSecret;
-use proto::id::{NodeId, RequestId, VersionId};
+use proto::connection::CallerIdentity;
+use proto::hello::{ClusterSecret, Role};
+use proto::id::{ChunkId, NodeId, RequestId, VersionId};
 use proto::master::{
-    ClusterStatus, CreateFolder, DeleteEntry, EmptyTrash, Entry, FolderListed, GetStatus,
-    LeaveSafeMode, ListFolder, ListNodes, ListTrash, LookUpEntry, MoveEntry, NodesListed,
-    Precondition, RemoveNode, ResetDeleteFuse, RestoreEntry, TrashId, TrashListed,
+    ClusterRules, ClusterStatus, CreateFolder, DeleteEntry, EmptyTrash, Entry, FolderListed,
+    GetStatus, LeaveSafeMode, ListFolder, ListNodes, ListTrash, LookUpEntry, MoveEntry,
+    NodesListed, Precondition, RemoveNode, ReportBadReplica, ResetDeleteFuse, RestoreEntry,
+    TrashId, TrashListed,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::{Address, Network};
+use proto::pool::{Pool, PoolOptions};
 use proto::table::Operation;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::io::AsyncRead;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use download::File;
@@ -40,7 +48,13 @@ pub use hashing::Hashing;
 pub use options::ClientOptions;
 pub use upload::{Progress, UploadOptions, Uploaded};
 
+use health::Health;
 use master::Masters;
+
+/// How long anything may go on that nobody waits for.
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many such things may go on before hints are left out.
+const BACKGROUND_MAX: usize = 16;
 
 /// A cluster, as a client sees it. Cheap to clone; all clones share connections and what they learnt of nodes.
 #[derive(Clone)]
@@ -48,10 +62,17 @@ pub struct Cluster {
     shared: Arc<Shared>,
 }
 
+/// What all clones have in common.
 struct Shared {
     masters: Masters,
+    pool: Pool,
+    health: Health,
     options: ClientOptions,
     random: Mutex<StdRng>,
+    /// What the cluster was made with, once it is known.
+    rules: Mutex<Option<ClusterRules>>,
+    /// Last words to the master that nobody waits for.
+    background: TaskTracker,
 }
 
 /// How an entry is deleted.
@@ -74,15 +95,24 @@ impl Cluster {
         secret: Option<ClusterSecret>,
         options: ClientOptions,
     ) -> Self {
-        let masters = Masters::new(network, masters, secret, &options);
+        let identity = CallerIdentity {
+            role: Role::Client,
+            cluster: None,
+            secret,
+        };
+        let pool = Pool::new(network, identity, PoolOptions::default());
         let random = match options.seed {
             Some(seed) => StdRng::seed_from_u64(seed),
             None => StdRng::from_rng(&mut rand::rng()),
         };
         let shared = Shared {
-            masters,
+            masters: Masters::new(pool.clone(), masters, options.call_timeout),
+            pool,
+            health: Health::new(&options),
             options,
             random: Mutex::new(random),
+            rules: Mutex::new(None),
+            background: TaskTracker::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -253,7 +283,24 @@ impl Cluster {
         explain::explain(self, path, first, limit).await
     }
 
-    async fn ask<O: Operation>(&self, request: impl Fn() -> O + Send) -> Result<O::Reply, Error> {
+    /// Waits until what was begun in the background is done (uploads that were given up are being told to the
+    /// master), a few seconds at most. A process that is about to end calls this first.
+    pub async fn settle(&self) {
+        let background = &self.shared.background;
+        background.close();
+        if timeout(BACKGROUND_TIMEOUT, background.wait())
+            .await
+            .is_err()
+        {
+            tracing::debug!("some last words to the master were not said");
+        }
+        background.reopen();
+    }
+
+    async fn ask<O: Operation>(
+        &self,
+        request: impl Fn() -> O + Send + Sync,
+    ) -> Result<O::Reply, Error> {
         let retry_for = self.shared.options.call_retry_for;
         self.shared.masters.call(retry_for, request).await
     }
@@ -264,19 +311,66 @@ impl Cluster {
 }
 
 impl Shared {
+    /// What the cluster was made with: asked once.
+    async fn rules(&self) -> Result<ClusterRules, Error> {
+        if let Some(rules) = *lock(&self.rules) {
+            return Ok(rules);
+        }
+        let retry_for = self.options.call_retry_for;
+        let status = self.masters.call(retry_for, || GetStatus {}).await?;
+        *lock(&self.rules) = Some(status.rules);
+        Ok(status.rules)
+    }
+
+    fn forget_rules(&self) {
+        *lock(&self.rules) = None;
+    }
+
+    /// Tells the master, which looks into it. A hint: nobody waits for it, and among many some are left out.
+    fn report_bad_replica(self: &Arc<Self>, chunk: ChunkId, node: NodeId) {
+        if self.background.len() >= BACKGROUND_MAX {
+            return;
+        }
+        self.in_background(async move |shared| {
+            let request = || ReportBadReplica { chunk, node };
+            let reported = shared.masters.call(Duration::ZERO, request).await;
+            if let Err(error) = reported {
+                tracing::debug!(%chunk, %node, %error, "could not report a bad copy");
+            }
+        });
+    }
+
+    /// Runs this for a bounded time, whatever becomes of the caller. Outside of a runtime it is not run at all.
+    fn in_background<F>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let work = timeout(BACKGROUND_TIMEOUT, work(self.clone()));
+            self.background.spawn_on(work, &runtime);
+        }
+    }
+
     fn new_uuid(&self) -> Uuid {
         let mut bytes = [0; 16];
-        // A panic elsewhere leaves random numbers as random as they were.
-        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        random.fill_bytes(&mut bytes);
+        lock(&self.random).fill_bytes(&mut bytes);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+}
+
+/// What is locked here is never left half changed, not even by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster({:?})", self.masters)
     }
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster")
-            .field("masters", &self.shared.masters)
-            .finish_non_exhaustive()
+        self.shared.fmt(f)
     }
 }

@@ -1,40 +1,101 @@
-//! Calls to the master: with retries, at whichever master answers, each repeated with the same id.
+//! Calls to the master: with retries, at whichever master answers.
+//!
+//! **Invariant:** a call is repeated only as the very same request, with the same id in it, so that what was done
+//! although its answer got lost is not done twice.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use proto::hello::ClusterSecret;
-use proto::net::{Address, Network};
+use proto::connection::CallError;
+use proto::net::Address;
+use proto::pool::Pool;
 use proto::table::Operation;
+use proto::{ErrorCode, WireError};
+use tokio::time::{Instant, sleep};
 
-use crate::{ClientOptions, Error};
+use crate::Error;
+
+/// Between two rounds over all masters: at first, and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The masters of one cluster, of which one answers.
 #[derive(Debug)]
 pub(crate) struct Masters {
-    addresses: Vec<Address>,
+    pool: Pool,
+    addresses: Arc<[Address]>,
+    /// The one that answered last.
+    current: AtomicUsize,
+    call_timeout: Duration,
 }
 
 impl Masters {
-    pub(crate) fn new(
-        _network: Arc<dyn Network>,
-        addresses: Vec<Address>,
-        _secret: Option<ClusterSecret>,
-        _options: &ClientOptions,
-    ) -> Self {
-        Self { addresses }
+    pub(crate) fn new(pool: Pool, addresses: Vec<Address>, call_timeout: Duration) -> Self {
+        Self {
+            pool,
+            addresses: addresses.into(),
+            current: AtomicUsize::new(0),
+            call_timeout,
+        }
     }
 
-    /// Asks until an answer comes; `request` makes the same request each time.
+    /// Asks until an answer comes, or until there was none for `retry_for`. `request` makes the same request
+    /// each time.
     pub(crate) async fn call<O: Operation>(
         &self,
-        _retry_for: Duration,
-        _request: impl Fn() -> O + Send,
+        retry_for: Duration,
+        request: impl Fn() -> O + Send + Sync,
     ) -> Result<O::Reply, Error> {
-        tokio::task::yield_now().await;
-        Err(Error::Unavailable {
-            what: format!("reach the master at {:?}", self.addresses),
-            source: None,
-        })
+        let started = Instant::now();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let error = match self.ask_each(&request).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            if !is_temporary(&error) || started.elapsed() + pause > retry_for {
+                return Err(Error::from_call("the master cannot be reached", error));
+            }
+            tracing::debug!(%error, operation = O::NAME, "asking the master again");
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
     }
+
+    /// Asks one after another, beginning with the one that answered last, until one has an answer.
+    async fn ask_each<O: Operation>(
+        &self,
+        request: &(impl Fn() -> O + Sync),
+    ) -> Result<O::Reply, CallError> {
+        let current = self.current.load(Ordering::Relaxed);
+        let mut result = Err(no_master());
+        for offset in 0..self.addresses.len() {
+            let place = (current + offset) % self.addresses.len();
+            let address = &self.addresses[place];
+            result = self.pool.call(address, request(), self.call_timeout).await;
+            if !matches!(&result, Err(error) if is_temporary(error)) {
+                self.current.store(place, Ordering::Relaxed);
+                break;
+            }
+        }
+        result
+    }
+}
+
+/// Whether another master, or the same one soon, may answer otherwise.
+fn is_temporary(error: &CallError) -> bool {
+    match error {
+        CallError::Unreachable { .. } | CallError::TimedOut { .. } => true,
+        CallError::Refused(error) => matches!(
+            error.code,
+            ErrorCode::Busy | ErrorCode::Unavailable | ErrorCode::TimedOut
+        ),
+        CallError::BadReply { .. } => false,
+    }
+}
+
+fn no_master() -> CallError {
+    let message = "no master's address is set; set client.master, for example to 127.0.0.1:9000";
+    CallError::Refused(WireError::new(ErrorCode::InvalidArgument, message))
 }

@@ -1,80 +1,509 @@
-//! Uploads.
+//! Uploads: a reader is cut into chunks, which are hashed, placed, stored and recorded, all at the same time.
+//!
+//! One task drives it all: [`Upload::run`] waits for whatever happens first, and everything that happens is an
+//! [`Event`]. So there is one owner of the state and no lock, and dropping the future stops everything at once.
+//!
+//! **Invariant:** never more chunks in memory than [`ClientOptions::chunks_in_flight`](crate::ClientOptions), and nothing
+//! is visible under the name before the commit.
 
-use std::fmt;
+mod allocate;
+mod ledger;
+mod options;
+mod recover;
+mod session;
+mod store;
+
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::{io, mem};
 
-use proto::id::VersionId;
-use proto::master::Precondition;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use proto::ErrorCode;
+use proto::id::{ChunkId, NodeId};
+use proto::master::{
+    CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, CommitUpload, Entry, LookUpEntry, NodeLocation,
+    Precondition, RecordChunks, StoredChunk, UploadCommitted,
+};
 use proto::name::EntryPath;
-use tokio::io::AsyncRead;
+use proto::node::Receipt;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::sleep_until;
 
-use crate::{Cluster, Error};
+use crate::{Cluster, Error, Shared};
+use allocate::{Allocated, Destination, allocate_patiently};
+use ledger::{Ledger, Standing};
+pub use options::{Progress, UploadOptions, Uploaded};
+use recover::Trouble;
+use session::Session;
+use store::ChunkStore;
 
-/// Is told how many bytes are stored so far.
-pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+/// What a buffer has room for at first, where the size is not known.
+const FIRST_BUFFER_LEN: usize = 64 << 10;
 
-/// How a file is uploaded.
-#[derive(Clone)]
-pub struct UploadOptions {
-    /// When the content was last changed, in milliseconds since 1970, UTC; the time of the upload if not said.
-    pub modified_ms: Option<u64>,
-    /// Only if the name is in this state.
-    pub precondition: Precondition,
-    /// Make missing parent folders.
-    pub parents: bool,
-    /// How many bytes there are, if that is known: then another number is an error.
-    pub size_hint: Option<u64>,
-    /// Called now and then.
-    pub progress: Option<Progress>,
+pub(crate) async fn upload<R: AsyncRead + Send + Unpin>(
+    cluster: &Cluster,
+    path: &EntryPath,
+    reader: R,
+    options: UploadOptions,
+) -> Result<Uploaded, Error> {
+    if path.is_root() {
+        let message = "a file needs a name".to_owned();
+        return Err(Error::InvalidArgument { message });
+    }
+    let rules = cluster.shared.rules().await?;
+    check_size(&rules, options.size_hint)?;
+    Upload::new(cluster.shared.clone(), path.clone(), options, rules)
+        .run(reader)
+        .await
 }
 
-impl Default for UploadOptions {
-    fn default() -> Self {
-        Self {
-            modified_ms: None,
-            precondition: Precondition::Any,
-            parents: true,
-            size_hint: None,
-            progress: None,
+fn check_size(rules: &ClusterRules, size: Option<u64>) -> Result<(), Error> {
+    match (size, rules.file_size_max) {
+        (Some(size), Some(max)) if size > max => Err(Error::TooLarge {
+            message: format!("the file has {size} bytes, and this cluster takes {max} at most"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// An upload under way.
+struct Upload {
+    shared: Arc<Shared>,
+    path: EntryPath,
+    options: UploadOptions,
+    rules: ClusterRules,
+    session: Session,
+    ledger: Ledger,
+    /// What goes on.
+    events: FuturesUnordered<BoxFuture<'static, Event>>,
+    /// Hashed, and to be placed with the next call.
+    waiting: Vec<Hashed>,
+    /// Hashed, and equal to a chunk of a block that is to be recorded first.
+    deferred: Vec<Hashed>,
+    /// Chunks whose bytes are in memory.
+    in_flight: usize,
+    allocating: bool,
+    recording: bool,
+    /// The reader is at its end.
+    ended: bool,
+    copies_min: usize,
+    /// Where the nodes are that this upload met, to read a chunk back from.
+    nodes: HashMap<NodeId, NodeLocation>,
+    recoveries: u32,
+}
+
+/// A chunk that is ready to be sent.
+struct Hashed {
+    index: u64,
+    chunk: ChunkId,
+    bytes: Bytes,
+}
+
+impl Hashed {
+    fn to_store(&self) -> ChunkToStore {
+        ChunkToStore {
+            chunk: self.chunk,
+            len: chunk_len(&self.bytes),
         }
     }
 }
 
-impl fmt::Debug for UploadOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UploadOptions")
-            .field("modified_ms", &self.modified_ms)
-            .field("precondition", &self.precondition)
-            .field("parents", &self.parents)
-            .field("size_hint", &self.size_hint)
-            .finish_non_exhaustive()
+/// What came to its end.
+enum Event {
+    Hashed(Hashed),
+    Allocated(Vec<Hashed>, Result<Allocated, Error>),
+    Stored(u64, ChunkId, Result<Vec<Receipt>, Error>),
+    Recorded(Result<(), Error>),
+    Renewed(Result<Allocated, Error>),
+    /// Whether the name could be given, as far as that can be told before the end.
+    Checked(Result<(), Error>),
+}
+
+impl Upload {
+    fn new(
+        shared: Arc<Shared>,
+        path: EntryPath,
+        options: UploadOptions,
+        rules: ClusterRules,
+    ) -> Self {
+        Self {
+            session: Session::new(shared.clone()),
+            shared,
+            path,
+            options,
+            rules,
+            ledger: Ledger::default(),
+            events: FuturesUnordered::new(),
+            waiting: Vec::new(),
+            deferred: Vec::new(),
+            in_flight: 0,
+            allocating: false,
+            recording: false,
+            ended: false,
+            copies_min: usize::from(rules.min_write_replicas),
+            nodes: HashMap::new(),
+            recoveries: 0,
+        }
+    }
+
+    async fn run<R: AsyncRead + Send + Unpin>(mut self, mut reader: R) -> Result<Uploaded, Error> {
+        let mut buffer = BytesMut::new();
+        while !self.is_drained() {
+            self.start_calls();
+            let may_read = self.may_read();
+            let (len, first_len) = (self.rules.chunk_size as usize, self.next_buffer_len());
+            let event = tokio::select! {
+                biased;
+                Some(event) = self.events.next() => event,
+                filled = fill(&mut reader, &mut buffer, len, first_len), if may_read => {
+                    let more = filled.map_err(Error::Read)?;
+                    let bytes = mem::take(&mut buffer).freeze();
+                    self.take_in(bytes, more)?;
+                    continue;
+                }
+                () = sleep_until(self.session.renew_at()) => {
+                    self.renew();
+                    continue;
+                }
+            };
+            if let Some((trouble, error)) = self.note(event)? {
+                self.recover(trouble, error).await?;
+            }
+        }
+        self.commit().await
+    }
+
+    fn is_drained(&self) -> bool {
+        self.ended && self.in_flight == 0 && !self.recording && self.ledger.rest().is_some()
+    }
+
+    fn may_read(&self) -> bool {
+        let in_flight_max = self.shared.options.chunks_in_flight.max(1);
+        !self.ended && self.in_flight < in_flight_max && self.ledger.has_room()
+    }
+
+    /// No more than will come, as far as that is known.
+    fn next_buffer_len(&self) -> usize {
+        let chunk_size = self.rules.chunk_size as usize;
+        let begun = self.ledger.begun_bytes();
+        match self.options.size_hint {
+            _ if self.ended => 0,
+            Some(size) => chunk_size.min(usize::try_from(size - begun).unwrap_or(chunk_size)),
+            None if begun == 0 => chunk_size.min(FIRST_BUFFER_LEN),
+            None => chunk_size,
+        }
+    }
+
+    /// Takes in what was read: a chunk, unless the reader ended at a chunk's end.
+    fn take_in(&mut self, bytes: Bytes, more: bool) -> Result<(), Error> {
+        self.ended = !more;
+        let read = self.ledger.begun_bytes() + bytes.len() as u64;
+        if let Some(expected) = self.options.size_hint
+            && (read > expected || (self.ended && read < expected))
+        {
+            return Err(Error::SizeMismatch { expected, read });
+        }
+        check_size(&self.rules, Some(read))?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let index = self.ledger.begin(chunk_len(&bytes));
+        if index == 0 && more {
+            self.check_name();
+        }
+        self.in_flight += 1;
+        let hashing = self.shared.options.hashing;
+        self.spawn(async move {
+            let chunk = hashing.chunk_id(&bytes).await;
+            Event::Hashed(Hashed {
+                index,
+                chunk,
+                bytes,
+            })
+        });
+        Ok(())
+    }
+
+    /// Takes note of what happened. Trouble is what recovery can help.
+    fn note(&mut self, event: Event) -> Result<Option<(Trouble, Error)>, Error> {
+        match event {
+            Event::Hashed(hashed) => self.note_hashed(hashed),
+            Event::Allocated(batch, Ok(allocated)) => {
+                self.allocating = false;
+                self.note_allocated(batch, allocated)?;
+            }
+            Event::Allocated(batch, Err(error)) => {
+                self.allocating = false;
+                self.waiting.extend(batch);
+                return Trouble::of(error).map(Some);
+            }
+            Event::Stored(index, chunk, receipts) => {
+                self.in_flight -= 1;
+                self.ledger.note_stored(index, chunk, receipts?);
+                self.tell_progress();
+            }
+            Event::Recorded(recorded) => {
+                self.recording = false;
+                if let Err(error) = recorded {
+                    return Trouble::of(error).map(Some);
+                }
+                self.note_recorded();
+            }
+            Event::Renewed(renewed) => match renewed {
+                Ok(allocated) => self.session.note_lease(allocated.lease),
+                Err(_) => self.session.note_no_contact(),
+            },
+            Event::Checked(checked) => checked?,
+        }
+        Ok(None)
+    }
+
+    fn note_hashed(&mut self, hashed: Hashed) {
+        match self.ledger.note_hash(hashed.index, hashed.chunk) {
+            Standing::New => self.waiting.push(hashed),
+            Standing::Deferred => self.deferred.push(hashed),
+            Standing::Twin => {
+                self.in_flight -= 1;
+                self.tell_progress();
+            }
+        }
+    }
+
+    fn note_allocated(&mut self, batch: Vec<Hashed>, allocated: Allocated) -> Result<(), Error> {
+        if allocated.chunk_size != self.rules.chunk_size {
+            self.shared.forget_rules();
+            return Err(Error::Unavailable {
+                what: "the cluster's chunk size is another one than a moment ago; try again".into(),
+                source: None,
+            });
+        }
+        self.session.note_lease(allocated.lease);
+        self.copies_min = allocated.copies_min;
+        for (hashed, destination) in batch.into_iter().zip(allocated.places) {
+            let Hashed { index, chunk, .. } = hashed;
+            match destination {
+                Destination::Stored => {
+                    self.in_flight -= 1;
+                    self.ledger.note_stored(index, chunk, Vec::new());
+                    self.tell_progress();
+                }
+                Destination::Nodes(nodes) => {
+                    self.meet(&nodes);
+                    let (chunk_to_store, upload) = (hashed.to_store(), self.session.id());
+                    let store = ChunkStore::new(
+                        self.shared.clone(),
+                        upload,
+                        chunk_to_store,
+                        hashed.bytes,
+                        self.copies_min,
+                    );
+                    self.spawn(
+                        async move { Event::Stored(index, chunk, store.store(nodes).await) },
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note_recorded(&mut self) {
+        self.ledger.note_recorded();
+        self.session.note_contact();
+        self.recoveries = 0;
+        let ledger = &self.ledger;
+        let is_free =
+            |hashed: &mut Hashed| ledger.standing(hashed.index, hashed.chunk) != Standing::Deferred;
+        self.waiting.extend(self.deferred.extract_if(.., is_free));
+    }
+
+    /// Begins the calls for which there is something to say, one of each kind at a time.
+    fn start_calls(&mut self) {
+        if !self.allocating && !self.waiting.is_empty() {
+            self.allocating = true;
+            let len = self.waiting.len().min(CHUNKS_PER_BLOCK);
+            let batch: Vec<Hashed> = self.waiting.drain(..len).collect();
+            let (shared, upload) = (self.shared.clone(), self.session.open());
+            self.spawn(async move {
+                let chunks: Vec<_> = batch.iter().map(Hashed::to_store).collect();
+                let allocated = allocate_patiently(&shared, upload, &chunks).await;
+                Event::Allocated(batch, allocated)
+            });
+        }
+        if !self.recording
+            && let Some((block, chunks)) = self.ledger.next_to_record()
+        {
+            self.recording = true;
+            let recorded = self.record(block, chunks);
+            self.spawn(async move { Event::Recorded(recorded.await) });
+        }
+    }
+
+    fn record(
+        &self,
+        block: u32,
+        chunks: Vec<StoredChunk>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let (shared, upload) = (self.shared.clone(), self.session.id());
+        async move {
+            let request = || RecordChunks {
+                upload,
+                block,
+                chunks: chunks.clone(),
+            };
+            let retry_for = shared.options.transfer_retry_for;
+            shared.masters.call(retry_for, request).await.map(drop)
+        }
+    }
+
+    /// Keeps the lease while the reader gives nothing.
+    fn renew(&mut self) {
+        self.session.note_renewing();
+        if !self.session.is_open() {
+            return;
+        }
+        let (shared, upload) = (self.shared.clone(), self.session.id());
+        self.spawn(async move { Event::Renewed(allocate_patiently(&shared, upload, &[]).await) });
+    }
+
+    /// A large file should not be sent in vain where the name cannot be given to it.
+    fn check_name(&mut self) {
+        let (shared, path) = (self.shared.clone(), self.path.clone());
+        let precondition = self.options.precondition;
+        self.spawn(async move {
+            let request = || LookUpEntry { path: path.clone() };
+            let found = shared.masters.call(shared.options.call_retry_for, request);
+            let found = found.await.map(|found| found.entry);
+            Event::Checked(check_entry(&path, found, precondition))
+        });
+    }
+
+    async fn commit(mut self) -> Result<Uploaded, Error> {
+        let committed = loop {
+            if !self.session.is_open() {
+                // Nothing was stored: the session is still to be made.
+                allocate_patiently(&self.shared, self.session.open(), &[]).await?;
+            }
+            match self.try_commit().await {
+                Ok(committed) => break committed,
+                Err(error) => {
+                    let (trouble, error) = Trouble::of(error)?;
+                    self.recover(trouble, error).await?;
+                }
+            }
+        };
+        self.session.finish();
+        Ok(Uploaded {
+            version: committed.version,
+            size: self.ledger.begun_bytes(),
+            created: committed.created,
+            copies: committed.copies,
+            copies_wanted: committed.copies_wanted,
+        })
+    }
+
+    fn try_commit(&self) -> impl Future<Output = Result<UploadCommitted, Error>> + Send + use<> {
+        let chunks = self.ledger.rest().expect("all is stored and recorded");
+        let (shared, path) = (self.shared.clone(), self.path.clone());
+        let (upload, size) = (self.session.id(), self.ledger.begun_bytes());
+        let blocks = self.ledger.blocks_recorded();
+        let (modified_ms, parents) = (self.options.modified_ms, self.options.parents);
+        let precondition = self.options.precondition;
+        async move {
+            let request = || CommitUpload {
+                upload,
+                path: path.clone(),
+                size,
+                modified_ms,
+                blocks,
+                chunks: chunks.clone(),
+                parents,
+                precondition,
+            };
+            let retry_for = shared.options.transfer_retry_for;
+            shared.masters.call(retry_for, request).await
+        }
+    }
+
+    fn meet(&mut self, nodes: &[NodeLocation]) {
+        for location in nodes {
+            let met = self.nodes.entry(location.node);
+            met.or_insert_with(|| location.clone());
+        }
+    }
+
+    fn tell_progress(&self) {
+        if let Some(progress) = &self.options.progress {
+            progress(self.ledger.stored_bytes());
+        }
+    }
+
+    fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
+        self.events.push(Box::pin(work));
     }
 }
 
-/// The file is there: durable on its nodes, and under its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Uploaded {
-    /// Its version.
-    pub version: VersionId,
-    /// Bytes.
-    pub size: u64,
-    /// Whether the name was free before.
-    pub created: bool,
-    /// Copies of its least replicated chunk now.
-    pub copies: u8,
-    /// Copies that there will be; repair makes what is missing.
-    pub copies_wanted: u8,
+/// Reads until the buffer holds `len` bytes, or the end: says whether more may come. Sets memory for `first_len` aside
+/// first. May be cancelled, and goes on where it was.
+async fn fill<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    buffer: &mut BytesMut,
+    len: usize,
+    first_len: usize,
+) -> io::Result<bool> {
+    if buffer.capacity() == 0 {
+        buffer.reserve(first_len);
+    }
+    while buffer.len() < len {
+        let room = len - buffer.len();
+        if reader.read_buf(&mut (&mut *buffer).limit(room)).await? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-pub(crate) async fn upload<R: AsyncRead + Send + Unpin>(
-    _cluster: &Cluster,
+/// What can be said of a name before the commit, which decides.
+fn check_entry(
     path: &EntryPath,
-    _reader: R,
-    _options: UploadOptions,
-) -> Result<Uploaded, Error> {
-    tokio::task::yield_now().await;
-    Err(Error::Unavailable {
-        what: format!("upload {path}"),
-        source: None,
-    })
+    found: Result<Entry, Error>,
+    precondition: Precondition,
+) -> Result<(), Error> {
+    let failed = |message: &str| {
+        Err(Error::PreconditionFailed {
+            message: format!("{path} {message}"),
+        })
+    };
+    match (found, precondition) {
+        (Ok(Entry::Folder { .. }), _) => Err(Error::IsAFolder {
+            message: format!("{path} is a folder"),
+        }),
+        (Ok(Entry::File { .. }), Precondition::Absent) => failed("is there already"),
+        (Ok(Entry::File { version, .. }), Precondition::Version(wanted)) if version != wanted => {
+            failed(&format!("is in version {version}, not {wanted}"))
+        }
+        (Err(Error::NotFound { .. }), Precondition::Present | Precondition::Version(_)) => {
+            failed("is not there")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn chunk_len(bytes: &Bytes) -> u32 {
+    u32::try_from(bytes.len()).expect("a chunk is at most 8 MiB")
+}
+
+impl Trouble {
+    /// What recovery may help; every other error is final.
+    fn of(error: Error) -> Result<(Self, Error), Error> {
+        if error.is_refusal(ErrorCode::UploadUnknown) {
+            return Ok((Self::Forgotten, error));
+        }
+        if matches!(error, Error::NotEnoughReplicas { .. }) {
+            return Ok((Self::Lacking, error));
+        }
+        Err(error)
+    }
 }

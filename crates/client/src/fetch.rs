@@ -1,0 +1,259 @@
+//! One chunk, from whichever node gives it: the likely best first, another when that one fails or is late.
+//!
+//! **Invariant:** only bytes whose SHA-256 is the chunk's id leave this file. Wrong ones are counted, reported to the
+//! master and dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use proto::ErrorCode;
+use proto::connection::CallError;
+use proto::id::{ChunkId, NodeId, VersionId};
+use proto::master::{ChunkLocations, LocateChunks, NodeLocation};
+use proto::name::EntryPath;
+use proto::node::GetChunk;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::{Error, Shared};
+
+/// Chunks up to here are fetched on the connection that all small calls share.
+pub(crate) const SMALL_LEN_MAX: usize = 64 << 10;
+/// Pauses before the master is asked again where the chunk is: its nodes may just be starting.
+const PAUSES: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(300),
+    Duration::from_millis(700),
+    Duration::from_secs(1),
+];
+
+/// One chunk of a file, and who holds it.
+#[derive(Debug, Clone)]
+pub(crate) struct ChunkPlace {
+    pub(crate) index: u64,
+    pub(crate) chunk: ChunkId,
+    pub(crate) len: u32,
+    pub(crate) nodes: Vec<NodeLocation>,
+}
+
+/// The file that is read.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) path: EntryPath,
+    pub(crate) version: VersionId,
+}
+
+/// The chunks of a reply with the nodes that each names; `first` is the first one's place in the file.
+pub(crate) fn chunk_places(
+    first: u64,
+    locations: ChunkLocations,
+) -> impl Iterator<Item = ChunkPlace> {
+    let ChunkLocations { chunks, nodes } = locations;
+    (first..).zip(chunks).map(move |(index, located)| {
+        let of_chunk = located.nodes.iter();
+        ChunkPlace {
+            index,
+            chunk: located.chunk,
+            len: located.len,
+            nodes: of_chunk
+                .filter_map(|place| nodes.get(usize::from(*place)).cloned())
+                .collect(),
+        }
+    })
+}
+
+/// The chunk's bytes. Asks the master anew where it is before giving up.
+pub(crate) async fn fetch(
+    shared: &Arc<Shared>,
+    origin: &Origin,
+    place: ChunkPlace,
+) -> Result<Bytes, Error> {
+    let after = shared.options.chunk_deadline;
+    let what = || format!("read {}: chunk {}", origin.path, place.index);
+    match timeout(after, fetch_patiently(shared, origin, &place)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(failures)) => Err(failures.into_error(what(), place.chunk)),
+        Err(_) => Err(Error::TimedOut {
+            what: what(),
+            after,
+        }),
+    }
+}
+
+async fn fetch_patiently(
+    shared: &Arc<Shared>,
+    origin: &Origin,
+    place: &ChunkPlace,
+) -> Result<Bytes, Failures> {
+    let mut result = fetch_from(shared, place.chunk, place.len, place.nodes.clone()).await;
+    for pause in PAUSES {
+        let Err(failures) = &result else { break };
+        if failures.are_final && !pause.is_zero() {
+            break;
+        }
+        sleep(pause).await;
+        let Some(again) = relocate(shared, origin, place).await else {
+            continue;
+        };
+        result = fetch_from(shared, place.chunk, place.len, again).await;
+    }
+    result
+}
+
+/// Where the master knows the chunk to be now.
+async fn relocate(
+    shared: &Arc<Shared>,
+    origin: &Origin,
+    place: &ChunkPlace,
+) -> Option<Vec<NodeLocation>> {
+    let request = || LocateChunks {
+        version: origin.version,
+        first: place.index,
+        limit: 1,
+    };
+    let retry_for = shared.options.call_retry_for;
+    let located = shared.masters.call(retry_for, request).await.ok()?;
+    let again = chunk_places(place.index, located.locations).next()?;
+    (again.chunk == place.chunk).then_some(again.nodes)
+}
+
+/// Why no node gave a chunk.
+#[derive(Debug)]
+pub(crate) struct Failures {
+    /// Bytes that came, but were wrong, or that the node knows to be.
+    wrong: usize,
+    /// Whatever else.
+    last: Option<CallError>,
+    /// Trying again will not help.
+    are_final: bool,
+}
+
+impl Failures {
+    pub(crate) fn into_error(self, what: String, chunk: ChunkId) -> Error {
+        if self.are_final {
+            return Error::Corrupt { what, chunk };
+        }
+        Error::Unavailable {
+            what: format!("{what}: no node with a good copy of {chunk} can be reached"),
+            source: self.last.map(Into::into),
+        }
+    }
+}
+
+/// Asks these nodes until one gives the chunk.
+pub(crate) async fn fetch_from(
+    shared: &Arc<Shared>,
+    chunk: ChunkId,
+    len: u32,
+    mut nodes: Vec<NodeLocation>,
+) -> Result<Bytes, Failures> {
+    shared.health.order_for_reading(&chunk, &mut nodes);
+    let mut nodes = nodes.into_iter();
+    let mut tries = FuturesUnordered::new();
+    let mut asked: Vec<NodeId> = Vec::new();
+    let mut failures = Failures {
+        wrong: 0,
+        last: None,
+        are_final: false,
+    };
+    loop {
+        let next = nodes.next();
+        if next.is_none() && tries.is_empty() {
+            failures.are_final = failures.wrong > 0 && failures.last.is_none();
+            return Err(failures);
+        }
+        let mut hedge_at = Instant::now() + shared.health.hedge_delay();
+        if let Some(location) = next {
+            asked.push(location.node);
+            tries.push(ask(shared, chunk, len, location));
+        } else {
+            hedge_at += shared.options.chunk_deadline;
+        }
+        tokio::select! {
+                   biased;
+                   Some((node, given)) = tries.next() => {
+                       asked.retain(|asked| *asked != node);
+                       match given {
+                           Ok(bytes) => {
+                               // Whoever was asked earlier and has not answered is late.
+                               for late in asked {
+        shared.health.note_late_read(late);
+        }
+                               return Ok(bytes);
+                           }
+                           Err(failure) => failures.note(shared, chunk, node, failure),
+                       }
+                   }
+                   () = sleep_until(hedge_at) => {}
+               }
+    }
+}
+
+/// Why one node did not give a chunk.
+#[derive(Debug)]
+enum Failure {
+    Wrong,
+    Call(CallError),
+}
+
+impl Failures {
+    fn note(&mut self, shared: &Arc<Shared>, chunk: ChunkId, node: NodeId, failure: Failure) {
+        match failure {
+            Failure::Wrong => {
+                tracing::warn!(%chunk, %node, "a node gave wrong bytes; asking another one");
+                self.wrong += 1;
+                shared.report_bad_replica(chunk, node);
+            }
+            Failure::Call(error) => {
+                tracing::debug!(%chunk, %node, %error, "a node did not give a chunk");
+                match error.code() {
+                    Some(ErrorCode::NotFound) => shared.report_bad_replica(chunk, node),
+                    Some(ErrorCode::Corrupt) => {
+                        self.wrong += 1;
+                        shared.report_bad_replica(chunk, node);
+                        return;
+                    }
+                    _ => shared.health.avoid(node),
+                }
+                self.last = Some(error);
+            }
+        }
+    }
+}
+
+async fn ask(
+    shared: &Shared,
+    chunk: ChunkId,
+    len: u32,
+    location: NodeLocation,
+) -> (NodeId, Result<Bytes, Failure>) {
+    let _counted = shared.health.begin_read(location.node);
+    let given = ask_and_verify(shared, chunk, len, &location).await;
+    (location.node, given)
+}
+
+async fn ask_and_verify(
+    shared: &Shared,
+    chunk: ChunkId,
+    len: u32,
+    location: &NodeLocation,
+) -> Result<Bytes, Failure> {
+    let started = Instant::now();
+    let request = GetChunk { chunk };
+    let (address, within) = (&location.address, shared.options.transfer_timeout);
+    let reply = if len as usize <= SMALL_LEN_MAX {
+        shared.pool.call(address, request, within).await
+    } else {
+        shared.pool.transfer(address, request, within).await
+    };
+    let body = reply.map_err(Failure::Call)?.body;
+    let bytes = body.into_bytes().ok_or(Failure::Wrong)?;
+    shared.health.note_read_time(started.elapsed());
+    if bytes.len() != len as usize || shared.options.hashing.chunk_id(&bytes).await != chunk {
+        return Err(Failure::Wrong);
+    }
+    shared.health.forgive(location.node);
+    Ok(bytes)
+}
