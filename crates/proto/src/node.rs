@@ -7,7 +7,7 @@ use crate::body::Body;
 use crate::error::WireError;
 use crate::id::{ChunkId, Epoch, NodeId, ReceiptMac, UploadId};
 use crate::net::Address;
-use crate::table::Message;
+use crate::table::{Message, without_body};
 
 crate::operations! {
     /// A request to a storage node.
@@ -39,10 +39,6 @@ crate::operations! {
 
 /// Most chunks in one `describe_chunks`, `delete_chunks` or page of `list_bucket`.
 pub const CHUNKS_PER_MESSAGE_MAX: usize = 4096;
-
-macro_rules! without_body {
-    ($($message:ident),* $(,)?) => { $(impl Message for $message {})* };
-}
 
 without_body!(
     ChunkStored,

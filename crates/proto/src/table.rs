@@ -193,3 +193,9 @@ pub fn unknown_operation(op: &str) -> WireError {
         format!("there is no operation {op:?} here"),
     )
 }
+
+/// Messages that are their line and nothing else.
+macro_rules! without_body {
+    ($($message:ident),* $(,)?) => { $(impl $crate::table::Message for $message {})* };
+}
+pub(crate) use without_body;

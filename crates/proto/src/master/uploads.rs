@@ -1,0 +1,160 @@
+//! The way of a file into the cluster: allocate, record, commit.
+
+use serde::{Deserialize, Serialize};
+
+use super::names::Precondition;
+use crate::id::{ChunkId, NodeId, UploadId, VersionId};
+use crate::name::EntryPath;
+use crate::net::Address;
+use crate::node::Receipt;
+use crate::table::without_body;
+
+without_body!(
+    AllocateChunks,
+    ChunksAllocated,
+    RecordChunks,
+    ChunksRecorded,
+    CommitUpload,
+    UploadCommitted,
+    AbandonUpload,
+    UploadAbandoned
+);
+
+/// See [`allocate_chunks`](super::MasterHandlers::allocate_chunks). Opens the upload's lease, or renews it. Fails with
+/// `not_enough_replicas` (fewer nodes take writes than a write needs), `no_space`, `unavailable`.
+///
+/// A chunk that was promised before is promised again; with `avoid`, other nodes take the place of those.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AllocateChunks {
+    /// The session; the caller makes its id.
+    pub upload: UploadId,
+    /// What is to be stored; may be empty, to renew the lease only. At most [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK).
+    pub chunks: Vec<ChunkToStore>,
+    /// Nodes that failed the caller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub avoid: Vec<NodeId>,
+}
+
+/// A chunk by its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkToStore {
+    /// Its id.
+    pub chunk: ChunkId,
+    /// Its bytes: 1 to the cluster's chunk size.
+    pub len: u32,
+}
+
+/// One placement a chunk, in the order asked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChunksAllocated {
+    /// Where they go.
+    pub placements: Vec<Placement>,
+    /// The nodes that the placements name.
+    pub nodes: Vec<NodeLocation>,
+    /// The cluster's chunk size.
+    pub chunk_size: u32,
+    /// How long the lease lasts from now, unless renewed.
+    pub lease_ms: u64,
+    /// Copies without which a chunk is not stored.
+    pub min_write_replicas: u8,
+}
+
+/// Where a chunk goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// The cluster has it, and keeps it for this upload: nothing needs to be sent.
+    Stored,
+    /// It is to be sent to all of these, as places in the reply's `nodes`.
+    Nodes(Vec<u16>),
+}
+
+/// Where a node is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLocation {
+    /// Who.
+    pub node: NodeId,
+    /// Where it listens.
+    pub address: Address,
+    /// Whether it answers now, as far as the master knows: try others first if not.
+    pub live: bool,
+}
+
+/// See [`record_chunks`](super::MasterHandlers::record_chunks). Fails with `upload_unknown`, `not_enough_replicas` (a chunk with too few
+/// good receipts), `invalid_argument` (out of order).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordChunks {
+    /// The session.
+    pub upload: UploadId,
+    /// Which block, from 0: repeated, a block is recorded once.
+    pub block: u32,
+    /// Exactly [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK): the last block, which may be shorter, comes with the commit.
+    pub chunks: Vec<StoredChunk>,
+}
+
+/// A chunk of a file, with what proves that it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredChunk {
+    /// Its id.
+    pub chunk: ChunkId,
+    /// Its bytes. All chunks of a file but the last have the cluster's chunk size.
+    pub len: u32,
+    /// One a node; none where the master said `stored`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<Receipt>,
+}
+
+/// The block is recorded.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ChunksRecorded {}
+
+/// See [`commit_upload`](super::MasterHandlers::commit_upload). Fails as `record_chunks`, and with `precondition_failed`, `is_a_folder`,
+/// `not_a_folder`, `not_found` (no parent, unless `parents`), `too_large`, `invalid_argument`.
+///
+/// Repeated with the same upload, it gives the same answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CommitUpload {
+    /// The session.
+    pub upload: UploadId,
+    /// The name that the file gets.
+    pub path: EntryPath,
+    /// Bytes in all: the sum of all chunks.
+    pub size: u64,
+    /// When the content was last changed; the time of the commit if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_ms: Option<u64>,
+    /// Blocks recorded before.
+    pub blocks: u32,
+    /// The rest: fewer than [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK).
+    pub chunks: Vec<StoredChunk>,
+    /// Make missing parent folders.
+    #[serde(default)]
+    pub parents: bool,
+    /// Only if the name is in this state.
+    #[serde(default, skip_serializing_if = "Precondition::is_any")]
+    pub precondition: Precondition,
+}
+
+/// The file is there: durable, under its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadCommitted {
+    /// Its version.
+    pub version: VersionId,
+    /// Whether the name was free before.
+    pub created: bool,
+    /// Copies of its least replicated chunk now.
+    pub copies: u8,
+    /// Copies that there will be.
+    pub copies_wanted: u8,
+}
+
+/// See [`abandon_upload`](super::MasterHandlers::abandon_upload). An unknown upload is as good as abandoned.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AbandonUpload {
+    /// The session.
+    pub upload: UploadId,
+}
+
+/// The session is over.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UploadAbandoned {}
