@@ -2,6 +2,8 @@
 
 pub mod command;
 pub mod commit;
+pub mod handlers;
+pub mod leases;
 pub mod membership;
 pub mod placement;
 pub mod safe_mode;

@@ -10,7 +10,7 @@ use redb::ReadableTable;
 use uuid::Uuid;
 
 use super::error::StateError;
-use super::rows::{self, ChunkRow, NodeRow, NodeTally, UnknownChunk, UploadRow};
+use super::rows::{self, ChunkRow, NodeRow, NodeTally, PromiseRow, UnknownChunk, UploadRow};
 use super::snapshot::Snapshot;
 use super::tables;
 use crate::command::{ClusterMillis, NodeNumber};
@@ -186,6 +186,19 @@ impl Snapshot {
             })
         };
         range.take(limit).map(read).collect()
+    }
+
+    /// The nodes that a chunk was promised to in an upload, those included that failed the uploader.
+    pub fn promised_nodes(
+        &self,
+        upload: UploadId,
+        chunk: &ChunkId,
+    ) -> Result<Vec<NodeNumber>, StateError> {
+        let key = (upload.uuid().as_u128(), chunk.as_bytes());
+        match self.table(tables::PROMISES)?.get(key)? {
+            Some(row) => Ok(rows::decode::<PromiseRow>(row.value())?.nodes),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Open uploads, by id.

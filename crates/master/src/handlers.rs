@@ -1,0 +1,184 @@
+//! What the master answers: wire type, one call, wire type.
+//!
+//! The requests of clients are answered from the state (`handlers/names.rs`, `uploads.rs`, `downloads.rs`); those of nodes
+//! and of operators by whoever keeps the cluster together, see [`ControlHandlers`].
+//!
+//! Point reads are done in place: they touch a few pages, which are in memory as a rule. Pages of many rows go through
+//! [`Blocking`]. No snapshot is ever held while something is awaited.
+
+mod downloads;
+mod names;
+mod uploads;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use disk::Blocking;
+use proto::WireError;
+use proto::master::{
+    AbandonUpload, AllocateChunks, BadReplicaNoted, ChunksAllocated, ChunksLocated, ChunksRecorded,
+    ClusterStatus, CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset,
+    EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened, FolderCreated,
+    FolderListed, GetStatus, HeartbeatNoted, LeaveSafeMode, ListFolder, ListNodes, ListTrash,
+    LocateChunks, LookUpEntry, MasterHandlers, MoveEntry, NodeLocation, NodeRegistered,
+    NodeRemoved, NodesListed, OpenFile, RecordChunks, RegisterNode, RemoveNode, ReportBadReplica,
+    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, SafeModeLeft,
+    TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
+};
+use proto::table::Caller;
+use rand::rngs::SmallRng;
+
+use crate::command::NodeNumber;
+use crate::commit::Committer;
+use crate::placement::Candidate;
+use crate::state::State;
+
+/// Who is there, as uploads and downloads need to know it.
+pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
+    /// The nodes that take new chunks.
+    fn candidates(&self) -> Vec<Candidate>;
+    /// Whether a node's heartbeats come.
+    fn is_live(&self, node: NodeNumber) -> bool;
+    /// How many nodes live, full ones included.
+    fn live_count(&self) -> usize;
+    /// Where a node is reached; nothing if it is not known.
+    fn location(&self, node: NodeNumber) -> Option<NodeLocation>;
+}
+
+/// Answers about the cluster itself: from nodes, about nodes, and to those who run it.
+pub trait ControlHandlers: Send + Sync + 'static {
+    /// See [`MasterHandlers::report_bad_replica`].
+    fn report_bad_replica(
+        &self,
+        caller: &Caller,
+        request: ReportBadReplica,
+    ) -> impl Future<Output = Result<BadReplicaNoted, WireError>> + Send;
+    /// See [`MasterHandlers::get_status`].
+    fn get_status(
+        &self,
+        caller: &Caller,
+        request: GetStatus,
+    ) -> impl Future<Output = Result<ClusterStatus, WireError>> + Send;
+    /// See [`MasterHandlers::list_nodes`].
+    fn list_nodes(
+        &self,
+        caller: &Caller,
+        request: ListNodes,
+    ) -> impl Future<Output = Result<NodesListed, WireError>> + Send;
+    /// See [`MasterHandlers::leave_safe_mode`].
+    fn leave_safe_mode(
+        &self,
+        caller: &Caller,
+        request: LeaveSafeMode,
+    ) -> impl Future<Output = Result<SafeModeLeft, WireError>> + Send;
+    /// See [`MasterHandlers::reset_delete_fuse`].
+    fn reset_delete_fuse(
+        &self,
+        caller: &Caller,
+        request: ResetDeleteFuse,
+    ) -> impl Future<Output = Result<DeleteFuseReset, WireError>> + Send;
+    /// See [`MasterHandlers::remove_node`].
+    fn remove_node(
+        &self,
+        caller: &Caller,
+        request: RemoveNode,
+    ) -> impl Future<Output = Result<NodeRemoved, WireError>> + Send;
+    /// See [`MasterHandlers::register_node`].
+    fn register_node(
+        &self,
+        caller: &Caller,
+        request: RegisterNode,
+    ) -> impl Future<Output = Result<NodeRegistered, WireError>> + Send;
+    /// See [`MasterHandlers::report_heartbeat`].
+    fn report_heartbeat(
+        &self,
+        caller: &Caller,
+        request: ReportHeartbeat,
+    ) -> impl Future<Output = Result<HeartbeatNoted, WireError>> + Send;
+    /// See [`MasterHandlers::report_corrupt_chunks`].
+    fn report_corrupt_chunks(
+        &self,
+        caller: &Caller,
+        request: ReportCorruptChunks,
+    ) -> impl Future<Output = Result<CorruptChunksNoted, WireError>> + Send;
+    /// The connection is gone.
+    fn disconnected(&self, caller: &Caller);
+}
+
+/// Answers what is about names, uploads and downloads.
+#[derive(Debug)]
+pub struct Files<V> {
+    /// What is read.
+    pub state: Arc<State>,
+    /// What is changed goes here.
+    pub committer: Committer,
+    /// Who is there.
+    pub cluster: Arc<V>,
+    /// Where pages are read.
+    pub blocking: Blocking,
+    /// How long an upload may be silent.
+    pub upload_lease: Duration,
+    /// Chance, for placement.
+    pub chance: Mutex<SmallRng>,
+}
+
+/// Answers everything.
+#[derive(Debug)]
+pub struct Master<C> {
+    /// Names, uploads, downloads.
+    pub files: Files<C>,
+    /// The rest.
+    pub control: Arc<C>,
+}
+
+macro_rules! answered_by {
+    ($($part:ident { $($method:ident: $request:ident => $reply:ident;)* })*) => {
+        impl<C: ClusterView + ControlHandlers> MasterHandlers for Master<C> {
+            $($(
+                async fn $method(
+                    &self,
+                    caller: &Caller,
+                    request: $request,
+                ) -> Result<$reply, WireError> {
+                    self.$part.$method(caller, request).await
+                }
+            )*)*
+
+            fn disconnected(&self, caller: &Caller) {
+                self.control.disconnected(caller);
+            }
+        }
+    };
+}
+
+answered_by! {
+    files {
+        look_up_entry: LookUpEntry => EntryFound;
+        list_folder: ListFolder => FolderListed;
+        create_folder: CreateFolder => FolderCreated;
+        move_entry: MoveEntry => EntryMoved;
+        delete_entry: DeleteEntry => EntryDeleted;
+        list_trash: ListTrash => TrashListed;
+        restore_entry: RestoreEntry => EntryRestored;
+        empty_trash: EmptyTrash => TrashEmptied;
+        allocate_chunks: AllocateChunks => ChunksAllocated;
+        record_chunks: RecordChunks => ChunksRecorded;
+        commit_upload: CommitUpload => UploadCommitted;
+        abandon_upload: AbandonUpload => UploadAbandoned;
+        open_file: OpenFile => FileOpened;
+        locate_chunks: LocateChunks => ChunksLocated;
+    }
+    control {
+        report_bad_replica: ReportBadReplica => BadReplicaNoted;
+        get_status: GetStatus => ClusterStatus;
+        list_nodes: ListNodes => NodesListed;
+        leave_safe_mode: LeaveSafeMode => SafeModeLeft;
+        reset_delete_fuse: ResetDeleteFuse => DeleteFuseReset;
+        remove_node: RemoveNode => NodeRemoved;
+        register_node: RegisterNode => NodeRegistered;
+        report_heartbeat: ReportHeartbeat => HeartbeatNoted;
+        report_corrupt_chunks: ReportCorruptChunks => CorruptChunksNoted;
+    }
+}

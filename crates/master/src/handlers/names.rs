@@ -1,0 +1,137 @@
+//! Looking up, listing and changing names, and the trash.
+
+use proto::WireError;
+use proto::master::{
+    CreateFolder, DeleteEntry, EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored,
+    FolderCreated, FolderListed, ListFolder, ListTrash, LookUpEntry, MoveEntry, RestoreEntry,
+    TrashEmptied, TrashListed,
+};
+use proto::table::Caller;
+
+use super::{ClusterView, Files};
+use crate::command::Command;
+use crate::state::Outcome;
+
+impl<V: ClusterView> Files<V> {
+    #[expect(clippy::unused_async, reason = "all handlers are awaited alike")]
+    pub(super) async fn look_up_entry(
+        &self,
+        _caller: &Caller,
+        request: LookUpEntry,
+    ) -> Result<EntryFound, WireError> {
+        let entry = self.state.read()?.entry(&request.path)?;
+        Ok(EntryFound { entry })
+    }
+
+    pub(super) async fn list_folder(
+        &self,
+        _caller: &Caller,
+        request: ListFolder,
+    ) -> Result<FolderListed, WireError> {
+        let state = self.state.clone();
+        let read = move || {
+            let snapshot = state.read()?;
+            snapshot.folder_page(&request.path, request.after.as_ref(), request.limit)
+        };
+        Ok(self.blocking.run(read).await?)
+    }
+
+    pub(super) async fn create_folder(
+        &self,
+        _caller: &Caller,
+        request: CreateFolder,
+    ) -> Result<FolderCreated, WireError> {
+        let command = Command::CreateFolder {
+            request: request.request,
+            path: request.path,
+            parents: request.parents,
+        };
+        match self.committer.submit(command).await? {
+            Outcome::FolderCreated { created } => Ok(FolderCreated { created }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn move_entry(
+        &self,
+        _caller: &Caller,
+        request: MoveEntry,
+    ) -> Result<EntryMoved, WireError> {
+        let command = Command::MoveEntry {
+            request: request.request,
+            from: request.from,
+            to: request.to,
+            replace: request.replace,
+        };
+        match self.committer.submit(command).await? {
+            Outcome::Moved(entry) => Ok(EntryMoved { entry }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn delete_entry(
+        &self,
+        _caller: &Caller,
+        request: DeleteEntry,
+    ) -> Result<EntryDeleted, WireError> {
+        let command = Command::DeleteEntry {
+            request: request.request,
+            path: request.path,
+            recursive: request.recursive,
+            purge: request.purge,
+            precondition: request.precondition,
+        };
+        match self.committer.submit(command).await? {
+            Outcome::Deleted { trashed } => Ok(EntryDeleted { trashed }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn list_trash(
+        &self,
+        _caller: &Caller,
+        request: ListTrash,
+    ) -> Result<TrashListed, WireError> {
+        let state = self.state.clone();
+        let read = move || state.read()?.trash_page(request.before, request.limit);
+        Ok(self.blocking.run(read).await?)
+    }
+
+    pub(super) async fn restore_entry(
+        &self,
+        _caller: &Caller,
+        request: RestoreEntry,
+    ) -> Result<EntryRestored, WireError> {
+        let command = Command::RestoreEntry {
+            request: request.request,
+            trash: request.trash,
+            to: request.to,
+        };
+        match self.committer.submit(command).await? {
+            Outcome::Restored(path) => Ok(EntryRestored { path }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn empty_trash(
+        &self,
+        _caller: &Caller,
+        request: EmptyTrash,
+    ) -> Result<TrashEmptied, WireError> {
+        let command = Command::EmptyTrash {
+            request: request.request,
+            trash: request.trash,
+        };
+        self.committer.submit(command).await?;
+        Ok(TrashEmptied {})
+    }
+}
+
+/// A command was answered with another command's outcome.
+pub(super) fn unexpected(outcome: &Outcome) -> WireError {
+    tracing::error!(?outcome, "a command had an outcome of another kind");
+    WireError::new(
+        proto::ErrorCode::Internal,
+        "the master made a mistake; its log says more",
+    )
+}

@@ -1,0 +1,276 @@
+//! Uploads: where chunks go, which of them are stored, and the name at the end.
+
+use std::sync::{Arc, PoisonError};
+
+use proto::id::{ChunkId, NodeId};
+use proto::master::{
+    AbandonUpload, AllocateChunks, CHUNKS_PER_BLOCK, ChunkToStore, ChunksAllocated, ChunksRecorded,
+    CommitUpload, Placement, RecordChunks, StoredChunk, UploadAbandoned, UploadCommitted,
+};
+use proto::table::Caller;
+use proto::{ErrorCode, WireError};
+
+use super::downloads::NodePlaces;
+use super::names::unexpected;
+use super::{ClusterView, Files};
+use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
+use crate::placement::{self, Candidate};
+use crate::state::{Allocation, Outcome, Snapshot, StateError};
+
+/// Receipts that a chunk may come with: more nodes are never promised one.
+const RECEIPTS_MAX: usize = 32;
+/// Nodes that one request may ask to avoid; more are not looked at.
+const AVOIDED_MAX: usize = 64;
+
+impl<V: ClusterView> Files<V> {
+    pub(super) async fn allocate_chunks(
+        &self,
+        _caller: &Caller,
+        request: AllocateChunks,
+    ) -> Result<ChunksAllocated, WireError> {
+        check_count(request.chunks.len())?;
+        let chunks = self.propose(&request)?;
+        let command = Command::AllocateChunks {
+            upload: request.upload,
+            lease_until: self.lease_until(),
+            chunks,
+        };
+        let Outcome::Allocated(allocations) = self.committer.submit(command).await? else {
+            return Err(unexpected(&Outcome::Done));
+        };
+        Ok(self.allocated(allocations))
+    }
+
+    pub(super) async fn record_chunks(
+        &self,
+        _caller: &Caller,
+        request: RecordChunks,
+    ) -> Result<ChunksRecorded, WireError> {
+        check_stored(&request.chunks)?;
+        let command = Command::RecordChunks {
+            upload: request.upload,
+            lease_until: self.lease_until(),
+            block: request.block,
+            chunks: request.chunks,
+        };
+        self.committer.submit(command).await?;
+        Ok(ChunksRecorded {})
+    }
+
+    pub(super) async fn commit_upload(
+        &self,
+        _caller: &Caller,
+        request: CommitUpload,
+    ) -> Result<UploadCommitted, WireError> {
+        check_stored(&request.chunks)?;
+        let command = Command::CommitUpload {
+            upload: request.upload,
+            path: request.path,
+            size: request.size,
+            modified_ms: request.modified_ms,
+            blocks: request.blocks,
+            chunks: request.chunks,
+            parents: request.parents,
+            precondition: request.precondition,
+        };
+        match self.committer.submit(command).await? {
+            Outcome::Committed(committed) => Ok(UploadCommitted {
+                version: committed.version,
+                created: committed.created,
+                copies: committed.copies,
+                copies_wanted: self.state.rules().replication_factor,
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn abandon_upload(
+        &self,
+        _caller: &Caller,
+        request: AbandonUpload,
+    ) -> Result<UploadAbandoned, WireError> {
+        let command = Command::EndUpload {
+            upload: request.upload,
+            expired_by: None,
+        };
+        self.committer.submit(command).await?;
+        Ok(UploadAbandoned {})
+    }
+
+    fn lease_until(&self) -> ClusterMillis {
+        let lease = u64::try_from(self.upload_lease.as_millis()).unwrap_or(u64::MAX);
+        ClusterMillis(self.committer.now().0.saturating_add(lease))
+    }
+
+    /// Chooses nodes for every chunk. What is chosen from this snapshot is checked again when it is applied.
+    fn propose(&self, request: &AllocateChunks) -> Result<Vec<ChunkPromise>, WireError> {
+        if request.chunks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.state.read()?;
+        let candidates = self.cluster.candidates();
+        let avoided = avoided(&snapshot, &request.avoid)?;
+        let usable = candidates.iter().filter(|c| !avoided.contains(&c.node));
+        let usable = usable.count();
+        let proposed = request.chunks.iter().map(|chunk| {
+            let live = self.live_holders(&snapshot, &chunk.chunk)?;
+            let enough = live.len() >= usize::from(self.state.rules().min_write_replicas);
+            if !enough {
+                self.check_usable(usable)?;
+            }
+            let nodes = self.choose(&snapshot, request, chunk, &candidates, &avoided)?;
+            Ok(ChunkPromise {
+                chunk: *chunk,
+                nodes,
+                live,
+            })
+        });
+        proposed.collect()
+    }
+
+    fn live_holders(
+        &self,
+        snapshot: &Snapshot,
+        chunk: &ChunkId,
+    ) -> Result<Vec<NodeNumber>, StateError> {
+        let mut holders = snapshot
+            .chunk(chunk)?
+            .map_or_else(Vec::new, |row| row.replicas);
+        holders.retain(|node| self.cluster.is_live(*node));
+        Ok(holders)
+    }
+
+    /// Nodes for one chunk: those that it was promised to before, and others in the place of those that are to be
+    /// avoided, are gone, or are just deleting it.
+    fn choose(
+        &self,
+        snapshot: &Snapshot,
+        request: &AllocateChunks,
+        chunk: &ChunkToStore,
+        candidates: &[Candidate],
+        avoided: &[NodeNumber],
+    ) -> Result<Vec<NodeNumber>, StateError> {
+        let promised = snapshot.promised_nodes(request.upload, &chunk.chunk)?;
+        let mut excluded = avoided.to_vec();
+        loop {
+            let nodes = self.draw(candidates, &promised, &excluded);
+            let excluded_before = excluded.len();
+            for node in &nodes {
+                if snapshot.is_deletion_planned(*node, &chunk.chunk)? {
+                    excluded.push(*node);
+                }
+            }
+            if excluded.len() == excluded_before {
+                return Ok(nodes);
+            }
+        }
+    }
+
+    /// As many nodes as a chunk gets copies: first of those preferred, then by chance.
+    fn draw(
+        &self,
+        candidates: &[Candidate],
+        preferred: &[NodeNumber],
+        excluded: &[NodeNumber],
+    ) -> Vec<NodeNumber> {
+        let wanted = usize::from(self.state.rules().replication_factor);
+        let kept = candidates
+            .iter()
+            .filter(|c| preferred.contains(&c.node) && !excluded.contains(&c.node))
+            .take(wanted);
+        let (mut nodes, zones): (Vec<NodeNumber>, Vec<Arc<str>>) =
+            kept.map(|c| (c.node, c.zone.clone())).unzip();
+        let taken = [excluded, nodes.as_slice()].concat();
+        let count = wanted - nodes.len();
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.extend(placement::choose(
+            candidates,
+            &taken,
+            &zones,
+            count,
+            &mut *chance,
+        ));
+        nodes
+    }
+
+    /// Refuses an upload that cannot succeed, with the reason.
+    fn check_usable(&self, usable: usize) -> Result<(), WireError> {
+        let needed = usize::from(self.state.rules().min_write_replicas);
+        let live = self.cluster.live_count();
+        if usable >= needed {
+            return Ok(());
+        }
+        if live >= needed {
+            return Err(WireError::new(
+                ErrorCode::NoSpace,
+                format!(
+                    "{live} nodes live and {usable} of them take new chunks; a write needs {needed}: free \
+                     space, or add nodes"
+                ),
+            ));
+        }
+        Err(WireError::new(
+            ErrorCode::NotEnoughReplicas,
+            format!("{live} nodes live and a write needs {needed}: start or add nodes"),
+        ))
+    }
+
+    fn allocated(&self, allocations: Vec<Allocation>) -> ChunksAllocated {
+        let mut places = NodePlaces::default();
+        let placements = allocations
+            .into_iter()
+            .map(|allocation| match allocation {
+                Allocation::Stored => Placement::Stored,
+                Allocation::Nodes(nodes) => Placement::Nodes(
+                    nodes
+                        .into_iter()
+                        .filter_map(|node| places.place(node, &*self.cluster))
+                        .collect(),
+                ),
+            })
+            .collect();
+        let rules = self.state.rules();
+        ChunksAllocated {
+            placements,
+            nodes: places.nodes,
+            chunk_size: rules.chunk_size,
+            lease_ms: u64::try_from(self.upload_lease.as_millis()).unwrap_or(u64::MAX),
+            min_write_replicas: rules.min_write_replicas,
+        }
+    }
+}
+
+/// The numbers of the nodes that failed an uploader, those that are known.
+fn avoided(snapshot: &Snapshot, avoid: &[NodeId]) -> Result<Vec<NodeNumber>, StateError> {
+    let numbers = avoid.iter().take(AVOIDED_MAX);
+    let numbers: Result<Vec<_>, _> = numbers.map(|node| snapshot.node_number(*node)).collect();
+    Ok(numbers?.into_iter().flatten().collect())
+}
+
+fn check_count(count: usize) -> Result<(), WireError> {
+    if count <= CHUNKS_PER_BLOCK {
+        return Ok(());
+    }
+    Err(WireError::new(
+        ErrorCode::InvalidArgument,
+        format!("{count} chunks in one message; at most {CHUNKS_PER_BLOCK} are taken"),
+    ))
+}
+
+fn check_stored(chunks: &[StoredChunk]) -> Result<(), WireError> {
+    check_count(chunks.len())?;
+    match chunks
+        .iter()
+        .find(|chunk| chunk.receipts.len() > RECEIPTS_MAX)
+    {
+        None => Ok(()),
+        Some(chunk) => Err(WireError::new(
+            ErrorCode::InvalidArgument,
+            format!(
+                "chunk {} comes with {} receipts; at most {RECEIPTS_MAX} are taken",
+                chunk.chunk,
+                chunk.receipts.len()
+            ),
+        )),
+    }
+}
