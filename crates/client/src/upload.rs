@@ -247,10 +247,10 @@ impl Upload {
             }
             Event::Recorded(recorded) => {
                 self.recording = false;
-                if let Err(error) = recorded {
-                    return Trouble::of(error).map(Some);
+                match recorded {
+                    Ok(()) => self.note_recorded(),
+                    Err(error) => return Trouble::of_record(error).map(Some),
                 }
-                self.note_recorded();
             }
             Event::Renewed(renewed) => match renewed {
                 Ok(allocated) => self.session.note_lease(allocated.lease),
@@ -381,11 +381,9 @@ impl Upload {
     }
 
     async fn commit(mut self) -> Result<Uploaded, Error> {
+        // An empty file has no session before this, and needs none.
+        self.session.open();
         let committed = loop {
-            if !self.session.is_open() {
-                // Nothing was stored: the session is still to be made.
-                allocate_patiently(&self.shared, self.session.open(), &[]).await?;
-            }
             match self.try_commit().await {
                 Ok(committed) => break committed,
                 Err(error) => {
@@ -505,5 +503,13 @@ impl Trouble {
             return Ok((Self::Lacking, error));
         }
         Err(error)
+    }
+
+    /// The same for a block that is not recorded. A master that has it out of order has forgotten those before it.
+    fn of_record(error: Error) -> Result<(Self, Error), Error> {
+        match error {
+            Error::InvalidArgument { .. } => Ok((Self::Forgotten, error)),
+            error => Self::of(error),
+        }
     }
 }

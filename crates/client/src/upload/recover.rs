@@ -54,7 +54,7 @@ impl Upload {
             };
             (trouble, error) = match recovered {
                 Ok(()) => return Ok(()),
-                Err(error) => Trouble::of(error)?,
+                Err(error) => Trouble::of_record(error)?,
             };
         }
     }

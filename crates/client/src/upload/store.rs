@@ -123,10 +123,12 @@ impl ChunkStore {
     async fn send_to(&mut self, targets: Vec<NodeLocation>, patience: Duration) -> bool {
         let targets = self.leave_out_avoided(targets);
         let started = Instant::now();
-        let straggler_patience = self.shared.options.straggler_patience;
         let mut enough = self.has_enough();
-        let mut give_up_at = started + if enough { straggler_patience } else { patience };
         let mut waiting: Vec<NodeId> = targets.iter().map(|target| target.node).collect();
+        let mut give_up_at = started + patience;
+        if enough {
+            give_up_at = started + self.shared.options.straggler_patience;
+        }
         let puts = targets.into_iter().map(|target| self.put(target));
         let mut puts: FuturesUnordered<_> = puts.collect();
         while !waiting.is_empty() {
@@ -137,19 +139,10 @@ impl ChunkStore {
                     self.note(node, result);
                     if !enough && self.has_enough() {
                         enough = true;
-                        // On a slow line the last copy takes in proportion as long as the others.
-                        let more = straggler_patience.max(started.elapsed() / 2);
-                        give_up_at = Instant::now() + more;
+                        give_up_at = Instant::now() + self.straggler_patience(started, &waiting);
                     }
                 }
                 () = sleep_until(give_up_at) => break,
-            }
-            if enough
-                && waiting
-                    .iter()
-                    .all(|node| self.shared.health.is_avoided(*node))
-            {
-                break;
             }
         }
         for late in &waiting {
@@ -159,6 +152,17 @@ impl ChunkStore {
         self.failed.extend(&waiting);
         self.only_no_space &= waiting.is_empty();
         !waiting.is_empty()
+    }
+
+    /// How much longer to wait when enough have stored it: on a slow line the last copy takes in proportion as long as the
+    /// others. Nodes that others wait for in vain get no more than that.
+    fn straggler_patience(&self, started: Instant, waiting: &[NodeId]) -> Duration {
+        let in_proportion = started.elapsed() / 2;
+        let health = &self.shared.health;
+        if waiting.iter().all(|node| health.is_avoided(*node)) {
+            return in_proportion;
+        }
+        in_proportion.max(self.shared.options.straggler_patience)
     }
 
     /// Those that failed other chunks a moment ago are not tried while there are enough others.

@@ -1,0 +1,14 @@
+//! The client against a cluster in memory, whose parts do everything wrong that parts can do.
+//!
+//! Time is simulated: tests that wait for seconds take none, and what is said about time holds exactly. Only the
+//! network and the two kinds of servers are fakes; what is between them and the client is the real protocol.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod download;
+mod master;
+mod network;
+mod node;
+mod support;
+mod upload;
+mod upload_faults;

@@ -1,0 +1,598 @@
+//! A master with just enough of a memory: names without folders, uploads with promises, and where chunks are.
+//!
+//! It is as strict as the real one: a chunk is recorded only with receipts that verify, of nodes that it promised the
+//! chunk to in that upload, or where it said itself that the chunk is stored.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use proto::hello::same_mac;
+use proto::id::{ChunkId, ClusterId, Epoch, NodeId, RequestId, UploadId, VersionId};
+use proto::master::{
+    AbandonUpload, AllocateChunks, BadReplicaNoted, CHUNKS_PER_BLOCK, ChunkCounts, ChunkLocations,
+    ChunkToStore, ChunksAllocated, ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus,
+    CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash,
+    Entry, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened, FolderCreated,
+    FolderListed, GetStatus, Health, HeartbeatNoted, LeaveSafeMode, ListFolder, ListNodes,
+    ListTrash, LocateChunks, LocatedChunk, LookUpEntry, MasterHandlers, MoveEntry, NodeCounts,
+    NodeLocation, NodeRegistered, NodeRemoved, NodesListed, OpenFile, Placement, Precondition,
+    RecordChunks, RegisterNode, RemoveNode, RepairStatus, ReportBadReplica, ReportCorruptChunks,
+    ReportHeartbeat, ResetDeleteFuse, RestoreEntry, SafeModeLeft, StoredChunk, TrashEmptied,
+    TrashListed, UploadAbandoned, UploadCommitted,
+};
+use proto::name::{EntryPath, NameRules};
+use proto::net::Address;
+use proto::table::Caller;
+use proto::{ErrorCode, WireError};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::network::CuttableNetwork;
+use crate::node::{FakeNode, NodeHandle};
+
+/// How long an upload lasts without a word from its client.
+pub(crate) const LEASE: Duration = Duration::from_secs(900);
+
+/// The master.
+#[derive(Debug)]
+pub(crate) struct FakeMaster {
+    pub(crate) address: Address,
+    pub(crate) nodes: Vec<NodeHandle>,
+    chunk_size: u32,
+    network: CuttableNetwork,
+    pub(crate) state: Mutex<MasterState>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct MasterState {
+    pub(crate) files: BTreeMap<EntryPath, FileRow>,
+    pub(crate) chunks: HashMap<ChunkId, BTreeSet<NodeId>>,
+    pub(crate) uploads: HashMap<UploadId, UploadRow>,
+    ended: HashSet<UploadId>,
+    /// What was answered to commits and other changes.
+    committed: HashMap<UploadId, UploadCommitted>,
+    folders: HashMap<RequestId, bool>,
+    folder_paths: BTreeSet<EntryPath>,
+    versions: u64,
+    /// How often each operation was asked for.
+    pub(crate) calls: HashMap<&'static str, u32>,
+    pub(crate) reports: BTreeSet<(ChunkId, NodeId)>,
+    /// Nodes that are not given out for new chunks any more.
+    pub(crate) dead: BTreeSet<NodeId>,
+    /// The connection breaks before the answer to the next of these arrives.
+    pub(crate) cut_answer_to: Option<&'static str>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FileRow {
+    pub(crate) version: VersionId,
+    pub(crate) size: u64,
+    pub(crate) chunks: Vec<(ChunkId, u32)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct UploadRow {
+    blocks: Vec<Vec<(ChunkId, u32)>>,
+    promises: HashMap<ChunkId, Promise>,
+    lease_until: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Promise {
+    stored: bool,
+    nodes: BTreeSet<NodeId>,
+}
+
+fn refuse<T>(code: ErrorCode, message: &str) -> Result<T, WireError> {
+    Err(WireError::new(code, message))
+}
+
+impl FakeMaster {
+    pub(crate) fn new(
+        address: Address,
+        nodes: Vec<NodeHandle>,
+        chunk_size: u32,
+        network: CuttableNetwork,
+    ) -> Self {
+        Self {
+            address,
+            nodes,
+            chunk_size,
+            network,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, MasterState> {
+        self.state.lock().unwrap()
+    }
+
+    pub(crate) fn calls(&self, operation: &str) -> u32 {
+        self.lock().calls.get(operation).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn kill(&self) {
+        self.network.kill(&self.address);
+    }
+
+    pub(crate) fn restart(&self) {
+        self.network.heal(&self.address);
+    }
+
+    /// A crash: what was allocated since the last durable change is forgotten, so also an upload of which nothing is
+    /// recorded.
+    pub(crate) fn crash(&self) {
+        let mut state = self.lock();
+        state.uploads.retain(|_, upload| !upload.blocks.is_empty());
+        let uploads = state.uploads.values_mut();
+        uploads.for_each(|upload| upload.promises.clear());
+    }
+
+    /// As when leases run out: these uploads are over.
+    pub(crate) fn end_uploads(&self) {
+        let mut state = self.lock();
+        let ended: Vec<_> = state.uploads.drain().map(|(upload, _)| upload).collect();
+        state.ended.extend(ended);
+    }
+
+    /// As when leases ran out long ago.
+    pub(crate) fn forget_uploads(&self) {
+        self.lock().uploads.clear();
+    }
+
+    /// Counts a call; with the fault for it, its answer gets lost.
+    fn note(&self, operation: &'static str) {
+        let mut state = self.lock();
+        *state.calls.entry(operation).or_default() += 1;
+        if state.cut_answer_to == Some(operation) {
+            state.cut_answer_to = None;
+            drop(state);
+            self.network.cut(&self.address);
+        }
+    }
+
+    fn node(&self, id: NodeId) -> &FakeNode {
+        let mut nodes = self.nodes.iter().map(|node| &node.0);
+        nodes
+            .find(|node| node.id == id)
+            .expect("a node of this cluster")
+    }
+
+    fn locations(&self, state: &MasterState, chunks: &[(ChunkId, u32)]) -> ChunkLocations {
+        let place = |node: &NodeId| {
+            let place = self.nodes.iter().position(|known| known.0.id == *node);
+            u16::try_from(place.unwrap()).unwrap()
+        };
+        let located = |(chunk, len): &(ChunkId, u32)| LocatedChunk {
+            chunk: *chunk,
+            len: *len,
+            nodes: state.chunks[chunk].iter().map(place).collect(),
+        };
+        ChunkLocations {
+            chunks: chunks.iter().map(located).collect(),
+            nodes: self.node_locations(state),
+        }
+    }
+
+    fn node_locations(&self, state: &MasterState) -> Vec<NodeLocation> {
+        let location = |node: &NodeHandle| NodeLocation {
+            node: node.0.id,
+            address: node.0.address.clone(),
+            live: !state.dead.contains(&node.0.id),
+        };
+        self.nodes.iter().map(location).collect()
+    }
+
+    /// The first three nodes that may take chunks, in an order that depends on the chunk.
+    fn place(
+        &self,
+        state: &MasterState,
+        chunk: &ChunkToStore,
+        avoid: &[NodeId],
+    ) -> Result<Vec<u16>, WireError> {
+        let count = self.nodes.len();
+        let first = usize::from(chunk.chunk.bucket());
+        let places = (0..count).map(|offset| (first + offset) % count);
+        let may_take = |place: &usize| {
+            let node = self.nodes[*place].0.id;
+            !state.dead.contains(&node) && !avoid.contains(&node)
+        };
+        let places: Vec<_> = places.filter(may_take).take(3).collect();
+        if places.len() < 2 {
+            return refuse(ErrorCode::NotEnoughReplicas, "too few nodes are alive");
+        }
+        let as_place = |place: usize| u16::try_from(place).unwrap();
+        Ok(places.into_iter().map(as_place).collect())
+    }
+
+    /// Takes a block in, if all of it is proved.
+    fn prove(
+        &self,
+        state: &mut MasterState,
+        upload: UploadId,
+        chunks: &[StoredChunk],
+    ) -> Result<Vec<(ChunkId, u32)>, WireError> {
+        let row = open_upload(state, upload)?;
+        let mut proved: HashMap<ChunkId, BTreeSet<NodeId>> = HashMap::new();
+        for stored in chunks {
+            let Some(promise) = row.promises.get(&stored.chunk) else {
+                return refuse(ErrorCode::NotEnoughReplicas, "a chunk was not promised");
+            };
+            let is_good = |node: NodeId, mac| {
+                let key = &self.node(node).receipt_key;
+                let good = key.receipt(upload, &stored.chunk, u64::from(stored.len));
+                promise.nodes.contains(&node) && same_mac(mac, &good)
+            };
+            let good = stored.receipts.iter();
+            let good = good.filter(|receipt| is_good(receipt.node, &receipt.mac));
+            let nodes: BTreeSet<_> = good.map(|receipt| receipt.node).collect();
+            if !promise.stored && nodes.len() < 2 {
+                return refuse(ErrorCode::NotEnoughReplicas, "too few good receipts");
+            }
+            proved.entry(stored.chunk).or_default().extend(nodes);
+        }
+        for chunk in proved.keys() {
+            row.promises.remove(chunk);
+        }
+        row.lease_until = Instant::now() + LEASE;
+        for (chunk, nodes) in proved {
+            state.chunks.entry(chunk).or_default().extend(nodes);
+        }
+        let mut shapes = chunks.iter();
+        if !shapes.all(|stored| stored.len > 0 && stored.len <= self.chunk_size) {
+            return refuse(ErrorCode::InvalidArgument, "a length is wrong");
+        }
+        Ok(chunks
+            .iter()
+            .map(|stored| (stored.chunk, stored.len))
+            .collect())
+    }
+}
+
+fn open_upload(state: &mut MasterState, upload: UploadId) -> Result<&mut UploadRow, WireError> {
+    match state.uploads.get_mut(&upload) {
+        Some(row) if Instant::now() < row.lease_until => Ok(row),
+        _ => refuse(ErrorCode::UploadUnknown, "the upload is not open"),
+    }
+}
+
+fn entry(path: &EntryPath, file: &FileRow) -> Entry {
+    Entry::File {
+        name: path.name().unwrap().clone(),
+        size: file.size,
+        modified_ms: 0,
+        version: file.version,
+    }
+}
+
+impl MasterHandlers for FakeMaster {
+    async fn look_up_entry(&self, _: &Caller, ask: LookUpEntry) -> Result<EntryFound, WireError> {
+        self.note("look_up_entry");
+        let state = self.lock();
+        if state.folder_paths.contains(&ask.path) {
+            let name = ask.path.name().cloned();
+            let modified_ms = 0;
+            let entry = Entry::Folder { name, modified_ms };
+            return Ok(EntryFound { entry });
+        }
+        match state.files.get(&ask.path) {
+            Some(file) => Ok(EntryFound {
+                entry: entry(&ask.path, file),
+            }),
+            None => refuse(ErrorCode::NotFound, "no such entry"),
+        }
+    }
+
+    async fn create_folder(
+        &self,
+        _: &Caller,
+        ask: CreateFolder,
+    ) -> Result<FolderCreated, WireError> {
+        let created = {
+            let mut state = self.lock();
+            let is_new = !state.folder_paths.contains(&ask.path);
+            state.folder_paths.insert(ask.path);
+            *state.folders.entry(ask.request).or_insert(is_new)
+        };
+        self.note("create_folder");
+        Ok(FolderCreated { created })
+    }
+
+    async fn allocate_chunks(
+        &self,
+        _: &Caller,
+        ask: AllocateChunks,
+    ) -> Result<ChunksAllocated, WireError> {
+        assert!(
+            ask.chunks.len() <= CHUNKS_PER_BLOCK,
+            "the bound of the protocol"
+        );
+        self.note("allocate_chunks");
+        let mut state = self.lock();
+        if state.ended.contains(&ask.upload) {
+            return refuse(ErrorCode::UploadUnknown, "the upload is over");
+        }
+        let mut placements = Vec::new();
+        for chunk in &ask.chunks {
+            let dead = &state.dead;
+            let holders = state.chunks.get(&chunk.chunk).into_iter().flatten();
+            let placement = if holders.filter(|node| !dead.contains(node)).count() >= 2 {
+                Placement::Stored
+            } else {
+                Placement::Nodes(self.place(&state, chunk, &ask.avoid)?)
+            };
+            placements.push(placement);
+        }
+        let nodes = self.node_locations(&state);
+        let lease_until = Instant::now() + LEASE;
+        let row = state.uploads.entry(ask.upload).or_insert(UploadRow {
+            blocks: Vec::new(),
+            promises: HashMap::new(),
+            lease_until,
+        });
+        row.lease_until = lease_until;
+        for (chunk, placement) in ask.chunks.iter().zip(&placements) {
+            let promise = row.promises.entry(chunk.chunk).or_default();
+            promise.stored = *placement == Placement::Stored;
+            if let Placement::Nodes(places) = placement {
+                let promised = places.iter().map(|place| nodes[usize::from(*place)].node);
+                promise.nodes.extend(promised);
+            }
+        }
+        Ok(ChunksAllocated {
+            placements,
+            nodes,
+            chunk_size: self.chunk_size,
+            lease_ms: u64::try_from(LEASE.as_millis()).unwrap(),
+            min_write_replicas: 2,
+        })
+    }
+
+    async fn record_chunks(
+        &self,
+        _: &Caller,
+        ask: RecordChunks,
+    ) -> Result<ChunksRecorded, WireError> {
+        assert_eq!(
+            ask.chunks.len(),
+            CHUNKS_PER_BLOCK,
+            "the rule of the protocol"
+        );
+        let recorded = {
+            let mut state = self.lock();
+            let blocks = open_upload(&mut state, ask.upload)?.blocks.len();
+            match ask.block as usize {
+                block if block < blocks => Ok(ChunksRecorded {}),
+                block if block > blocks => refuse(ErrorCode::InvalidArgument, "out of order"),
+                _ => {
+                    let chunks = self.prove(&mut state, ask.upload, &ask.chunks)?;
+                    open_upload(&mut state, ask.upload)?.blocks.push(chunks);
+                    Ok(ChunksRecorded {})
+                }
+            }
+        };
+        self.note("record_chunks");
+        recorded
+    }
+
+    async fn commit_upload(
+        &self,
+        _: &Caller,
+        ask: CommitUpload,
+    ) -> Result<UploadCommitted, WireError> {
+        let result = self.commit(&ask);
+        self.note("commit_upload");
+        result
+    }
+
+    async fn abandon_upload(
+        &self,
+        _: &Caller,
+        ask: AbandonUpload,
+    ) -> Result<UploadAbandoned, WireError> {
+        self.note("abandon_upload");
+        self.lock().uploads.remove(&ask.upload);
+        Ok(UploadAbandoned {})
+    }
+
+    async fn open_file(&self, _: &Caller, ask: OpenFile) -> Result<FileOpened, WireError> {
+        self.note("open_file");
+        let state = self.lock();
+        let Some(file) = state.files.get(&ask.path) else {
+            return refuse(ErrorCode::NotFound, "no such file");
+        };
+        let first = file.chunks.len().min(ask.chunks as usize);
+        Ok(FileOpened {
+            version: file.version,
+            size: file.size,
+            modified_ms: 0,
+            chunk_size: self.chunk_size,
+            first: self.locations(&state, &file.chunks[..first]),
+        })
+    }
+
+    async fn locate_chunks(
+        &self,
+        _: &Caller,
+        ask: LocateChunks,
+    ) -> Result<ChunksLocated, WireError> {
+        self.note("locate_chunks");
+        assert!(
+            ask.limit as usize <= CHUNKS_PER_BLOCK,
+            "the bound of the protocol"
+        );
+        let state = self.lock();
+        let mut files = state.files.values();
+        let Some(file) = files.find(|file| file.version == ask.version) else {
+            return refuse(ErrorCode::NotFound, "no such version");
+        };
+        let first = usize::try_from(ask.first).unwrap().min(file.chunks.len());
+        let end = file.chunks.len().min(first + ask.limit as usize);
+        Ok(ChunksLocated {
+            locations: self.locations(&state, &file.chunks[first..end]),
+        })
+    }
+
+    async fn report_bad_replica(
+        &self,
+        _: &Caller,
+        ask: ReportBadReplica,
+    ) -> Result<BadReplicaNoted, WireError> {
+        self.note("report_bad_replica");
+        self.lock().reports.insert((ask.chunk, ask.node));
+        Ok(BadReplicaNoted {})
+    }
+
+    async fn get_status(&self, _: &Caller, _: GetStatus) -> Result<ClusterStatus, WireError> {
+        self.note("get_status");
+        Ok(ClusterStatus {
+            cluster: ClusterId::new(Uuid::from_u128(1)),
+            epoch: Epoch(1),
+            health: Health::Green,
+            problems: Vec::new(),
+            uploads_possible: true,
+            nodes: NodeCounts::default(),
+            files: 0,
+            folders: 0,
+            file_bytes: 0,
+            capacity_bytes: 0,
+            free_bytes: 0,
+            chunks: ChunkCounts::default(),
+            repair: RepairStatus::default(),
+            safe_mode: None,
+            delete_fuse: None,
+            rules: ClusterRules {
+                chunk_size: self.chunk_size,
+                replication_factor: 3,
+                min_write_replicas: 2,
+                file_size_max: Some(1 << 30),
+                names: NameRules::Any,
+            },
+        })
+    }
+
+    async fn list_folder(&self, _: &Caller, _: ListFolder) -> Result<FolderListed, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn move_entry(&self, _: &Caller, _: MoveEntry) -> Result<EntryMoved, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn delete_entry(&self, _: &Caller, _: DeleteEntry) -> Result<EntryDeleted, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn list_trash(&self, _: &Caller, _: ListTrash) -> Result<TrashListed, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn restore_entry(&self, _: &Caller, _: RestoreEntry) -> Result<EntryRestored, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn empty_trash(&self, _: &Caller, _: EmptyTrash) -> Result<TrashEmptied, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn list_nodes(&self, _: &Caller, _: ListNodes) -> Result<NodesListed, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn leave_safe_mode(
+        &self,
+        _: &Caller,
+        _: LeaveSafeMode,
+    ) -> Result<SafeModeLeft, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn reset_delete_fuse(
+        &self,
+        _: &Caller,
+        _: ResetDeleteFuse,
+    ) -> Result<DeleteFuseReset, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn remove_node(&self, _: &Caller, _: RemoveNode) -> Result<NodeRemoved, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn register_node(
+        &self,
+        _: &Caller,
+        _: RegisterNode,
+    ) -> Result<NodeRegistered, WireError> {
+        unimplemented!("nodes only")
+    }
+
+    async fn report_heartbeat(
+        &self,
+        _: &Caller,
+        _: ReportHeartbeat,
+    ) -> Result<HeartbeatNoted, WireError> {
+        unimplemented!("nodes only")
+    }
+
+    async fn report_corrupt_chunks(
+        &self,
+        _: &Caller,
+        _: ReportCorruptChunks,
+    ) -> Result<CorruptChunksNoted, WireError> {
+        unimplemented!("nodes only")
+    }
+}
+
+impl FakeMaster {
+    fn commit(&self, ask: &CommitUpload) -> Result<UploadCommitted, WireError> {
+        assert!(
+            ask.chunks.len() < CHUNKS_PER_BLOCK,
+            "the rule of the protocol"
+        );
+        let mut state = self.lock();
+        if let Some(committed) = state.committed.get(&ask.upload) {
+            return Ok(committed.clone());
+        }
+        if ask.precondition == Precondition::Absent && state.files.contains_key(&ask.path) {
+            return refuse(ErrorCode::PreconditionFailed, "the name is taken");
+        }
+        let mut chunks = Vec::new();
+        if ask.size > 0 {
+            let rest = self.prove(&mut state, ask.upload, &ask.chunks)?;
+            chunks = open_upload(&mut state, ask.upload)?.blocks.concat();
+            if chunks.len() != ask.blocks as usize * CHUNKS_PER_BLOCK {
+                return refuse(ErrorCode::InvalidArgument, "other blocks are recorded");
+            }
+            chunks.extend(rest);
+        }
+        let size = chunks.iter().map(|(_, len)| u64::from(*len)).sum::<u64>();
+        assert_eq!(size, ask.size, "the sum of the chunks is the size");
+        let full = chunks.len().saturating_sub(1);
+        assert!(
+            chunks[..full]
+                .iter()
+                .all(|(_, len)| *len == self.chunk_size)
+        );
+        let copies = chunks.iter().map(|(chunk, _)| state.chunks[chunk].len());
+        let copies = u8::try_from(copies.min().unwrap_or(3)).unwrap();
+        state.versions += 1;
+        let version = VersionId(state.versions);
+        let row = FileRow {
+            version,
+            size,
+            chunks,
+        };
+        let created = state.files.insert(ask.path.clone(), row).is_none();
+        let committed = UploadCommitted {
+            version,
+            created,
+            copies,
+            copies_wanted: 3,
+        };
+        state.uploads.remove(&ask.upload);
+        state.committed.insert(ask.upload, committed.clone());
+        Ok(committed)
+    }
+}

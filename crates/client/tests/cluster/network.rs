@@ -1,0 +1,118 @@
+//! The in-memory network, with connections that can be cut in the middle.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+use proto::memory::MemoryNetwork;
+use proto::net::{Address, ByteSink, Listener, Network, Pending, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Connections that were made through it can be cut, by the address that they lead to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CuttableNetwork {
+    inner: MemoryNetwork,
+    open: Arc<Mutex<HashMap<Address, CancellationToken>>>,
+}
+
+impl CuttableNetwork {
+    /// Breaks every connection to this address: what was sent and not yet read is lost.
+    pub(crate) fn cut(&self, address: &Address) {
+        if let Some(open) = self.open.lock().unwrap().remove(address) {
+            open.cancel();
+        }
+    }
+
+    /// As when the process at this address is killed.
+    pub(crate) fn kill(&self, address: &Address) {
+        self.inner.refuse(address);
+        self.cut(address);
+    }
+
+    /// As when it is started again.
+    pub(crate) fn heal(&self, address: &Address) {
+        self.inner.heal(address);
+    }
+}
+
+impl Network for CuttableNetwork {
+    fn connect<'a>(&'a self, address: &'a Address) -> Pending<'a, io::Result<Stream>> {
+        Box::pin(async move {
+            let stream = self.inner.connect(address).await?;
+            let mut open = self.open.lock().unwrap();
+            let token = open.entry(address.clone()).or_default();
+            Ok(Stream {
+                source: Box::new(Cuttable::new(stream.source, token)),
+                sink: Box::new(Cuttable::new(stream.sink, token)),
+                peer: stream.peer,
+            })
+        })
+    }
+
+    fn listen<'a>(&'a self, address: &'a Address) -> Pending<'a, io::Result<Box<dyn Listener>>> {
+        self.inner.listen(address)
+    }
+}
+
+struct Cuttable<T> {
+    inner: T,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl<T> Cuttable<T> {
+    fn new(inner: T, token: &CancellationToken) -> Self {
+        let cut = Box::pin(token.clone().cancelled_owned());
+        Self { inner, cut }
+    }
+
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionReset.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Cuttable<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Cuttable<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_shutdown(context))?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Send + Unpin> ByteSink for Cuttable<T> {}
+
+impl<T> fmt::Debug for Cuttable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cuttable")
+    }
+}
