@@ -1,0 +1,380 @@
+//! The grammar of the command line: every command with its arguments, and what `--help` says of them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use proto::name::EntryPath;
+use proto::net::Address;
+use settings::ConfigArgs;
+
+use crate::exit::EXIT_CODES_HELP;
+
+/// Keeps files on several machines, so that any two of three copies may be lost.
+#[derive(Debug, Parser)]
+#[command(name = "dfs", version, after_help = EXIT_CODES_HELP, max_term_width = 100)]
+pub struct Arguments {
+    /// What all commands take.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What all commands take.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Where settings come from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Where the master listens; several are tried in turn [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', global = true)]
+    pub master: Vec<Address>,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Say what happens below: which nodes are asked, and what they answer
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Store files and folders
+    Upload(Upload),
+    /// Fetch a file, or a folder with all that is in it
+    Download(Download),
+    /// List a folder
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Make folders
+    Mkdir(Mkdir),
+    /// Rename or move a file or a folder
+    Mv(Mv),
+    /// Move files and folders to the trash, or remove them for good
+    Rm(Rm),
+    /// Show the trash, put things back, or empty it
+    #[command(subcommand)]
+    Trash(Trash),
+    /// Tell how the cluster does: what is wrong, what happens next, and how long it takes
+    Status(Status),
+    /// Tell where a file's chunks are, and how each copy is
+    Explain(Explain),
+    /// Show the storage nodes, or forget one that is gone for good
+    #[command(subcommand)]
+    Node(Node),
+    /// End safe mode, in which the master waits for all nodes to report after its start
+    #[command(subcommand, name = "safe-mode")]
+    SafeMode(SafeMode),
+    /// Let deletions go on that the fuse stopped because nobody had asked for so many
+    #[command(subcommand)]
+    Fuse(Fuse),
+    /// Run a whole cluster on this machine: a master, storage nodes and the page
+    Up(Up),
+    /// Write a script that completes commands in a shell
+    Completions(Completions),
+}
+
+/// What to do where something of that name is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfExists {
+    /// Replace it; in the cluster, the former version is kept for a while
+    Replace,
+    /// Leave it as it is
+    Skip,
+    /// Take another name, as in `a (2).txt`
+    KeepBoth,
+    /// Stop with exit code 4
+    Fail,
+}
+
+/// Store files and folders.
+///
+/// `dfs upload a.txt` stores /a.txt, and `dfs upload photos` stores the folder /photos. A last argument that begins
+/// with / and is not on this machine says where to.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dfs upload a.txt                 store /a.txt
+  dfs upload a.txt b.txt photos    store two files and a folder
+  dfs upload a.txt /docs/          store /docs/a.txt
+  dfs upload a.txt --to b.txt      store /b.txt
+  tar c . | dfs upload - /all.tar  store what standard input gives")]
+pub struct Upload {
+    /// Files and folders of this machine; - is standard input
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<PathBuf>,
+    /// Where to: a folder if it is one, or ends with /, or there are several sources; else the new name
+    #[arg(long, short, value_name = "DESTINATION")]
+    pub to: Option<String>,
+    /// What to do where a file is there already
+    #[arg(long, value_enum, default_value_t = IfExists::Replace, value_name = "WHAT")]
+    pub if_exists: IfExists,
+    /// Files of a folder that are sent at once
+    #[arg(long, default_value_t = 8, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub jobs: u8,
+}
+
+/// Fetch a file, or a folder with all that is in it.
+///
+/// Bytes go to NAME.part, and become NAME when all are there and verified. A download that was cut off goes on where it
+/// stopped when it is asked for again, if the file is still the same version.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dfs download a.txt               fetch it into this folder
+  dfs download a.txt output.txt    fetch it under another name
+  dfs download photos backup/      fetch a folder into another
+  dfs download all.tar - | tar x   write it to standard output")]
+pub struct Download {
+    /// What
+    #[arg(value_name = "NAME")]
+    pub source: EntryPath,
+    /// Where to: into it if it is a folder, or ends with /; - is standard output [default: this folder]
+    pub destination: Option<PathBuf>,
+    /// What to do where a file is there already
+    #[arg(long, value_enum, default_value_t = IfExists::Replace, value_name = "WHAT")]
+    pub if_exists: IfExists,
+    /// Files of a folder that are fetched at once
+    #[arg(long, default_value_t = 4, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub jobs: u8,
+}
+
+/// List a folder.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags are independent of each other"
+)]
+pub struct List {
+    /// Which folder, or one file
+    #[arg(default_value = "/", hide_default_value = true)]
+    pub path: EntryPath,
+    /// Names only, one a line
+    #[arg(long, short = '1', conflicts_with = "json")]
+    pub names: bool,
+    /// Also what is in the folders of the folder
+    #[arg(long, short = 'R')]
+    pub recursive: bool,
+    /// Sizes in bytes
+    #[arg(long, short)]
+    pub bytes: bool,
+    /// For programs: one JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Make folders.
+#[derive(Debug, Args)]
+pub struct Mkdir {
+    /// Which
+    #[arg(required = true, value_name = "FOLDER")]
+    pub paths: Vec<EntryPath>,
+    /// Make those above too, and be content with one that is there
+    #[arg(long, short)]
+    pub parents: bool,
+}
+
+/// Rename or move a file or a folder.
+#[derive(Debug, Args)]
+pub struct Mv {
+    /// What
+    pub from: EntryPath,
+    /// Where to: into it if it is a folder, else the new name
+    #[arg(value_name = "TO")]
+    pub to: EntryPath,
+    /// Replace a file that is there: it goes to the trash
+    #[arg(long, short)]
+    pub replace: bool,
+}
+
+/// Move files and folders to the trash, or remove them for good.
+#[derive(Debug, Args)]
+pub struct Rm {
+    /// What
+    #[arg(required = true, value_name = "NAME")]
+    pub paths: Vec<EntryPath>,
+    /// Folders too, with all that is in them
+    #[arg(long, short)]
+    pub recursive: bool,
+    /// For good, without the trash: the space is freed soon
+    #[arg(long)]
+    pub purge: bool,
+    /// Be content if it is not there
+    #[arg(long, short)]
+    pub force: bool,
+}
+
+/// What was deleted and is still there.
+#[derive(Debug, Subcommand)]
+pub enum Trash {
+    /// Show what lies in the trash, newest first
+    List {
+        /// For programs: one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put something back
+    Restore {
+        /// Its number in the trash
+        #[arg(value_name = "NUMBER")]
+        trash: u64,
+        /// Where to, if not where it was
+        #[arg(long, short, value_name = "NAME")]
+        to: Option<EntryPath>,
+    },
+    /// Remove for good all that lies in the trash, or one thing
+    Empty {
+        /// Its number in the trash
+        #[arg(value_name = "NUMBER")]
+        trash: Option<u64>,
+    },
+}
+
+/// Tell how the cluster does.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// For programs: one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Tell where a file's chunks are.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Which file
+    #[arg(value_name = "FILE")]
+    pub path: EntryPath,
+    /// Only chunks that have fewer good copies than they should
+    #[arg(long)]
+    pub problems: bool,
+    /// For programs: one JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Storage nodes.
+#[derive(Debug, Subcommand)]
+pub enum Node {
+    /// Show them all
+    List {
+        /// For programs: one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a node that is gone for good; its chunks are copied from others
+    Remove {
+        /// Its id or its address
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Although it holds the only copy of something, which is lost
+        #[arg(long)]
+        lose_chunks: bool,
+    },
+}
+
+/// Safe mode.
+#[derive(Debug, Subcommand)]
+pub enum SafeMode {
+    /// Let repair and deletions begin although not all nodes have reported
+    Leave,
+}
+
+/// The fuse against mass deletion.
+#[derive(Debug, Subcommand)]
+pub enum Fuse {
+    /// Let the deletions go on; look first why there are so many
+    Reset,
+}
+
+/// Run a whole cluster on this machine: a master, storage nodes and the page.
+///
+/// They are child processes, whose logs are shown with their names before each line. One that ends is told and not
+/// started again; the others go on, unless it was the master or the last node: then all are stopped. Ctrl-C stops all.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// How many storage nodes
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub nodes: u16,
+    /// The folder in which all of them keep their data
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub data: PathBuf,
+    /// Where the master listens, 0 for any free port [default: 9000]
+    #[arg(long, value_name = "PORT")]
+    pub master_port: Option<u16>,
+    /// Where the first node listens, the others after it, 0 for any free ports [default: 9001]
+    #[arg(long, value_name = "PORT")]
+    pub node_port: Option<u16>,
+    /// Where the page is, 0 for any free port [default: 5000]
+    #[arg(long, value_name = "PORT")]
+    pub web_port: Option<u16>,
+    /// Stop when standard input ends
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
+}
+
+/// Write a script that completes commands in a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  dfs completions bash > ~/.local/share/bash-completion/completions/dfs")]
+pub struct Completions {
+    /// Which shell
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(words.split_whitespace())
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn everyday_commands_are_understood() {
+        for words in [
+            "dfs upload myfile.txt",
+            "dfs upload a b c --to /docs --if-exists keep-both",
+            "dfs upload - /all.tar -q",
+            "dfs download myfile.txt output.txt",
+            "dfs download /photos -",
+            "dfs list",
+            "dfs ls /photos --json --master 127.0.0.1:1,127.0.0.1:2",
+            "dfs mkdir -p a/b/c d",
+            "dfs mv a b --replace",
+            "dfs rm -r --purge a b",
+            "dfs trash restore 7 --to /b",
+            "dfs status --json --config x.toml",
+            "dfs explain a.txt --problems",
+            "dfs node remove 127.0.0.1:9001 --lose-chunks",
+            "dfs safe-mode leave",
+            "dfs fuse reset",
+            "dfs up --nodes 4 --data d --master-port 0 --node-port 0 --web-port 0 --set log.level=warn",
+            "dfs completions powershell",
+        ] {
+            if let Err(error) = parse(words) {
+                panic!("{words}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_exit_code_2() {
+        for words in [
+            "dfs",
+            "dfs upload",
+            "dfs download a/../b",
+            "dfs up --nodes 0",
+            "dfs --master nowhere list",
+            "dfs rm",
+        ] {
+            assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! One file for each command; here is which is run, and what they have in common.
+
+mod completions;
+mod download;
+mod explain;
+mod list;
+mod names;
+mod node;
+mod operate;
+mod status;
+mod trash;
+mod upload;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::args::{Arguments, Command, Node, Trash};
+use crate::context::Context;
+use crate::exit::{Exit, Stop};
+use crate::up;
+
+/// How long an upload that was interrupted has to tell the master so.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// Does what the arguments say, until it is done or Ctrl-C is pressed.
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let command = match arguments.command {
+        Command::Completions(completions) => {
+            completions::run(&completions)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        command => command,
+    };
+    let stop_with_stdin = matches!(&command, Command::Up(up) if up.stop_with_stdin);
+    let context = Context::new(&arguments.common, stop_with_stdin)?;
+    match command {
+        // These two end in their own way when interrupted.
+        Command::Up(up) => up::run(&context, &up, arguments.common.quiet).await?,
+        Command::Download(download) => download::run(context, download).await?,
+        command => {
+            let stop = context.stop.clone();
+            tokio::select! {
+                result = dispatch(context, command) => result?,
+                () = stop.cancelled() => {
+                    tokio::time::sleep(FAREWELL).await;
+                    return Err(interrupted());
+                }
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn dispatch(context: Context, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Upload(arguments) => upload::run(context, arguments).await,
+        Command::List(arguments) => list::run(&context, &arguments).await,
+        Command::Mkdir(arguments) => names::make_folders(&context, &arguments).await,
+        Command::Mv(arguments) => names::move_entry(&context, &arguments).await,
+        Command::Rm(arguments) => names::remove(&context, &arguments).await,
+        Command::Trash(Trash::List { json }) => trash::list(&context, json).await,
+        Command::Trash(Trash::Restore { trash, to }) => trash::restore(&context, trash, to).await,
+        Command::Trash(Trash::Empty { trash }) => trash::empty(&context, trash).await,
+        Command::Status(arguments) => status::run(&context, arguments.json).await,
+        Command::Explain(arguments) => explain::run(&context, &arguments).await,
+        Command::Node(Node::List { json }) => node::list(&context, json).await,
+        Command::Node(Node::Remove { node, lose_chunks }) => {
+            node::remove(&context, &node, lose_chunks).await
+        }
+        Command::SafeMode(_) => operate::leave_safe_mode(&context).await,
+        Command::Fuse(_) => operate::reset_fuse(&context).await,
+        Command::Completions(_) | Command::Download(_) | Command::Up(_) => {
+            unreachable!("these do not come here")
+        }
+    }
+}
+
+/// Ctrl-C was pressed.
+fn interrupted() -> anyhow::Error {
+    Stop::error(Exit::Interrupted, "interrupted")
+}

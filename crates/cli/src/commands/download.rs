@@ -1,0 +1,254 @@
+//! `dfs download`: a file, or a folder with all that is in it, onto this machine.
+//!
+//! A file's bytes go to a part beside it, which becomes the file when all are there: verified by the client, fsynced and
+//! renamed. When it is cut off, by an error or Ctrl-C, what came is made durable, and the next try goes on there.
+
+mod target;
+mod tree;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use client::File;
+use futures::StreamExt;
+use proto::master::Entry;
+use proto::name::EntryPath;
+use tokio::task::JoinHandle;
+
+use crate::args::{Download, IfExists};
+use crate::context::Context;
+use crate::exit::{Exit, Stop};
+use crate::output::size;
+use crate::part::{Part, Whole, remove_outdated};
+use crate::progress::{Position, label};
+
+use target::Target;
+
+/// Bytes after which what came is made durable, so that a later try can go on there.
+const CHECKPOINT_LEN: u64 = 16 << 20;
+
+/// What became of a file.
+#[derive(Debug)]
+enum Fetched {
+    /// It is at this path, with so many bytes, of which so many were there from an earlier try.
+    At { path: PathBuf, size: u64, kept: u64 },
+    /// A file is there already, and stays.
+    Skipped,
+}
+
+pub(super) async fn run(mut context: Context, arguments: Download) -> anyhow::Result<()> {
+    let source = &arguments.source;
+    let entry = context.cluster.entry(source).await;
+    let entry = entry.with_context(|| format!("download {source}"))?;
+    let target = target::choose(source, arguments.destination.as_deref())?;
+    match (entry, target) {
+        (Entry::File { .. }, Target::Stdout) => {
+            context.narrator.keep_off_stdout();
+            let written = write_to_stdout(&context, source).await;
+            written.with_context(|| format!("download {source}"))
+        }
+        (Entry::File { .. }, Target::Path(path)) => {
+            let downloaded = download_one(&context, source, &path, arguments.if_exists).await;
+            downloaded.with_context(|| format!("download {source}"))
+        }
+        (Entry::Folder { .. }, Target::Stdout) => Err(Stop::usage(format!(
+            "{source} is a folder, which standard output cannot take"
+        ))),
+        (Entry::Folder { .. }, Target::Path(path)) => {
+            tree::download(Arc::new(context), source.clone(), path, &arguments).await
+        }
+    }
+}
+
+async fn download_one(
+    context: &Context,
+    source: &EntryPath,
+    path: &Path,
+    if_exists: IfExists,
+) -> anyhow::Result<()> {
+    let Some(path) = target::settle(path, if_exists)? else {
+        let line = format!("skipped {source}: {} is there already", path.display());
+        return Ok(context.narrator.done(&line)?);
+    };
+    let file = context.cluster.open(source, None).await?;
+    if target::is_special(&path) {
+        return write_into(context, source, file, &path).await;
+    }
+    let transfer = context.narrator.transfer(label(source), Some(file.size));
+    let fetched = fetch(context, file, &path, &transfer.position(), true).await;
+    transfer.end();
+    if let Fetched::At {
+        path,
+        size: bytes,
+        kept,
+    } = fetched?
+    {
+        let again = match kept {
+            0 => String::new(),
+            _ => format!(", of which {} were there from an earlier try", size(kept)),
+        };
+        let line = format!(
+            "downloaded {source} to {}: {}{again}",
+            path.display(),
+            size(bytes)
+        );
+        context.narrator.done(&line)?;
+    }
+    Ok(())
+}
+
+/// Fetches a file into its part, and makes it whole. `alone`: no other files are fetched into its folder.
+async fn fetch(
+    context: &Context,
+    file: File,
+    path: &Path,
+    position: &Position,
+    alone: bool,
+) -> anyhow::Result<Fetched> {
+    let whole = Whole {
+        cluster: context.cluster_id().await?.to_string(),
+        version: file.version.0,
+        size: file.size,
+    };
+    let to = || format!("write {}", path.display());
+    if alone {
+        // What cannot be cleaned up is no reason not to download.
+        remove_outdated(path, &whole).ok();
+    }
+    let mut part = blocking(|| Part::open(path, whole)).with_context(to)?;
+    let (kept, size, modified_ms) = (part.len(), file.size, file.modified_ms);
+    position.begin_at(kept);
+    let came = receive(context, file, &mut part, position).await;
+    if let Err(error) = came {
+        let checkpoint = part.checkpoint()?;
+        // The error that cut it off is the one to tell.
+        blocking(checkpoint).ok();
+        return Err(error);
+    }
+    blocking(|| part.finish(modified_ms)).with_context(to)?;
+    let path = path.to_owned();
+    Ok(Fetched::At { path, size, kept })
+}
+
+/// Adds to the part all that it lacks.
+async fn receive(
+    context: &Context,
+    file: File,
+    part: &mut Part,
+    position: &Position,
+) -> anyhow::Result<()> {
+    let size = file.size;
+    let mut checkpoints = Checkpoints::new(part.len());
+    let mut bytes = file.read(part.len()..size);
+    let came = loop {
+        let next = tokio::select! {
+            next = bytes.next() => next,
+            () = context.stop.cancelled() => break Err(Stop::error(Exit::Interrupted, "interrupted")),
+        };
+        match next {
+            None => break Ok(()),
+            Some(Err(error)) => break Err(error.into()),
+            Some(Ok(bytes)) => {
+                let written = blocking(|| part.write(&bytes));
+                if let Err(error) = written.with_context(|| "write the part") {
+                    break Err(error);
+                }
+                position.at(part.len());
+                checkpoints.pass(part).await?;
+            }
+        }
+    };
+    checkpoints.end().await?;
+    came
+}
+
+/// Makes a part durable now and then, while more of it comes.
+struct Checkpoints {
+    due_at: u64,
+    running: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Checkpoints {
+    fn new(len: u64) -> Self {
+        Self {
+            due_at: len + CHECKPOINT_LEN,
+            running: None,
+        }
+    }
+
+    /// Begins one if it is due and none is running.
+    async fn pass(&mut self, part: &Part) -> anyhow::Result<()> {
+        let is_running = self
+            .running
+            .as_ref()
+            .is_some_and(|running| !running.is_finished());
+        if part.len() < self.due_at || is_running {
+            return Ok(());
+        }
+        self.end().await?;
+        self.due_at = part.len() + CHECKPOINT_LEN;
+        self.running = Some(tokio::task::spawn_blocking(part.checkpoint()?));
+        Ok(())
+    }
+
+    /// Waits for the one that runs.
+    async fn end(&mut self) -> anyhow::Result<()> {
+        match self.running.take() {
+            Some(running) => running.await?.context("make the part durable"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Runs work that waits for the disk, without holding up what else runs.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
+
+async fn write_to_stdout(context: &Context, source: &EntryPath) -> anyhow::Result<()> {
+    let file = context.cluster.open(source, None).await?;
+    stream(context, source, file, &mut std::io::stdout()).await
+}
+
+/// Into a device or a pipe, which can be neither renamed nor gone on with.
+async fn write_into(
+    context: &Context,
+    source: &EntryPath,
+    file: File,
+    path: &Path,
+) -> anyhow::Result<()> {
+    let mut opened = blocking(|| std::fs::OpenOptions::new().write(true).open(path))
+        .with_context(|| format!("write {}", path.display()))?;
+    stream(context, source, file, &mut opened).await
+}
+
+async fn stream(
+    context: &Context,
+    source: &EntryPath,
+    file: File,
+    sink: &mut impl Write,
+) -> anyhow::Result<()> {
+    let transfer = context.narrator.transfer(label(source), Some(file.size));
+    let size = file.size;
+    let position = transfer.position();
+    let mut bytes = file.read(0..size);
+    let mut written = 0;
+    loop {
+        let next: Option<Result<Bytes, _>> = tokio::select! {
+            next = bytes.next() => next,
+            () = context.stop.cancelled() => return Err(Stop::error(Exit::Interrupted, "interrupted")),
+        };
+        let Some(bytes) = next.transpose()? else {
+            break;
+        };
+        blocking(|| sink.write_all(&bytes))?;
+        written += bytes.len() as u64;
+        position.at(written);
+    }
+    blocking(|| sink.flush())?;
+    transfer.end();
+    Ok(())
+}

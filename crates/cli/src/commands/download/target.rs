@@ -1,0 +1,143 @@
+//! Where a download goes on this machine.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use proto::name::EntryPath;
+
+use crate::args::IfExists;
+use crate::exit::{Exit, Stop};
+use crate::local::{LocalNames, System, numbered};
+
+/// Where to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Stdout,
+    Path(PathBuf),
+}
+
+/// Into the destination if it is a folder or is written as one, else under that name; by itself, into this folder.
+pub(super) fn choose(source: &EntryPath, destination: Option<&Path>) -> anyhow::Result<Target> {
+    let own_name = || match source.name() {
+        Some(name) => Ok(LocalNames::new(System::HERE).choose(name)),
+        None => Err(Stop::usage(
+            "/ has no name of its own: write `dfs download / FOLDER`",
+        )),
+    };
+    let Some(destination) = destination else {
+        return Ok(Target::Path(PathBuf::from(own_name()?)));
+    };
+    if destination.as_os_str() == "-" {
+        return Ok(Target::Stdout);
+    }
+    let text = destination.as_os_str().to_string_lossy();
+    let is_written_as_folder = text.ends_with(std::path::is_separator);
+    let is_folder = is_written_as_folder || destination.is_dir();
+    if is_folder && !source.is_root() {
+        return Ok(Target::Path(destination.join(own_name()?)));
+    }
+    Ok(Target::Path(destination.to_owned()))
+}
+
+/// The path under which a file is kept, given what is there already; nothing if that stays.
+///
+/// A link is followed, so that it stays one.
+pub(super) fn settle(path: &Path, if_exists: IfExists) -> anyhow::Result<Option<PathBuf>> {
+    if !path.exists() {
+        return Ok(Some(path.to_owned()));
+    }
+    if path.is_dir() {
+        return Err(Stop::error(
+            Exit::Conflict,
+            format!("{} is a folder on this machine", path.display()),
+        ));
+    }
+    match if_exists {
+        IfExists::Replace => Ok(Some(path.canonicalize()?)),
+        IfExists::Skip => Ok(None),
+        IfExists::Fail => Err(Stop::error(
+            Exit::Conflict,
+            format!("{} is there already", path.display()),
+        )),
+        IfExists::KeepBoth => free_name(path).map(Some).ok_or_else(|| {
+            Stop::error(
+                Exit::Conflict,
+                format!("{} and all names like it are taken", path.display()),
+            )
+        }),
+    }
+}
+
+fn free_name(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    (2..1000)
+        .map(|number| path.with_file_name(numbered(name, number)))
+        .find(|candidate| !candidate.exists())
+}
+
+/// Whether it is a device or a pipe, which is written to and not replaced.
+pub(super) fn is_special(path: &Path) -> bool {
+    let metadata = std::fs::metadata(path);
+    metadata.is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// Makes a folder, and those above it; one that is there is fine.
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, destination: Option<&Path>, expected: &Path) {
+        let chosen = choose(&source.parse().unwrap(), destination).unwrap();
+        assert_eq!(chosen, Target::Path(expected.to_owned()), "{source}");
+    }
+
+    #[test]
+    fn the_destination_is_a_folder_or_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        check("/x/a.txt", None, Path::new("a.txt"));
+        check("/x/a.txt", Some(Path::new("b.txt")), Path::new("b.txt"));
+        check("/x/a.txt", Some(here), &here.join("a.txt"));
+        check("/x/a.txt", Some(Path::new("new/")), Path::new("new/a.txt"));
+        check("/", Some(here), here);
+        let source = "/x/a.txt".parse().unwrap();
+        assert_eq!(
+            choose(&source, Some(Path::new("-"))).unwrap(),
+            Target::Stdout
+        );
+        assert!(choose(&EntryPath::ROOT, None).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_replaced_kept_or_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().canonicalize().unwrap();
+        let taken = here.join("a.txt");
+        std::fs::write(&taken, "").unwrap();
+        let settled = |what| settle(&taken, what).unwrap();
+        assert_eq!(settled(IfExists::Replace), Some(taken.clone()));
+        assert_eq!(settled(IfExists::Skip), None);
+        assert_eq!(settled(IfExists::KeepBoth), Some(here.join("a (2).txt")));
+        assert!(settle(&taken, IfExists::Fail).is_err());
+        assert!(settle(&here, IfExists::Replace).is_err());
+        let free = here.join("b.txt");
+        assert_eq!(settle(&free, IfExists::Fail).unwrap(), Some(free));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_a_device_a_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().canonicalize().unwrap();
+        std::fs::write(here.join("real"), "").unwrap();
+        std::os::unix::fs::symlink("real", here.join("link")).unwrap();
+        let settled = settle(&here.join("link"), IfExists::Replace).unwrap();
+        assert_eq!(settled, Some(here.join("real")));
+        assert!(is_special(Path::new("/dev/null")));
+        assert!(!is_special(&here.join("real")));
+    }
+}

@@ -1,0 +1,193 @@
+//! A folder with all that is in it: listed page by page, several files fetched at once.
+//!
+//! A name that this machine cannot hold is changed and told. What cannot be fetched is told, the others are fetched, and
+//! the exit code says that something failed. Run again, it goes on: parts are taken up where they stopped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use proto::master::{Entry, PAGE_LEN_MAX};
+use proto::name::EntryPath;
+use tokio::task::JoinSet;
+
+use super::{Fetched, fetch, target};
+use crate::args::{Download, IfExists};
+use crate::commands::list::name_of;
+use crate::context::Context;
+use crate::exit::{Exit, SomeFailed, exit_of};
+use crate::local::{LocalNames, System};
+use crate::output::{count, size};
+use crate::progress::{Position, Transfer, label};
+
+/// A download of a folder, with what became of it so far.
+struct Tree {
+    context: Arc<Context>,
+    if_exists: IfExists,
+    jobs: usize,
+    transfer: Transfer,
+    running: JoinSet<(EntryPath, anyhow::Result<Fetched>)>,
+    /// Folders still to be listed, and where each goes.
+    folders: Vec<(EntryPath, PathBuf)>,
+    files: u64,
+    bytes: u64,
+    skipped: u64,
+    failed: u64,
+    /// Of the failures: the kind that all have in common.
+    exit: Option<Exit>,
+}
+
+pub(super) async fn download(
+    context: Arc<Context>,
+    source: EntryPath,
+    path: PathBuf,
+    arguments: &Download,
+) -> anyhow::Result<()> {
+    let mut tree = Tree {
+        transfer: context.narrator.transfer(label(&source), None),
+        if_exists: arguments.if_exists,
+        jobs: usize::from(arguments.jobs),
+        running: JoinSet::new(),
+        folders: vec![(source.clone(), path.clone())],
+        files: 0,
+        bytes: 0,
+        skipped: 0,
+        failed: 0,
+        exit: None,
+        context,
+    };
+    let outcome = tree.walk().await;
+    if outcome.is_err() {
+        // The others stop too, and make durable what they have.
+        tree.context.stop.cancel();
+        while tree.running.join_next().await.is_some() {}
+        return outcome.with_context(|| format!("download {source}"));
+    }
+    tree.transfer.end();
+    let sentence = tree.sentence(&source, &path);
+    if tree.failed == 0 {
+        return Ok(tree.context.narrator.done(&sentence)?);
+    }
+    tree.context.narrator.warn(&sentence);
+    Err(anyhow::Error::new(SomeFailed {
+        failed: tree.failed,
+        total: tree.failed + tree.files + tree.skipped,
+        exit: tree.exit.unwrap_or(Exit::Failure),
+    })
+    .context(format!("download {source}")))
+}
+
+impl Tree {
+    async fn walk(&mut self) -> anyhow::Result<()> {
+        while let Some((folder, path)) = self.folders.pop() {
+            target::make_folder(&path).with_context(|| format!("make {}", path.display()))?;
+            self.visit(&folder, &path).await?;
+        }
+        while let Some(done) = self.running.join_next().await {
+            let (source, fetched) = done?;
+            self.note(&source, fetched)?;
+        }
+        Ok(())
+    }
+
+    async fn visit(&mut self, folder: &EntryPath, path: &Path) -> anyhow::Result<()> {
+        let mut names = LocalNames::new(System::HERE);
+        let mut after = None;
+        loop {
+            let page = self.context.cluster.list(folder, after, PAGE_LEN_MAX).await;
+            let page = page.with_context(|| format!("list {folder}"))?;
+            after = page.entries.last().and_then(name_of);
+            for entry in &page.entries {
+                let Some(name) = name_of(entry) else { continue };
+                let local = names.choose(&name);
+                let source = folder.join(name.clone())?;
+                if local != name.as_str() {
+                    let line = format!(
+                        "{source} is kept as {local}, since this system cannot hold its name"
+                    );
+                    self.context.narrator.warn(&line);
+                }
+                match entry {
+                    Entry::Folder { .. } => self.folders.push((source, path.join(local))),
+                    Entry::File { .. } => self.begin(source, path.join(local)).await?,
+                }
+            }
+            if !page.more || after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Begins a file, once there is room for one more.
+    async fn begin(&mut self, source: EntryPath, path: PathBuf) -> anyhow::Result<()> {
+        while self.running.len() >= self.jobs {
+            if let Some(done) = self.running.join_next().await {
+                let (source, fetched) = done?;
+                self.note(&source, fetched)?;
+            }
+        }
+        let context = Arc::clone(&self.context);
+        let (if_exists, position) = (self.if_exists, self.transfer.share());
+        self.running.spawn(async move {
+            let fetched = fetch_one(&context, &source, &path, if_exists, &position).await;
+            (source, fetched)
+        });
+        Ok(())
+    }
+
+    /// Counts; a failure that all others would share is given back, so that nothing goes on in vain.
+    fn note(&mut self, source: &EntryPath, fetched: anyhow::Result<Fetched>) -> anyhow::Result<()> {
+        match fetched {
+            Ok(Fetched::At { size, .. }) => {
+                self.files += 1;
+                self.bytes += size;
+            }
+            Ok(Fetched::Skipped) => self.skipped += 1,
+            Err(error) => {
+                let exit = exit_of(&error);
+                if matches!(exit, Exit::NoSpace | Exit::Interrupted) {
+                    return Err(error.context(source.to_string()));
+                }
+                self.failed += 1;
+                self.exit = Some(
+                    self.exit
+                        .filter(|other| *other != exit)
+                        .map_or(exit, |_| Exit::Failure),
+                );
+                self.context
+                    .narrator
+                    .warn(&format!("failed: {source}: {error:#}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn sentence(&self, source: &EntryPath, path: &Path) -> String {
+        let mut sentence = format!(
+            "downloaded {source} to {}: {}, {}",
+            path.display(),
+            count(self.files, "file"),
+            size(self.bytes)
+        );
+        for (number, what) in [(self.skipped, "skipped"), (self.failed, "failed")] {
+            if number > 0 {
+                sentence = format!("{sentence}, {number} {what}");
+            }
+        }
+        sentence
+    }
+}
+
+async fn fetch_one(
+    context: &Context,
+    source: &EntryPath,
+    path: &Path,
+    if_exists: IfExists,
+    position: &Position,
+) -> anyhow::Result<Fetched> {
+    let Some(path) = target::settle(path, if_exists)? else {
+        return Ok(Fetched::Skipped);
+    };
+    let file = context.cluster.open(source, None).await?;
+    fetch(context, file, &path, position, false).await
+}

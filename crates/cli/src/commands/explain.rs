@@ -1,0 +1,273 @@
+//! `dfs explain FILE`: where each chunk is, how each copy is, and when it was last verified.
+
+use anyhow::Context as _;
+use client::{ExplainedChunk, ExplainedCopy};
+use jiff::Timestamp;
+use proto::id::{ChunkId, NodeId, VersionId};
+use proto::master::{CHUNKS_PER_BLOCK, Entry};
+use proto::net::Address;
+use proto::node::ChunkState;
+use serde::Serialize;
+
+use crate::args::Explain;
+use crate::context::Context;
+use crate::output::{Colour, Output, ago, count, size, time};
+
+/// A chunk as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct ChunkRow<'a> {
+    index: u64,
+    chunk: ChunkId,
+    len: u32,
+    copies: Vec<CopyRow<'a>>,
+}
+
+/// A copy as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct CopyRow<'a> {
+    node: NodeId,
+    address: &'a Address,
+    live: bool,
+    /// Nothing if the node did not answer.
+    state: Option<ChunkState>,
+    verified_ms: Option<u64>,
+    extent: Option<u64>,
+}
+
+/// What was seen of a file's chunks.
+#[derive(Debug, Default)]
+struct Seen {
+    chunks: u64,
+    whole: u64,
+    unreadable: u64,
+}
+
+pub(super) async fn run(context: &Context, arguments: &Explain) -> anyhow::Result<()> {
+    let path = &arguments.path;
+    let explain = || format!("explain {path}");
+    let entry = context.cluster.entry(path).await.with_context(explain)?;
+    let wanted = context
+        .cluster
+        .status()
+        .await
+        .with_context(explain)?
+        .rules
+        .replication_factor;
+    let mut output = Output::stdout();
+    if arguments.json {
+        let mut array = output.json_array()?;
+        each_chunk(context, arguments, wanted, |chunk| {
+            array.item(&chunk_row(chunk))
+        })
+        .await?;
+        array.end()?;
+        return Ok(());
+    }
+    if let Entry::File {
+        size: bytes,
+        modified_ms,
+        version,
+        ..
+    } = &entry
+    {
+        let line = headline(context, *bytes, *modified_ms, *version);
+        output.line(&format!("{}: {line}", output.name(&path.to_string())))?;
+    }
+    let now = Timestamp::now();
+    let seen = each_chunk(context, arguments, wanted, |chunk| {
+        output.line(&chunk_line(chunk))?;
+        for copy in &chunk.copies {
+            let (colour, line) = copy_line(copy, now);
+            output.line(&format!("    {}", output.paint(colour, &line)))?;
+        }
+        Ok(())
+    })
+    .await?;
+    output.line(&seen.sentence(wanted))?;
+    output.flush()?;
+    Ok(())
+}
+
+/// Goes through all chunks of the file, and shows them, or with `--problems` those that have any.
+async fn each_chunk(
+    context: &Context,
+    arguments: &Explain,
+    wanted: u8,
+    mut show: impl FnMut(&ExplainedChunk) -> std::io::Result<()>,
+) -> anyhow::Result<Seen> {
+    let path = &arguments.path;
+    let limit = u32::try_from(CHUNKS_PER_BLOCK).unwrap_or(u32::MAX);
+    let mut seen = Seen::default();
+    loop {
+        let chunks = context.cluster.explain(path, seen.chunks, limit).await;
+        let chunks = chunks.with_context(|| format!("explain {path}"))?;
+        if chunks.is_empty() {
+            return Ok(seen);
+        }
+        for chunk in &chunks {
+            let is_whole = seen.add(chunk, wanted);
+            if !arguments.problems || !is_whole {
+                show(chunk)?;
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// Says whether the chunk has all the good copies that it should have.
+    fn add(&mut self, chunk: &ExplainedChunk, wanted: u8) -> bool {
+        let good = chunk.copies.iter().filter(|copy| is_good(copy)).count();
+        let is_whole = good >= usize::from(wanted);
+        self.chunks += 1;
+        self.whole += u64::from(is_whole);
+        self.unreadable += u64::from(good == 0);
+        is_whole
+    }
+
+    fn sentence(&self, wanted: u8) -> String {
+        let copies = count(u64::from(wanted), "good copy");
+        let lacking = self.chunks - self.whole - self.unreadable;
+        match (self.chunks, lacking, self.unreadable) {
+            (0, ..) => "it is empty: there are no chunks".to_owned(),
+            (chunks, 0, 0) => format!("all {} with {copies}", count(chunks, "chunk")),
+            (chunks, _, 0) => {
+                format!(
+                    "{} of {} with fewer than {copies}",
+                    lacking,
+                    count(chunks, "chunk")
+                )
+            }
+            (chunks, ..) => format!(
+                "{} of {} with no good copy that answers, {lacking} with fewer than {copies}",
+                self.unreadable,
+                count(chunks, "chunk"),
+            ),
+        }
+    }
+}
+
+fn is_good(copy: &ExplainedCopy) -> bool {
+    let description = copy.description.as_ref();
+    description.is_some_and(|description| description.state == ChunkState::Good)
+}
+
+fn headline(context: &Context, bytes: u64, modified_ms: u64, version: VersionId) -> String {
+    let modified = time(modified_ms, &context.zone);
+    format!("{}, changed {modified}, version {version}", size(bytes))
+}
+
+fn chunk_line(chunk: &ExplainedChunk) -> String {
+    let id = chunk.chunk.to_string();
+    let short: String = id.chars().take(12).collect();
+    let copies = count(chunk.copies.len() as u64, "copy");
+    let len = size(u64::from(chunk.len));
+    format!("chunk {}  {short}  {len}  {copies}", chunk.index)
+}
+
+fn copy_line(copy: &ExplainedCopy, now: Timestamp) -> (Colour, String) {
+    let Some(description) = &copy.description else {
+        let why = if copy.live {
+            "does not answer"
+        } else {
+            "is down"
+        };
+        return (Colour::Yellow, format!("{}  the node {why}", copy.address));
+    };
+    let (colour, state) = match description.state {
+        ChunkState::Good => (Colour::Green, "good"),
+        ChunkState::Corrupt => (Colour::Red, "damaged"),
+        ChunkState::Missing => (Colour::Red, "missing"),
+    };
+    let mut line = format!("{}  {state}", copy.address);
+    if let Some(extent) = description.extent {
+        line = format!("{line}  extent {extent}");
+    }
+    if let Some(verified) = description.verified_ms {
+        line = format!("{line}  verified {}", ago(verified, now));
+    }
+    (colour, line)
+}
+
+fn chunk_row(chunk: &ExplainedChunk) -> ChunkRow<'_> {
+    ChunkRow {
+        index: chunk.index,
+        chunk: chunk.chunk,
+        len: chunk.len,
+        copies: chunk.copies.iter().map(copy_row).collect(),
+    }
+}
+
+fn copy_row(copy: &ExplainedCopy) -> CopyRow<'_> {
+    let description = copy.description.as_ref();
+    CopyRow {
+        node: copy.node,
+        address: &copy.address,
+        live: copy.live,
+        state: description.map(|known| known.state),
+        verified_ms: description.and_then(|known| known.verified_ms),
+        extent: description.and_then(|known| known.extent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::node::ChunkDescription;
+
+    use super::*;
+
+    fn copy(state: Option<ChunkState>) -> ExplainedCopy {
+        let chunk = ChunkId::of(b"a");
+        ExplainedCopy {
+            node: NodeId::new(uuid::Uuid::nil()),
+            address: "127.0.0.1:9001".parse().unwrap(),
+            live: true,
+            description: state.map(|state| ChunkDescription {
+                chunk,
+                state,
+                verified_ms: Some(1000),
+                extent: Some(3),
+            }),
+        }
+    }
+
+    fn check(copies: &[Option<ChunkState>], expected: &str) {
+        let chunk = ExplainedChunk {
+            index: 0,
+            chunk: ChunkId::of(b"a"),
+            len: 1,
+            copies: copies.iter().copied().map(copy).collect(),
+        };
+        let mut seen = Seen::default();
+        seen.add(&chunk, 2);
+        assert_eq!(seen.sentence(2), expected);
+    }
+
+    #[test]
+    fn the_sum_says_what_lacks_copies() {
+        use ChunkState::{Corrupt, Good, Missing};
+        check(&[Some(Good), Some(Good)], "all 1 chunk with 2 good copies");
+        check(
+            &[Some(Good), Some(Missing)],
+            "1 of 1 chunk with fewer than 2 good copies",
+        );
+        check(
+            &[Some(Corrupt), None],
+            "1 of 1 chunk with no good copy that answers, 0 with fewer than 2 good copies",
+        );
+        let empty = Seen::default().sentence(2);
+        assert_eq!(empty, "it is empty: there are no chunks");
+    }
+
+    #[test]
+    fn a_copy_says_where_it_is_and_when_it_was_verified() {
+        let now = Timestamp::from_millisecond(4000).unwrap();
+        let (colour, line) = copy_line(&copy(Some(ChunkState::Good)), now);
+        assert_eq!(colour, Colour::Green);
+        assert_eq!(
+            line,
+            "127.0.0.1:9001  good  extent 3  verified 3 seconds ago"
+        );
+        let (_, line) = copy_line(&copy(None), now);
+        assert_eq!(line, "127.0.0.1:9001  the node does not answer");
+    }
+}

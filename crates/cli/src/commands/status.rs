@@ -1,0 +1,209 @@
+//! `dfs status`: a colour, what is wrong, what happens next and how long it takes, and how each node is.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use proto::master::{ClusterStatus, Health, NodeSummary};
+use serde::Serialize;
+
+use super::node::{all_nodes, node_table};
+use crate::context::Context;
+use crate::output::{Colour, Output, count, size, span};
+
+/// What `--json` shows.
+#[derive(Debug, Serialize)]
+struct Everything<'a> {
+    #[serde(flatten)]
+    status: &'a ClusterStatus,
+    node_list: &'a [NodeSummary],
+}
+
+pub(super) async fn run(context: &Context, json: bool) -> anyhow::Result<()> {
+    let status = context.cluster.status().await;
+    let status = status.context("ask how the cluster does")?;
+    let nodes = all_nodes(context).await?;
+    let mut output = Output::stdout();
+    if json {
+        output.json(&Everything {
+            status: &status,
+            node_list: &nodes,
+        })?;
+    } else {
+        output.line(&headline(&output, &status))?;
+        for problem in &status.problems {
+            let mark = output.paint(colour(problem.health), word(problem.health));
+            output.line(&format!("  {mark}: {}", problem.message))?;
+        }
+        for line in sums(&status) {
+            output.line(&format!("  {line}"))?;
+        }
+        for line in node_table(&output, &nodes).lines("  ") {
+            output.line(&line)?;
+        }
+    }
+    output.flush()?;
+    Ok(())
+}
+
+fn headline(output: &Output, status: &ClusterStatus) -> String {
+    let what = match (status.health, status.uploads_possible) {
+        (Health::Green, _) => "everything has all its copies, and uploads work",
+        (Health::Yellow, true) => "everything can be read, and uploads work",
+        (Health::Yellow, false) => "everything can be read, but uploads do not work now",
+        (Health::Red, true) => "something cannot be read now; uploads work",
+        (Health::Red, false) => "uploads do not work now",
+    };
+    let mark = output.paint(colour(status.health), word(status.health));
+    format!("{mark}: {what}")
+}
+
+const fn word(health: Health) -> &'static str {
+    match health {
+        Health::Green => "green",
+        Health::Yellow => "yellow",
+        Health::Red => "red",
+    }
+}
+
+const fn colour(health: Health) -> Colour {
+    match health {
+        Health::Green => Colour::Green,
+        Health::Yellow => Colour::Yellow,
+        Health::Red => Colour::Red,
+    }
+}
+
+/// The figures, a line each; what is zero and should be is left out.
+fn sums(status: &ClusterStatus) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "{} in {}, {}",
+            count(status.files, "file"),
+            count(status.folders, "folder"),
+            size(status.file_bytes)
+        ),
+        format!(
+            "{} of {} live, {} free of {}",
+            status.nodes.live,
+            count(u64::from(status.nodes.total), "node"),
+            size(status.free_bytes),
+            size(status.capacity_bytes)
+        ),
+    ];
+    lines.extend(copies(status));
+    lines.extend(repair(status));
+    lines
+}
+
+fn copies(status: &ClusterStatus) -> Option<String> {
+    let chunks = &status.chunks;
+    let mut line = format!(
+        "{} of {} lack copies",
+        count(chunks.missing_copies, "chunk"),
+        chunks.total
+    );
+    let parts = [
+        (chunks.one_copy, "have one copy left"),
+        (chunks.unavailable, "have none now"),
+    ];
+    for (number, what) in parts {
+        if number > 0 {
+            // Writing to a String cannot fail.
+            write!(line, ", {number} {what}").expect("a String takes any text");
+        }
+    }
+    (chunks.missing_copies > 0 || chunks.unavailable > 0).then_some(line)
+}
+
+fn repair(status: &ClusterStatus) -> Option<String> {
+    let repair = &status.repair;
+    if repair.running == 0 && repair.queued == 0 {
+        return None;
+    }
+    let left = match repair.seconds_left {
+        Some(secs) => format!(", about {} left", span(Duration::from_secs(secs))),
+        None => String::new(),
+    };
+    Some(format!(
+        "repair: {} being copied, {} waiting, {}/s{left}",
+        count(u64::from(repair.running), "chunk"),
+        repair.queued,
+        size(repair.bytes_per_second)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::id::{ClusterId, Epoch};
+    use proto::master::{ChunkCounts, ClusterRules, NodeCounts, RepairStatus};
+    use proto::name::NameRules;
+
+    use super::*;
+
+    fn status() -> ClusterStatus {
+        ClusterStatus {
+            cluster: ClusterId::new(uuid::Uuid::nil()),
+            epoch: Epoch(1),
+            health: Health::Green,
+            problems: Vec::new(),
+            uploads_possible: true,
+            nodes: NodeCounts {
+                total: 3,
+                live: 2,
+                ..NodeCounts::default()
+            },
+            files: 1,
+            folders: 0,
+            file_bytes: 1024,
+            capacity_bytes: 4096,
+            free_bytes: 2048,
+            chunks: ChunkCounts::default(),
+            repair: RepairStatus::default(),
+            safe_mode: None,
+            delete_fuse: None,
+            rules: ClusterRules {
+                chunk_size: 1 << 20,
+                replication_factor: 3,
+                min_write_replicas: 2,
+                file_size_max: None,
+                names: NameRules::Any,
+            },
+        }
+    }
+
+    #[test]
+    fn a_healthy_cluster_needs_two_lines() {
+        assert_eq!(
+            sums(&status()),
+            [
+                "1 file in 0 folders, 1.0 KiB",
+                "2 of 3 nodes live, 2.0 KiB free of 4.0 KiB"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_lacks_copies_and_how_long_it_takes_is_said() {
+        let mut status = status();
+        status.chunks = ChunkCounts {
+            total: 10,
+            missing_copies: 4,
+            one_copy: 1,
+            ..ChunkCounts::default()
+        };
+        status.repair = RepairStatus {
+            running: 2,
+            queued: 2,
+            bytes_per_second: 1 << 20,
+            seconds_left: Some(90),
+        };
+        assert_eq!(
+            sums(&status)[2..],
+            [
+                "4 chunks of 10 lack copies, 1 have one copy left",
+                "repair: 2 chunks being copied, 2 waiting, 1.0 MiB/s, about 90 seconds left"
+            ]
+        );
+    }
+}

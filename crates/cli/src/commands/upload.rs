@@ -1,0 +1,356 @@
+//! `dfs upload`: files, folders and standard input become files of the cluster.
+//!
+//! A file is never there in part: it gets its name when all its bytes are stored. A folder's files are sent several at
+//! once; what cannot be stored is told, the others are, and the exit code says that something failed.
+
+mod plan;
+mod walk;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use client::{Error, UploadOptions, Uploaded};
+use proto::master::Precondition;
+use proto::name::{EntryName, EntryPath};
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::args::{IfExists, Upload};
+use crate::context::Context;
+use crate::exit::{Exit, SomeFailed, Stop, exit_of};
+use crate::local::numbered;
+use crate::output::{count, size};
+use crate::progress::{Position, Transfer, label};
+
+use plan::{Plan, Source};
+use walk::Found;
+
+/// Bytes that are read from a local file at once.
+const READ_LEN: usize = 1 << 20;
+/// Names tried with `--if-exists keep-both`.
+const NUMBER_MAX: u32 = 1000;
+
+/// What became of a file.
+#[derive(Debug)]
+enum Stored {
+    /// It is stored under this name.
+    At(EntryPath, Uploaded),
+    /// Something of its name is there, and stays.
+    Skipped,
+}
+
+pub(super) async fn run(context: Context, arguments: Upload) -> anyhow::Result<()> {
+    let plan = Plan::make(&context.cluster, &arguments).await?;
+    let context = Arc::new(context);
+    for (source, to) in plan.items {
+        match source {
+            Source::Stdin => upload_stdin(&context, &to, arguments.if_exists).await?,
+            Source::File(local) => upload_one(&context, &local, &to, arguments.if_exists).await?,
+            Source::Folder(local) => upload_folder(&context, local, &to, &arguments).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn upload_stdin(
+    context: &Context,
+    to: &EntryPath,
+    if_exists: IfExists,
+) -> anyhow::Result<()> {
+    if if_exists == IfExists::KeepBoth {
+        return Err(Stop::usage(
+            "standard input can be read once only: keep-both is not possible with it",
+        ));
+    }
+    let what = || format!("upload - to {to}");
+    let transfer = context.narrator.transfer(label(to), None);
+    let options = UploadOptions {
+        progress: Some(progress(transfer.position())),
+        ..UploadOptions::default()
+    };
+    let stdin = Box::new(tokio::io::stdin());
+    let stored = store_at(context, to, stdin, options, if_exists).await;
+    transfer.end();
+    tell(context, "-", &stored.with_context(what)?)
+}
+
+async fn upload_one(
+    context: &Context,
+    local: &Path,
+    to: &EntryPath,
+    if_exists: IfExists,
+) -> anyhow::Result<()> {
+    let len = std::fs::metadata(local).map(|metadata| metadata.len()).ok();
+    let transfer = context
+        .narrator
+        .transfer(label(to), len.filter(|len| *len > 0));
+    let stored = store(context, local, to, if_exists, progress(transfer.position())).await;
+    transfer.end();
+    let stored = stored.with_context(|| format!("upload {}", local.display()))?;
+    tell(context, &local.display().to_string(), &stored)
+}
+
+fn tell(context: &Context, source: &str, stored: &Stored) -> anyhow::Result<()> {
+    let line = match stored {
+        Stored::Skipped => format!("skipped {source}: it is there already"),
+        Stored::At(path, uploaded) => format!(
+            "uploaded {source} to {path}: {}, {}{}",
+            size(uploaded.size),
+            copies(uploaded),
+            if uploaded.created {
+                ""
+            } else {
+                ", a new version"
+            }
+        ),
+    };
+    Ok(context.narrator.done(&line)?)
+}
+
+fn copies(uploaded: &Uploaded) -> String {
+    let (copies, wanted) = (uploaded.copies, uploaded.copies_wanted);
+    if copies < wanted {
+        return format!("{copies} of {wanted} copies for now");
+    }
+    count(u64::from(copies), "copy")
+}
+
+// One file.
+
+/// Stores a local file, under another name if it must.
+async fn store(
+    context: &Context,
+    local: &Path,
+    to: &EntryPath,
+    if_exists: IfExists,
+    progress: client::Progress,
+) -> anyhow::Result<Stored> {
+    let mut path = to.clone();
+    for number in 2..=NUMBER_MAX {
+        let file = tokio::fs::File::open(local).await?;
+        let metadata = file.metadata().await?;
+        if metadata.is_dir() {
+            return Err(Stop::usage("it is a folder now"));
+        }
+        let options = UploadOptions {
+            modified_ms: metadata.modified().ok().and_then(millis),
+            // What says to be empty and is not (the kernel's files) has no known size.
+            size_hint: Some(metadata.len()).filter(|len| *len > 0 && metadata.is_file()),
+            progress: Some(Arc::clone(&progress)),
+            ..UploadOptions::default()
+        };
+        let mut file = file;
+        file.set_max_buf_size(READ_LEN);
+        match store_at(context, &path, Box::new(file), options, if_exists).await {
+            Ok(Stored::Skipped) if if_exists == IfExists::KeepBoth => {
+                path = numbered_path(to, number)?;
+            }
+            stored => return stored,
+        }
+    }
+    Err(Stop::error(
+        Exit::Conflict,
+        format!("{to} and {NUMBER_MAX} names like it are taken"),
+    ))
+}
+
+/// Stores under just this name. With `keep-both`, a name that is taken is `Skipped` too.
+async fn store_at(
+    context: &Context,
+    path: &EntryPath,
+    reader: Box<dyn AsyncRead + Send + Unpin>,
+    mut options: UploadOptions,
+    if_exists: IfExists,
+) -> anyhow::Result<Stored> {
+    let cluster = &context.cluster;
+    if if_exists != IfExists::Replace {
+        // Asked first so that nothing is sent in vain; the precondition holds if somebody comes between.
+        options.precondition = Precondition::Absent;
+        match cluster.entry(path).await {
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return taken(path, if_exists),
+        }
+    }
+    match cluster.upload(path, reader, options).await {
+        Ok(uploaded) => Ok(Stored::At(path.clone(), uploaded)),
+        Err(Error::PreconditionFailed { .. } | Error::AlreadyExists { .. })
+            if if_exists != IfExists::Replace =>
+        {
+            taken(path, if_exists)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn taken(path: &EntryPath, if_exists: IfExists) -> anyhow::Result<Stored> {
+    match if_exists {
+        IfExists::Fail => Err(Stop::error(
+            Exit::Conflict,
+            format!("{path} is there already"),
+        )),
+        _ => Ok(Stored::Skipped),
+    }
+}
+
+fn numbered_path(path: &EntryPath, number: u32) -> anyhow::Result<EntryPath> {
+    let (folder, name) = path.split_last().context("the root has no name")?;
+    let name = EntryName::new(numbered(name.as_str(), number))?;
+    Ok(folder.join(name)?)
+}
+
+/// Milliseconds since 1970; nothing for a time before it.
+fn millis(time: SystemTime) -> Option<u64> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
+fn progress(position: Position) -> client::Progress {
+    Arc::new(move |bytes| position.at(bytes))
+}
+
+// A folder.
+
+/// What became of a folder's files.
+#[derive(Debug, Default)]
+struct Tally {
+    files: u64,
+    bytes: u64,
+    skipped: u64,
+    failed: u64,
+    /// Of the failures: the kind that all have in common.
+    exit: Option<Exit>,
+    /// Files whose copies are fewer than wanted for now.
+    short_of_copies: u64,
+}
+
+async fn upload_folder(
+    context: &Arc<Context>,
+    local: PathBuf,
+    to: &EntryPath,
+    arguments: &Upload,
+) -> anyhow::Result<()> {
+    let shown = local.display().to_string();
+    let transfer = context.narrator.transfer(label(to), None);
+    let mut found = walk::walk(local, to.clone());
+    let mut tally = Tally::default();
+    let outcome = drain(context, &mut found, arguments, &transfer, &mut tally).await;
+    transfer.end();
+    outcome.with_context(|| format!("upload {shown}"))?;
+    if tally.failed == 0 {
+        return Ok(context.narrator.done(&tally.sentence(&shown, to))?);
+    }
+    context.narrator.warn(&tally.sentence(&shown, to));
+    Err(anyhow::Error::new(SomeFailed {
+        failed: tally.failed,
+        total: tally.failed + tally.files + tally.skipped,
+        exit: tally.exit.unwrap_or(Exit::Failure),
+    })
+    .context(format!("upload {shown}")))
+}
+
+/// Uploads what is found, several files at once, until all is done or going on would be in vain.
+async fn drain(
+    context: &Arc<Context>,
+    found: &mut mpsc::Receiver<Found>,
+    arguments: &Upload,
+    transfer: &Transfer,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let mut uploads = JoinSet::new();
+    let if_exists = arguments.if_exists;
+    loop {
+        let has_room = uploads.len() < usize::from(arguments.jobs);
+        let is_idle = uploads.is_empty();
+        tokio::select! {
+            Some(done) = uploads.join_next(), if !is_idle => {
+                let (local, stored): (PathBuf, anyhow::Result<Stored>) = done?;
+                tally.note(context, &local, stored)?;
+            }
+            next = found.recv(), if has_room => match next {
+                None if is_idle => return Ok(()),
+                // The channel is closed: only uploads are left to wait for.
+                None => {
+                    while let Some(done) = uploads.join_next().await {
+                        let (local, stored) = done?;
+                        tally.note(context, &local, stored)?;
+                    }
+                    return Ok(());
+                }
+                Some(Found::File { local, path }) => {
+                    let (context, progress) = (Arc::clone(context), progress(transfer.share()));
+                    uploads.spawn(async move {
+                        let stored = store(&context, &local, &path, if_exists, progress).await;
+                        (local, stored)
+                    });
+                }
+                Some(Found::EmptyFolder { path }) => {
+                    context.cluster.create_folder(&path, true).await.with_context(|| format!("make {path}"))?;
+                }
+                Some(Found::Passed { local, reason }) => {
+                    context.narrator.warn(&format!("skipped {}: {reason}", local.display()));
+                }
+                Some(Found::Failed { local, error }) => tally.note(context, &local, Err(error))?,
+            },
+        }
+    }
+}
+
+impl Tally {
+    /// Counts; a failure that all others would share is given back, so that nothing goes on in vain.
+    fn note(
+        &mut self,
+        context: &Context,
+        local: &Path,
+        stored: anyhow::Result<Stored>,
+    ) -> anyhow::Result<()> {
+        match stored {
+            Ok(Stored::At(_, uploaded)) => {
+                self.files += 1;
+                self.bytes += uploaded.size;
+                self.short_of_copies += u64::from(uploaded.copies < uploaded.copies_wanted);
+            }
+            Ok(Stored::Skipped) => self.skipped += 1,
+            Err(error) => {
+                let exit = exit_of(&error);
+                if matches!(exit, Exit::Unavailable | Exit::NoSpace) {
+                    return Err(error.context(local.display().to_string()));
+                }
+                self.failed += 1;
+                self.exit = Some(
+                    self.exit
+                        .filter(|other| *other != exit)
+                        .map_or(exit, |_| Exit::Failure),
+                );
+                context
+                    .narrator
+                    .warn(&format!("failed: {}: {error:#}", local.display()));
+            }
+        }
+        Ok(())
+    }
+
+    fn sentence(&self, source: &str, to: &EntryPath) -> String {
+        let mut sentence = format!(
+            "uploaded {source} to {to}: {}, {}",
+            count(self.files, "file"),
+            size(self.bytes)
+        );
+        for (number, what) in [
+            (self.skipped, "skipped"),
+            (self.failed, "failed"),
+            (
+                self.short_of_copies,
+                "with fewer copies than there should be for now",
+            ),
+        ] {
+            if number > 0 {
+                sentence = format!("{sentence}, {number} {what}");
+            }
+        }
+        sentence
+    }
+}
