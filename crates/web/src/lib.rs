@@ -1,1 +1,163 @@
-//! x
+//! The page at `/` and the HTTP API under `/api/v1`, over a [`Drive`]: the cluster, or a double of it.
+//!
+//! Every route is in [`routes`], and nowhere else; the page uses the API and nothing but it. What holds for all routes is
+//! in [`guard`](crate::guard): which names this server answers to, that other sites cannot change anything, and the
+//! headers that every answer carries. [`serve`] accepts connections and bounds them.
+//!
+//! **Invariant:** nothing durable is kept here, and no file is ever held in memory: bytes stream through.
+
+mod assets;
+pub mod config;
+mod drive;
+mod error;
+mod extract;
+mod guard;
+mod headers;
+mod location;
+pub mod memory;
+mod openapi;
+mod pace;
+mod pages;
+mod present;
+mod readiness;
+mod routes;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use tower_http::trace::TraceLayer;
+
+pub use drive::{Content, Drive, OpenFile};
+pub use error::Problem;
+pub use guard::Hosts;
+pub use serve::{Limits, serve};
+
+use error::Kind;
+use readiness::StatusCache;
+use turns::Turns;
+
+/// What all routes share.
+pub struct AppState {
+    drive: Arc<dyn Drive>,
+    hosts: Hosts,
+    status: StatusCache,
+    uploads: Turns,
+    downloads: Turns,
+    patience: Duration,
+}
+
+/// The state, as each route gets it.
+pub(crate) type Shared = Arc<AppState>;
+
+/// How much is done at once, and how long a peer may keep us waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct TransferLimits {
+    /// Uploads at once; further ones wait. Each takes the memory of its chunks in flight.
+    pub uploads_at_once: usize,
+    /// Downloads at once; further ones wait.
+    pub downloads_at_once: usize,
+    /// How long a peer may move no byte.
+    pub patience: Duration,
+}
+
+impl Default for TransferLimits {
+    fn default() -> Self {
+        Self {
+            uploads_at_once: 32,
+            downloads_at_once: 128,
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+impl AppState {
+    /// The state of a server for this drive, under these names.
+    pub fn new(drive: Arc<dyn Drive>, hosts: Hosts, limits: TransferLimits) -> Self {
+        Self {
+            drive,
+            hosts,
+            status: StatusCache::default(),
+            uploads: Turns::new(limits.uploads_at_once),
+            downloads: Turns::new(limits.downloads_at_once),
+            patience: limits.patience,
+        }
+    }
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppState")
+            .field("drive", &self.drive)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every route, with its methods.
+fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    use routes::{cluster, download, files, folders, moving};
+    let folder = || {
+        get(folders::get)
+            .post(folders::post)
+            .delete(folders::delete)
+    };
+    vec![
+        (
+            "/api/v1/files/{*path}",
+            get(download::get).put(files::put).delete(files::delete),
+        ),
+        ("/api/v1/folders", folder()),
+        ("/api/v1/folders/", folder()),
+        ("/api/v1/folders/{*path}", folder()),
+        ("/api/v1/move", post(moving::post)),
+        ("/api/v1/status", get(cluster::status)),
+        ("/api/v1/nodes", get(cluster::nodes)),
+        ("/api/v1/openapi.json", get(openapi::get)),
+        ("/healthz", get(cluster::healthz)),
+        ("/readyz", get(cluster::readyz)),
+        ("/", get(pages::folder)),
+        ("/folder/{*path}", get(pages::folder)),
+        ("/static/{name}", get(assets::get)),
+        ("/favicon.ico", get(assets::icon)),
+    ]
+}
+
+/// The whole server as a service: what [`serve`] runs and a test calls.
+pub fn app(state: AppState) -> Router {
+    let state = Arc::new(state);
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::clone(&state), guard::guard))
+        .layer(TraceLayer::new_for_http().on_failure(()))
+        .with_state(state)
+}
+
+async fn no_such_route(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    Problem::new(
+        Kind::NoSuchRoute,
+        format!("{path} is no address of this server; /api/v1/openapi.json lists them"),
+    )
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{path} does not take {method}"),
+    )
+}

@@ -1,0 +1,77 @@
+//! The page over a drive in memory, to work on it without a cluster: `cargo run -p web --example page [PORT]`.
+//!
+//! Faults are given in `PAGE_FAULT`: `node_down`, `not_ready`, `unreachable`, `slow`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::net::Address;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use web::memory::{Faults, MemoryDrive};
+use web::{AppState, Hosts, Limits, TransferLimits, app, serve};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let port = std::env::args().nth(1).unwrap_or_else(|| "5000".into());
+    let listen: Address = format!("127.0.0.1:{port}").parse()?;
+    let fault = std::env::var("PAGE_FAULT").unwrap_or_default();
+    let drive = MemoryDrive::default();
+    fill(&drive)?;
+    drive.set_faults(Faults {
+        unreachable: fault == "unreachable",
+        node_down: fault == "node_down",
+        not_ready: fault == "not_ready",
+        reads_fail_after: None,
+        pause: (fault == "slow").then_some(Duration::from_millis(30)),
+    });
+    let state = AppState::new(
+        Arc::new(drive),
+        Hosts::new(&listen, &[]),
+        TransferLimits::default(),
+    );
+    let listener = TcpListener::bind(listen.as_str()).await?;
+    println!("listening on {}", listener.local_addr()?);
+    serve(
+        listener,
+        app(state),
+        Limits::default(),
+        CancellationToken::new(),
+    )
+    .await;
+    Ok(())
+}
+
+fn fill(drive: &MemoryDrive) -> anyhow::Result<()> {
+    const YEAR_2026_MS: u64 = 1_767_225_600_000;
+    const DAY_MS: u64 = 86_400_000;
+    let long = format!(
+        "/{} the end.txt",
+        "a very long name that goes on and on ".repeat(6)
+    );
+    let files = [
+        ("/Photos/2024/summer.jpg", 3_400_000),
+        ("/Letters/to the bank.odt", 48_000),
+        ("/Recipes/bread.txt", 1_200),
+        ("/Film of the holidays.mp4", 73_400_321),
+        ("/Household accounts 2025.ods", 182_400),
+        ("/Rental contract.pdf", 812_345),
+        ("/notes.txt", 0),
+        ("/résumé — final (2).docx", 61_200),
+        ("/“quoted” & <b>bold</b>.txt", 1),
+        ("/🎉 party list 🥳.txt", 999),
+        ("/photo\u{202e}gpj.exe", 40_000),
+        ("/קובץ בעברית.txt", 2_048),
+        (long.as_str(), 123_456),
+    ];
+    for (number, (path, len)) in (0..).zip(files) {
+        let modified_ms = YEAR_2026_MS - 40 * DAY_MS + number * 17 * DAY_MS + number * 3_723_000;
+        drive.put(&path.parse()?, Bytes::from(vec![b'x'; len]), modified_ms);
+    }
+    for number in 0..450 {
+        let path = format!("/Many files/scan {number:04}.txt");
+        drive.put(&path.parse()?, Bytes::from("scan"), YEAR_2026_MS);
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The static files, which are part of the binary: nothing is read from disk, nothing is fetched from elsewhere.
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use proto::id::ChunkId;
+
+use crate::error::{Kind, Problem};
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+struct Asset {
+    name: &'static str,
+    content_type: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! assets {
+    ($($name:literal: $content_type:expr,)*) => {
+        const ASSETS: &[Asset] = &[$(Asset {
+            name: $name,
+            content_type: $content_type,
+            bytes: include_bytes!(concat!("../../../static/", $name)),
+        },)*];
+    };
+}
+
+assets! {
+    "style.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "app.js": SCRIPT,
+    "api.js": SCRIPT,
+    "dialogs.js": SCRIPT,
+    "format.js": SCRIPT,
+    "listing.js": SCRIPT,
+    "picking.js": SCRIPT,
+    "status.js": SCRIPT,
+    "transfer.js": SCRIPT,
+    "uploads.js": SCRIPT,
+}
+
+/// One `ETag` an asset, in the same order.
+static ETAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
+    let etag = |asset: &Asset| {
+        let hash = ChunkId::of(asset.bytes).to_string();
+        HeaderValue::try_from(format!("\"{}\"", &hash[..32])).expect("hex digits in quotes")
+    };
+    ASSETS.iter().map(etag).collect()
+});
+
+/// `GET /static/{name}`
+pub(crate) async fn get(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    answer(&name, &headers)
+}
+
+/// `GET /favicon.ico`, which browsers ask for by themselves.
+pub(crate) async fn icon(headers: HeaderMap) -> Result<Response, Problem> {
+    answer("icon.svg", &headers)
+}
+
+/// Browsers ask each time whether it is still the same: so a new version of this server shows at once.
+fn answer(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let (asset, etag) = ASSETS
+        .iter()
+        .zip(&*ETAGS)
+        .find(|(asset, _)| asset.name == name)
+        .ok_or_else(|| Problem::new(Kind::NotFound, "there is no such static file"))?;
+    let caching = [
+        (header::ETAG, etag.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    if headers.get(header::IF_NONE_MATCH) == Some(etag) {
+        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
+    }
+    let content_type = [(header::CONTENT_TYPE, asset.content_type)];
+    Ok((caching, content_type, asset.bytes).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_it_weighs_little() {
+        let total: usize = ASSETS.iter().map(|asset| asset.bytes.len()).sum();
+        assert!(total < 90_000, "{total} bytes");
+    }
+
+    #[test]
+    fn scripts_import_only_what_is_here() {
+        for asset in ASSETS.iter().filter(|asset| asset.content_type == SCRIPT) {
+            let text = std::str::from_utf8(asset.bytes).unwrap();
+            for import in text.lines().filter(|line| line.starts_with("import ")) {
+                let name = import.split("\"./").nth(1).unwrap().trim_end_matches("\";");
+                assert!(ASSETS.iter().any(|other| other.name == name), "{import}");
+            }
+        }
+    }
+}

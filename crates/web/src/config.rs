@@ -1,0 +1,86 @@
+//! What `dfs-web` is started with, and how that becomes a server.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use client::{ClientOptions, Cluster};
+use proto::net::Tcp;
+use settings::{Loader, ServerArgs, Settings, WebSettings};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{AppState, Hosts, Limits, TransferLimits, app, serve};
+
+/// The page and the HTTP API of a DFS cluster.
+#[derive(Debug, Parser)]
+#[command(name = "dfs-web", version)]
+pub struct Arguments {
+    /// Where to listen [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// The master; may be said several times [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub master: Vec<String>,
+    /// What all servers have in common.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+impl Arguments {
+    /// The settings that hold with these arguments.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        let settings = Loader::new(&self.server.config)
+            .flag("--listen", "web.listen", self.listen.as_deref())
+            .flag_list("--master", "client.master", &self.master)
+            .load()?;
+        Ok(settings)
+    }
+}
+
+/// Listens, says where on standard output, and serves until `shutdown`.
+pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listen = &settings.web.listen;
+    let listener = TcpListener::bind(listen.as_str())
+        .await
+        .with_context(|| format!("listen on {listen} (another port: --listen HOST:PORT)"))?;
+    let address = listener.local_addr()?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush())?;
+
+    let hosts = Hosts::new(listen, &settings.web.hosts);
+    let state = AppState::new(
+        Arc::new(cluster(&settings)),
+        hosts,
+        transfers(&settings.web),
+    );
+    let limits = Limits {
+        patience: settings.web.idle_timeout.duration(),
+        ..Limits::default()
+    };
+    serve(listener, app(state), limits, shutdown).await;
+    Ok(())
+}
+
+fn cluster(settings: &Settings) -> Cluster {
+    let secret = settings.cluster.secret.as_ref();
+    let options = ClientOptions {
+        chunks_in_flight: usize::from(settings.client.chunks_in_flight),
+        ..ClientOptions::default()
+    };
+    Cluster::new(
+        Tcp::shared(),
+        settings.client.master.clone(),
+        secret.map(settings::Secret::cluster_secret),
+        options,
+    )
+}
+
+fn transfers(web: &WebSettings) -> TransferLimits {
+    TransferLimits {
+        uploads_at_once: usize::try_from(web.uploads_at_once).unwrap_or(usize::MAX),
+        patience: web.idle_timeout.duration(),
+        ..TransferLimits::default()
+    }
+}

@@ -1,0 +1,169 @@
+//! What the routes need of the storage side: [`Drive`], which the cluster is, and a test's double can be.
+//!
+//! It has no rules of its own: every method is one of [`client::Cluster`], with its errors.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use client::{Cluster, DeleteOptions, Error, UploadOptions, Uploaded};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use proto::id::{NodeId, VersionId};
+use proto::master::{ClusterStatus, Entry, FolderListed, NodesListed, TrashId};
+use proto::name::{EntryName, EntryPath};
+use proto::net::{ByteSource, Pending};
+
+/// Keeps files.
+pub trait Drive: fmt::Debug + Send + Sync + 'static {
+    /// How it does.
+    fn status(&self) -> Pending<'_, Result<ClusterStatus, Error>>;
+
+    /// Its nodes, a page at a time.
+    fn nodes(&self, after: Option<NodeId>, limit: u32) -> Pending<'_, Result<NodesListed, Error>>;
+
+    /// The file or folder of this name.
+    fn entry<'a>(&'a self, path: &'a EntryPath) -> Pending<'a, Result<Entry, Error>>;
+
+    /// A folder's entries, a page at a time.
+    fn list<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        after: Option<EntryName>,
+        limit: u32,
+    ) -> Pending<'a, Result<FolderListed, Error>>;
+
+    /// Makes a folder; says whether it was made now.
+    fn create_folder<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        parents: bool,
+    ) -> Pending<'a, Result<bool, Error>>;
+
+    /// Renames or moves an entry.
+    fn move_entry<'a>(
+        &'a self,
+        from: &'a EntryPath,
+        to: &'a EntryPath,
+        replace: bool,
+    ) -> Pending<'a, Result<Entry, Error>>;
+
+    /// Deletes an entry; says where it is in the trash, if it is there.
+    fn delete<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        options: DeleteOptions,
+    ) -> Pending<'a, Result<Option<TrashId>, Error>>;
+
+    /// Stores all that `reader` gives under this name. Fails, or is dropped: nothing is changed.
+    fn upload<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        reader: ByteSource,
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Uploaded, Error>>;
+
+    /// Finds a file in its current version, or in a former one.
+    fn open<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        version: Option<VersionId>,
+    ) -> Pending<'a, Result<OpenFile, Error>>;
+}
+
+/// A file's bytes, in order; an error ends them.
+pub type Content = BoxStream<'static, Result<Bytes, Error>>;
+
+/// One version of a file, ready to be read.
+pub struct OpenFile {
+    /// The version.
+    pub version: VersionId,
+    /// Bytes.
+    pub size: u64,
+    /// When the content was last changed, in milliseconds since 1970, UTC.
+    pub modified_ms: u64,
+    /// Reads a part of it.
+    pub read: Box<dyn FnOnce(Range<u64>) -> Content + Send>,
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFile")
+            .field("version", &self.version)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drive for Cluster {
+    fn status(&self) -> Pending<'_, Result<ClusterStatus, Error>> {
+        Box::pin(self.status())
+    }
+
+    fn nodes(&self, after: Option<NodeId>, limit: u32) -> Pending<'_, Result<NodesListed, Error>> {
+        Box::pin(self.nodes(after, limit))
+    }
+
+    fn entry<'a>(&'a self, path: &'a EntryPath) -> Pending<'a, Result<Entry, Error>> {
+        Box::pin(self.entry(path))
+    }
+
+    fn list<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        after: Option<EntryName>,
+        limit: u32,
+    ) -> Pending<'a, Result<FolderListed, Error>> {
+        Box::pin(self.list(path, after, limit))
+    }
+
+    fn create_folder<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        parents: bool,
+    ) -> Pending<'a, Result<bool, Error>> {
+        Box::pin(self.create_folder(path, parents))
+    }
+
+    fn move_entry<'a>(
+        &'a self,
+        from: &'a EntryPath,
+        to: &'a EntryPath,
+        replace: bool,
+    ) -> Pending<'a, Result<Entry, Error>> {
+        Box::pin(self.move_entry(from, to, replace))
+    }
+
+    fn delete<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        options: DeleteOptions,
+    ) -> Pending<'a, Result<Option<TrashId>, Error>> {
+        Box::pin(self.delete(path, options))
+    }
+
+    fn upload<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        reader: ByteSource,
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Uploaded, Error>> {
+        Box::pin(self.upload(path, reader, options))
+    }
+
+    fn open<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        version: Option<VersionId>,
+    ) -> Pending<'a, Result<OpenFile, Error>> {
+        Box::pin(async move {
+            let file = self.open(path, version).await?;
+            Ok(OpenFile {
+                version: file.version,
+                size: file.size,
+                modified_ms: file.modified_ms,
+                read: Box::new(move |range| file.read(range).boxed()),
+            })
+        })
+    }
+}

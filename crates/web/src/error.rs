@@ -1,0 +1,297 @@
+//! Every error that this server answers, as `application/problem+json` (RFC 9457), from one table.
+//!
+//! `code` is for scripts and never changes its meaning; `title` and `detail` are for people.
+
+use std::error::Error as StdError;
+
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use client::Error;
+use proto::ErrorCode;
+use proto::name::NameError;
+use serde::Serialize;
+
+macro_rules! problems {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:ident, $title:literal;)*) => {
+        /// What kind of error it is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Kind {
+            /// All kinds, to compare them with the API's description.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// For scripts.
+            pub(crate) const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The HTTP status that it is answered with.
+            pub(crate) const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+
+            /// What it is in a few words.
+            pub(crate) const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+problems! {
+    /// The request cannot be read.
+    BadRequest = "bad_request", BAD_REQUEST, "The request cannot be understood";
+    /// A name or an argument breaks a rule.
+    InvalidArgument = "invalid_argument", BAD_REQUEST, "The request breaks a rule";
+    /// The body ended early, or has another length than announced.
+    UploadInterrupted = "upload_interrupted", BAD_REQUEST, "The upload did not come through whole";
+    /// The request comes from another site.
+    CrossSite = "cross_site", FORBIDDEN, "Requests from other sites are refused";
+    /// No route has this address.
+    NoSuchRoute = "no_such_route", NOT_FOUND, "There is nothing at this address";
+    /// No such file, folder, version.
+    NotFound = "not_found", NOT_FOUND, "It is not here";
+    /// The route has no such method.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This address does not take this method";
+    /// The body comes too slowly.
+    TooSlow = "too_slow", REQUEST_TIMEOUT, "The upload comes too slowly";
+    /// The name is taken.
+    AlreadyExists = "already_exists", CONFLICT, "The name is taken";
+    /// A folder stands where a file is meant.
+    IsAFolder = "is_a_folder", CONFLICT, "It is a folder";
+    /// A file stands where a folder is meant.
+    NotAFolder = "not_a_folder", CONFLICT, "It is not a folder";
+    /// The folder has entries.
+    FolderNotEmpty = "folder_not_empty", CONFLICT, "The folder is not empty";
+    /// A condition of the request does not hold.
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It is not in the state that was asked for";
+    /// The file is larger than the cluster takes.
+    TooLarge = "too_large", PAYLOAD_TOO_LARGE, "The file is too large";
+    /// The body is not JSON.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
+    /// The range is not in the file.
+    RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The range is not in the file";
+    /// The `Host` is not one of this server's names.
+    UnknownHost = "unknown_host", MISDIRECTED_REQUEST, "This server does not answer to this name";
+    /// A defect.
+    Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong in the server";
+    /// Every copy is damaged.
+    Corrupt = "corrupt", BAD_GATEWAY, "The file is damaged";
+    /// The cluster refuses this server.
+    Refused = "refused", BAD_GATEWAY, "The cluster refused";
+    /// Too much at once.
+    Busy = "busy", SERVICE_UNAVAILABLE, "Too many requests at once";
+    /// The master or the nodes cannot be reached.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The cluster cannot be reached";
+    /// Too few nodes are there for a write.
+    NotEnoughReplicas = "not_enough_replicas", SERVICE_UNAVAILABLE, "Too few storage nodes take writes";
+    /// Uploads would not succeed now.
+    NotReady = "not_ready", SERVICE_UNAVAILABLE, "The cluster is not ready";
+    /// No answer in time.
+    TimedOut = "timed_out", GATEWAY_TIMEOUT, "The cluster did not answer in time";
+    /// The disks are full.
+    NoSpace = "no_space", INSUFFICIENT_STORAGE, "The disks are full";
+}
+
+/// An error as it is answered.
+#[derive(Debug)]
+pub struct Problem {
+    pub(crate) kind: Kind,
+    pub(crate) detail: String,
+    reasons: Vec<Reason>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// One of several things that are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Reason {
+    /// For scripts.
+    pub(crate) code: String,
+    /// For people.
+    pub(crate) message: String,
+}
+
+/// The body of the answer.
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "<[Reason]>::is_empty")]
+    reasons: &'a [Reason],
+}
+
+impl Problem {
+    /// A problem of this kind; `detail` says what happened, to what, and what to do.
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let mut headers = Vec::new();
+        if kind.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.push((header::RETRY_AFTER, HeaderValue::from_static("5")));
+        }
+        Self {
+            kind,
+            detail: detail.into(),
+            reasons: Vec::new(),
+            headers,
+        }
+    }
+
+    /// With all that is wrong.
+    pub(crate) fn with_reasons(mut self, reasons: Vec<Reason>) -> Self {
+        self.reasons = reasons;
+        self
+    }
+
+    /// With a header.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.kind.status();
+        // Whoever asks whether the cluster is ready is told so; that is no event.
+        if status.is_server_error() && self.kind != Kind::NotReady {
+            tracing::warn!(
+                status = status.as_u16(),
+                code = self.kind.code(),
+                "{}",
+                self.detail
+            );
+        } else {
+            tracing::debug!(
+                status = status.as_u16(),
+                code = self.kind.code(),
+                "{}",
+                self.detail
+            );
+        }
+        let body = ProblemBody {
+            r#type: format!("urn:dfs:problem:{}", self.kind.code()),
+            title: self.kind.title(),
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.kind.code(),
+            reasons: &self.reasons,
+        };
+        let headers = HeaderMap::from_iter(self.headers);
+        let mut response = (status, headers, Json(body)).into_response();
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        response
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::new(kind(&error), chain(&error))
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::new(Kind::InvalidArgument, error.to_string())
+    }
+}
+
+/// The table from the cluster's errors to this server's.
+fn kind(error: &Error) -> Kind {
+    match error {
+        Error::NotFound { .. } => Kind::NotFound,
+        Error::AlreadyExists { .. } => Kind::AlreadyExists,
+        Error::IsAFolder { .. } => Kind::IsAFolder,
+        Error::NotAFolder { .. } => Kind::NotAFolder,
+        Error::FolderNotEmpty { .. } => Kind::FolderNotEmpty,
+        Error::PreconditionFailed { .. } => Kind::PreconditionFailed,
+        Error::InvalidArgument { .. } => Kind::InvalidArgument,
+        Error::TooLarge { .. } => Kind::TooLarge,
+        Error::NoSpace { .. } => Kind::NoSpace,
+        Error::NotEnoughReplicas { .. } => Kind::NotEnoughReplicas,
+        Error::Corrupt { .. } => Kind::Corrupt,
+        Error::Unavailable { .. } => Kind::Unavailable,
+        Error::TimedOut { .. } => Kind::TimedOut,
+        Error::Read(source) if source.kind() == std::io::ErrorKind::TimedOut => Kind::TooSlow,
+        Error::Read(_) | Error::SizeMismatch { .. } => Kind::UploadInterrupted,
+        Error::Refused(refused) => match refused.code {
+            ErrorCode::Busy => Kind::Busy,
+            ErrorCode::TimedOut => Kind::TimedOut,
+            ErrorCode::Unauthenticated
+            | ErrorCode::WrongCluster
+            | ErrorCode::UnsupportedProtocol
+            | ErrorCode::Forbidden => Kind::Refused,
+            _ => Kind::Internal,
+        },
+        _ => Kind::Internal,
+    }
+}
+
+/// The error and its causes in one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Some libraries repeat their source in their own text.
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::io;
+
+    #[test]
+    fn each_kind_has_its_own_code() {
+        let codes: HashSet<_> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn the_clusters_errors_have_their_status() {
+        let message = || String::from("a");
+        for (error, status) in [
+            (Error::NotFound { message: message() }, 404),
+            (Error::AlreadyExists { message: message() }, 409),
+            (Error::PreconditionFailed { message: message() }, 412),
+            (Error::TooLarge { message: message() }, 413),
+            (Error::NoSpace { message: message() }, 507),
+            (
+                Error::Unavailable {
+                    what: message(),
+                    source: None,
+                },
+                503,
+            ),
+            (Error::Read(io::ErrorKind::UnexpectedEof.into()), 400),
+            (Error::Read(io::ErrorKind::TimedOut.into()), 408),
+        ] {
+            assert_eq!(kind(&error).status().as_u16(), status, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_detail_has_the_whole_chain() {
+        let error = Error::Unavailable {
+            what: "open /a".into(),
+            source: Some("connect to 127.0.0.1:9000: refused".into()),
+        };
+        assert_eq!(chain(&error), "open /a: connect to 127.0.0.1:9000: refused");
+    }
+}

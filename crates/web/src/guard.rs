@@ -1,0 +1,244 @@
+//! What stands before every route: who may ask, and the headers that every answer carries.
+//!
+//! - A `Host` that is not one of this server's names is refused, so that another site cannot reach it by pointing
+//!   its own name here (DNS rebinding).
+//! - A change asked for by another site's page is refused, by `Sec-Fetch-Site` or `Origin`; programs send neither.
+//! - No answer is ever shown in another page's frame, taken for another type, or allowed to load anything but what a
+//!   page's own policy names.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use proto::net::Address;
+
+use crate::Shared;
+use crate::error::{Kind, Problem};
+
+/// The names under which this server is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts {
+    names: HashSet<String>,
+    any_address: bool,
+}
+
+impl Hosts {
+    /// The loopback names, the address listened on, and these further names. Listening on all of the machine's
+    /// addresses, any address will do: it is names that another site can point here.
+    pub fn new(listen: &Address, names: &[String]) -> Self {
+        let own = listen.host();
+        let ip = own.parse::<IpAddr>();
+        let names = names.iter().map(|name| host_of(name));
+        Self {
+            names: names.chain([host_of(own)]).collect(),
+            any_address: ip.is_ok_and(|ip| ip.is_unspecified()),
+        }
+    }
+
+    fn has(&self, authority: &str) -> bool {
+        let host = host_of(authority);
+        match host.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback() || self.any_address || self.names.contains(&host),
+            Err(_) => {
+                host == "localhost" || host.ends_with(".localhost") || self.names.contains(&host)
+            }
+        }
+    }
+}
+
+/// The host without port, brackets and a closing dot, in lower case.
+fn host_of(authority: &str) -> String {
+    let host = if let Some(inner) = authority.strip_prefix('[') {
+        inner.split(']').next().unwrap_or(inner)
+    } else if authority.matches(':').count() == 1 {
+        authority.split(':').next().unwrap_or(authority)
+    } else {
+        authority
+    };
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Checks a request, and adds to its answer the headers that all have.
+pub(crate) async fn guard(State(state): State<Shared>, request: Request, next: Next) -> Response {
+    let mut response = match check(&state.hosts, &request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    for (name, value) in SECURITY_HEADERS {
+        let entry = response.headers_mut().entry(name);
+        entry.or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+];
+
+/// What a page of ours may load: our own static files. Scripts and styles by their folder too, so that an uploaded
+/// file is never one, whatever else goes wrong.
+pub(crate) fn page_policy(headers: &HeaderMap) -> HeaderValue {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let plain = |host: &&str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
+        !host.is_empty() && host.bytes().all(is_plain)
+    };
+    // A policy has no way to write an IPv6 address.
+    let files = host
+        .filter(plain)
+        .map_or_else(|| String::from("'self'"), |host| format!("{host}/static/"));
+    let policy = format!(
+        "default-src 'none'; script-src {files}; style-src {files}; img-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    );
+    HeaderValue::try_from(policy).expect("only plain characters were put in")
+}
+
+fn check(hosts: &Hosts, request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
+    let host = match (request.uri().authority(), headers.get(header::HOST)) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host.to_str().unwrap_or(""),
+        (None, None) => return Err(Problem::new(Kind::BadRequest, "the request has no Host")),
+    };
+    if !hosts.has(host) {
+        let shown: String = host.chars().take(80).collect();
+        return Err(Problem::new(
+            Kind::UnknownHost,
+            format!(
+                "{shown:?} is not a name of this server; if it should be, add it to `hosts` in section [web] of \
+                 config.toml"
+            ),
+        ));
+    }
+    let is_change = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if is_change && !is_own(headers, host) {
+        return Err(Problem::new(
+            Kind::CrossSite,
+            "changes are taken from this server's own page and from programs, not from another site's page",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether our page, a person or a program asks. Browsers send `Sec-Fetch-Site` to safe places only, else `Origin`.
+fn is_own(headers: &HeaderMap, host: &str) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin" || site == "none";
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let origin = origin.to_str().unwrap_or("");
+    let authority = origin.split_once("://").map_or("", |(_, rest)| rest);
+    authority.eq_ignore_ascii_case(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_names_are_hosts() {
+        let listen = "192.168.1.5:5000".parse().unwrap();
+        let hosts = Hosts::new(&listen, &["Drive.lan".into(), "files.example:8443".into()]);
+        for own in [
+            "localhost",
+            "localhost:5000",
+            "LOCALHOST.:5000",
+            "127.0.0.1:5000",
+            "127.1.2.3",
+            "[::1]:5000",
+            "192.168.1.5:5000",
+            "drive.lan",
+            "drive.lan:80",
+            "files.example",
+            "dfs.localhost:5000",
+        ] {
+            assert!(hosts.has(own), "{own}");
+        }
+        for other in [
+            "",
+            "evil",
+            "evil.example:5000",
+            "localhost.evil.example",
+            "evillocalhost",
+            "192.168.1.6",
+            "drive.lan.evil.example",
+            "[::2]",
+        ] {
+            assert!(!hosts.has(other), "{other}");
+        }
+        let all = Hosts::new(&"0.0.0.0:5000".parse().unwrap(), &[]);
+        assert!(all.has("10.1.2.3:5000"));
+        assert!(!all.has("evil.example"));
+    }
+
+    #[test]
+    fn changes_come_from_our_page_or_from_programs() {
+        for (fields, expected) in [
+            (&[][..], true),
+            (&[("sec-fetch-site", "same-origin")], true),
+            (&[("sec-fetch-site", "none")], true),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("origin", "http://localhost:5000")], true),
+            (&[("origin", "http://localhost:5001")], false),
+            (&[("origin", "https://evil.example")], false),
+            (&[("origin", "null")], false),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "http://localhost:5000"),
+                ],
+                false,
+            ),
+        ] {
+            let headers: HeaderMap = fields
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        HeaderName::from_static(name),
+                        HeaderValue::from_static(value),
+                    )
+                })
+                .collect();
+            assert_eq!(is_own(&headers, "localhost:5000"), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_loads_static_files_only() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("drive.lan:5000"));
+        let policy = page_policy(&headers);
+        assert!(
+            policy
+                .to_str()
+                .unwrap()
+                .contains("script-src drive.lan:5000/static/;")
+        );
+        headers.insert(header::HOST, HeaderValue::from_static("[::1]:5000"));
+        let policy = page_policy(&headers);
+        assert!(policy.to_str().unwrap().contains("script-src 'self';"));
+    }
+}

@@ -1,0 +1,490 @@
+//! A drive that keeps everything in memory: for tests, and to work on the page without a cluster
+//! (`cargo run -p web --example page`). It answers as a cluster does, and fails where it is told to.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use client::{DeleteOptions, Error, UploadOptions, Uploaded};
+use futures::StreamExt;
+use proto::id::{ClusterId, Epoch, NodeId, VersionId};
+use proto::master::{
+    ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NodeCounts, NodesListed,
+    Precondition, Problem, RepairStatus, TrashId,
+};
+use proto::name::{EntryName, EntryPath, NameRules};
+use proto::net::{ByteSource, Pending};
+use tokio::io::AsyncReadExt;
+
+use crate::drive::{Content, Drive, OpenFile};
+
+const CHUNK_LEN: usize = 64 * 1024;
+
+/// The drive. Clones share what is kept.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryDrive {
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: BTreeMap<EntryPath, Node>,
+    former: BTreeMap<VersionId, Version>,
+    versions: u64,
+    faults: Faults,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    Folder { modified_ms: u64 },
+    File(Version),
+}
+
+#[derive(Debug, Clone)]
+struct Version {
+    id: VersionId,
+    bytes: Bytes,
+    modified_ms: u64,
+}
+
+/// What is wrong with the drive.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// The master does not answer.
+    pub unreachable: bool,
+    /// One of three nodes is down: uploads get two copies for now.
+    pub node_down: bool,
+    /// Too few nodes take writes.
+    pub not_ready: bool,
+    /// Downloads fail after so many bytes.
+    pub reads_fail_after: Option<usize>,
+    /// A pause in uploads and downloads for each 64 KiB.
+    pub pause: Option<Duration>,
+}
+
+impl MemoryDrive {
+    /// From now on, this is wrong with it.
+    pub fn set_faults(&self, faults: Faults) {
+        self.kept().faults = faults;
+    }
+
+    /// Keeps a file, with missing folders, as an upload of it would.
+    pub fn put(&self, path: &EntryPath, bytes: Bytes, modified_ms: u64) {
+        self.kept().store(path, bytes, modified_ms);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reached(&self) -> Result<MutexGuard<'_, Kept>, Error> {
+        let kept = self.kept();
+        if kept.faults.unreachable {
+            return Err(Error::Unavailable {
+                what: "no master answers".into(),
+                source: Some("connect to 127.0.0.1:9000: connection refused".into()),
+            });
+        }
+        Ok(kept)
+    }
+}
+
+impl Kept {
+    fn find(&self, path: &EntryPath) -> Result<Node, Error> {
+        if path.is_root() {
+            return Ok(Node::Folder { modified_ms: 0 });
+        }
+        self.entries
+            .get(path)
+            .cloned()
+            .ok_or_else(|| Error::NotFound {
+                message: format!("there is no {path}"),
+            })
+    }
+
+    fn store(&mut self, path: &EntryPath, bytes: Bytes, modified_ms: u64) -> VersionId {
+        self.make_parents(path);
+        self.versions += 1;
+        let version = VersionId(self.versions);
+        let file = Version {
+            id: version,
+            bytes,
+            modified_ms,
+        };
+        self.former.insert(version, file.clone());
+        self.entries.insert(path.clone(), Node::File(file));
+        version
+    }
+
+    fn make_parents(&mut self, path: &EntryPath) {
+        let mut at = path.clone();
+        while let Some((parent, _)) = at.split_last() {
+            let folder = Node::Folder {
+                modified_ms: now_ms(),
+            };
+            if !parent.is_root() {
+                self.entries.entry(parent.clone()).or_insert(folder);
+            }
+            at = parent;
+        }
+    }
+
+    fn check(&self, path: &EntryPath, precondition: Precondition) -> Result<(), Error> {
+        let version = match self.entries.get(path) {
+            Some(Node::Folder { .. }) => {
+                return Err(Error::IsAFolder {
+                    message: format!("{path} is a folder"),
+                });
+            }
+            Some(Node::File(file)) => Some(file.id),
+            None => None,
+        };
+        let holds = match precondition {
+            Precondition::Any => true,
+            Precondition::Absent => version.is_none(),
+            Precondition::Present => version.is_some(),
+            Precondition::Version(wanted) => version == Some(wanted),
+        };
+        if holds {
+            return Ok(());
+        }
+        Err(Error::PreconditionFailed {
+            message: format!("{path} is in version {version:?}"),
+        })
+    }
+
+    fn children<'a>(
+        &'a self,
+        folder: &'a EntryPath,
+    ) -> impl Iterator<Item = (&'a EntryName, &'a Node)> {
+        self.entries.iter().filter_map(move |(path, node)| {
+            let is_child = path.names().len() == folder.names().len() + 1;
+            (is_child && path.is_within(folder)).then(|| Some((path.name()?, node)))?
+        })
+    }
+}
+
+fn entry(name: Option<&EntryName>, node: &Node) -> Entry {
+    match (node, name) {
+        (Node::File(file), Some(name)) => Entry::File {
+            name: name.clone(),
+            size: file.bytes.len() as u64,
+            modified_ms: file.modified_ms,
+            version: file.id,
+        },
+        (Node::File(Version { modified_ms, .. }) | Node::Folder { modified_ms }, name) => {
+            Entry::Folder {
+                name: name.cloned(),
+                modified_ms: *modified_ms,
+            }
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |time| {
+        u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// An answer that is there at once.
+fn now<'a, T: Send + 'a>(answer: T) -> Pending<'a, T> {
+    Box::pin(async move { answer })
+}
+
+impl Drive for MemoryDrive {
+    fn status(&self) -> Pending<'_, Result<ClusterStatus, Error>> {
+        now(self.reached().map(|kept| status(&kept)))
+    }
+
+    fn nodes(&self, _: Option<NodeId>, _: u32) -> Pending<'_, Result<NodesListed, Error>> {
+        now(self.reached().map(|_| NodesListed {
+            nodes: Vec::new(),
+            more: false,
+        }))
+    }
+
+    fn entry<'a>(&'a self, path: &'a EntryPath) -> Pending<'a, Result<Entry, Error>> {
+        let found = self.reached().and_then(|kept| kept.find(path));
+        now(found.map(|node| entry(path.name(), &node)))
+    }
+
+    fn list<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        after: Option<EntryName>,
+        limit: u32,
+    ) -> Pending<'a, Result<FolderListed, Error>> {
+        let listed = self.reached().and_then(|kept| {
+            if let Node::File(_) = kept.find(path)? {
+                return Err(Error::NotAFolder {
+                    message: format!("{path} is a file"),
+                });
+            }
+            let mut entries: Vec<Entry> = kept
+                .children(path)
+                .filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after))
+                .map(|(name, node)| entry(Some(name), node))
+                .take(limit as usize + 1)
+                .collect();
+            let more = entries.len() > limit as usize;
+            entries.truncate(limit as usize);
+            Ok(FolderListed { entries, more })
+        });
+        now(listed)
+    }
+
+    fn create_folder<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        parents: bool,
+    ) -> Pending<'a, Result<bool, Error>> {
+        let made = self.reached().and_then(|mut kept| {
+            match kept.find(path) {
+                Ok(Node::Folder { .. }) if parents => return Ok(false),
+                Ok(_) => {
+                    return Err(Error::AlreadyExists {
+                        message: format!("{path} is there already"),
+                    });
+                }
+                Err(_) => {}
+            }
+            match path.split_last() {
+                Some((parent, _)) if !parents => kept.find(&parent).map(drop)?,
+                _ => kept.make_parents(path),
+            }
+            let folder = Node::Folder {
+                modified_ms: now_ms(),
+            };
+            kept.entries.insert(path.clone(), folder);
+            Ok(true)
+        });
+        now(made)
+    }
+
+    fn move_entry<'a>(
+        &'a self,
+        from: &'a EntryPath,
+        to: &'a EntryPath,
+        replace: bool,
+    ) -> Pending<'a, Result<Entry, Error>> {
+        let moved = self.reached().and_then(|mut kept| {
+            let node = kept.find(from)?;
+            if kept.entries.contains_key(to) && !replace {
+                return Err(Error::AlreadyExists {
+                    message: format!("{to} is there already"),
+                });
+            }
+            let below: Vec<EntryPath> = kept.entries.keys().cloned().collect();
+            for path in below.into_iter().filter(|path| path.is_within(from)) {
+                let rest = path.names()[from.names().len()..].iter();
+                let target = rest.fold(to.clone(), |at, name| {
+                    at.join(name.clone())
+                        .expect("no longer than before in a test")
+                });
+                if let Some(node) = kept.entries.remove(&path) {
+                    kept.entries.insert(target, node);
+                }
+            }
+            Ok(entry(to.name(), &node))
+        });
+        now(moved)
+    }
+
+    fn delete<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        options: DeleteOptions,
+    ) -> Pending<'a, Result<Option<TrashId>, Error>> {
+        let deleted = self.reached().and_then(|mut kept| {
+            if path.is_root() {
+                return Err(Error::InvalidArgument {
+                    message: "the root cannot be deleted".into(),
+                });
+            }
+            if let Node::File(_) = kept.find(path)? {
+                kept.check(path, options.precondition)?;
+            }
+            if !options.recursive && kept.children(path).next().is_some() {
+                return Err(Error::FolderNotEmpty {
+                    message: format!("{path} is not empty"),
+                });
+            }
+            kept.entries.retain(|other, _| !other.is_within(path));
+            Ok((!options.purge).then_some(TrashId(1)))
+        });
+        now(deleted)
+    }
+
+    fn upload<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        mut reader: ByteSource,
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Uploaded, Error>> {
+        Box::pin(async move {
+            let faults = self.reached()?.faults.clone();
+            let mut bytes = Vec::new();
+            loop {
+                let before = bytes.len();
+                let mut piece = (&mut reader).take(CHUNK_LEN as u64);
+                piece.read_to_end(&mut bytes).await.map_err(Error::Read)?;
+                if bytes.len() == before {
+                    break;
+                }
+                if let Some(pause) = faults.pause {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+            let size = bytes.len() as u64;
+            if let Some(expected) = options.size_hint.filter(|expected| *expected != size) {
+                return Err(Error::SizeMismatch {
+                    expected,
+                    read: size,
+                });
+            }
+            let mut kept = self.reached()?;
+            kept.check(path, options.precondition)?;
+            let created = !kept.entries.contains_key(path);
+            let modified_ms = options.modified_ms.unwrap_or_else(now_ms);
+            let version = kept.store(path, bytes.into(), modified_ms);
+            Ok(Uploaded {
+                version,
+                size,
+                created,
+                copies: if faults.node_down { 2 } else { 3 },
+                copies_wanted: 3,
+            })
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        version: Option<VersionId>,
+    ) -> Pending<'a, Result<OpenFile, Error>> {
+        let opened = self.reached().and_then(|kept| {
+            let Node::File(current) = kept.find(path)? else {
+                return Err(Error::IsAFolder {
+                    message: format!("{path} is a folder"),
+                });
+            };
+            let file = match version {
+                Some(version) => kept.former.get(&version).ok_or_else(|| Error::NotFound {
+                    message: format!("{path} has no version {version}"),
+                })?,
+                None => &current,
+            };
+            Ok(open(file.clone(), kept.faults.clone()))
+        });
+        now(opened)
+    }
+}
+
+fn open(file: Version, faults: Faults) -> OpenFile {
+    OpenFile {
+        version: file.id,
+        size: file.bytes.len() as u64,
+        modified_ms: file.modified_ms,
+        read: Box::new(move |range| read(&file.bytes, range, &faults)),
+    }
+}
+
+fn read(bytes: &Bytes, range: Range<u64>, faults: &Faults) -> Content {
+    let place = |at: u64| usize::try_from(at).expect("in memory");
+    let bytes = bytes.slice(place(range.start)..place(range.end));
+    let fails_after = faults.reads_fail_after.unwrap_or(usize::MAX);
+    let good = bytes.slice(..bytes.len().min(fails_after));
+    let pieces: Vec<Bytes> = (0..good.len())
+        .step_by(CHUNK_LEN)
+        .map(|at| good.slice(at..good.len().min(at + CHUNK_LEN)))
+        .collect();
+    let failure = (good.len() < bytes.len()).then(|| {
+        Err(Error::Unavailable {
+            what: "no copy can be read".into(),
+            source: None,
+        })
+    });
+    let pause = faults.pause.unwrap_or_default();
+    let pieces = pieces.into_iter().map(Ok).chain(failure);
+    futures::stream::iter(pieces)
+        .then(move |piece| async move {
+            tokio::time::sleep(pause).await;
+            piece
+        })
+        .boxed()
+}
+
+fn status(kept: &Kept) -> ClusterStatus {
+    let faults = &kept.faults;
+    let files = kept.entries.values().filter_map(|node| match node {
+        Node::File(file) => Some(file.bytes.len() as u64),
+        Node::Folder { .. } => None,
+    });
+    let sizes: Vec<u64> = files.collect();
+    let live = match (faults.not_ready, faults.node_down) {
+        (true, _) => 1,
+        (false, true) => 2,
+        (false, false) => 3,
+    };
+    ClusterStatus {
+        cluster: ClusterId::new(uuid::Uuid::nil()),
+        epoch: Epoch(1),
+        health: match live {
+            3 => Health::Green,
+            2 => Health::Yellow,
+            _ => Health::Red,
+        },
+        problems: problems(live),
+        uploads_possible: live >= 2,
+        nodes: NodeCounts {
+            total: 3,
+            live,
+            suspect: 0,
+            dead: 3 - live,
+            writable: live,
+        },
+        files: sizes.len() as u64,
+        folders: (kept.entries.len() - sizes.len()) as u64,
+        file_bytes: sizes.iter().sum(),
+        capacity_bytes: 3_000_000_000_000,
+        free_bytes: 2_400_000_000_000,
+        chunks: ChunkCounts::default(),
+        repair: RepairStatus::default(),
+        safe_mode: None,
+        delete_fuse: None,
+        rules: ClusterRules {
+            chunk_size: 1 << 20,
+            replication_factor: 3,
+            min_write_replicas: 2,
+            file_size_max: Some(1 << 30),
+            names: NameRules::Any,
+        },
+    }
+}
+
+fn problems(live: u32) -> Vec<Problem> {
+    let (code, health, message) = match live {
+        3 => return Vec::new(),
+        2 => (
+            "node_down",
+            Health::Yellow,
+            "1 of 3 storage nodes is down (127.0.0.1:9003). Everything can be read, new files get 2 copies for now; \
+             the third follows by itself when the node is back.",
+        ),
+        _ => (
+            "too_few_nodes",
+            Health::Red,
+            "2 of 3 storage nodes are down. Everything can be read, but nothing can be stored until one of them is \
+             back: start 127.0.0.1:9002 or 127.0.0.1:9003.",
+        ),
+    };
+    vec![Problem {
+        code: code.into(),
+        health,
+        message: message.into(),
+    }]
+}

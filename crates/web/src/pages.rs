@@ -1,0 +1,263 @@
+//! The page, rendered here so that the list and downloads work without a script; scripts do the rest by the API.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use proto::master::{Entry, Health};
+use proto::name::{EntryName, EntryPath};
+
+use crate::Shared;
+use crate::error::{Kind, Problem};
+use crate::extract::QueryOf;
+use crate::guard::page_policy;
+use crate::location::{self, FolderPath};
+use crate::present::{self, NamePart};
+use crate::readiness::Known;
+use crate::routes::folders::{PageQuery, next};
+
+/// Rows of one page.
+const ROWS: u32 = 200;
+
+/// A folder, or why it cannot be shown.
+#[derive(Template)]
+#[template(path = "folder.html")]
+struct FolderView {
+    path: String,
+    title: Vec<NamePart>,
+    crumbs: Vec<Crumb>,
+    status: StatusView,
+    /// Why the list is not there.
+    trouble: Option<Trouble>,
+    rows: Vec<Row>,
+    /// Whether the page begins in the middle of the folder.
+    continued: bool,
+    own_address: String,
+    next_address: Option<String>,
+    rows_max: u32,
+}
+
+struct Crumb {
+    name: Vec<NamePart>,
+    address: String,
+}
+
+struct Trouble {
+    title: String,
+    detail: String,
+}
+
+/// The dot, and what it means.
+struct StatusView {
+    colour: &'static str,
+    word: &'static str,
+    sentences: Vec<String>,
+}
+
+struct Row {
+    kind: &'static str,
+    name: String,
+    parts: Vec<NamePart>,
+    /// What a click on the name opens.
+    address: String,
+    /// Present for files.
+    download_address: Option<String>,
+    size: String,
+    time: String,
+    time_text: String,
+}
+
+/// `GET /` and `GET /folder/{path}`
+pub(crate) async fn folder(
+    State(state): State<Shared>,
+    path: Result<FolderPath, Problem>,
+    query: Result<QueryOf<PageQuery>, Problem>,
+    headers: HeaderMap,
+) -> Response {
+    let known = state.status.get(&*state.drive).await;
+    let (path, problem) = match path {
+        Ok(FolderPath(path)) => (path, None),
+        Err(problem) => (EntryPath::ROOT, Some(problem)),
+    };
+    let (query, problem) = match query {
+        Ok(QueryOf(query)) => (Some(query), problem),
+        Err(wrong) => (None, problem.or(Some(wrong))),
+    };
+    let after = query.and_then(|query| query.after);
+    let continued = after.is_some();
+    let listed = match problem {
+        Some(problem) => Err(problem),
+        None => state
+            .drive
+            .list(&path, after, ROWS)
+            .await
+            .map_err(Problem::from),
+    };
+    let mut view = FolderView::new(&path, StatusView::new(&known), continued);
+    let status = match listed {
+        Ok(listed) => {
+            view.next_address = next(&listed.entries, listed.more).map(|name| {
+                format!(
+                    "{}?after={}",
+                    view.own_address,
+                    location::encode_text(name.as_str())
+                )
+            });
+            view.rows = rows(&path, listed.entries);
+            StatusCode::OK
+        }
+        Err(problem) => {
+            let status = problem.kind.status();
+            view.trouble = Some(Trouble::new(&path, problem));
+            status
+        }
+    };
+    view.answer(status, &headers)
+}
+
+impl FolderView {
+    fn new(path: &EntryPath, status: StatusView, continued: bool) -> Self {
+        Self {
+            path: path.to_string(),
+            title: present::name_parts(path.name().map_or("All files", EntryName::as_str)),
+            crumbs: crumbs(path),
+            status,
+            trouble: None,
+            rows: Vec::new(),
+            continued,
+            own_address: page_address(path),
+            next_address: None,
+            rows_max: ROWS,
+        }
+    }
+
+    fn answer(&self, status: StatusCode, headers: &HeaderMap) -> Response {
+        match self.render() {
+            Ok(html) => {
+                let fields = [
+                    (header::CONTENT_SECURITY_POLICY, page_policy(headers)),
+                    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                ];
+                (status, fields, Html(html)).into_response()
+            }
+            Err(error) => {
+                Problem::new(Kind::Internal, format!("render the page: {error}")).into_response()
+            }
+        }
+    }
+}
+
+impl Trouble {
+    fn new(path: &EntryPath, problem: Problem) -> Self {
+        let title = match problem.kind {
+            Kind::NotFound => format!("There is no folder {path}"),
+            Kind::NotAFolder => format!("{path} is a file"),
+            Kind::InvalidArgument | Kind::BadRequest => "This address cannot be right".into(),
+            _ => "The files cannot be listed right now".into(),
+        };
+        Self {
+            title,
+            detail: problem.detail,
+        }
+    }
+}
+
+impl StatusView {
+    fn new(known: &Known) -> Self {
+        let sentences = |known: &Known| {
+            let reasons = known.readiness().reasons;
+            reasons.into_iter().map(|reason| reason.message).collect()
+        };
+        match known {
+            Known::Unknown(_) => Self {
+                colour: "red",
+                word: "Not ready",
+                sentences: sentences(known),
+            },
+            Known::Status(status) if !status.uploads_possible => Self {
+                colour: "red",
+                word: "Not ready",
+                sentences: sentences(known),
+            },
+            Known::Status(status) => {
+                let (colour, word) = match status.health {
+                    Health::Green => ("green", "Ready"),
+                    Health::Yellow => ("yellow", "Ready, with a warning"),
+                    Health::Red => ("red", "Needs attention"),
+                };
+                let problems = status.problems.iter();
+                Self {
+                    colour,
+                    word,
+                    sentences: problems.map(|problem| problem.message.clone()).collect(),
+                }
+            }
+        }
+    }
+}
+
+impl Row {
+    fn new(folder: &EntryPath, entry: Entry) -> Option<Self> {
+        let (kind, name, size, modified_ms) = match entry {
+            Entry::Folder { name, modified_ms } => ("folder", name?, None, modified_ms),
+            Entry::File {
+                name,
+                size,
+                modified_ms,
+                ..
+            } => ("file", name, Some(size), modified_ms),
+        };
+        let path = folder.join(name.clone()).ok()?;
+        let file_address = format!("/api/v1/files{}", location::encode(&path));
+        let (time, time_text) = present::time(modified_ms);
+        Some(Self {
+            kind,
+            parts: present::name_parts(name.as_str()),
+            name: name.as_str().to_owned(),
+            address: size.map_or_else(|| page_address(&path), |_| file_address.clone()),
+            download_address: size.map(|_| format!("{file_address}?download=1")),
+            size: size.map(present::size).unwrap_or_default(),
+            time,
+            time_text,
+        })
+    }
+}
+
+/// Folders first, each by name as people read it: the cluster's order is that of bytes.
+fn rows(folder: &EntryPath, entries: Vec<Entry>) -> Vec<Row> {
+    let mut rows: Vec<Row> = entries
+        .into_iter()
+        .filter_map(|entry| Row::new(folder, entry))
+        .collect();
+    rows.sort_by_cached_key(|row| {
+        (
+            row.kind == "file",
+            row.name.to_lowercase(),
+            row.name.clone(),
+        )
+    });
+    rows
+}
+
+/// The folders above, from the root down.
+fn crumbs(path: &EntryPath) -> Vec<Crumb> {
+    let mut crumbs = Vec::new();
+    let mut at = path.clone();
+    while let Some((parent, _)) = at.split_last() {
+        crumbs.push(Crumb {
+            name: present::name_parts(parent.name().map_or("All files", EntryName::as_str)),
+            address: page_address(&parent),
+        });
+        at = parent;
+    }
+    crumbs.reverse();
+    crumbs
+}
+
+fn page_address(folder: &EntryPath) -> String {
+    if folder.is_root() {
+        "/".into()
+    } else {
+        format!("{}{}", location::PAGES, location::encode(folder))
+    }
+}

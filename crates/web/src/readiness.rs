@@ -1,0 +1,113 @@
+//! Whether uploads would succeed now, and if not, why: asked of the master at most once a second, whoever asks here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::master::{ClusterStatus, Health};
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::drive::Drive;
+use crate::error::{Kind, Problem, Reason};
+
+/// How old a status may be that is shown.
+const AGE_MAX: Duration = Duration::from_secs(1);
+
+/// The cluster's status, or why it is not known.
+#[derive(Debug, Clone)]
+pub(crate) enum Known {
+    /// The master said so.
+    Status(Arc<ClusterStatus>),
+    /// The master was not reached.
+    Unknown(Reason),
+}
+
+/// What is asked for by scripts that wait for the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Readiness {
+    /// Whether an upload would succeed now.
+    pub(crate) ready: bool,
+    /// Why not: empty when ready.
+    pub(crate) reasons: Vec<Reason>,
+}
+
+/// The last status, and when it came. The lock is held while the master is asked, so that many ask once.
+#[derive(Debug, Default)]
+pub(crate) struct StatusCache {
+    last: Mutex<Option<(Instant, Known)>>,
+}
+
+impl StatusCache {
+    /// The status, at most a second old.
+    pub(crate) async fn get(&self, drive: &dyn Drive) -> Known {
+        let mut last = self.last.lock().await;
+        if let Some((since, known)) = &*last
+            && since.elapsed() < AGE_MAX
+        {
+            return known.clone();
+        }
+        let known = match drive.status().await {
+            Ok(status) => Known::Status(Arc::new(status)),
+            Err(error) => Known::Unknown(Reason {
+                code: "master_unreachable".into(),
+                message: format!(
+                    "The master does not answer ({}). Nothing is lost; start dfs-master, or wait until it is back.",
+                    Problem::from(error).detail
+                ),
+            }),
+        };
+        *last = Some((Instant::now(), known.clone()));
+        known
+    }
+}
+
+impl Known {
+    /// Whether uploads would succeed.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let reasons = match self {
+            Self::Status(status) if status.uploads_possible => Vec::new(),
+            Self::Status(status) => reasons(status),
+            Self::Unknown(reason) => vec![reason.clone()],
+        };
+        Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }
+    }
+}
+
+impl Readiness {
+    /// As an answer to those who asked whether it is ready.
+    pub(crate) fn problem(self) -> Problem {
+        let messages: Vec<&str> = self.reasons.iter().map(|reason| &*reason.message).collect();
+        Problem::new(Kind::NotReady, messages.join(" ")).with_reasons(self.reasons)
+    }
+}
+
+fn reasons(status: &ClusterStatus) -> Vec<Reason> {
+    let red_first = [Health::Red, Health::Yellow, Health::Green];
+    let mut reasons: Vec<Reason> = red_first
+        .iter()
+        .flat_map(|health| {
+            status
+                .problems
+                .iter()
+                .filter(move |problem| problem.health == *health)
+        })
+        .map(|problem| Reason {
+            code: problem.code.clone(),
+            message: problem.message.clone(),
+        })
+        .collect();
+    if reasons.is_empty() {
+        reasons.push(Reason {
+            code: "uploads_impossible".into(),
+            message: format!(
+                "{} of {} storage nodes take writes; {} are needed.",
+                status.nodes.writable, status.nodes.total, status.rules.min_write_replicas
+            ),
+        });
+    }
+    reasons
+}

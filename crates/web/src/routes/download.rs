@@ -1,0 +1,195 @@
+//! `GET` and `HEAD` of `/api/v1/files/{path}`: whole files, parts of them, or that nothing has changed.
+//!
+//! **Invariant:** an answer that began and cannot be finished ends with a broken connection, never cleanly: its
+//! `Content-Length` says how much should have come.
+
+use std::io;
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::stream::{Stream, StreamExt, try_unfold};
+use proto::id::VersionId;
+use proto::name::EntryPath;
+use serde::Deserialize;
+
+use crate::Shared;
+use crate::drive::{Content, OpenFile};
+use crate::error::{Kind, Problem};
+use crate::extract::QueryOf;
+use crate::headers::conditional::{self, Read, Validators};
+use crate::headers::content_type;
+use crate::headers::disposition::{Disposition, content_disposition};
+use crate::headers::range::{self, Wanted};
+use crate::location::FilePath;
+use crate::turns::Turn;
+
+/// A file is shown, if at all, as if it came from nowhere: without scripts, forms or our origin's rights.
+const FILE_POLICY: &str = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; base-uri 'none'; \
+                           form-action 'none'; frame-ancestors 'none'";
+
+/// How a file is read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadQuery {
+    /// A former version.
+    version: Option<VersionId>,
+    /// Saved by a browser even if it could show it.
+    download: Option<String>,
+}
+
+/// `GET` and `HEAD` of `/api/v1/files/{path}`
+pub(crate) async fn get(
+    State(state): State<Shared>,
+    method: Method,
+    FilePath(path): FilePath,
+    QueryOf(query): QueryOf<ReadQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let file = state.drive.open(&path, query.version).await?;
+    let validators = Validators {
+        version: file.version,
+        modified_ms: file.modified_ms,
+    };
+    let mut answered = validator_headers(validators);
+    match conditional::read(&headers, validators) {
+        Read::NotModified => return Ok((StatusCode::NOT_MODIFIED, answered).into_response()),
+        Read::PreconditionFailed => return Err(changed(&path, file.version)),
+        Read::Send => {}
+    }
+    let range_header = headers
+        .get(header::RANGE)
+        .filter(|_| method == Method::GET && conditional::range_holds(&headers, validators));
+    let range_header = range_header.and_then(|range| range.to_str().ok());
+    let (status, range) = match range_header.map(|range| range::wanted(range, file.size)) {
+        None | Some(Wanted::Whole) => (StatusCode::OK, 0..file.size),
+        Some(Wanted::Part(range)) => {
+            let text = format!("bytes {}-{}/{}", range.start, range.end - 1, file.size);
+            answered.insert(header::CONTENT_RANGE, header_value(text));
+            (StatusCode::PARTIAL_CONTENT, range)
+        }
+        Some(Wanted::Nothing) => return Err(no_such_range(file.size)),
+    };
+    describe(&mut answered, &path, query.download.is_some(), &range);
+    if method == Method::HEAD {
+        return Ok((status, answered).into_response());
+    }
+    let turn = state.downloads.turn().await?;
+    let body = body(file, range, &path, turn).await?;
+    Ok((status, answered, body).into_response())
+}
+
+fn validator_headers(file: Validators) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ETAG, header_value(conditional::etag(file.version)));
+    if let Some(date) = conditional::http_date(file.modified_ms) {
+        headers.insert(header::LAST_MODIFIED, header_value(date));
+    }
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers
+}
+
+fn describe(headers: &mut HeaderMap, path: &EntryPath, download: bool, range: &Range<u64>) {
+    let name = path.name().map_or("", |name| name.as_str());
+    let content_type = content_type::content_type(name);
+    let disposition = if download {
+        Disposition::Attachment
+    } else {
+        content_type::disposition(&content_type)
+    };
+    headers.insert(header::CONTENT_TYPE, header_value(content_type));
+    headers.insert(
+        header::CONTENT_DISPOSITION,
+        content_disposition(disposition, name),
+    );
+    headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(FILE_POLICY),
+    );
+}
+
+fn header_value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("made of printable ASCII")
+}
+
+fn changed(path: &EntryPath, version: VersionId) -> Problem {
+    Problem::new(
+        Kind::PreconditionFailed,
+        format!("{path} is in version {version}"),
+    )
+}
+
+fn no_such_range(size: u64) -> Problem {
+    Problem::new(
+        Kind::RangeNotSatisfiable,
+        format!("the file has {size} bytes"),
+    )
+    .with_header(
+        header::CONTENT_RANGE,
+        header_value(format!("bytes */{size}")),
+    )
+}
+
+/// The bytes. The first of them are awaited, so that a file that cannot be read is an honest error.
+async fn body(
+    file: OpenFile,
+    range: Range<u64>,
+    path: &EntryPath,
+    turn: Turn,
+) -> Result<Body, Problem> {
+    let len = range.end - range.start;
+    if len == 0 {
+        return Ok(Body::empty());
+    }
+    let mut content = (file.read)(range);
+    let first = match content.next().await {
+        Some(first) => first?,
+        None => return Err(Problem::new(Kind::Internal, format!("{path} has no bytes"))),
+    };
+    if first.len() as u64 == len {
+        return Ok(Body::from(first));
+    }
+    let content = futures::stream::iter([Ok(first)]).chain(content).boxed();
+    Ok(Body::from_stream(exactly(content, len, path.clone(), turn)))
+}
+
+/// The content, which fails when it is shorter or longer than announced; whoever asked keeps its turn until the end.
+fn exactly(
+    content: Content,
+    len: u64,
+    path: EntryPath,
+    turn: Turn,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    try_unfold(
+        (content, len, path, turn),
+        |(mut content, left, path, turn)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let result = match content.next().await {
+                Some(Ok(bytes)) if bytes.len() as u64 <= left => Ok(bytes),
+                Some(Ok(_)) => Err(String::from("more bytes came than the file has")),
+                Some(Err(error)) => Err(Problem::from(error).detail),
+                None => Err(String::from("the bytes ended early")),
+            };
+            match result {
+                Ok(bytes) => {
+                    let left = left - bytes.len() as u64;
+                    Ok(Some((bytes, (content, left, path, turn))))
+                }
+                Err(reason) => {
+                    tracing::warn!(%path, left, "download of {path} broken off: {reason}");
+                    Err(io::Error::other(reason))
+                }
+            }
+        },
+    )
+}

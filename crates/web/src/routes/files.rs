@@ -1,0 +1,243 @@
+//! `PUT` and `DELETE` of `/api/v1/files/{path}`: uploads stream through, and are complete or leave nothing behind.
+//!
+//! What can be refused before the body comes is refused then: a condition that does not hold, a folder in the way, a file
+//! larger than the cluster takes. The master checks the same again when the file gets its name.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use client::{DeleteOptions, Error, UploadOptions, Uploaded};
+use proto::id::VersionId;
+use proto::master::{Entry, Precondition, TrashId};
+use proto::name::EntryPath;
+use serde::{Deserialize, Serialize};
+use tokio_util::io::StreamReader;
+
+use crate::error::{Kind, Problem};
+use crate::extract::QueryOf;
+use crate::headers::conditional::{self, Validators};
+use crate::location::{self, FilePath};
+use crate::pace::PacedBody;
+use crate::readiness::Known;
+use crate::{AppState, Shared};
+
+/// A body up to this long is read before it is known whether the file can be stored: that is quicker.
+const UNCHECKED_LEN_MAX: u64 = 1 << 20;
+
+/// The answer to an upload.
+#[derive(Debug, Serialize)]
+pub(crate) struct FileStored {
+    path: EntryPath,
+    version: VersionId,
+    size: u64,
+    created: bool,
+    copies: u8,
+    copies_wanted: u8,
+    message: String,
+}
+
+/// `PUT /api/v1/files/{path}`
+pub(crate) async fn put(
+    State(state): State<Shared>,
+    FilePath(path): FilePath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let size_hint = announced_size(&headers)?;
+    let options = UploadOptions {
+        modified_ms: modified(&headers)?,
+        precondition: check_before(&state, &path, &headers, size_hint).await?,
+        size_hint,
+        ..UploadOptions::default()
+    };
+    let _turn = state.uploads.turn().await?;
+    let body = PacedBody::new(body.into_data_stream(), state.patience);
+    let reader = Box::new(StreamReader::new(body));
+    let uploaded = state.drive.upload(&path, reader, options).await?;
+    Ok(stored(path, uploaded))
+}
+
+/// How a file is deleted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeleteQuery {
+    #[serde(default)]
+    purge: bool,
+}
+
+/// The answer to a deletion.
+#[derive(Debug, Serialize)]
+pub(crate) struct Deleted {
+    pub(crate) trashed: Option<TrashId>,
+}
+
+/// `DELETE /api/v1/files/{path}`
+pub(crate) async fn delete(
+    State(state): State<Shared>,
+    FilePath(path): FilePath,
+    QueryOf(query): QueryOf<DeleteQuery>,
+    headers: HeaderMap,
+) -> Result<Json<Deleted>, Problem> {
+    let current = current(&state, &path).await?;
+    let precondition = match changed_only_if(&headers, current)? {
+        // Not a folder that came in its place meanwhile.
+        Precondition::Any if current.is_some() => Precondition::Present,
+        precondition => precondition,
+    };
+    let options = DeleteOptions {
+        recursive: false,
+        purge: query.purge,
+        precondition,
+    };
+    let trashed = state.drive.delete(&path, options).await?;
+    Ok(Json(Deleted { trashed }))
+}
+
+fn stored(path: EntryPath, uploaded: Uploaded) -> Response {
+    let Uploaded {
+        version,
+        size,
+        created,
+        copies,
+        copies_wanted,
+        ..
+    } = uploaded;
+    let message = if copies < copies_wanted {
+        format!("{copies} of {copies_wanted} copies for now; the rest follows by itself")
+    } else {
+        format!("stored, {copies} copies")
+    };
+    let place = format!(
+        "{}{}",
+        location::FILES.trim_end_matches('/'),
+        location::encode(&path)
+    );
+    let header = |text: String| HeaderValue::try_from(text).expect("encoded as printable ASCII");
+    let headers = [
+        (header::ETAG, header(conditional::etag(version))),
+        (header::LOCATION, header(place)),
+    ];
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let body = FileStored {
+        path,
+        version,
+        size,
+        created,
+        copies,
+        copies_wanted,
+        message,
+    };
+    (status, headers, Json(body)).into_response()
+}
+
+/// The body's length, if the caller says it. A part of a file cannot be put.
+fn announced_size(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(Problem::new(
+            Kind::BadRequest,
+            "a part of a file cannot be put; send the whole file without Content-Range",
+        ));
+    }
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok());
+    Ok(length.and_then(|length| length.parse().ok()))
+}
+
+/// When the content was last changed, if the caller says it.
+fn modified(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if let Some(milliseconds) = text("x-modified-ms") {
+        return milliseconds.parse().map(Some).map_err(|_| {
+            Problem::new(
+                Kind::InvalidArgument,
+                "X-Modified-Ms must be a number: milliseconds since 1970, UTC",
+            )
+        });
+    }
+    text("last-modified").map_or(Ok(None), |date| {
+        conditional::parse_http_date(date).map(Some).ok_or_else(|| {
+            Problem::new(
+                Kind::InvalidArgument,
+                "Last-Modified must be a time as HTTP writes it, for example `Sun, 06 Nov 1994 08:49:37 GMT`",
+            )
+        })
+    })
+}
+
+/// Refuses what can be refused before the body comes; gives what must hold when the file gets its name.
+async fn check_before(
+    state: &AppState,
+    path: &EntryPath,
+    headers: &HeaderMap,
+    size_hint: Option<u64>,
+) -> Result<Precondition, Problem> {
+    let is_large = size_hint.is_none_or(|size| size > UNCHECKED_LEN_MAX);
+    let is_conditional = [header::IF_MATCH, header::IF_NONE_MATCH]
+        .iter()
+        .any(|name| headers.contains_key(name));
+    if !is_large && !is_conditional && !conditional::needs_current(headers) {
+        return Ok(Precondition::Any);
+    }
+    if is_large {
+        check_size(state, size_hint).await?;
+    }
+    changed_only_if(headers, current(state, path).await?)
+}
+
+async fn check_size(state: &AppState, size_hint: Option<u64>) -> Result<(), Problem> {
+    let Known::Status(status) = state.status.get(&*state.drive).await else {
+        return Ok(());
+    };
+    match (size_hint, status.rules.file_size_max) {
+        (Some(size), Some(max)) if size > max => Err(Problem::new(
+            Kind::TooLarge,
+            format!("the file has {size} bytes, but this cluster takes at most {max}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The file as it is now; a folder in its place is an error.
+async fn current(state: &AppState, path: &EntryPath) -> Result<Option<Validators>, Problem> {
+    match state.drive.entry(path).await {
+        Ok(Entry::File {
+            version,
+            modified_ms,
+            ..
+        }) => Ok(Some(Validators {
+            version,
+            modified_ms,
+        })),
+        Ok(Entry::Folder { .. }) => {
+            Err(Problem::new(Kind::IsAFolder, format!("{path} is a folder")))
+        }
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn changed_only_if(
+    headers: &HeaderMap,
+    current: Option<Validators>,
+) -> Result<Precondition, Problem> {
+    let failed = || {
+        Problem::new(
+            Kind::PreconditionFailed,
+            match current {
+                Some(file) => format!("the file is there, in version {}", file.version),
+                None => String::from("the file is not there"),
+            },
+        )
+    };
+    let precondition = conditional::change(headers, current).map_err(|_| failed())?;
+    match (precondition, current) {
+        (Precondition::Absent, Some(_)) | (Precondition::Present, None) => Err(failed()),
+        _ => Ok(precondition),
+    }
+}

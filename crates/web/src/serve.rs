@@ -1,0 +1,211 @@
+//! The accept loop and each connection's life: who is let in, for how long, and how it ends.
+//!
+//! - At the cap a newcomer gets one polite answer; when half of it is used, silent peers are dropped sooner.
+//! - Running out of file descriptors only makes the loop wait: it never ends but on shutdown.
+//! - A peer that is still sending when its answer is there (a refused upload) is let finish for a moment, since a
+//!   connection closed on it would take the answer away with it.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::pace::PacedWrites;
+
+/// Bounds on connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once; further ones are told to come back.
+    pub connections_max: usize,
+    /// How long a request's head may take, and how long a connection may be idle between requests.
+    pub header_timeout: Duration,
+    /// The same when half of the connections are taken.
+    pub header_timeout_when_full: Duration,
+    /// How long a peer may take no byte of an answer.
+    pub patience: Duration,
+    /// How long a peer may go on sending when its answer is there.
+    pub linger: Duration,
+    /// How long transfers may go on when the server stops.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            header_timeout: Duration::from_secs(10),
+            header_timeout_when_full: Duration::from_secs(2),
+            patience: Duration::from_secs(60),
+            linger: Duration::from_secs(5),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Longest head of a request.
+const HEADER_LEN_MAX: usize = 64 * 1024;
+/// How long the loop waits when it cannot accept.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
+    Content-Type: application/problem+json\r\nContent-Length: 149\r\n\r\n\
+    {\"type\":\"urn:dfs:problem:busy\",\"title\":\"Too many requests at once\",\"status\":503,\
+    \"detail\":\"too many connections; try again in a moment\",\"code\":\"busy\"}";
+
+/// Serves until `shutdown`, then lets transfers finish for a while, and returns.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    let limits = limits.when_free(places.available_permits());
+                    let connection = Connection {
+                        app: app.clone(),
+                        limits,
+                        shutdown: shutdown.clone(),
+                        _place: place,
+                    };
+                    let cut = cut.clone();
+                    connections.spawn(async move {
+                        cut.run_until_cancelled(connection.run(stream)).await;
+                    });
+                }
+                Err(_) => turn_away(&stream),
+            },
+            Err(error) => back_off(&error, &shutdown).await,
+        }
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(limits.grace, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::info!("transfers that still went on were cut off");
+    }
+    cut.cancel();
+    connections.wait().await;
+}
+
+impl Limits {
+    fn when_free(mut self, places: usize) -> Self {
+        if places < self.connections_max / 2 {
+            self.header_timeout = self.header_timeout.min(self.header_timeout_when_full);
+        }
+        self
+    }
+}
+
+/// As much as fits in the system's buffer, which all of it does.
+fn turn_away(stream: &TcpStream) {
+    if let Err(error) = stream.try_write(BUSY) {
+        tracing::debug!(%error, "turn a connection away");
+    }
+}
+
+async fn back_off(error: &io::Error, shutdown: &CancellationToken) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    ) {
+        return;
+    }
+    tracing::warn!(%error, "cannot accept connections for the moment: {error}");
+    shutdown
+        .run_until_cancelled(tokio::time::sleep(ACCEPT_BACK_OFF))
+        .await;
+}
+
+struct Connection {
+    app: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream) {
+        if let Err(error) = self.serve(stream).await {
+            tracing::debug!(%error, "connection ended: {error}");
+        }
+    }
+
+    async fn serve(
+        &self,
+        stream: TcpStream,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        stream.set_nodelay(true)?;
+        let io = TokioIo::new(PacedWrites::new(stream, self.limits.patience));
+        let service = TowerToHyperService::new(self.app.clone());
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_timeout)
+            .max_header_size(HEADER_LEN_MAX)
+            .serve_connection(io, service);
+        let mut stopping = pin!(self.shutdown.cancelled());
+        let mut told = false;
+        std::future::poll_fn(|context| {
+            if !told && stopping.as_mut().poll(context).is_ready() {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            connection.poll_without_shutdown(context)
+        })
+        .await?;
+        let mut io = connection.into_parts().io.into_inner();
+        io.shutdown().await?;
+        let rest = drain(&mut io);
+        if tokio::time::timeout(self.limits.linger, rest)
+            .await
+            .is_err()
+        {
+            tracing::debug!("the peer went on sending after its answer");
+        }
+        Ok(())
+    }
+}
+
+/// Reads to the end and forgets it.
+async fn drain(io: &mut (impl AsyncReadExt + Unpin)) {
+    let mut ignored = vec![0; 16 * 1024];
+    while matches!(io.read(&mut ignored).await, Ok(1..)) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_polite_answer_says_its_length() {
+        let text = std::str::from_utf8(BUSY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("Content-Length: {}", body.len())),
+            "{}",
+            body.len()
+        );
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}

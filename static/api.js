@@ -1,0 +1,76 @@
+// The HTTP API, as the page uses it. A path is a list of names from the root down.
+
+/** An answer that is not a success: `code` to decide by, the message for a person. */
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem.detail || problem.title || `The server answered ${status}.`);
+    this.status = status;
+    this.code = problem.code || "";
+    this.title = problem.title || "";
+    this.reasons = problem.reasons || [];
+  }
+}
+
+/** The connection broke, or there was none. */
+export class ConnectionError extends Error {
+  constructor() {
+    super("The server does not answer. Is dfs-web running, and this device online?");
+    this.code = "connection";
+  }
+}
+
+const encodeName = (name) => encodeURIComponent(name);
+const encodePath = (path) => path.map((name) => `/${encodeName(name)}`).join("");
+
+export const fileAddress = (path) => `/api/v1/files${encodePath(path)}`;
+const folderAddress = (path) => `/api/v1/folders${encodePath(path)}`;
+export const pathText = (path) => `/${path.join("/")}`;
+
+/** The page of a folder. */
+export function pageAddress(path, after) {
+  const address = path.length === 0 ? "/" : `/folder${encodePath(path)}`;
+  return after ? `${address}?after=${encodeName(after)}` : address;
+}
+
+/** Which folder an address is the page of, and from which name on; nothing if it is another page. */
+export function readPageAddress(url) {
+  const isRoot = url.pathname === "/";
+  if (!isRoot && !url.pathname.startsWith("/folder/")) return null;
+  const names = isRoot ? [] : url.pathname.slice("/folder/".length).split("/").filter(Boolean);
+  return { path: names.map(decodeURIComponent), after: url.searchParams.get("after") };
+}
+
+async function call(method, address, body) {
+  const options = { method, headers: {}, cache: "no-store" };
+  if (body !== undefined) {
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(address, options);
+  } catch {
+    throw new ConnectionError();
+  }
+  const json = await response.json().catch(() => ({}));
+  if (!response.ok) throw new ApiError(response.status, json);
+  return json;
+}
+
+export function list(path, after, limit) {
+  const query = new URLSearchParams({ limit });
+  if (after) query.set("after", after);
+  return call("GET", `${folderAddress(path)}?${query}`);
+}
+
+export const status = () => call("GET", "/api/v1/status");
+export const createFolder = (path) => call("POST", folderAddress(path));
+export const move = (from, to) => call("POST", "/api/v1/move", { from: pathText(from), to: pathText(to) });
+export const removeFile = (path) => call("DELETE", fileAddress(path));
+export const removeFolder = (path) => call("DELETE", `${folderAddress(path)}?recursive=true`);
+
+/** Whether a file is there. */
+export async function fileExists(path) {
+  const response = await fetch(fileAddress(path), { method: "HEAD", cache: "no-store" });
+  return response.ok;
+}

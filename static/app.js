@@ -1,0 +1,58 @@
+// Where the page begins: connects buttons, dropping and the parts that do the work.
+
+import * as listing from "./listing.js";
+import * as picking from "./picking.js";
+import * as status from "./status.js";
+import * as uploads from "./uploads.js";
+import { showNotice } from "./dialogs.js";
+
+const byId = (id) => document.getElementById(id);
+
+function connectInput(buttonId, inputId) {
+  const input = byId(inputId);
+  byId(buttonId).addEventListener("click", () => input.click());
+  input.addEventListener("change", () => {
+    uploads.add(picking.fromInput(input));
+    // So that the same file can be chosen again.
+    input.value = "";
+  });
+}
+
+function connectDropping() {
+  const hasFiles = (event) => Array.from(event.dataTransfer?.types ?? []).includes("Files");
+  // Entering an inner element leaves the outer one: count them.
+  let inside = 0;
+  const show = () => document.body.classList.toggle("dragging", inside > 0);
+  addEventListener("dragenter", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    inside += 1;
+    show();
+  });
+  addEventListener("dragleave", (event) => {
+    if (!hasFiles(event)) return;
+    inside = Math.max(0, inside - 1);
+    show();
+  });
+  addEventListener("dragover", (event) => {
+    if (hasFiles(event)) event.preventDefault();
+  });
+  addEventListener("drop", async (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    inside = 0;
+    show();
+    try {
+      uploads.add(await picking.fromDrop(event.dataTransfer));
+    } catch (error) {
+      showNotice(`What was dropped cannot be read. ${error.message}`);
+    }
+  });
+}
+
+listing.start();
+status.start();
+uploads.start();
+connectInput("choose-files", "file-input");
+connectInput("choose-folder", "folder-input");
+connectDropping();

@@ -1,0 +1,104 @@
+// Questions, each a modal <dialog>, and short news for all.
+
+import { nameElement } from "./format.js";
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/** Text in which `{name}` stands for a name, shown as names are. */
+export function withName(text, name) {
+  const [before, after] = text.split("{name}");
+  const fragment = document.createDocumentFragment();
+  fragment.append(before);
+  if (after !== undefined) fragment.append("“", nameElement(name), "”", after);
+  return fragment;
+}
+
+/**
+ * Asks, and gives the chosen action's `value`, or null. Options: `title`, `text` (nodes or strings), `actions`
+ * ([{label, value, style}]; the last is what Enter does), `input` ({label, value, selectTo}), `checkbox` (label),
+ * `submit` (async, called with {value, text, checked}; while it fails, the dialog stays and says why).
+ */
+export function ask({ title, text = "", actions, input, checkbox, submit = async () => {} }) {
+  return new Promise((resolve) => {
+    const dialog = element("dialog");
+    const heading = element("h2", { id: "dialog-title" }, title);
+    const form = element("form", { method: "dialog" }, heading, element("p", {}, text));
+    dialog.setAttribute("aria-labelledby", heading.id);
+    let field;
+    if (input) {
+      field = element("input", { type: "text", value: input.value, autocomplete: "off", spellcheck: false, required: true });
+      form.append(element("label", {}, input.label, field));
+    }
+    let box;
+    if (checkbox) {
+      box = element("input", { type: "checkbox" });
+      form.append(element("label", {}, box, checkbox));
+    }
+    const error = element("p", { className: "dialog-error", hidden: true });
+    error.setAttribute("role", "alert");
+    const buttons = actions.map(({ label, value, style = "" }) =>
+      element("button", { className: `button ${style}`, type: "button", value }, label));
+    form.append(error, element("div", { className: "dialog-actions" }, ...buttons));
+
+    let chosen = null;
+    const choose = async (button) => {
+      if (button.value === "cancel") {
+        dialog.close();
+        return;
+      }
+      const choice = { value: button.value, text: field?.value, checked: box?.checked ?? false };
+      buttons.forEach((other) => { other.disabled = true; });
+      try {
+        await submit(choice);
+        chosen = choice;
+        dialog.close();
+      } catch (failure) {
+        error.textContent = failure.message;
+        error.hidden = false;
+        field?.focus();
+      } finally {
+        buttons.forEach((other) => { other.disabled = false; });
+      }
+    };
+    buttons.forEach((button) => button.addEventListener("click", () => choose(button)));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      choose(buttons.at(-1));
+    });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(chosen);
+    });
+    dialog.append(form);
+    document.body.append(dialog);
+    dialog.showModal();
+    if (field) {
+      field.focus();
+      field.setSelectionRange(0, input.selectTo ?? field.value.length);
+    } else {
+      buttons[0].focus();
+    }
+  });
+}
+
+/** Says something to those who listen to the page. */
+export function announce(text) {
+  document.getElementById("announce").textContent = text;
+}
+
+const notice = document.getElementById("notice");
+document.getElementById("notice-close").addEventListener("click", () => { notice.hidden = true; });
+
+/** Shows what went wrong, until it is dismissed or `clearNotice` is called. */
+export function showNotice(text) {
+  document.getElementById("notice-text").textContent = text;
+  notice.hidden = false;
+}
+
+export function clearNotice() {
+  notice.hidden = true;
+}

@@ -1,0 +1,70 @@
+// Values as people read them, the same as the server writes them: sizes, times, rates, and names that cannot lie.
+
+const UNITS = ["kB", "MB", "GB", "TB", "PB", "EB"];
+
+/** A size in steps of a thousand: `1.2 MB`. */
+export function formatSize(bytes) {
+  if (bytes === 1) return "1 byte";
+  if (bytes < 1000) return `${bytes} bytes`;
+  let value = bytes / 1000;
+  let unit = 0;
+  while (value >= 999.95 && unit + 1 < UNITS.length) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** How long it takes, roughly: `2 min`. */
+export function formatDuration(seconds) {
+  if (!Number.isFinite(seconds)) return "";
+  if (seconds < 55) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 55 * 60) return `${Math.round(seconds / 60)} min`;
+  const hours = seconds / 3600;
+  return hours < 10 ? `${hours.toFixed(1)} h` : `${Math.round(hours)} h`;
+}
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const DAY_AND_YEAR = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+
+/** A time in the person's own zone: today's with the clock, others with the day. */
+export function formatTime(date) {
+  const now = new Date();
+  if (date.toDateString() === now.toDateString()) return `Today, ${CLOCK.format(date)}`;
+  if (date.getFullYear() === now.getFullYear()) return `${DAY.format(date)}, ${CLOCK.format(date)}`;
+  return DAY_AND_YEAR.format(date);
+}
+
+/** Writes a time into a `<time>`, in full when pointed at. */
+export function showTime(element) {
+  const date = new Date(element.dateTime);
+  if (Number.isNaN(date.getTime())) return;
+  element.textContent = formatTime(date);
+  element.title = FULL.format(date);
+}
+
+/** The machine's way to write a time, within what it can write. */
+export function machineTime(milliseconds) {
+  return new Date(Math.min(milliseconds, 253402300799000)).toISOString();
+}
+
+// Turn the direction of writing, or have no shape: shown by their code. Joiners are left, emoji need them.
+const HIDDEN = /([\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}])/u;
+
+/** A name, apart from the text around it, with characters that would not be seen shown by their code. */
+export function nameElement(name) {
+  const element = document.createElement("bdi");
+  name.split(new RegExp(HIDDEN, "gu")).forEach((part, index) => {
+    if (index % 2 === 0) {
+      element.append(part);
+    } else {
+      const code = document.createElement("span");
+      code.className = "hidden-character";
+      code.textContent = `U+${part.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+      element.append(code);
+    }
+  });
+  return element;
+}

@@ -1,0 +1,298 @@
+// The folder that is shown: fetches it, draws it, and does what a row's menu says. Going to another folder does not leave
+// the page, so that uploads go on; each folder still has its own address.
+
+import * as api from "./api.js";
+import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
+import { formatSize, machineTime, nameElement, showTime } from "./format.js";
+
+const byId = (id) => document.getElementById(id);
+const ROOT_NAME = "All files";
+const rowsMax = Number(document.body.dataset.rowsMax);
+
+const shown = { path: [], after: null };
+// Counts fetches, so that a late answer does not overwrite a newer one.
+let latest = 0;
+
+/** The folder that is shown, as a list of names. */
+export const currentPath = () => shown.path;
+
+/** Takes over what the server drew. */
+export function start() {
+  Object.assign(shown, api.readPageAddress(new URL(location.href)) ?? {});
+  document.querySelectorAll("#rows time").forEach(showTime);
+  document.addEventListener("click", onClick);
+  document.addEventListener("toggle", onToggle, true);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") closeMenus(null, true);
+  });
+  addEventListener("popstate", () => {
+    const target = api.readPageAddress(new URL(location.href));
+    if (target) go(target, { push: false });
+  });
+  byId("refresh").addEventListener("click", async () => {
+    if (await refresh()) announce("The list is up to date.");
+  });
+  byId("new-folder").addEventListener("click", newFolder);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refresh({ quiet: true });
+  });
+}
+
+/** Fetches the folder again. `fresh` names are shown as new. Says whether it could. */
+export async function refresh({ quiet = false, fresh = [] } = {}) {
+  return fetchAndDraw(shown, { quiet, fresh });
+}
+
+/** Shows another folder. */
+async function go(target, { push }) {
+  if (!(await fetchAndDraw(target, {}))) return;
+  if (push) history.pushState(null, "", api.pageAddress(target.path, target.after));
+  Object.assign(shown, target);
+  drawPlace();
+  scrollTo(0, 0);
+  byId("title").focus({ preventScroll: true });
+}
+
+async function fetchAndDraw(target, { quiet = false, fresh = [] }) {
+  latest += 1;
+  const mine = latest;
+  document.body.classList.add("busy");
+  try {
+    const page = await api.list(target.path, target.after, rowsMax);
+    if (mine !== latest) return false;
+    clearNotice();
+    draw(target, page, new Set(fresh));
+    return true;
+  } catch (error) {
+    if (mine === latest && !quiet) showNotice(error.message);
+    return false;
+  } finally {
+    if (mine === latest) document.body.classList.remove("busy");
+  }
+}
+
+function draw(target, page, fresh) {
+  const entries = page.entries.toSorted(byKindAndName);
+  byId("rows").replaceChildren(...entries.map((entry) => row(target.path, entry, fresh.has(entry.name))));
+  byId("table").hidden = entries.length === 0;
+  byId("empty").hidden = entries.length > 0;
+  if (entries.length === 0) {
+    const title = document.createElement("h2");
+    title.textContent = target.after ? "That was all" : "Nothing here yet";
+    const text = document.createElement("p");
+    text.textContent = target.after
+      ? "There are no more files in this folder."
+      : "Files that you upload appear here. Each is kept on several machines.";
+    byId("empty").replaceChildren(title, text);
+    byId("empty").classList.remove("trouble");
+  }
+  const first = byId("first-page");
+  const next = byId("next-page");
+  first.href = api.pageAddress(target.path);
+  first.hidden = !target.after;
+  next.hidden = !page.more;
+  if (page.more) next.href = api.pageAddress(target.path, page.next);
+  byId("pager").hidden = first.hidden && next.hidden;
+}
+
+const compare = (left, right) => (left < right ? -1 : left > right ? 1 : 0);
+
+function byKindAndName(left, right) {
+  return Number(left.kind === "file") - Number(right.kind === "file")
+    || compare(left.name.toLowerCase(), right.name.toLowerCase())
+    || compare(left.name, right.name);
+}
+
+/** Folders above, heading and title. */
+function drawPlace() {
+  const { path } = shown;
+  const crumbs = path.map((_, depth) => {
+    const above = path.slice(0, depth);
+    const link = document.createElement("a");
+    link.href = api.pageAddress(above);
+    link.dataset.folder = "";
+    link.append(nameElement(above.at(-1) ?? ROOT_NAME));
+    const item = document.createElement("li");
+    item.append(link);
+    return item;
+  });
+  byId("crumbs").replaceChildren(...crumbs);
+  byId("title").replaceChildren(nameElement(path.at(-1) ?? ROOT_NAME));
+  document.title = `${byId("title").textContent} · DFS`;
+}
+
+/** The same as templates/row.html. */
+function row(folder, entry, fresh) {
+  const path = [...folder, entry.name];
+  const isFile = entry.kind === "file";
+  const made = document.createElement("tr");
+  made.className = fresh ? "entry fresh" : "entry";
+  Object.assign(made.dataset, { kind: entry.kind, name: entry.name });
+  made.setAttribute("role", "row");
+
+  const link = document.createElement("a");
+  link.href = isFile ? api.fileAddress(path) : api.pageAddress(path);
+  if (!isFile) {
+    link.dataset.folder = "";
+    link.append(hiddenText("Folder "));
+  }
+  link.append(nameElement(entry.name));
+
+  const time = document.createElement("time");
+  time.dateTime = machineTime(entry.modified_ms);
+  showTime(time);
+
+  const download = `${api.fileAddress(path)}?download=1`;
+  const menu = rowMenu(entry, isFile && download);
+  made.append(
+    cell("name", icon(entry.kind), link),
+    cell("size", isFile ? formatSize(entry.size) : ""),
+    cell("time", time),
+    isFile ? cell("more", downloadLink(download, "button quiet wide-only"), menu) : cell("more", menu),
+  );
+  return made;
+}
+
+function rowMenu(entry, download) {
+  const summary = document.createElement("summary");
+  summary.className = "button quiet";
+  summary.textContent = "More";
+  summary.setAttribute("aria-label", `More for ${entry.name}`);
+  const items = document.createElement("div");
+  items.className = "menu-items";
+  if (download) items.append(downloadLink(download, "menu-item"));
+  items.append(menuButton("Rename…", "rename", ""), menuButton("Delete…", "delete", "danger"));
+  const menu = document.createElement("details");
+  menu.className = "menu";
+  menu.append(summary, items);
+  return menu;
+}
+
+function menuButton(label, action, style) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = `menu-item ${style}`;
+  button.dataset.action = action;
+  button.textContent = label;
+  return button;
+}
+
+function downloadLink(address, style) {
+  const link = document.createElement("a");
+  link.className = style;
+  link.href = address;
+  link.download = "";
+  link.textContent = "Download";
+  return link;
+}
+
+function cell(name, ...children) {
+  const made = document.createElement("td");
+  made.className = name;
+  made.setAttribute("role", "cell");
+  made.append(...children.filter((child) => child !== ""));
+  return made;
+}
+
+function hiddenText(text) {
+  const made = document.createElement("span");
+  made.className = "visually-hidden";
+  made.textContent = text;
+  return made;
+}
+
+function icon(kind) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", `icon ${kind}`);
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#icon-${kind}`);
+  svg.append(use);
+  return svg;
+}
+
+// What clicks do.
+
+function onClick(event) {
+  closeMenus(event.target.closest?.(".menu, .status"));
+  const action = event.target.closest?.("[data-action]");
+  if (action) {
+    closeMenus(null);
+    const { name, kind } = action.closest(".entry").dataset;
+    if (action.dataset.action === "rename") rename(name);
+    else remove(name, kind === "folder");
+    return;
+  }
+  const link = event.target.closest?.("a[data-folder]");
+  const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+  if (!link || !isPlain) return;
+  const target = api.readPageAddress(new URL(link.href));
+  if (target) {
+    event.preventDefault();
+    go(target, { push: true });
+  }
+}
+
+function closeMenus(except, refocus = false) {
+  document.querySelectorAll("details[open]").forEach((menu) => {
+    if (menu === except) return;
+    if (refocus && menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+    menu.open = false;
+  });
+}
+
+/** Opens upwards where there is no room below. */
+function onToggle(event) {
+  const menu = event.target;
+  if (!menu.open || !menu.classList.contains("menu")) return;
+  menu.classList.remove("up");
+  const { bottom } = menu.querySelector(".menu-items").getBoundingClientRect();
+  menu.classList.toggle("up", bottom > innerHeight && innerHeight > 320);
+}
+
+function newFolder() {
+  return ask({
+    title: "New folder",
+    input: { label: "Name", value: "" },
+    actions: [{ label: "Cancel", value: "cancel" }, { label: "Make folder", value: "ok", style: "primary" }],
+    submit: async ({ text }) => {
+      await api.createFolder([...shown.path, text]);
+      await refresh({ fresh: [text] });
+      announce(`The folder ${text} is there.`);
+    },
+  });
+}
+
+function rename(name) {
+  const dot = name.lastIndexOf(".");
+  return ask({
+    title: "Rename",
+    text: withName("{name} gets another name.", name),
+    input: { label: "New name", value: name, selectTo: dot > 0 ? dot : name.length },
+    actions: [{ label: "Cancel", value: "cancel" }, { label: "Rename", value: "ok", style: "primary" }],
+    submit: async ({ text }) => {
+      if (text === name) return;
+      if (text.includes("/")) throw new Error("A name cannot contain “/”.");
+      await api.move([...shown.path, name], [...shown.path, text]);
+      await refresh({ fresh: [text] });
+      announce(`Renamed to ${text}.`);
+    },
+  });
+}
+
+function remove(name, isFolder) {
+  return ask({
+    title: withName("Delete {name}?", name),
+    text: isFolder ? "The folder moves to the trash, with everything in it." : "The file moves to the trash.",
+    actions: [{ label: "Cancel", value: "cancel" }, { label: "Delete", value: "ok", style: "danger" }],
+    submit: async () => {
+      const path = [...shown.path, name];
+      await (isFolder ? api.removeFolder(path) : api.removeFile(path)).catch((error) => {
+        // Somebody was quicker.
+        if (error.code !== "not_found") throw error;
+      });
+      await refresh();
+      announce(`${name} is deleted.`);
+    },
+  });
+}

@@ -1,0 +1,74 @@
+// The dot: asks every few seconds how the cluster does, as long as somebody looks.
+
+import * as api from "./api.js";
+import { formatDuration, formatSize } from "./format.js";
+
+const INTERVAL_MS = 5000;
+const WORDS = { green: "Ready", yellow: "Ready, with a warning", red: "Needs attention" };
+const byId = (id) => document.getElementById(id);
+
+export function start() {
+  const poll = async () => {
+    if (!document.hidden) await update();
+  };
+  poll();
+  setInterval(poll, INTERVAL_MS);
+  document.addEventListener("visibilitychange", poll);
+}
+
+async function update() {
+  try {
+    const status = await api.status();
+    const problems = status.ready ? status.problems : status.reasons;
+    const sentences = problems.map((problem) => problem.message);
+    show(status.ready ? status.health : "red", status.ready ? WORDS[status.health] : "Not ready", sentences);
+    showFigures(figures(status));
+  } catch (error) {
+    show("red", "Not ready", [error.message]);
+    showFigures([]);
+  }
+}
+
+function show(colour, word, sentences) {
+  byId("status").dataset.colour = colour;
+  setText(byId("status-word"), word);
+  const texts = sentences.length > 0 ? sentences : ["Every file has all its copies, and uploads work."];
+  byId("status-sentences").replaceChildren(...texts.map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    return item;
+  }));
+  const reason = byId("status-reason");
+  reason.hidden = colour !== "red";
+  setText(reason, colour === "red" ? texts[0] : "");
+}
+
+/** Only when it is another one, so that it is not read out again and again. */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function figures(status) {
+  const count = (number, one, many) => `${number.toLocaleString()} ${number === 1 ? one : many}`;
+  const rows = [
+    ["Storage nodes", `${status.nodes.live} of ${status.nodes.total} here`],
+    ["Files", `${count(status.files, "file", "files")}, ${count(status.folders, "folder", "folders")}`],
+    ["Kept", `${formatSize(status.file_bytes)}, ${status.rules.replication_factor} copies each`],
+    ["Room for", `about ${formatSize(Math.floor(status.free_bytes / status.rules.replication_factor))} more`],
+  ];
+  const { running, queued, seconds_left: left } = status.repair;
+  if (running + queued > 0) {
+    rows.push(["Making copies", left === undefined ? "under way" : `about ${formatDuration(left)} left`]);
+  }
+  return rows;
+}
+
+function showFigures(rows) {
+  byId("status-figures").replaceChildren(...rows.flatMap(([name, value]) => {
+    const term = document.createElement("dt");
+    term.textContent = name;
+    const description = document.createElement("dd");
+    description.textContent = value;
+    return [term, description];
+  }));
+}

@@ -1,0 +1,330 @@
+// Uploads: a queue of which three go at once, a row for each that began, and the question what to do where a name is taken.
+
+import * as api from "./api.js";
+import { announce, ask, withName } from "./dialogs.js";
+import { formatDuration, formatSize, nameElement } from "./format.js";
+import { currentPath, refresh } from "./listing.js";
+import { Cancelled, Rate, send } from "./transfer.js";
+
+const AT_ONCE = 3;
+// Smaller files are sent without asking first whether the name is free: the answer to the upload says so too.
+const ASK_FIRST_FROM = 1 << 20;
+const FINISHED_ROWS_MAX = 50;
+const KEEP_BOTH_MAX = 1000;
+
+const byId = (id) => document.getElementById(id);
+const waiting = [];
+const active = new Set();
+const ended = [];
+// What to do with all further names that are taken, once somebody said so.
+let forAll = null;
+// One question at a time.
+let questions = Promise.resolve();
+let refreshTimer;
+let fresh = new Set();
+
+export function start() {
+  byId("uploads-clear").addEventListener("click", clearFinished);
+  byId("uploads-cancel").addEventListener("click", () => {
+    waiting.splice(0).forEach((upload) => upload.end("cancelled", "Cancelled before it began."));
+    active.forEach((upload) => upload.cancel());
+    update();
+  });
+  addEventListener("beforeunload", (event) => {
+    if (active.size + waiting.length > 0) event.preventDefault();
+  });
+}
+
+/** Takes files with their paths below the folder that is shown. */
+export function add(picked) {
+  const folder = currentPath();
+  if (active.size + waiting.length === 0) forAll = null;
+  picked.forEach(({ file, path }) => waiting.push(new Upload(file, folder, path)));
+  if (picked.length > 0) {
+    announce(picked.length === 1 ? `Uploading ${picked[0].file.name}.` : `Uploading ${picked.length} files.`);
+  }
+  pump();
+}
+
+function pump() {
+  while (active.size < AT_ONCE && waiting.length > 0) {
+    const upload = waiting.shift();
+    active.add(upload);
+    upload.run().finally(() => {
+      active.delete(upload);
+      ended.push(upload);
+      trim();
+      pump();
+    });
+  }
+  update();
+}
+
+class Upload {
+  constructor(file, folder, path) {
+    this.file = file;
+    this.folder = folder;
+    this.path = path;
+    this.sent = 0;
+    this.state = "waiting";
+  }
+
+  get name() {
+    return this.path.at(-1);
+  }
+
+  get target() {
+    return [...this.folder, ...this.path];
+  }
+
+  cancel() {
+    this.abort?.abort();
+  }
+
+  async run() {
+    this.abort = new AbortController();
+    this.rate = new Rate();
+    this.sent = 0;
+    this.showRow();
+    this.set("sending", "Starting…");
+    try {
+      const stored = await this.store();
+      if (!stored) this.end("skipped", "Skipped: the file that was there is kept.");
+      else this.stored(stored);
+    } catch (error) {
+      if (error instanceof Cancelled) this.end("cancelled", "Cancelled. Nothing was stored.");
+      else this.end("failed", `Not stored. ${error.message}`);
+    }
+  }
+
+  /** Sends it as a new file; where the name is taken, does what the person says. */
+  async store() {
+    if (this.replace) return this.send(false);
+    const isTaken = this.file.size >= ASK_FIRST_FROM && (await api.fileExists(this.target).catch(() => false));
+    if (!isTaken) {
+      try {
+        return await this.send(true);
+      } catch (error) {
+        if (!(await this.meansTaken(error))) throw error;
+      }
+    }
+    this.set("sending", "Waiting for your answer…");
+    const decision = await decide(this);
+    if (this.abort.signal.aborted) throw new Cancelled();
+    if (decision === "replace") {
+      this.replace = true;
+      return this.send(false);
+    }
+    return decision === "both" ? this.keepBoth() : null;
+  }
+
+  /** Browsers that are still sending when the server refuses may see a broken connection instead of the answer. */
+  async meansTaken(error) {
+    if (error.code === "precondition_failed") return true;
+    return error.code === "connection" && api.fileExists(this.target).catch(() => false);
+  }
+
+  async keepBoth() {
+    const original = this.name;
+    const dot = original.lastIndexOf(".");
+    const [stem, extension] = dot > 0 ? [original.slice(0, dot), original.slice(dot)] : [original, ""];
+    for (let number = 2; number < KEEP_BOTH_MAX; number += 1) {
+      this.path = [...this.path.slice(0, -1), `${stem} (${number})${extension}`];
+      if (await api.fileExists(this.target)) continue;
+      try {
+        this.showName();
+        return await this.send(true);
+      } catch (error) {
+        if (error.code !== "precondition_failed") throw error;
+      }
+    }
+    throw new Error("There are too many files of this name.");
+  }
+
+  send(onlyNew) {
+    this.rate = new Rate();
+    return send(api.fileAddress(this.target), this.file, {
+      onlyNew,
+      signal: this.abort.signal,
+      onProgress: (sent) => this.progressed(sent),
+    });
+  }
+
+  progressed(sent) {
+    this.sent = sent;
+    const { size } = this.file;
+    const rate = this.rate.update(sent);
+    this.bar.value = size > 0 ? sent / size : 1;
+    this.speed = rate;
+    if (sent >= size) {
+      this.set("sending", "Making copies…");
+    } else {
+      const parts = [`${formatSize(sent)} of ${formatSize(size)}`];
+      if (rate !== undefined) parts.push(`${formatSize(Math.round(rate))}/s`);
+      if (rate > 0) parts.push(`${formatDuration((size - sent) / rate)} left`);
+      this.set("sending", parts.join(" · "));
+    }
+  }
+
+  stored({ copies, copies_wanted: wanted, message }) {
+    this.sent = this.file.size;
+    const text = copies < wanted ? `${message}.` : `Stored, ${copies} of ${wanted} copies.`;
+    this.end("done", `${formatSize(this.file.size)} · ${text}`);
+    this.status.prepend(pips(copies, wanted));
+    const isShown = this.folder.join("/") === currentPath().join("/");
+    if (isShown) {
+      fresh.add(this.path[0]);
+      refreshSoon();
+    }
+  }
+
+  // Its row.
+
+  showRow() {
+    if (!this.row) {
+      this.row = document.createElement("li");
+      this.row.className = "upload";
+      this.title = document.createElement("span");
+      this.title.className = "upload-name";
+      this.status = document.createElement("span");
+      this.status.className = "upload-state";
+      this.actions = document.createElement("span");
+      this.actions.className = "upload-actions";
+      this.bar = document.createElement("progress");
+      this.bar.max = 1;
+      this.row.append(this.title, this.status, this.actions, this.bar);
+    }
+    this.showName();
+    this.bar.value = 0;
+    this.bar.hidden = false;
+    this.button("Cancel", () => this.cancel());
+    byId("uploads-list").prepend(this.row);
+  }
+
+  showName() {
+    this.title.replaceChildren(nameElement(this.path.join(" / ")));
+    this.bar.setAttribute("aria-label", `Upload of ${this.name}`);
+  }
+
+  set(state, text) {
+    this.state = state;
+    this.row.dataset.state = state;
+    if (this.status.textContent !== text) this.status.textContent = text;
+    updateSoon();
+  }
+
+  end(state, text) {
+    if (!this.row) this.showRow();
+    this.set(state, text);
+    this.bar.hidden = true;
+    if (state === "done" || state === "skipped") {
+      this.actions.replaceChildren();
+    } else {
+      this.button("Retry", () => this.retry());
+    }
+    if (state === "failed") announce(`${this.name}: ${text}`);
+    if (state === "done") announce(`${this.name} is stored.`);
+  }
+
+  retry() {
+    const at = ended.indexOf(this);
+    if (at >= 0) ended.splice(at, 1);
+    waiting.unshift(this);
+    pump();
+  }
+
+  button(label, act) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button quiet";
+    button.textContent = label;
+    button.setAttribute("aria-label", `${label} ${this.name}`);
+    button.addEventListener("click", act);
+    this.actions.replaceChildren(button);
+  }
+}
+
+/** Dots, one for each copy: filled when it is there. */
+function pips(copies, wanted) {
+  const made = document.createElement("span");
+  made.className = "pips";
+  made.setAttribute("aria-hidden", "true");
+  for (let copy = 0; copy < Math.min(wanted, 9); copy += 1) {
+    const pip = document.createElement("i");
+    if (copy < copies) pip.className = "kept";
+    made.append(pip);
+  }
+  return made;
+}
+
+/** What to do where the name is taken: "replace", "both" or "skip". */
+function decide(upload) {
+  const answer = questions.then(async () => {
+    if (forAll) return forAll;
+    if (upload.abort.signal.aborted) return "skip";
+    const others = active.size + waiting.length > 1;
+    const choice = await ask({
+      title: "This name is taken",
+      text: withName("{name} is in this folder already. Replacing it keeps the old one as a former version.", upload.name),
+      checkbox: others && "Do the same for all others",
+      actions: [
+        { label: "Skip", value: "skip" },
+        { label: "Keep both", value: "both" },
+        { label: "Replace", value: "replace", style: "primary" },
+      ],
+    });
+    if (choice?.checked) forAll = choice.value;
+    return choice?.value ?? "skip";
+  });
+  questions = answer.catch(() => {});
+  return answer;
+}
+
+// The summary above the rows.
+
+let updateAt = 0;
+function updateSoon() {
+  if (updateAt) return;
+  updateAt = requestAnimationFrame(update);
+}
+
+function update() {
+  cancelAnimationFrame(updateAt);
+  updateAt = 0;
+  const running = active.size + waiting.length;
+  const done = ended.filter((upload) => upload.state === "done").length;
+  const failed = ended.filter((upload) => upload.state === "failed").length;
+  byId("uploads").hidden = running + ended.length === 0;
+  byId("uploads-clear").hidden = ended.length === 0;
+  byId("uploads-cancel").hidden = running < 2;
+  const parts = [];
+  if (running > 0) {
+    const all = [...active, ...waiting];
+    const left = all.reduce((sum, upload) => sum + upload.file.size - Math.min(upload.sent, upload.file.size), 0);
+    const rate = [...active].reduce((sum, upload) => sum + (upload.speed ?? 0), 0);
+    parts.push(`${running} to go, ${formatSize(left)}`);
+    if (rate > 0 && left > 0) parts.push(`about ${formatDuration(left / rate)} left`);
+  }
+  if (done > 0) parts.push(`${done} stored`);
+  if (failed > 0) parts.push(`${failed} not stored`);
+  byId("uploads-summary").textContent = parts.join(" · ");
+}
+
+function clearFinished() {
+  ended.splice(0).forEach((upload) => upload.row.remove());
+  update();
+}
+
+/** Thousands of files would be thousands of rows: of those that went well, only the last stay. */
+function trim() {
+  const well = ended.filter((upload) => upload.state === "done" && upload.row.isConnected);
+  well.slice(0, -FINISHED_ROWS_MAX).forEach((upload) => upload.row.remove());
+}
+
+function refreshSoon() {
+  clearTimeout(refreshTimer);
+  refreshTimer = setTimeout(() => {
+    refresh({ quiet: true, fresh: [...fresh] });
+    fresh = new Set();
+  }, 300);
+}
