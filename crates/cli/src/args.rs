@@ -9,6 +9,9 @@ use settings::ConfigArgs;
 
 use crate::exit::EXIT_CODES_HELP;
 
+/// Above the options that each command has.
+const COMMON: &str = "Common options";
+
 /// Keeps files on several machines, so that any two of three copies may be lost.
 #[derive(Debug, Parser)]
 #[command(name = "dfs", version, after_help = EXIT_CODES_HELP, max_term_width = 100)]
@@ -28,13 +31,13 @@ pub struct Common {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Where the master listens; several are tried in turn [default: 127.0.0.1:9000]
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', global = true)]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', global = true, help_heading = COMMON)]
     pub master: Vec<Address>,
     /// Say nothing but results and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = COMMON)]
     pub quiet: bool,
     /// Say what happens below: which nodes are asked, and what they answer
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = COMMON)]
     pub verbose: bool,
 }
 
@@ -42,8 +45,14 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Store files and folders
+    ///
+    /// `dfs upload a.txt` stores /a.txt, and `dfs upload photos` stores the folder /photos. A last argument that begins
+    /// with / and is not on this machine says where to.
     Upload(Upload),
     /// Fetch a file, or a folder with all that is in it
+    ///
+    /// Bytes go to a file that ends in .part, which gets the name when all are there and verified. A download that was
+    /// cut off goes on where it stopped when it is asked for again, if the file is still the same version.
     Download(Download),
     /// List a folder
     #[command(visible_alias = "ls")]
@@ -71,6 +80,10 @@ pub enum Command {
     #[command(subcommand)]
     Fuse(Fuse),
     /// Run a whole cluster on this machine: a master, storage nodes and the page
+    ///
+    /// They are child processes, whose logs are shown with their names before each line. One that ends is told and not
+    /// started again; the others go on, unless it was the master or the last node: then all are stopped. Ctrl-C stops
+    /// all.
     Up(Up),
     /// Write a script that completes commands in a shell
     Completions(Completions),
@@ -90,16 +103,13 @@ pub enum IfExists {
 }
 
 /// Store files and folders.
-///
-/// `dfs upload a.txt` stores /a.txt, and `dfs upload photos` stores the folder /photos. A last argument that begins
-/// with / and is not on this machine says where to.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dfs upload a.txt                 store /a.txt
   dfs upload a.txt b.txt photos    store two files and a folder
   dfs upload a.txt /docs/          store /docs/a.txt
   dfs upload a.txt --to b.txt      store /b.txt
-  tar c . | dfs upload - /all.tar  store what standard input gives")]
+  tar c . | dfs upload - all.tar   store what standard input gives")]
 pub struct Upload {
     /// Files and folders of this machine; - is standard input
     #[arg(required = true, value_name = "SOURCE")]
@@ -116,9 +126,6 @@ pub struct Upload {
 }
 
 /// Fetch a file, or a folder with all that is in it.
-///
-/// Bytes go to NAME.part, and become NAME when all are there and verified. A download that was cut off goes on where it
-/// stopped when it is asked for again, if the file is still the same version.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   dfs download a.txt               fetch it into this folder
@@ -287,9 +294,6 @@ pub enum Fuse {
 }
 
 /// Run a whole cluster on this machine: a master, storage nodes and the page.
-///
-/// They are child processes, whose logs are shown with their names before each line. One that ends is told and not
-/// started again; the others go on, unless it was the master or the last node: then all are stopped. Ctrl-C stops all.
 #[derive(Debug, Args)]
 pub struct Up {
     /// How many storage nodes

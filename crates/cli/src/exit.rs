@@ -81,7 +81,7 @@ pub(crate) struct SomeFailed {
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let exit = exit_of(error);
     if !reader_went_away(error) {
-        eprintln!("error: {}", shown(&format!("{error:#}")));
+        eprintln!("error: {}", shown(&settings::chain(error)));
         if let Some(hint) = hint(error, exit) {
             eprintln!("hint: {hint}");
         }

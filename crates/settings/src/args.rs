@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+/// Above the options that all processes have.
+const COMMON: &str = "Common options";
+
 /// Where settings come from.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConfigArgs {
     /// Read settings from this file [default: config.toml in the current folder, if there is one]
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = COMMON)]
     pub config: Option<PathBuf>,
     /// Set any setting of the configuration file, for example `--set cluster.chunk_size=4MiB`
-    #[arg(long, value_name = "SECTION.KEY=VALUE", global = true)]
+    #[arg(long, value_name = "SECTION.KEY=VALUE", global = true, help_heading = COMMON)]
     pub set: Vec<String>,
 }
 

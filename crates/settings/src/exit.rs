@@ -9,15 +9,45 @@ pub const EXIT_FAILURE: u8 = 1;
 /// The settings, or the arguments, cannot be used.
 pub const EXIT_SETTINGS: u8 = 2;
 
+/// An error's chain on one line, from what was wanted down to the cause. What a cause repeats of the error above it
+/// is left out.
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if line.is_empty() {
+            line = text;
+        } else if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    line
+}
+
 /// Prints the error's chain as one line, and gives the exit code of a server: 2 for bad settings, else 1.
 ///
 /// Context that was added to the error does not hide what it is.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", chain(error));
     let is_settings = error.downcast_ref::<SettingsError>().is_some();
     ExitCode::from(if is_settings {
         EXIT_SETTINGS
     } else {
         EXIT_FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_reads_from_what_was_wanted_to_the_cause_and_repeats_nothing() {
+        let cause = anyhow::anyhow!("connection refused");
+        let error = cause
+            .context("node 127.0.0.1:9002: connection refused")
+            .context("upload a.txt");
+        let expected = "upload a.txt: node 127.0.0.1:9002: connection refused";
+        assert_eq!(chain(&error), expected);
+    }
 }

@@ -33,7 +33,7 @@ mod value;
 
 pub use args::{ConfigArgs, ServerArgs};
 pub use error::{Origin, SettingsError};
-pub use exit::{EXIT_FAILURE, EXIT_SETTINGS, report};
+pub use exit::{EXIT_FAILURE, EXIT_SETTINGS, chain, report};
 pub use load::Loader;
 pub use logging::start_logging;
 pub use sections::{

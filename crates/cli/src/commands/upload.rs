@@ -325,9 +325,11 @@ impl Tally {
                         .filter(|other| *other != exit)
                         .map_or(exit, |_| Exit::Failure),
                 );
-                context
-                    .narrator
-                    .warn(&format!("failed: {}: {error:#}", local.display()));
+                context.narrator.warn(&format!(
+                    "failed: {}: {}",
+                    local.display(),
+                    settings::chain(&error)
+                ));
             }
         }
         Ok(())

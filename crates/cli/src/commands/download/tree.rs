@@ -156,7 +156,7 @@ impl Tree {
                 );
                 self.context
                     .narrator
-                    .warn(&format!("failed: {source}: {error:#}"));
+                    .warn(&format!("failed: {source}: {}", settings::chain(&error)));
             }
         }
         Ok(())

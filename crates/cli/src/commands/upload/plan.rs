@@ -66,6 +66,13 @@ fn split(
 ) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     let (sources, destination) = match (words, to) {
         (_, Some(to)) => (words, Some(to.to_owned())),
+        // Standard input has no name by itself: what follows is one.
+        ([stdin, name], None) if stdin.as_os_str() == "-" => {
+            let name = name
+                .to_str()
+                .context("the destination is not valid Unicode")?;
+            (&words[..1], Some(name.to_owned()))
+        }
         ([sources @ .., last], None) if !sources.is_empty() => match last.to_str() {
             Some(text) if text == "/" || (text.starts_with('/') && !exists(last)) => {
                 (sources, Some(text.to_owned()))
@@ -116,7 +123,7 @@ fn name(source: &Source) -> anyhow::Result<EntryName> {
     let local = match source {
         Source::Stdin => {
             return Err(Stop::usage(
-                "standard input has no name: write `dfs upload - /NAME`, or `--to NAME`",
+                "standard input has no name: write `dfs upload - NAME`",
             ));
         }
         Source::File(local) | Source::Folder(local) => local,
@@ -165,6 +172,8 @@ mod tests {
         check("a /home/a", Some("/"), Some(("a /home/a", Some("/"))));
         check("a", Some("b"), Some(("a", Some("b"))));
         check("- /all.tar", None, Some(("-", Some("/all.tar"))));
+        check("- all.tar", None, Some(("-", Some("all.tar"))));
+        check("- /home/a", None, Some(("-", Some("/home/a"))));
     }
 
     #[test]
