@@ -282,4 +282,20 @@ mod tests {
         assert_eq!(key("R\u{e9}sum\u{e9}"), key("re\u{301}SUME\u{301}"));
         assert_ne!(key("a"), key("b"));
     }
+
+    proptest::proptest! {
+        /// Whatever a person or a program sends is refused, or is a path that reads back as itself.
+        #[test]
+        fn any_text_is_refused_or_comes_back(text in "(\\PC|[/.\u{0}-\u{1f}\u{202e}]){0,40}") {
+            if let Ok(path) = text.parse::<EntryPath>() {
+                let shown = path.to_string();
+                assert_eq!(shown.parse::<EntryPath>().unwrap(), path);
+                let harmless = |name: &EntryName| {
+                    let name = name.as_str();
+                    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0', '\n'])
+                };
+                assert!(path.names().iter().all(harmless), "{shown:?}");
+            }
+        }
+    }
 }
