@@ -51,6 +51,7 @@ pub(super) async fn run(mut context: Context, arguments: Download) -> anyhow::Re
             written.with_context(|| format!("download {source}"))
         }
         (Entry::File { .. }, Target::Path(path)) => {
+            target::make_folder_if_written_as_one(arguments.destination.as_deref())?;
             let downloaded = download_one(&context, source, &path, arguments.if_exists).await;
             downloaded.with_context(|| format!("download {source}"))
         }

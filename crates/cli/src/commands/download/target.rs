@@ -1,8 +1,8 @@
 //! Where a download goes on this machine.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use proto::name::EntryPath;
 
 use crate::args::IfExists;
@@ -30,9 +30,7 @@ pub(super) fn choose(source: &EntryPath, destination: Option<&Path>) -> anyhow::
     if destination.as_os_str() == "-" {
         return Ok(Target::Stdout);
     }
-    let text = destination.as_os_str().to_string_lossy();
-    let is_written_as_folder = text.ends_with(std::path::is_separator);
-    let is_folder = is_written_as_folder || destination.is_dir();
+    let is_folder = is_written_as_folder(destination) || destination.is_dir();
     if is_folder && !source.is_root() {
         return Ok(Target::Path(destination.join(own_name()?)));
     }
@@ -81,9 +79,22 @@ pub(super) fn is_special(path: &Path) -> bool {
     metadata.is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
+fn is_written_as_folder(path: &Path) -> bool {
+    let text = path.as_os_str().to_string_lossy();
+    text.ends_with(std::path::is_separator)
+}
+
+/// Who writes `new/` wants that folder; who writes `new` may have mistyped the name of another.
+pub(super) fn make_folder_if_written_as_one(destination: Option<&Path>) -> anyhow::Result<()> {
+    match destination {
+        Some(folder) if is_written_as_folder(folder) => make_folder(folder),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a folder, and those above it; one that is there is fine.
-pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path)
+pub(super) fn make_folder(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path).with_context(|| format!("make the folder {}", path.display()))
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub(super) async fn download(
 impl Tree {
     async fn walk(&mut self) -> anyhow::Result<()> {
         while let Some((folder, path)) = self.folders.pop() {
-            target::make_folder(&path).with_context(|| format!("make {}", path.display()))?;
+            target::make_folder(&path)?;
             self.visit(&folder, &path).await?;
         }
         while let Some(done) = self.running.join_next().await {
