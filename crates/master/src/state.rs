@@ -18,12 +18,15 @@ mod names;
 mod nodes;
 mod outcome;
 mod promises;
+mod proofs;
 mod replicas;
 mod rows;
 mod snapshot;
 mod snapshot_chunks;
 mod sweep;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod trash;
 mod uploads;
 mod versions;

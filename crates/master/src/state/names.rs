@@ -263,13 +263,34 @@ impl Tables<'_> {
         name: &EntryName,
         row: &EntryRow,
     ) -> Result<(), StateError> {
+        self.remove_entry(folder, name)?;
+        let sums = self.sums_of(row)?;
+        self.change_below(folder, |below| below.minus(sums))
+    }
+
+    /// Removes a name, and nothing else.
+    pub(super) fn remove_entry(&mut self, folder: u64, name: &EntryName) -> Result<(), StateError> {
         self.entries.remove((folder, name.as_str()))?;
         if self.rules.names == NameRules::Portable {
             let key = name.collision_key();
             self.collisions.remove((folder, key.as_str()))?;
         }
-        let sums = self.sums_of(row)?;
-        self.change_below(folder, |below| below.minus(sums))
+        Ok(())
+    }
+
+    /// The first entry of a folder, by name.
+    pub(super) fn first_entry(
+        &self,
+        folder: u64,
+    ) -> Result<Option<(EntryName, EntryRow)>, StateError> {
+        let range = (folder, "")..(folder + 1, "");
+        let first = self.entries.range::<(u64, &str)>(range)?.next();
+        let Some((key, row)) = first.transpose()? else {
+            return Ok(None);
+        };
+        let name = EntryName::new(key.value().1)
+            .map_err(|error| StateError::Damaged(format!("a name is none: {error}")))?;
+        Ok(Some((name, rows::decode(row.value())?)))
     }
 
     /// Writes an entry's row, and nothing else.

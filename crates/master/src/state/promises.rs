@@ -101,3 +101,10 @@ impl Tables<'_> {
         Ok(false)
     }
 }
+
+/// Adds numbers to an ascending list.
+pub(super) fn unite(list: &mut Vec<NodeNumber>, others: &[NodeNumber]) {
+    list.extend_from_slice(others);
+    list.sort_unstable();
+    list.dedup();
+}

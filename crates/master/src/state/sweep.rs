@@ -9,7 +9,7 @@ use redb::ReadableTable;
 
 use super::error::StateError;
 use super::outcome::Outcome;
-use super::rows::{self, EntryRow, PurgeRow};
+use super::rows::{self, PurgeRow};
 use super::tables::Tables;
 use crate::command::{ClusterMillis, NodeNumber};
 
@@ -97,29 +97,11 @@ impl Tables<'_> {
 
     /// One entry of a folder goes into the queue; the last step removes the folder.
     fn purge_folder(&mut self, folder: u64) -> Result<(u32, bool), StateError> {
-        let first = {
-            let range = (folder, "")..(folder + 1, "");
-            match self
-                .entries
-                .range::<(u64, &str)>(range)?
-                .next()
-                .transpose()?
-            {
-                Some((key, row)) => {
-                    let entry: EntryRow = rows::decode(row.value())?;
-                    Some((key.value().1.to_owned(), entry))
-                }
-                None => None,
-            }
-        };
-        let Some((name, entry)) = first else {
-            let keys = (folder, "")..(folder + 1, "");
-            self.collisions
-                .retain_in::<(u64, &str), _>(keys, |_, _| false)?;
+        let Some((name, entry)) = self.first_entry(folder)? else {
             self.folders.remove(folder)?;
             return Ok((1, true));
         };
-        self.entries.remove((folder, name.as_str()))?;
+        self.remove_entry(folder, &name)?;
         self.purge_entry(&entry)?;
         Ok((1, false))
     }

@@ -115,13 +115,7 @@ impl Tables<'_> {
         let EntryRow::Folder { folder, .. } = entry else {
             return Ok(true);
         };
-        let range = (*folder, "")..(*folder + 1, "");
-        Ok(self
-            .entries
-            .range::<(u64, &str)>(range)?
-            .next()
-            .transpose()?
-            .is_none())
+        Ok(self.first_entry(*folder)?.is_none())
     }
 }
 

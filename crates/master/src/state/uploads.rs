@@ -8,22 +8,18 @@
 //! **Invariant:** a chunk gets a reference only when enough copies are proved: by receipts of nodes that were promised it
 //! in this very upload, or by copies that are on record. The caller's word is no proof.
 
-use std::collections::BTreeMap;
-
 use proto::ErrorCode;
-use proto::hello::same_mac;
 use proto::id::{ChunkId, UploadId, VersionId};
 use proto::master::{CHUNKS_PER_BLOCK, Precondition, StoredChunk};
 use proto::name::EntryPath;
-use proto::node::Receipt;
 use redb::ReadableTable;
 
 use super::answers::Kind;
 use super::error::{StateError, refuse};
 use super::outcome::{Allocation, Outcome};
-use super::rows::{
-    self, Answer, ChunkRow, EntryRow, PromiseRow, PurgeRow, Sums, UploadRow, VersionRow,
-};
+use super::promises::unite;
+use super::proofs::{Proved, check_len, check_same_len, known_copies, prove};
+use super::rows::{self, Answer, EntryRow, PromiseRow, PurgeRow, Sums, UploadRow, VersionRow};
 use super::tables::Tables;
 use super::trash::check_precondition;
 use crate::command::{ChunkPromise, ClusterMillis, CommittedVersion, NodeNumber, TimedCommand};
@@ -95,13 +91,6 @@ impl Tables<'_> {
     }
 }
 
-/// Adds numbers to an ascending list.
-fn unite(list: &mut Vec<NodeNumber>, others: &[NodeNumber]) {
-    list.extend_from_slice(others);
-    list.sort_unstable();
-    list.dedup();
-}
-
 fn upload_unknown<T>(upload: UploadId) -> Result<T, StateError> {
     refuse(
         ErrorCode::UploadUnknown,
@@ -110,30 +99,6 @@ fn upload_unknown<T>(upload: UploadId) -> Result<T, StateError> {
              begin again with a new id"
         ),
     )
-}
-
-fn check_len(tables: &Tables<'_>, chunk: &ChunkId, len: u32) -> Result<(), StateError> {
-    let chunk_size = tables.rules.chunk_size;
-    if len == 0 || len > chunk_size {
-        return refuse(
-            ErrorCode::InvalidArgument,
-            format!("chunk {chunk} has {len} bytes; it must be 1 to {chunk_size}"),
-        );
-    }
-    Ok(())
-}
-
-fn check_same_len(chunk: &ChunkId, row: Option<&ChunkRow>, len: u32) -> Result<(), StateError> {
-    match row {
-        Some(row) if row.len != len => refuse(
-            ErrorCode::InvalidArgument,
-            format!(
-                "chunk {chunk} has {} bytes here and cannot have {len}",
-                row.len
-            ),
-        ),
-        _ => Ok(()),
-    }
 }
 
 /// `AllocateChunks`.
@@ -253,125 +218,6 @@ fn make_promise(
         }
     }
     tables.put_promise(upload, id, &promise)
-}
-
-/// A chunk of a block that was found to be stored well enough.
-#[derive(Debug)]
-struct Proved {
-    chunk: ChunkId,
-    /// How often the block names it.
-    times: u64,
-    before: Option<ChunkRow>,
-    after: ChunkRow,
-}
-
-/// Sees that every chunk has enough proved copies. Writes nothing.
-fn prove(
-    tables: &Tables<'_>,
-    upload: UploadId,
-    chunks: &[StoredChunk],
-) -> Result<Vec<Proved>, StateError> {
-    let mut distinct: BTreeMap<ChunkId, (u64, u32, Vec<Receipt>)> = BTreeMap::new();
-    for stored in chunks {
-        let (times, len, receipts) =
-            distinct
-                .entry(stored.chunk)
-                .or_insert((0, stored.len, Vec::new()));
-        if *len != stored.len {
-            let message = format!("chunk {} cannot have two lengths", stored.chunk);
-            return refuse(ErrorCode::InvalidArgument, message);
-        }
-        *times += 1;
-        receipts.extend_from_slice(&stored.receipts);
-    }
-    distinct
-        .into_iter()
-        .map(|(chunk, (times, len, receipts))| {
-            let (before, after) = prove_chunk(tables, upload, &chunk, len, &receipts)?;
-            Ok(Proved {
-                chunk,
-                times,
-                before,
-                after,
-            })
-        })
-        .collect()
-}
-
-fn prove_chunk(
-    tables: &Tables<'_>,
-    upload: UploadId,
-    chunk: &ChunkId,
-    len: u32,
-    receipts: &[Receipt],
-) -> Result<(Option<ChunkRow>, ChunkRow), StateError> {
-    let before = tables.chunk(chunk)?;
-    check_same_len(chunk, before.as_ref(), len)?;
-    let promise = tables.promise(upload, chunk)?;
-    let proved = match &promise {
-        Some(promise) => good_receipts(tables, upload, chunk, len, receipts, promise)?,
-        None => Vec::new(),
-    };
-    let mut after = before.clone().unwrap_or_default();
-    after.len = len;
-    unite(&mut after.replicas, &proved);
-
-    // Copies on record prove a chunk only where nobody was told to send it: they may be on nodes that are down.
-    let record_counts = promise.is_none_or(|promise| promise.stored);
-    let copies = if record_counts {
-        known_copies(tables, &after)?
-    } else {
-        proved.len()
-    };
-    let needed = usize::from(tables.rules.min_write_replicas);
-    if copies < needed {
-        return refuse(
-            ErrorCode::NotEnoughReplicas,
-            format!(
-                "chunk {chunk} has {copies} proved copies and needs {needed}: allocate it again, and \
-                 send it to the nodes named then"
-            ),
-        );
-    }
-    Ok((before, after))
-}
-
-/// The nodes, among those promised the chunk, whose receipts are good.
-fn good_receipts(
-    tables: &Tables<'_>,
-    upload: UploadId,
-    chunk: &ChunkId,
-    len: u32,
-    receipts: &[Receipt],
-    promise: &PromiseRow,
-) -> Result<Vec<NodeNumber>, StateError> {
-    let mut good = Vec::with_capacity(receipts.len());
-    for receipt in receipts {
-        let number = tables.node_numbers.get(receipt.node.uuid().as_u128())?;
-        let Some(node) = number.map(|number| NodeNumber(number.value())) else {
-            continue;
-        };
-        if !promise.nodes.contains(&node) || good.contains(&node) || promise.len != len {
-            continue;
-        }
-        let Some(row) = tables.node(node)? else {
-            continue;
-        };
-        let expected = row.receipt_key.receipt(upload, chunk, u64::from(len));
-        if same_mac(&receipt.mac, &expected) && !tables.is_planned(node, chunk)? {
-            good.push(node);
-        }
-    }
-    Ok(good)
-}
-
-/// Copies on nodes that were not removed.
-fn known_copies(tables: &Tables<'_>, row: &ChunkRow) -> Result<usize, StateError> {
-    let mut copies = 0;
-    for node in &row.replicas {
-        copies += usize::from(tables.node(*node)?.is_some());
-    }
-    Ok(copies)
 }
 
 /// Gives proved chunks their references, and ends their promises. Returns the least number of copies.

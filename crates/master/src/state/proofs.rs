@@ -1,0 +1,166 @@
+//! What proves that a chunk is stored: receipts, and copies on record.
+//!
+//! **Invariant:** a receipt counts only for the upload, the chunk and the length that it was made for, of a node that was
+//! promised this chunk in this upload, and while no deletion of the copy is planned. Nothing here writes.
+
+use std::collections::BTreeMap;
+
+use proto::ErrorCode;
+use proto::hello::same_mac;
+use proto::id::{ChunkId, UploadId};
+use proto::master::StoredChunk;
+use proto::node::Receipt;
+use redb::ReadableTable;
+
+use super::error::{StateError, refuse};
+use super::rows::{ChunkRow, PromiseRow};
+use super::tables::Tables;
+use crate::command::NodeNumber;
+
+/// A chunk of a block that was found to be stored well enough.
+#[derive(Debug)]
+pub(super) struct Proved {
+    pub(super) chunk: ChunkId,
+    /// How often the block names it.
+    pub(super) times: u64,
+    pub(super) before: Option<ChunkRow>,
+    /// The row with the copies that are proved now, and no new reference yet.
+    pub(super) after: ChunkRow,
+}
+
+/// Sees that every chunk has enough proved copies. Writes nothing.
+pub(super) fn prove(
+    tables: &Tables<'_>,
+    upload: UploadId,
+    chunks: &[StoredChunk],
+) -> Result<Vec<Proved>, StateError> {
+    let mut distinct: BTreeMap<ChunkId, (u64, u32, Vec<Receipt>)> = BTreeMap::new();
+    for stored in chunks {
+        let (times, len, receipts) =
+            distinct
+                .entry(stored.chunk)
+                .or_insert((0, stored.len, Vec::new()));
+        if *len != stored.len {
+            let message = format!("chunk {} cannot have two lengths", stored.chunk);
+            return refuse(ErrorCode::InvalidArgument, message);
+        }
+        *times += 1;
+        receipts.extend_from_slice(&stored.receipts);
+    }
+    distinct
+        .into_iter()
+        .map(|(chunk, (times, len, receipts))| {
+            let (before, after) = prove_chunk(tables, upload, &chunk, len, &receipts)?;
+            Ok(Proved {
+                chunk,
+                times,
+                before,
+                after,
+            })
+        })
+        .collect()
+}
+
+fn prove_chunk(
+    tables: &Tables<'_>,
+    upload: UploadId,
+    chunk: &ChunkId,
+    len: u32,
+    receipts: &[Receipt],
+) -> Result<(Option<ChunkRow>, ChunkRow), StateError> {
+    let before = tables.chunk(chunk)?;
+    check_same_len(chunk, before.as_ref(), len)?;
+    let promise = tables.promise(upload, chunk)?;
+    let proved = match &promise {
+        Some(promise) => good_receipts(tables, upload, chunk, len, receipts, promise)?,
+        None => Vec::new(),
+    };
+    let mut after = before.clone().unwrap_or_default();
+    after.len = len;
+    super::promises::unite(&mut after.replicas, &proved);
+
+    // Copies on record prove a chunk only where nobody was told to send it: they may be on nodes that are down.
+    let record_counts = promise.is_none_or(|promise| promise.stored);
+    let copies = if record_counts {
+        known_copies(tables, &after)?
+    } else {
+        proved.len()
+    };
+    let needed = usize::from(tables.rules.min_write_replicas);
+    if copies < needed {
+        return refuse(
+            ErrorCode::NotEnoughReplicas,
+            format!(
+                "chunk {chunk} has {copies} proved copies and needs {needed}: allocate it again, and \
+                 send it to the nodes named then"
+            ),
+        );
+    }
+    Ok((before, after))
+}
+
+/// The nodes, among those promised the chunk, whose receipts are good.
+fn good_receipts(
+    tables: &Tables<'_>,
+    upload: UploadId,
+    chunk: &ChunkId,
+    len: u32,
+    receipts: &[Receipt],
+    promise: &PromiseRow,
+) -> Result<Vec<NodeNumber>, StateError> {
+    let mut good = Vec::with_capacity(receipts.len());
+    for receipt in receipts {
+        let number = tables.node_numbers.get(receipt.node.uuid().as_u128())?;
+        let Some(node) = number.map(|number| NodeNumber(number.value())) else {
+            continue;
+        };
+        if !promise.nodes.contains(&node) || good.contains(&node) || promise.len != len {
+            continue;
+        }
+        let Some(row) = tables.node(node)? else {
+            continue;
+        };
+        let expected = row.receipt_key.receipt(upload, chunk, u64::from(len));
+        if same_mac(&receipt.mac, &expected) && !tables.is_planned(node, chunk)? {
+            good.push(node);
+        }
+    }
+    Ok(good)
+}
+
+/// Copies on nodes that were not removed.
+pub(super) fn known_copies(tables: &Tables<'_>, row: &ChunkRow) -> Result<usize, StateError> {
+    let mut copies = 0;
+    for node in &row.replicas {
+        copies += usize::from(tables.node(*node)?.is_some());
+    }
+    Ok(copies)
+}
+
+pub(super) fn check_len(tables: &Tables<'_>, chunk: &ChunkId, len: u32) -> Result<(), StateError> {
+    let chunk_size = tables.rules.chunk_size;
+    if len == 0 || len > chunk_size {
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!("chunk {chunk} has {len} bytes; it must be 1 to {chunk_size}"),
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn check_same_len(
+    chunk: &ChunkId,
+    row: Option<&ChunkRow>,
+    len: u32,
+) -> Result<(), StateError> {
+    match row {
+        Some(row) if row.len != len => refuse(
+            ErrorCode::InvalidArgument,
+            format!(
+                "chunk {chunk} has {} bytes here and cannot have {len}",
+                row.len
+            ),
+        ),
+        _ => Ok(()),
+    }
+}

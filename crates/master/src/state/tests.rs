@@ -1,0 +1,12 @@
+//! Tests of the state: commands in, outcomes and rows out. After every command the whole store is audited, and a refused
+//! command must have left it as it was.
+
+mod audit;
+mod bench;
+mod names;
+mod nodes;
+mod random;
+mod replicas;
+mod store;
+mod sweep;
+mod uploads;

@@ -1,0 +1,346 @@
+//! A state on a disk in memory, with nodes that sign receipts: commands as verbs.
+
+use disk::{Disk, MemoryDisk, RedbBackend};
+use proto::hello::ReceiptKey;
+use proto::id::{ChunkId, ClusterId, NodeId, RequestId, UploadId};
+use proto::master::{ChunkToStore, ClusterRules, Entry, Precondition, StoredChunk};
+use proto::name::{EntryPath, NameRules};
+use proto::node::Receipt;
+use proto::{ErrorCode, WireError};
+use uuid::Uuid;
+
+use super::audit::{audit, dump};
+use crate::command::{
+    ChunkPromise, ClusterMillis, Command, CommittedVersion, NodeNumber, TimedCommand,
+};
+use crate::state::{Allocation, Outcome, Snapshot, State, StateOptions};
+
+/// The chunk size of all tests.
+pub(super) const CHUNK_SIZE: u32 = 100;
+/// The lease of all tests' uploads, in the cluster's time.
+pub(super) const LEASE: u64 = 1_000_000;
+
+pub(super) fn rules() -> ClusterRules {
+    ClusterRules {
+        chunk_size: CHUNK_SIZE,
+        replication_factor: 3,
+        min_write_replicas: 2,
+        file_size_max: None,
+        names: NameRules::Any,
+    }
+}
+
+/// A new disk with an empty file for the store.
+pub(super) fn new_disk() -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    disk.create("state.redb").unwrap();
+    disk.sync_folder("").unwrap();
+    disk
+}
+
+pub(super) fn open_on(disk: &MemoryDisk, rules: ClusterRules) -> Result<State, WireError> {
+    let disk = disk.shared();
+    let options = StateOptions {
+        new_cluster: ClusterId::new(Uuid::from_u128(1)),
+        rules,
+        cache_bytes: 1 << 20,
+    };
+    let backend = move || Ok(RedbBackend::new(disk.open("state.redb")?));
+    State::open(backend, &options).map_err(WireError::from)
+}
+
+pub(super) struct Bench {
+    pub(super) state: State,
+    pub(super) disk: MemoryDisk,
+    pub(super) now: u64,
+    /// All that was applied, whatever came of it.
+    pub(super) log: Vec<TimedCommand>,
+    /// Commands in the log when the last durable transaction ended.
+    pub(super) durable: usize,
+    ids: u128,
+}
+
+impl Bench {
+    /// A new state with nodes 1 to `nodes`.
+    pub(super) fn new(nodes: u32) -> Self {
+        Self::with_rules(nodes, rules())
+    }
+
+    pub(super) fn with_rules(nodes: u32, rules: ClusterRules) -> Self {
+        let disk = new_disk();
+        let state = open_on(&disk, rules).unwrap();
+        let mut bench = Self {
+            state,
+            disk,
+            now: 0,
+            log: Vec::new(),
+            durable: 0,
+            ids: 1 << 64,
+        };
+        for node in 1..=nodes {
+            assert_eq!(bench.add_node(node), Ok(Outcome::Node(NodeNumber(node))));
+        }
+        bench
+    }
+
+    pub(super) fn add_node(&mut self, node: u32) -> Result<Outcome, WireError> {
+        self.apply(Command::UpsertNode {
+            node: node_id(node),
+            address: format!("127.0.0.1:{}", 9000 + node).parse().unwrap(),
+            zone: String::new(),
+            receipt_key: key_of(node),
+        })
+    }
+
+    /// Applies one command durably, audits the store, and sees that a refusal changed nothing.
+    pub(super) fn apply(&mut self, command: Command) -> Result<Outcome, WireError> {
+        self.apply_as(command, true)
+    }
+
+    pub(super) fn apply_as(
+        &mut self,
+        command: Command,
+        durable: bool,
+    ) -> Result<Outcome, WireError> {
+        self.now += 1;
+        let timed = TimedCommand {
+            at: ClusterMillis(self.now),
+            wall_ms: 1_700_000_000_000 + self.now,
+            command,
+        };
+        let before = dump(&self.state);
+        let transaction = self.state.write().unwrap();
+        let outcome = transaction.run([&timed], durable).unwrap().remove(0);
+        if let Err(refusal) = &outcome {
+            assert_eq!(
+                dump(&self.state),
+                before,
+                "{timed:?} was refused: {refusal}"
+            );
+        }
+        audit(&self.state);
+        self.log.push(timed);
+        if durable {
+            self.durable = self.log.len();
+        }
+        outcome
+    }
+
+    pub(super) fn read(&self) -> Snapshot {
+        self.state.read().unwrap()
+    }
+
+    pub(super) fn request(&mut self) -> RequestId {
+        self.ids += 1;
+        RequestId::new(Uuid::from_u128(self.ids))
+    }
+
+    pub(super) fn upload_id(&mut self) -> UploadId {
+        self.ids += 1;
+        UploadId::new(Uuid::from_u128(self.ids))
+    }
+
+    pub(super) fn allocate(
+        &mut self,
+        upload: UploadId,
+        chunks: &[ChunkToStore],
+        nodes: &[u32],
+    ) -> Result<Vec<Allocation>, WireError> {
+        let nodes = numbers(nodes);
+        let live: Vec<_> = (1..=9).map(NodeNumber).collect();
+        let promise = |chunk: &ChunkToStore| ChunkPromise {
+            chunk: *chunk,
+            nodes: nodes.clone(),
+            live: live.clone(),
+        };
+        let command = Command::AllocateChunks {
+            upload,
+            lease_until: ClusterMillis(self.now + LEASE),
+            chunks: chunks.iter().map(promise).collect(),
+        };
+        match self.apply(command)? {
+            Outcome::Allocated(allocations) => Ok(allocations),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        upload: UploadId,
+        path: &str,
+        blocks: u32,
+        chunks: &[StoredChunk],
+    ) -> Result<CommittedVersion, WireError> {
+        let recorded = u64::from(blocks) * 512 * u64::from(CHUNK_SIZE);
+        let size = recorded + chunks.iter().map(|c| u64::from(c.len)).sum::<u64>();
+        self.commit_if(upload, path, (size, blocks), chunks, Precondition::Any)
+    }
+
+    pub(super) fn commit_if(
+        &mut self,
+        upload: UploadId,
+        path: &str,
+        (size, blocks): (u64, u32),
+        chunks: &[StoredChunk],
+        precondition: Precondition,
+    ) -> Result<CommittedVersion, WireError> {
+        let command = Command::CommitUpload {
+            upload,
+            path: self::path(path),
+            size,
+            modified_ms: None,
+            blocks,
+            chunks: chunks.to_vec(),
+            parents: true,
+            precondition,
+        };
+        match self.apply(command)? {
+            Outcome::Committed(committed) => Ok(committed),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Uploads a file of these chunks to nodes 1 to 3, or finds them stored.
+    pub(super) fn put(&mut self, path: &str, chunks: &[ChunkToStore]) -> CommittedVersion {
+        self.try_put(path, chunks, Precondition::Any).unwrap()
+    }
+
+    pub(super) fn try_put(
+        &mut self,
+        path: &str,
+        chunks: &[ChunkToStore],
+        precondition: Precondition,
+    ) -> Result<CommittedVersion, WireError> {
+        let upload = self.upload_id();
+        self.allocate(upload, chunks, &[1, 2, 3])?;
+        let stored: Vec<_> = chunks
+            .iter()
+            .map(|chunk| stored(upload, chunk, &[1, 2, 3]))
+            .collect();
+        let size = chunks.iter().map(|c| u64::from(c.len)).sum();
+        self.commit_if(upload, path, (size, 0), &stored, precondition)
+    }
+
+    pub(super) fn delete(&mut self, path: &str, purge: bool) -> Result<Outcome, WireError> {
+        let request = self.request();
+        self.apply(Command::DeleteEntry {
+            request,
+            path: self::path(path),
+            recursive: true,
+            purge,
+            precondition: Precondition::Any,
+        })
+    }
+
+    /// Sweeps all that waits, and all trash, versions and answers from before these times.
+    pub(super) fn sweep(&mut self, trash: u64, versions: u64, answers: u64) {
+        for _ in 0..10_000 {
+            let outcome = self.apply(Command::SweepSome {
+                trash_before: ClusterMillis(trash),
+                versions_before: ClusterMillis(versions),
+                answers_before: ClusterMillis(answers),
+                limit: 8,
+            });
+            match outcome.unwrap() {
+                Outcome::Swept { more: false, .. } => return,
+                Outcome::Swept { rows, more: true } => assert!(rows > 0),
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("the sweep never ends");
+    }
+
+    /// Plans all garbage, as if the grace period were over; returns how many deletions were planned.
+    pub(super) fn collect(&mut self) -> u64 {
+        let before = ClusterMillis(self.now + 1);
+        let chunks = self.read().garbage_page(before, 10_000).unwrap();
+        let outcome = self.apply(Command::CollectGarbage {
+            unreferenced_before: before,
+            chunks,
+        });
+        changed(outcome)
+    }
+
+    /// All paths, by a walk over the listings.
+    pub(super) fn tree(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut next = vec![EntryPath::ROOT];
+        let snapshot = self.read();
+        while let Some(folder) = next.pop() {
+            let mut after = None;
+            loop {
+                let page = snapshot.folder_page(&folder, after.as_ref(), 2).unwrap();
+                for entry in &page.entries {
+                    let (name, mark) = match entry {
+                        Entry::Folder { name, .. } => (name.clone().unwrap(), "/"),
+                        Entry::File { name, .. } => (name.clone(), ""),
+                    };
+                    let path = folder.join(name.clone()).unwrap();
+                    found.push(format!("{path}{mark}"));
+                    if mark == "/" {
+                        next.push(path);
+                    }
+                    after = Some(name);
+                }
+                if !page.more {
+                    break;
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+pub(super) fn path(text: &str) -> EntryPath {
+    text.parse().unwrap()
+}
+
+/// A full chunk, told apart by its number.
+pub(super) fn chunk(number: u32) -> ChunkToStore {
+    chunk_of(number, CHUNK_SIZE)
+}
+
+/// A chunk of this length.
+pub(super) fn chunk_of(number: u32, len: u32) -> ChunkToStore {
+    ChunkToStore {
+        chunk: ChunkId::of(&[number.to_be_bytes(), len.to_be_bytes()].concat()),
+        len,
+    }
+}
+
+pub(super) fn numbers(nodes: &[u32]) -> Vec<NodeNumber> {
+    nodes.iter().copied().map(NodeNumber).collect()
+}
+
+pub(super) fn node_id(node: u32) -> NodeId {
+    NodeId::new(Uuid::from_u128(u128::from(node)))
+}
+
+fn key_of(node: u32) -> ReceiptKey {
+    ReceiptKey::from_bytes([u8::try_from(node).unwrap(); 32])
+}
+
+/// A chunk with receipts of these nodes.
+pub(super) fn stored(upload: UploadId, chunk: &ChunkToStore, nodes: &[u32]) -> StoredChunk {
+    let receipt = |node: &u32| Receipt {
+        node: node_id(*node),
+        mac: key_of(*node).receipt(upload, &chunk.chunk, u64::from(chunk.len)),
+    };
+    StoredChunk {
+        chunk: chunk.chunk,
+        len: chunk.len,
+        receipts: nodes.iter().map(receipt).collect(),
+    }
+}
+
+pub(super) fn changed(outcome: Result<Outcome, WireError>) -> u64 {
+    match outcome {
+        Ok(Outcome::Changed(count)) => count,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) fn code<T: std::fmt::Debug>(result: Result<T, WireError>) -> ErrorCode {
+    result.unwrap_err().code
+}

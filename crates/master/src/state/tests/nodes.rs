@@ -1,0 +1,79 @@
+//! Nodes that come, change and are forgotten.
+
+use proto::ErrorCode;
+
+use super::bench::{Bench, chunk, code, node_id, numbers};
+use crate::command::{ClusterMillis, Command, NodeNumber};
+use crate::state::{NodeTally, Outcome};
+
+#[test]
+fn a_node_keeps_its_number_and_changes_its_address() {
+    let mut bench = Bench::new(2);
+    assert_eq!(bench.add_node(2), Ok(Outcome::Node(NodeNumber(2))));
+    let snapshot = bench.read();
+    assert_eq!(snapshot.nodes().unwrap().len(), 2);
+    assert_eq!(
+        snapshot.node_number(node_id(2)).unwrap(),
+        Some(NodeNumber(2))
+    );
+    assert_eq!(snapshot.node_number(node_id(3)).unwrap(), None);
+    assert_eq!(
+        snapshot.node(NodeNumber(1)).unwrap().unwrap().id,
+        node_id(1)
+    );
+}
+
+#[test]
+fn a_removed_node_is_forgotten_step_by_step_and_its_number_with_it() {
+    let mut bench = Bench::new(4);
+    for file in 0..20 {
+        bench.put(&format!("/f{file}"), &[chunk(file)]);
+    }
+    bench.delete("/f0", true).unwrap();
+    bench.sweep(0, 0, 0);
+    assert_eq!(bench.collect(), 3);
+    let note = Command::NoteUnknownChunks {
+        node: NodeNumber(2),
+        chunks: vec![chunk(99).chunk],
+    };
+    bench.apply(note).unwrap();
+    let remove = Command::RemoveNode { node: node_id(2) };
+    assert_eq!(bench.apply(remove.clone()), Ok(Outcome::Done));
+    assert_eq!(code(bench.apply(remove)), ErrorCode::NotFound);
+    assert!(bench.read().node(NodeNumber(2)).unwrap().is_none());
+    assert_eq!(bench.add_node(2), Ok(Outcome::Node(NodeNumber(5))));
+    bench.sweep(0, 0, 0);
+    let snapshot = bench.read();
+    let left = snapshot.node_chunks_page(NodeNumber(2), None, 9).unwrap();
+    assert!(left.is_empty());
+    assert_eq!(
+        snapshot.node_tally(NodeNumber(2)).unwrap(),
+        NodeTally::default()
+    );
+    assert_eq!(snapshot.counters().unwrap().needs_copies, 19);
+    let row = snapshot.chunk(&chunk(1).chunk).unwrap().unwrap();
+    assert_eq!(row.replicas, numbers(&[1, 3]));
+}
+
+#[test]
+fn each_start_raises_the_epoch() {
+    let mut bench = Bench::new(0);
+    for epoch in 1..4 {
+        let outcome = bench.apply(Command::RaiseEpoch).unwrap();
+        assert_eq!(outcome, Outcome::Epoch(proto::id::Epoch(epoch)));
+        assert_eq!(bench.read().epoch().unwrap().0, epoch);
+    }
+    assert_eq!(bench.read().now().unwrap(), ClusterMillis(3));
+}
+
+#[test]
+fn the_fuse_stays_tripped_until_it_is_reset() {
+    let mut bench = Bench::new(0);
+    bench
+        .apply(Command::TripDeleteFuse { copies: 5, of: 9 })
+        .unwrap();
+    let fuse = bench.read().tripped_fuse().unwrap().unwrap();
+    assert_eq!((fuse.copies, fuse.of), (5, 9));
+    bench.apply(Command::ResetDeleteFuse).unwrap();
+    assert_eq!(bench.read().tripped_fuse().unwrap(), None);
+}

@@ -1,0 +1,99 @@
+//! The store below the state: opening, rules, damage, failure.
+
+use proto::ErrorCode;
+use proto::master::ClusterRules;
+use proto::name::NameRules;
+
+use super::bench::{Bench, chunk, numbers, open_on, rules};
+
+#[test]
+fn a_store_opens_again_with_what_it_had() {
+    let mut bench = Bench::new(3);
+    bench.put("/f", &[chunk(1)]);
+    let cluster = bench.state.cluster();
+    drop(bench.state);
+    let state = open_on(&bench.disk, rules()).unwrap();
+    assert_eq!(state.cluster(), cluster);
+    let row = state
+        .read()
+        .unwrap()
+        .chunk(&chunk(1).chunk)
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.replicas, numbers(&[1, 2, 3]));
+}
+
+#[test]
+fn rules_that_are_fixed_are_refused_and_others_are_taken_over() {
+    let mut bench = Bench::new(3);
+    bench.put("/f", &[chunk(1)]);
+    drop(bench.state);
+    let chunk_size = ClusterRules {
+        chunk_size: 200,
+        ..rules()
+    };
+    let names = ClusterRules {
+        names: NameRules::Portable,
+        ..rules()
+    };
+    for other in [chunk_size, names] {
+        let refusal = open_on(&bench.disk, other).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::InvalidArgument);
+        assert!(refusal.message.contains("set "), "{refusal}");
+    }
+    let more_copies = ClusterRules {
+        replication_factor: 4,
+        ..rules()
+    };
+    let state = open_on(&bench.disk, more_copies).unwrap();
+    super::audit::audit(&state);
+    assert_eq!(state.read().unwrap().counters().unwrap().needs_copies, 1);
+    drop(state);
+    let state = open_on(&bench.disk, rules()).unwrap();
+    super::audit::audit(&state);
+    assert_eq!(state.read().unwrap().counters().unwrap().needs_copies, 0);
+}
+
+/// A flipped bit anywhere must be found when the store is opened, or be one that means nothing.
+#[test]
+fn damage_is_found_when_the_store_is_opened() {
+    let mut bench = Bench::new(3);
+    for file in 0..10 {
+        bench.put(&format!("/a/f{file}"), &[chunk(file)]);
+    }
+    drop(bench.state);
+    let dump = |disk: &disk::MemoryDisk| {
+        let state = open_on(disk, rules())?;
+        super::audit::audit(&state);
+        Ok::<_, proto::WireError>(super::audit::dump(&state))
+    };
+    let expected = dump(&bench.disk.fork()).unwrap();
+    let len = bench.disk.content("state.redb").unwrap().len() as u64;
+    let mut found = 0;
+    for offset in (0..len).step_by(509) {
+        let disk = bench.disk.fork();
+        disk.flip("state.redb", offset, 0x10);
+        match std::panic::catch_unwind(|| dump(&disk)) {
+            Ok(Ok(state)) => assert!(state == expected, "wrong rows after a flip at {offset}"),
+            Ok(Err(_)) => found += 1,
+            Err(panic) => panic!("a flip at {offset} was found only when used: {panic:?}"),
+        }
+    }
+    assert!(found > 20, "only {found} flips were found");
+}
+
+#[test]
+fn a_store_that_fails_is_reopened_with_all_that_was_durable() {
+    let mut bench = Bench::new(3);
+    bench.put("/f", &[chunk(1)]);
+    bench.disk.fail_syncs_after(0);
+    let timed = crate::command::TimedCommand {
+        at: crate::command::ClusterMillis(bench.now),
+        wall_ms: 0,
+        command: crate::command::Command::RaiseEpoch,
+    };
+    let result = bench.state.write().unwrap().run([&timed], true);
+    assert!(result.is_err());
+    assert!(bench.state.reopen().is_err(), "the disk still fails");
+    assert!(bench.state.read().is_err());
+}

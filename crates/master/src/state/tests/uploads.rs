@@ -1,0 +1,464 @@
+//! Uploads: what counts as stored, what a commit takes, and what an upload leaves behind.
+
+use proto::ErrorCode;
+use proto::id::VersionId;
+use proto::master::{ClusterRules, Precondition, StoredChunk};
+
+use super::audit::holds;
+use super::bench::{
+    Bench, CHUNK_SIZE, changed, chunk, chunk_of, code, numbers, path, rules, stored,
+};
+use crate::command::{ClusterMillis, Command, NodeNumber};
+use crate::state::{Allocation, Outcome};
+
+#[test]
+fn a_committed_file_has_its_chunks_in_order_with_their_copies() {
+    let mut bench = Bench::new(3);
+    let chunks = [chunk(2), chunk(1), chunk(2), chunk_of(3, 40)];
+    let committed = bench.put("/f", &chunks);
+    assert!(committed.created);
+    assert_eq!(committed.copies, 3);
+    let snapshot = bench.read();
+    let (version, row) = snapshot.file(&path("/f"), None).unwrap();
+    assert_eq!((version, row.size), (committed.version, 340));
+    let found = snapshot.chunks_of(version, &row, 0, 512).unwrap();
+    assert_eq!(found, chunks.map(|chunk| (chunk.chunk, chunk.len)));
+    let middle = snapshot.chunks_of(version, &row, 1, 2).unwrap();
+    assert_eq!(middle, found[1..3]);
+    assert!(snapshot.chunks_of(version, &row, 9, 9).unwrap().is_empty());
+    let row = snapshot.chunk(&chunk(2).chunk).unwrap().unwrap();
+    assert_eq!((row.references, row.replicas), (2, numbers(&[1, 2, 3])));
+}
+
+#[test]
+fn an_empty_file_needs_no_upload_before_its_commit() {
+    let mut bench = Bench::new(0);
+    let upload = bench.upload_id();
+    let committed = bench.commit(upload, "/empty", 0, &[]).unwrap();
+    assert_eq!(committed.copies, 3);
+    let (version, row) = bench.read().file(&path("/empty"), None).unwrap();
+    assert_eq!(
+        (version, row.size, row.chunk_count()),
+        (committed.version, 0, 0)
+    );
+}
+
+#[test]
+fn only_receipts_that_prove_a_promised_copy_count() {
+    let mut bench = Bench::new(4);
+    let (one, two) = (chunk(1), chunk(2));
+    let upload = bench.upload_id();
+    let other = bench.upload_id();
+    bench.allocate(upload, &[one, two], &[1, 2, 3]).unwrap();
+    let try_commit = |bench: &mut Bench, chunk: StoredChunk| {
+        let result = bench.commit(upload, "/f", 0, &[chunk]);
+        assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
+    };
+    try_commit(&mut bench, stored(upload, &one, &[]));
+    try_commit(&mut bench, stored(upload, &one, &[1]));
+    try_commit(&mut bench, stored(upload, &one, &[1, 1, 1]));
+    // Node 4 was not promised it, node 9 is not known.
+    try_commit(&mut bench, stored(upload, &one, &[1, 4, 9]));
+    // Receipts of another upload, of another chunk.
+    try_commit(&mut bench, stored(other, &one, &[1, 2, 3]));
+    let mut mixed = stored(upload, &two, &[1, 2, 3]);
+    mixed.chunk = one.chunk;
+    try_commit(&mut bench, mixed);
+    let committed = bench
+        .commit(upload, "/f", 0, &[stored(upload, &one, &[3, 1])])
+        .unwrap();
+    assert_eq!(committed.copies, 2);
+    let row = bench.read().chunk(&one.chunk).unwrap().unwrap();
+    assert_eq!(row.replicas, numbers(&[1, 3]));
+    let needy = bench.read().needs_copies_page(None, 10).unwrap();
+    assert_eq!(needy.len(), 1);
+}
+
+#[test]
+fn a_receipt_of_a_removed_node_does_not_count() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    bench.allocate(upload, &[chunk(1)], &[1, 2]).unwrap();
+    bench
+        .apply(Command::RemoveNode {
+            node: super::bench::node_id(2),
+        })
+        .unwrap();
+    let result = bench.commit(upload, "/f", 0, &[stored(upload, &chunk(1), &[1, 2])]);
+    assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
+}
+
+#[test]
+fn a_chunk_that_is_stored_is_not_sent_again() {
+    let mut bench = Bench::new(3);
+    bench.put("/f", &[chunk(1)]);
+    let upload = bench.upload_id();
+    let allocated = bench.allocate(upload, &[chunk(1), chunk(2)], &[1, 2, 3]);
+    let expected = [Allocation::Stored, Allocation::Nodes(numbers(&[1, 2, 3]))];
+    assert_eq!(allocated.unwrap(), expected);
+    let chunks = [
+        stored(upload, &chunk(1), &[]),
+        stored(upload, &chunk(2), &[1, 2]),
+    ];
+    let committed = bench.commit(upload, "/g", 0, &chunks).unwrap();
+    assert_eq!(committed.copies, 2);
+    let row = bench.read().chunk(&chunk(1).chunk).unwrap().unwrap();
+    assert_eq!(row.references, 2);
+}
+
+#[test]
+fn a_stored_chunk_that_lost_its_copies_has_to_be_sent_after_all() {
+    let mut bench = Bench::new(3);
+    bench.put("/f", &[chunk(1)]);
+    let upload = bench.upload_id();
+    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
+    for node in [1, 2] {
+        let lost = Command::RemoveReplicas {
+            node: NodeNumber(node),
+            chunks: vec![chunk(1).chunk],
+        };
+        assert_eq!(changed(bench.apply(lost)), 1);
+    }
+    let result = bench.commit(upload, "/g", 0, &[stored(upload, &chunk(1), &[])]);
+    assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
+    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
+    let chunks = [stored(upload, &chunk(1), &[1, 2])];
+    assert_eq!(bench.commit(upload, "/g", 0, &chunks).unwrap().copies, 3);
+}
+
+#[test]
+fn copies_on_nodes_that_are_down_are_no_reason_not_to_send() {
+    let mut bench = Bench::new(3);
+    bench.put("/f", &[chunk(1)]);
+    let upload = bench.upload_id();
+    let allocate = Command::AllocateChunks {
+        upload,
+        lease_until: ClusterMillis(9_999),
+        chunks: vec![crate::command::ChunkPromise {
+            chunk: chunk(1),
+            nodes: numbers(&[2, 3]),
+            live: numbers(&[3]),
+        }],
+    };
+    let expected = Outcome::Allocated(vec![Allocation::Nodes(numbers(&[2, 3]))]);
+    assert_eq!(bench.apply(allocate), Ok(expected));
+    let result = bench.commit(upload, "/g", 0, &[stored(upload, &chunk(1), &[3])]);
+    assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
+}
+
+#[test]
+fn an_allocation_that_cannot_succeed_is_refused() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    let few = bench.allocate(upload, &[chunk(1)], &[1]);
+    assert_eq!(code(few), ErrorCode::NotEnoughReplicas);
+    let unknown = bench.allocate(upload, &[chunk(1)], &[1, 8]);
+    assert_eq!(code(unknown), ErrorCode::NotEnoughReplicas);
+    for len in [0, CHUNK_SIZE + 1] {
+        let wrong = bench.allocate(upload, &[chunk_of(1, len)], &[1, 2]);
+        assert_eq!(code(wrong), ErrorCode::InvalidArgument);
+    }
+    bench.put("/f", &[chunk(1)]);
+    let mut liar = chunk(1);
+    liar.len = 5;
+    let wrong = bench.allocate(upload, &[liar], &[1, 2]);
+    assert_eq!(code(wrong), ErrorCode::InvalidArgument);
+}
+
+#[test]
+fn a_commit_must_add_up() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    let chunks = [chunk(1), chunk_of(2, 40)];
+    bench.allocate(upload, &chunks, &[1, 2, 3]).unwrap();
+    let proved: Vec<_> = chunks.iter().map(|c| stored(upload, c, &[1, 2])).collect();
+    let swapped = [proved[1].clone(), proved[0].clone()];
+    let check = |bench: &mut Bench, shape, chunks: &[StoredChunk], expected| {
+        let result = bench.commit_if(upload, "/f", shape, chunks, Precondition::Any);
+        assert_eq!(result.err().map(|e| e.code), expected, "{shape:?}");
+    };
+    let invalid = Some(ErrorCode::InvalidArgument);
+    check(&mut bench, (139, 0), &proved, invalid);
+    check(&mut bench, (141, 0), &proved, invalid);
+    check(&mut bench, (140, 1), &proved, invalid);
+    check(&mut bench, (140, 0), &swapped, invalid);
+    check(&mut bench, (140, 0), &proved, None);
+    let unknown = bench.upload_id();
+    let result = bench.commit_if(unknown, "/g", (140, 0), &proved, Precondition::Any);
+    assert_eq!(code(result), ErrorCode::UploadUnknown);
+}
+
+#[test]
+fn a_file_over_the_limit_is_refused() {
+    let rules = ClusterRules {
+        file_size_max: Some(150),
+        ..rules()
+    };
+    let mut bench = Bench::with_rules(3, rules);
+    bench.put("/fits", &[chunk(1), chunk_of(2, 50)]);
+    let result = bench.try_put("/f", &[chunk(1), chunk_of(2, 51)], Precondition::Any);
+    assert_eq!(code(result), ErrorCode::TooLarge);
+}
+
+#[test]
+fn a_big_file_is_recorded_block_by_block() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    let chunks: Vec<_> = (0..1030).map(|number| chunk(number % 700)).collect();
+    let mut blocks = chunks.chunks(512);
+    for block in 0..2 {
+        let chunks = blocks.next().unwrap();
+        bench.allocate(upload, chunks, &[1, 2, 3]).unwrap();
+        let proved: Vec<_> = chunks
+            .iter()
+            .map(|c| stored(upload, c, &[1, 2, 3]))
+            .collect();
+        let record = |block, chunks: &[StoredChunk]| Command::RecordChunks {
+            upload,
+            lease_until: ClusterMillis(5_000),
+            block,
+            chunks: chunks.to_vec(),
+        };
+        let early = bench.apply(record(block + 1, &proved));
+        assert_eq!(code(early), ErrorCode::InvalidArgument);
+        let short = bench.apply(record(block, &proved[1..]));
+        assert_eq!(code(short), ErrorCode::InvalidArgument);
+        assert_eq!(bench.apply(record(block, &proved)), Ok(Outcome::Done));
+        assert_eq!(bench.apply(record(block, &proved)), Ok(Outcome::Done));
+        let mut other = proved.clone();
+        other.swap(0, 1);
+        let changed = bench.apply(record(block, &other));
+        assert_eq!(code(changed), ErrorCode::InvalidArgument);
+    }
+    let rest: Vec<_> = blocks
+        .next()
+        .unwrap()
+        .iter()
+        .map(|c| stored(upload, c, &[]))
+        .collect();
+    let committed = bench.commit(upload, "/big", 2, &rest).unwrap();
+    let snapshot = bench.read();
+    let row = snapshot.version(committed.version).unwrap().unwrap();
+    assert_eq!(row.chunk_count(), 1030);
+    let mut found = Vec::new();
+    while found.len() < 1030 {
+        let first = found.len() as u64;
+        found.extend(
+            snapshot
+                .chunks_of(committed.version, &row, first, 300)
+                .unwrap(),
+        );
+    }
+    assert!(
+        found
+            .iter()
+            .zip(&chunks)
+            .all(|(found, chunk)| found.0 == chunk.chunk)
+    );
+    drop(snapshot);
+    bench.delete("/big", true).unwrap();
+    bench.sweep(0, 0, 0);
+    assert_eq!(bench.read().counters().unwrap().chunks, 0);
+    assert_eq!(bench.read().counters().unwrap().garbage, 700);
+}
+
+#[test]
+fn a_file_of_exactly_one_block_may_end_short_there() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    let mut chunks: Vec<_> = (0..512).map(chunk).collect();
+    chunks[511] = chunk_of(511, 1);
+    bench.allocate(upload, &chunks, &[1, 2, 3]).unwrap();
+    let chunks: Vec<_> = chunks
+        .iter()
+        .map(|c| stored(upload, c, &[1, 2, 3]))
+        .collect();
+    let record = Command::RecordChunks {
+        upload,
+        lease_until: ClusterMillis(5_000),
+        block: 0,
+        chunks,
+    };
+    bench.apply(record).unwrap();
+    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
+    let more = [stored(upload, &chunk(1), &[])];
+    let size = 511 * u64::from(CHUNK_SIZE) + 1;
+    let result = bench.commit_if(upload, "/f", (size + 100, 1), &more, Precondition::Any);
+    assert_eq!(code(result), ErrorCode::InvalidArgument);
+    bench
+        .commit_if(upload, "/f", (size, 1), &[], Precondition::Any)
+        .unwrap();
+}
+
+#[test]
+fn a_repeated_commit_gives_the_same_answer() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
+    let chunks = [stored(upload, &chunk(1), &[1, 2, 3])];
+    let first = bench.commit(upload, "/f", 0, &chunks).unwrap();
+    bench.put("/f", &[chunk(2)]);
+    assert_eq!(bench.commit(upload, "/f", 0, &chunks), Ok(first));
+    let (current, _) = bench.read().file(&path("/f"), None).unwrap();
+    assert_ne!(current, first.version, "the repetition changed nothing");
+    assert_eq!(
+        code(bench.allocate(upload, &[chunk(3)], &[1, 2])),
+        ErrorCode::UploadUnknown
+    );
+}
+
+/// Two uploads of one name: the later commit wins as a whole, and the loser's version can still be read.
+#[test]
+fn an_overwritten_version_is_kept_as_a_former_one() {
+    let mut bench = Bench::new(3);
+    let (early, late) = (bench.upload_id(), bench.upload_id());
+    bench.allocate(early, &[chunk(1)], &[1, 2, 3]).unwrap();
+    bench
+        .allocate(late, &[chunk_of(2, 50)], &[1, 2, 3])
+        .unwrap();
+    let second = bench.commit(late, "/f", 0, &[stored(late, &chunk_of(2, 50), &[1, 2])]);
+    let first = bench.commit(early, "/f", 0, &[stored(early, &chunk(1), &[1, 2])]);
+    let (second, first) = (second.unwrap(), first.unwrap());
+    assert!(second.created && !first.created);
+    let snapshot = bench.read();
+    assert_eq!(snapshot.file(&path("/f"), None).unwrap().0, first.version);
+    let (_, former) = snapshot.file(&path("/f"), Some(second.version)).unwrap();
+    assert_eq!(former.size, 50);
+    let other = snapshot.file(&path("/f"), Some(VersionId(99)));
+    assert!(other.is_err());
+    assert_eq!(snapshot.sums().unwrap().bytes, 100);
+}
+
+#[test]
+fn an_upload_that_ends_leaves_only_garbage() {
+    let mut bench = Bench::new(4);
+    bench.put("/kept", &[chunk(1)]);
+    let upload = bench.upload_id();
+    bench
+        .allocate(upload, &[chunk(1), chunk(2)], &[2, 3, 4])
+        .unwrap();
+    let end = |expired_by| Command::EndUpload { upload, expired_by };
+    let early = bench.apply(end(Some(ClusterMillis(10))));
+    assert_eq!(early, Ok(Outcome::UploadEnded(false)), "its lease goes on");
+    assert_eq!(bench.apply(end(None)), Ok(Outcome::UploadEnded(true)));
+    assert_eq!(bench.apply(end(None)), Ok(Outcome::UploadEnded(false)));
+    assert_eq!(
+        code(bench.allocate(upload, &[chunk(2)], &[2, 3])),
+        ErrorCode::UploadUnknown
+    );
+    let late = bench.commit(upload, "/late", 0, &[stored(upload, &chunk(2), &[2, 3])]);
+    assert_eq!(code(late), ErrorCode::UploadUnknown);
+
+    let row = bench.read().chunk(&chunk(2).chunk).unwrap().unwrap();
+    assert_eq!((row.references, row.leftovers), (0, numbers(&[2, 3, 4])));
+    assert_eq!(bench.collect(), 3);
+    assert!(bench.read().chunk(&chunk(2).chunk).unwrap().is_none());
+    for node in [2, 3, 4] {
+        assert!(
+            bench
+                .read()
+                .is_deletion_planned(NodeNumber(node), &chunk(2).chunk)
+                .unwrap()
+        );
+    }
+    assert!(holds(&bench.state, NodeNumber(1), &chunk(1).chunk));
+    assert_eq!(bench.read().counters().unwrap().uploads, 0);
+}
+
+#[test]
+fn blocks_of_an_ended_upload_are_swept() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    let chunks: Vec<_> = (0..512).map(chunk).collect();
+    bench.allocate(upload, &chunks, &[1, 2, 3]).unwrap();
+    let chunks: Vec<_> = chunks
+        .iter()
+        .map(|c| stored(upload, c, &[1, 2, 3]))
+        .collect();
+    let record = Command::RecordChunks {
+        upload,
+        lease_until: ClusterMillis(5_000),
+        block: 0,
+        chunks,
+    };
+    bench.apply(record).unwrap();
+    bench
+        .apply(Command::EndUpload {
+            upload,
+            expired_by: None,
+        })
+        .unwrap();
+    assert_eq!(bench.read().counters().unwrap().chunks, 512);
+    bench.sweep(0, 0, 0);
+    assert_eq!(bench.read().counters().unwrap().chunks, 0);
+    assert_eq!(bench.collect(), 3 * 512);
+}
+
+#[test]
+fn a_promise_and_a_planned_deletion_of_a_copy_exclude_each_other() {
+    let mut bench = Bench::new(5);
+    bench.put("/f", &[chunk(1)]);
+    bench.delete("/f", true).unwrap();
+    bench.sweep(0, 0, 0);
+
+    // A promise keeps the garbage.
+    let upload = bench.upload_id();
+    let allocated = bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
+    assert_eq!(allocated, [Allocation::Stored]);
+    assert_eq!(bench.collect(), 0);
+    bench
+        .apply(Command::EndUpload {
+            upload,
+            expired_by: None,
+        })
+        .unwrap();
+    assert_eq!(bench.collect(), 3);
+
+    // A planned deletion keeps promises away from its node.
+    let upload = bench.upload_id();
+    let refused = bench.allocate(upload, &[chunk(1)], &[1, 2, 4]);
+    assert_eq!(code(refused), ErrorCode::Unavailable);
+    let allocated = bench.allocate(upload, &[chunk(1)], &[1, 4, 5]).unwrap();
+    assert_eq!(allocated, [Allocation::Nodes(numbers(&[4, 5]))]);
+    let early = [stored(upload, &chunk(1), &[1, 4])];
+    assert_eq!(
+        code(bench.commit(upload, "/g", 0, &early)),
+        ErrorCode::NotEnoughReplicas
+    );
+
+    for node in [1, 2, 3] {
+        let confirm = Command::ConfirmDeletions {
+            node: NodeNumber(node),
+            chunks: vec![chunk(1).chunk],
+        };
+        assert_eq!(changed(bench.apply(confirm)), 1);
+    }
+    bench.allocate(upload, &[chunk(1)], &[1, 2]).unwrap();
+    let chunks = [stored(upload, &chunk(1), &[1, 4])];
+    assert_eq!(bench.commit(upload, "/g", 0, &chunks).unwrap().copies, 2);
+}
+
+#[test]
+fn an_upload_cannot_hold_promises_without_end() {
+    let mut bench = Bench::new(2);
+    let upload = bench.upload_id();
+    let mut held = 0;
+    loop {
+        let chunks: Vec<_> = (held..held + 512).map(chunk).collect();
+        match bench.allocate(upload, &chunks, &[1, 2]) {
+            Ok(_) => held += 512,
+            Err(refusal) => {
+                assert_eq!(refusal.code, ErrorCode::InvalidArgument);
+                break;
+            }
+        }
+    }
+    assert_eq!(held, 4096);
+    bench
+        .apply(Command::EndUpload {
+            upload,
+            expired_by: None,
+        })
+        .unwrap();
+    assert_eq!(bench.read().counters().unwrap().garbage, 4096);
+}
