@@ -7,6 +7,7 @@
 //! is visible under the name before the commit.
 
 mod allocate;
+mod checks;
 mod ledger;
 mod options;
 mod recover;
@@ -24,8 +25,8 @@ use futures::stream::FuturesUnordered;
 use proto::ErrorCode;
 use proto::id::{ChunkId, NodeId};
 use proto::master::{
-    CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, CommitUpload, Entry, LookUpEntry, NodeLocation,
-    Precondition, RecordChunks, StoredChunk, UploadCommitted,
+    CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, CommitUpload, LookUpEntry, NodeLocation,
+    RecordChunks, StoredChunk, UploadCommitted,
 };
 use proto::name::EntryPath;
 use proto::node::Receipt;
@@ -34,6 +35,7 @@ use tokio::time::sleep_until;
 
 use crate::{Cluster, Error, Shared};
 use allocate::{Allocated, Destination, allocate_patiently};
+use checks::{check_entry, check_size};
 use ledger::{Ledger, Standing};
 pub use options::{Progress, UploadOptions, Uploaded};
 use recover::Trouble;
@@ -58,15 +60,6 @@ pub(crate) async fn upload<R: AsyncRead + Send + Unpin>(
     Upload::new(cluster.shared.clone(), path.clone(), options, rules)
         .run(reader)
         .await
-}
-
-fn check_size(rules: &ClusterRules, size: Option<u64>) -> Result<(), Error> {
-    match (size, rules.file_size_max) {
-        (Some(size), Some(max)) if size > max => Err(Error::TooLarge {
-            message: format!("the file has {size} bytes, and this cluster takes {max} at most"),
-        }),
-        _ => Ok(()),
-    }
 }
 
 /// An upload under way.
@@ -461,32 +454,6 @@ async fn fill<R: AsyncRead + Unpin>(
         }
     }
     Ok(true)
-}
-
-/// What can be said of a name before the commit, which decides.
-fn check_entry(
-    path: &EntryPath,
-    found: Result<Entry, Error>,
-    precondition: Precondition,
-) -> Result<(), Error> {
-    let failed = |message: &str| {
-        Err(Error::PreconditionFailed {
-            message: format!("{path} {message}"),
-        })
-    };
-    match (found, precondition) {
-        (Ok(Entry::Folder { .. }), _) => Err(Error::IsAFolder {
-            message: format!("{path} is a folder"),
-        }),
-        (Ok(Entry::File { .. }), Precondition::Absent) => failed("is there already"),
-        (Ok(Entry::File { version, .. }), Precondition::Version(wanted)) if version != wanted => {
-            failed(&format!("is in version {version}, not {wanted}"))
-        }
-        (Err(Error::NotFound { .. }), Precondition::Present | Precondition::Version(_)) => {
-            failed("is not there")
-        }
-        _ => Ok(()),
-    }
 }
 
 fn chunk_len(bytes: &Bytes) -> u32 {

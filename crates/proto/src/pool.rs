@@ -101,7 +101,12 @@ impl Pool {
             let (connection, _) = self.shared_connection(address).await?;
             connection.call_outgoing::<O>(&request, call_timeout).await
         };
-        within(deadline, called, address, &request, call_timeout).await
+        let result = within(deadline, called, address, &request, call_timeout).await;
+        if matches!(result, Err(CallError::TimedOut { .. })) {
+            // The connection may lead nowhere, which nobody would tell: the next call makes a new one.
+            self.peer(address).forget_shared();
+        }
+        result
     }
 
     /// A call that moves a body, on a connection of its own for as long as it takes. Cancelling it closes that.
@@ -189,6 +194,13 @@ impl Peer {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|kept| kept.last_used.elapsed() < idle_max);
         idle.pop().map(|kept| kept.connection)
+    }
+
+    /// Calls that are under way on it go on.
+    fn forget_shared(&self) {
+        if let Ok(mut shared) = self.shared.try_lock() {
+            *shared = None;
+        }
     }
 
     /// One that was kept is dead, so the others likely are too.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
@@ -16,14 +17,29 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CuttableNetwork {
     inner: MemoryNetwork,
-    open: Arc<Mutex<HashMap<Address, CancellationToken>>>,
+    open: Arc<Mutex<HashMap<Address, Fate>>>,
+}
+
+/// What happens to the connections to one address.
+#[derive(Debug, Clone, Default)]
+struct Fate {
+    cut: CancellationToken,
+    silent: Arc<AtomicBool>,
 }
 
 impl CuttableNetwork {
     /// Breaks every connection to this address: what was sent and not yet read is lost.
     pub(crate) fn cut(&self, address: &Address) {
         if let Some(open) = self.open.lock().unwrap().remove(address) {
-            open.cancel();
+            open.cut.cancel();
+        }
+    }
+
+    /// Nothing arrives any more on the connections there are, and nobody is told: as behind a router that forgot
+    /// them. New connections are fine.
+    pub(crate) fn silence(&self, address: &Address) {
+        if let Some(open) = self.open.lock().unwrap().remove(address) {
+            open.silent.store(true, Ordering::Relaxed);
         }
     }
 
@@ -44,10 +60,10 @@ impl Network for CuttableNetwork {
         Box::pin(async move {
             let stream = self.inner.connect(address).await?;
             let mut open = self.open.lock().unwrap();
-            let token = open.entry(address.clone()).or_default();
+            let fate = open.entry(address.clone()).or_default();
             Ok(Stream {
-                source: Box::new(Cuttable::new(stream.source, token)),
-                sink: Box::new(Cuttable::new(stream.sink, token)),
+                source: Box::new(Cuttable::new(stream.source, fate)),
+                sink: Box::new(Cuttable::new(stream.sink, fate)),
                 peer: stream.peer,
             })
         })
@@ -61,12 +77,18 @@ impl Network for CuttableNetwork {
 struct Cuttable<T> {
     inner: T,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    silent: Arc<AtomicBool>,
 }
 
 impl<T> Cuttable<T> {
-    fn new(inner: T, token: &CancellationToken) -> Self {
-        let cut = Box::pin(token.clone().cancelled_owned());
-        Self { inner, cut }
+    fn new(inner: T, fate: &Fate) -> Self {
+        let cut = Box::pin(fate.cut.clone().cancelled_owned());
+        let silent = fate.silent.clone();
+        Self { inner, cut, silent }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -84,6 +106,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Cuttable<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
+        if self.is_silent() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.inner).poll_read(context, buffer)
     }
 }
@@ -95,6 +120,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Cuttable<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
+        if self.is_silent() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
 

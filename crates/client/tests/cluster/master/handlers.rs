@@ -1,0 +1,313 @@
+//! What the master answers.
+
+use std::collections::HashMap;
+
+use proto::id::{ClusterId, Epoch};
+use proto::master::{
+    AbandonUpload, AllocateChunks, BadReplicaNoted, CHUNKS_PER_BLOCK, ChunkCounts, ChunksAllocated,
+    ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload, CorruptChunksNoted,
+    CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, Entry, EntryDeleted, EntryFound,
+    EntryMoved, EntryRestored, FileOpened, FolderCreated, FolderListed, GetStatus, Health,
+    HeartbeatNoted, LeaveSafeMode, ListFolder, ListNodes, ListTrash, LocateChunks, LookUpEntry,
+    MasterHandlers, MoveEntry, NodeCounts, NodeRegistered, NodeRemoved, NodesListed, OpenFile,
+    Placement, RecordChunks, RegisterNode, RemoveNode, RepairStatus, ReportBadReplica,
+    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, SafeModeLeft,
+    TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
+};
+use proto::name::{EntryPath, NameRules};
+use proto::table::Caller;
+use proto::{ErrorCode, WireError};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{FakeMaster, FileRow, LEASE, UploadRow, open_upload, refuse};
+
+impl MasterHandlers for FakeMaster {
+    async fn look_up_entry(&self, _: &Caller, ask: LookUpEntry) -> Result<EntryFound, WireError> {
+        self.note("look_up_entry");
+        let state = self.lock();
+        if state.folder_paths.contains(&ask.path) {
+            let name = ask.path.name().cloned();
+            let modified_ms = 0;
+            let entry = Entry::Folder { name, modified_ms };
+            return Ok(EntryFound { entry });
+        }
+        match state.files.get(&ask.path) {
+            Some(file) => Ok(EntryFound {
+                entry: entry(&ask.path, file),
+            }),
+            None => refuse(ErrorCode::NotFound, "no such entry"),
+        }
+    }
+
+    async fn create_folder(
+        &self,
+        _: &Caller,
+        ask: CreateFolder,
+    ) -> Result<FolderCreated, WireError> {
+        let created = {
+            let mut state = self.lock();
+            let is_new = !state.folder_paths.contains(&ask.path);
+            state.folder_paths.insert(ask.path);
+            *state.folders.entry(ask.request).or_insert(is_new)
+        };
+        self.note("create_folder");
+        Ok(FolderCreated { created })
+    }
+
+    async fn allocate_chunks(
+        &self,
+        _: &Caller,
+        ask: AllocateChunks,
+    ) -> Result<ChunksAllocated, WireError> {
+        assert!(
+            ask.chunks.len() <= CHUNKS_PER_BLOCK,
+            "the bound of the protocol"
+        );
+        self.note("allocate_chunks");
+        let mut state = self.lock();
+        let expired = state.uploads.get(&ask.upload);
+        let expired = expired.is_some_and(|row| Instant::now() >= row.lease_until);
+        if expired || state.ended.contains(&ask.upload) {
+            return refuse(ErrorCode::UploadUnknown, "the upload is over");
+        }
+        let mut placements = Vec::new();
+        for chunk in &ask.chunks {
+            let dead = &state.dead;
+            let holders = state.chunks.get(&chunk.chunk).into_iter().flatten();
+            let placement = if holders.filter(|node| !dead.contains(node)).count() >= 2 {
+                Placement::Stored
+            } else {
+                Placement::Nodes(self.place(&state, chunk, &ask.avoid)?)
+            };
+            placements.push(placement);
+        }
+        let nodes = self.node_locations(&state);
+        let lease_until = Instant::now() + LEASE;
+        let row = state.uploads.entry(ask.upload).or_insert(UploadRow {
+            blocks: Vec::new(),
+            promises: HashMap::new(),
+            lease_until,
+        });
+        row.lease_until = lease_until;
+        for (chunk, placement) in ask.chunks.iter().zip(&placements) {
+            let promise = row.promises.entry(chunk.chunk).or_default();
+            promise.stored = *placement == Placement::Stored;
+            if let Placement::Nodes(places) = placement {
+                let promised = places.iter().map(|place| nodes[usize::from(*place)].node);
+                promise.nodes.extend(promised);
+            }
+        }
+        Ok(ChunksAllocated {
+            placements,
+            nodes,
+            chunk_size: self.chunk_size,
+            lease_ms: u64::try_from(LEASE.as_millis()).unwrap(),
+            min_write_replicas: 2,
+        })
+    }
+
+    async fn record_chunks(
+        &self,
+        _: &Caller,
+        ask: RecordChunks,
+    ) -> Result<ChunksRecorded, WireError> {
+        assert_eq!(
+            ask.chunks.len(),
+            CHUNKS_PER_BLOCK,
+            "the rule of the protocol"
+        );
+        let recorded = {
+            let mut state = self.lock();
+            let blocks = open_upload(&mut state, ask.upload)?.blocks.len();
+            match ask.block as usize {
+                block if block < blocks => Ok(ChunksRecorded {}),
+                block if block > blocks => refuse(ErrorCode::InvalidArgument, "out of order"),
+                _ => {
+                    let chunks = self.prove(&mut state, ask.upload, &ask.chunks)?;
+                    open_upload(&mut state, ask.upload)?.blocks.push(chunks);
+                    Ok(ChunksRecorded {})
+                }
+            }
+        };
+        self.note("record_chunks");
+        recorded
+    }
+
+    async fn commit_upload(
+        &self,
+        _: &Caller,
+        ask: CommitUpload,
+    ) -> Result<UploadCommitted, WireError> {
+        let result = self.commit(&ask);
+        self.note("commit_upload");
+        result
+    }
+
+    async fn abandon_upload(
+        &self,
+        _: &Caller,
+        ask: AbandonUpload,
+    ) -> Result<UploadAbandoned, WireError> {
+        self.note("abandon_upload");
+        self.lock().uploads.remove(&ask.upload);
+        Ok(UploadAbandoned {})
+    }
+
+    async fn open_file(&self, _: &Caller, ask: OpenFile) -> Result<FileOpened, WireError> {
+        self.note("open_file");
+        let state = self.lock();
+        let Some(file) = state.files.get(&ask.path) else {
+            return refuse(ErrorCode::NotFound, "no such file");
+        };
+        let first = file.chunks.len().min(ask.chunks as usize);
+        Ok(FileOpened {
+            version: file.version,
+            size: file.size,
+            modified_ms: 0,
+            chunk_size: self.chunk_size,
+            first: self.locations(&state, &file.chunks[..first]),
+        })
+    }
+
+    async fn locate_chunks(
+        &self,
+        _: &Caller,
+        ask: LocateChunks,
+    ) -> Result<ChunksLocated, WireError> {
+        self.note("locate_chunks");
+        assert!(
+            ask.limit as usize <= CHUNKS_PER_BLOCK,
+            "the bound of the protocol"
+        );
+        let state = self.lock();
+        let mut files = state.files.values();
+        let Some(file) = files.find(|file| file.version == ask.version) else {
+            return refuse(ErrorCode::NotFound, "no such version");
+        };
+        let first = usize::try_from(ask.first).unwrap().min(file.chunks.len());
+        let end = file.chunks.len().min(first + ask.limit as usize);
+        Ok(ChunksLocated {
+            locations: self.locations(&state, &file.chunks[first..end]),
+        })
+    }
+
+    async fn report_bad_replica(
+        &self,
+        _: &Caller,
+        ask: ReportBadReplica,
+    ) -> Result<BadReplicaNoted, WireError> {
+        self.note("report_bad_replica");
+        self.lock().reports.insert((ask.chunk, ask.node));
+        Ok(BadReplicaNoted {})
+    }
+
+    async fn get_status(&self, _: &Caller, _: GetStatus) -> Result<ClusterStatus, WireError> {
+        self.note("get_status");
+        Ok(ClusterStatus {
+            cluster: ClusterId::new(Uuid::from_u128(1)),
+            epoch: Epoch(1),
+            health: Health::Green,
+            problems: Vec::new(),
+            uploads_possible: true,
+            nodes: NodeCounts::default(),
+            files: 0,
+            folders: 0,
+            file_bytes: 0,
+            capacity_bytes: 0,
+            free_bytes: 0,
+            chunks: ChunkCounts::default(),
+            repair: RepairStatus::default(),
+            safe_mode: None,
+            delete_fuse: None,
+            rules: ClusterRules {
+                chunk_size: self.chunk_size,
+                replication_factor: 3,
+                min_write_replicas: 2,
+                file_size_max: Some(1 << 30),
+                names: NameRules::Any,
+            },
+        })
+    }
+
+    async fn list_folder(&self, _: &Caller, _: ListFolder) -> Result<FolderListed, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn move_entry(&self, _: &Caller, _: MoveEntry) -> Result<EntryMoved, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn delete_entry(&self, _: &Caller, _: DeleteEntry) -> Result<EntryDeleted, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn list_trash(&self, _: &Caller, _: ListTrash) -> Result<TrashListed, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn restore_entry(&self, _: &Caller, _: RestoreEntry) -> Result<EntryRestored, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn empty_trash(&self, _: &Caller, _: EmptyTrash) -> Result<TrashEmptied, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn list_nodes(&self, _: &Caller, _: ListNodes) -> Result<NodesListed, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn leave_safe_mode(
+        &self,
+        _: &Caller,
+        _: LeaveSafeMode,
+    ) -> Result<SafeModeLeft, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn reset_delete_fuse(
+        &self,
+        _: &Caller,
+        _: ResetDeleteFuse,
+    ) -> Result<DeleteFuseReset, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn remove_node(&self, _: &Caller, _: RemoveNode) -> Result<NodeRemoved, WireError> {
+        unimplemented!("a plain call")
+    }
+
+    async fn register_node(
+        &self,
+        _: &Caller,
+        _: RegisterNode,
+    ) -> Result<NodeRegistered, WireError> {
+        unimplemented!("nodes only")
+    }
+
+    async fn report_heartbeat(
+        &self,
+        _: &Caller,
+        _: ReportHeartbeat,
+    ) -> Result<HeartbeatNoted, WireError> {
+        unimplemented!("nodes only")
+    }
+
+    async fn report_corrupt_chunks(
+        &self,
+        _: &Caller,
+        _: ReportCorruptChunks,
+    ) -> Result<CorruptChunksNoted, WireError> {
+        unimplemented!("nodes only")
+    }
+}
+
+fn entry(path: &EntryPath, file: &FileRow) -> Entry {
+    Entry::File {
+        name: path.name().unwrap().clone(),
+        size: file.size,
+        modified_ms: 0,
+        version: file.version,
+    }
+}
