@@ -1,0 +1,525 @@
+//! All that changes a store, one batch at a time: plan records, append and sync them, then the index, then answer.
+//!
+//! A batch is planned against the index plus what the batch itself has planned, so that two puts of one chunk
+//! write once and a delete between two puts does what it says. [`Appender::flush`] is the one place
+//! that makes anything durable:
+//!
+//! 1. the records are written: a crash now leaves a torn tail, which the next start cuts;
+//! 2. the extent is synced: from now on they survive;
+//! 3. the index learns of them, without a sync: a crash now is mended by replay;
+//! 4. whoever waits is answered.
+//!
+//! **Invariants:** nothing is answered before step 2. An extent whose sync failed is never written or synced again.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proto::id::ChunkId;
+
+use crate::active::{Active, AppendError, RecordBytes};
+use crate::catalog::{Location, Position, Row};
+use crate::error::{StoreError, is_full};
+use crate::extent::{
+    EXTENT_HEADER_LEN, EXTENTS_FOLDER, ExtentHeader, Order, RECORD_HEADER_LEN, RecordHeader,
+    RecordKind, batch_at, extent_path, record_len,
+};
+use crate::index::{Changes, INDEX_PATH};
+use crate::store::Store;
+use crate::writer::ScrubProgress;
+
+/// The index is made durable after this many records at the latest: replay stays short.
+const CHECKPOINT_RECORDS: usize = 8192;
+
+/// Free bytes that are left for the index when everything else stops.
+const INDEX_RESERVE_MAX: u64 = 16 << 20;
+
+/// Called when a batch is durable, or was refused.
+pub(crate) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A chunk whose bytes were checked against its id, with their checksum.
+#[derive(Debug, Clone)]
+pub(crate) struct VerifiedChunk {
+    chunk: ChunkId,
+    payload: Bytes,
+    payload_crc: u32,
+}
+
+impl VerifiedChunk {
+    /// Hashes the bytes; `None` if they are not this chunk's.
+    pub(crate) fn check(chunk: ChunkId, payload: Bytes) -> Option<Self> {
+        (ChunkId::of(&payload) == chunk).then(|| Self {
+            chunk,
+            payload_crc: crc32c::crc32c(&payload),
+            payload,
+        })
+    }
+
+    /// Which.
+    pub(crate) fn chunk(&self) -> ChunkId {
+        self.chunk
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.payload.len()).expect("chunks are far shorter")
+    }
+}
+
+/// What compaction moves.
+#[derive(Debug)]
+pub(crate) enum Moved {
+    /// A good chunk, if it is still here.
+    Put(VerifiedChunk, Location),
+    /// A deletion, if it is still needed.
+    Delete(ChunkId, Order),
+}
+
+/// The writing side of one store. There is one.
+pub(crate) struct Appender {
+    store: Arc<Store>,
+    active: Option<Active>,
+    next_number: u64,
+    /// The extent before the next one, and its length.
+    previous: Position,
+    batch: Batch,
+    records_since_checkpoint: usize,
+    bytes_since_checkpoint: u64,
+    changed_since_checkpoint: bool,
+}
+
+/// What was planned since the last flush.
+#[derive(Default)]
+struct Batch {
+    records: Vec<RecordBytes>,
+    len: u64,
+    rows: BTreeMap<ChunkId, Option<Row>>,
+    dead: Vec<(ChunkId, u64)>,
+    deletions: u64,
+    order: Order,
+    waiting: Vec<Answer>,
+    /// Free bytes of the disk, asked for once a batch, less what was planned since.
+    free: Option<u64>,
+}
+
+impl Appender {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        active: Option<Active>,
+        next_number: u64,
+        previous: Position,
+    ) -> Self {
+        Self {
+            store,
+            active,
+            next_number,
+            previous,
+            batch: Batch::default(),
+            records_since_checkpoint: 0,
+            bytes_since_checkpoint: 0,
+            changed_since_checkpoint: false,
+        }
+    }
+
+    /// Plans to store a chunk. `false` if it is here already, in good state.
+    pub(crate) fn put(&mut self, chunk: &VerifiedChunk) -> Result<bool, StoreError> {
+        let old = self.row(&chunk.chunk)?;
+        if old.is_some_and(|row| !row.corrupt) {
+            return Ok(false);
+        }
+        self.check_writable()?;
+        self.take_room(record_len(chunk.len()), self.store.options.reserve)?;
+        self.append_put(chunk, old)?;
+        Ok(true)
+    }
+
+    /// Plans to remove chunks on an order; tells how many are here.
+    pub(crate) fn delete(&mut self, order: Order, chunks: &[ChunkId]) -> Result<u64, StoreError> {
+        self.check_writable()?;
+        let record_len = RECORD_HEADER_LEN as u64;
+        self.take_room(chunks.len() as u64 * record_len, self.index_reserve())?;
+        let mut deleted = 0;
+        for chunk in chunks {
+            if let Some(old) = self.row(chunk)? {
+                self.append(RecordKind::Delete { order }, *chunk, Bytes::new(), 0)?;
+                self.batch.deletions += 1;
+                self.batch.dead.push((*chunk, old.location.extent));
+                self.batch.rows.insert(*chunk, None);
+                deleted += 1;
+            }
+        }
+        if deleted == 0 {
+            let nothing = ChunkId::from_bytes([0; ChunkId::LEN]);
+            self.append(RecordKind::Order { order }, nothing, Bytes::new(), 0)?;
+            self.batch.deletions += 1;
+        }
+        self.batch.order = self.batch.order.max(order);
+        Ok(deleted)
+    }
+
+    /// Plans to note that the record there was found corrupt, or good again.
+    pub(crate) fn mark(
+        &mut self,
+        chunk: &ChunkId,
+        location: Location,
+        corrupt: bool,
+    ) -> Result<(), StoreError> {
+        if let Some(row) = self.row(chunk)?
+            && row.location == location
+            && row.corrupt != corrupt
+        {
+            self.batch.rows.insert(*chunk, Some(Row { corrupt, ..row }));
+        }
+        Ok(())
+    }
+
+    /// Plans to copy what is still needed of an extent to the active one.
+    pub(crate) fn relocate(&mut self, extent: u64, moved: &[Moved]) -> Result<(), StoreError> {
+        self.check_writable()?;
+        for record in moved {
+            match record {
+                Moved::Put(chunk, from) => {
+                    let row = self.row(&chunk.chunk)?;
+                    if row.is_some_and(|row| row.location == *from && !row.corrupt) {
+                        self.take_room(record_len(chunk.len()), self.index_reserve())?;
+                        self.append_put(chunk, row)?;
+                    }
+                }
+                Moved::Delete(chunk, order) => {
+                    if self.row(chunk)?.is_none() && self.has_dead_outside(chunk, extent)? {
+                        let kind = RecordKind::Delete { order: *order };
+                        self.append(kind, *chunk, Bytes::new(), 0)?;
+                        self.batch.deletions += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a sealed extent in which nothing is needed any more; `puts` are the chunks of all its puts.
+    pub(crate) fn remove_extent(
+        &mut self,
+        extent: u64,
+        puts: &[ChunkId],
+    ) -> Result<(), StoreError> {
+        self.flush()?;
+        let is_active = self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.number == extent);
+        let sums = self.store.catalog().extents.get(&extent).copied();
+        if is_active || sums.is_none_or(|sums| sums.live_chunks > 0) {
+            return Ok(());
+        }
+        let changes = Changes {
+            buried: puts.iter().map(|chunk| (*chunk, extent)).collect(),
+            position: self.store.catalog().position,
+            ..Changes::default()
+        };
+        self.commit(&changes)?;
+        self.cut_extent_before(extent);
+        self.store.catalog().extents.remove(&extent);
+        self.store.forget_file(extent);
+        self.store.disk.remove(&extent_path(extent))?;
+        self.store.disk.sync_folder(EXTENTS_FOLDER)?;
+        Ok(())
+    }
+
+    /// The extent that goes says where the one before it ends; if that one has more, it must go too.
+    fn cut_extent_before(&self, extent: u64) {
+        let before = self
+            .store
+            .catalog()
+            .extents
+            .range(..extent)
+            .next_back()
+            .map(|(k, v)| (*k, *v));
+        let Some((before, sums)) = before else {
+            return;
+        };
+        let cut = self
+            .store
+            .extent_file(before)
+            .and_then(|file| match file.len()? {
+                len if len > sums.len => file.set_len(sums.len),
+                _ => Ok(()),
+            });
+        if let Err(error) = cut {
+            tracing::warn!(%error, extent = before, "could not cut what was never acknowledged off an extent");
+        }
+    }
+
+    /// Closes the active extent although it has room, so that it can be compacted.
+    pub(crate) fn seal(&mut self) -> Result<(), StoreError> {
+        self.flush()?;
+        if let Some(active) = self.active.take() {
+            self.previous = position_of(&active);
+            active.seal();
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the scrubber's place with the next checkpoint.
+    pub(crate) fn note_scrubbed(&mut self, progress: ScrubProgress) {
+        let mut catalog = self.store.catalog();
+        catalog.scrub = progress.position;
+        if let Some((extent, at_ms)) = progress.finished
+            && let Some(sums) = catalog.extents.get_mut(&extent)
+        {
+            sums.scrubbed_ms = at_ms;
+        }
+        self.changed_since_checkpoint = true;
+    }
+
+    /// Answers when everything planned so far is durable.
+    pub(crate) fn answer_when_durable(&mut self, answer: Answer) {
+        self.batch.waiting.push(answer);
+    }
+
+    /// Makes what was planned durable, and answers. See the module's doc for the steps.
+    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
+        let batch = std::mem::take(&mut self.batch);
+        let result = self.write(&batch);
+        for answer in batch.waiting {
+            answer(result.clone());
+        }
+        result
+    }
+
+    /// Makes the index durable if it is time, or if `now` and anything changed.
+    pub(crate) fn checkpoint_if_due(&mut self, now: bool) -> Result<(), StoreError> {
+        let due = self.bytes_since_checkpoint >= self.store.options.checkpoint_bytes
+            || self.records_since_checkpoint >= CHECKPOINT_RECORDS;
+        if due || (now && self.changed_since_checkpoint) {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the index has changes that a crash would leave to replay.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.changed_since_checkpoint
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let catalog = self.store.catalog().clone();
+        let result = self.store.index.checkpoint(&catalog);
+        result.map_err(|error| self.fail_index(error))?;
+        self.bytes_since_checkpoint = 0;
+        self.records_since_checkpoint = 0;
+        self.changed_since_checkpoint = false;
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if !batch.records.is_empty() {
+            let active = self.active.as_mut().expect("records were planned for it");
+            if let Err(error) = active.append(&batch.records, batch.len) {
+                return Err(self.recover_from(error));
+            }
+        }
+        if batch.records.is_empty() && batch.rows.is_empty() {
+            return Ok(());
+        }
+        let position = self.active.as_ref().map(position_of);
+        let changes = Changes {
+            rows: batch
+                .rows
+                .iter()
+                .map(|(chunk, row)| (*chunk, *row))
+                .collect(),
+            dead: batch.dead.clone(),
+            buried: Vec::new(),
+            position: position.unwrap_or_else(|| self.store.catalog().position),
+        };
+        self.commit(&changes)?;
+        let mut catalog = self.store.catalog();
+        if let Some(position) = position {
+            catalog.extents.entry(position.extent).or_default().len = position.offset;
+            catalog.note_deletions(position.extent, batch.deletions);
+        }
+        catalog.order = catalog.order.max(batch.order);
+        self.records_since_checkpoint += batch.rows.len();
+        self.bytes_since_checkpoint += batch.len;
+        Ok(())
+    }
+
+    fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
+        let committed = self.store.index.commit(changes);
+        let rows = committed.map_err(|error| self.fail_index(error))?;
+        let mut catalog = self.store.catalog();
+        for (chunk, old, new) in &rows {
+            catalog.note(chunk, old.as_ref(), new.as_ref());
+        }
+        catalog.position = changes.position;
+        self.changed_since_checkpoint = true;
+        Ok(())
+    }
+
+    /// An index that cannot be written may be wrong: the next start makes a new one.
+    fn fail_index(&self, error: io::Error) -> StoreError {
+        self.store.fail("write the index", &error);
+        if let Err(error) = self.store.disk.remove(INDEX_PATH) {
+            tracing::debug!(%error, "could not remove the index");
+        }
+        StoreError::Disk(Arc::new(error))
+    }
+
+    /// Leaves the extent alone for good if a sync failed, and shows by a new one that the disk still works.
+    fn recover_from(&mut self, error: AppendError) -> StoreError {
+        let active = self.active.as_mut().expect("it was appended to");
+        let error = match error {
+            AppendError::Write(error) if is_full(&error) && active.cut_back().is_ok() => {
+                return error.into();
+            }
+            AppendError::Write(error) | AppendError::Sync(error) => error,
+        };
+        let (extent, disk) = (active.number, self.store.options.disk_number);
+        tracing::error!(extent, disk, %error, "could not make chunks durable: the extent is sealed, the chunks were refused");
+        self.previous = position_of(active);
+        self.active = None;
+        if let Err(error) = self.open_active() {
+            tracing::debug!(%error, "no new extent after a failed one");
+        }
+        error.into()
+    }
+
+    fn append_put(&mut self, chunk: &VerifiedChunk, old: Option<Row>) -> Result<(), StoreError> {
+        let written_ms = self.store.environment.now_ms();
+        let kind = RecordKind::Put { written_ms };
+        let payload = chunk.payload.clone();
+        let location = self.append(kind, chunk.chunk, payload, chunk.payload_crc)?;
+        if let Some(old) = old {
+            self.batch.dead.push((chunk.chunk, old.location.extent));
+        }
+        let row = Row {
+            location,
+            corrupt: false,
+            verified_ms: written_ms,
+        };
+        self.batch.rows.insert(chunk.chunk, Some(row));
+        Ok(())
+    }
+
+    /// Plans one record; flushes and goes on in a new extent where this one would get too long.
+    fn append(
+        &mut self,
+        kind: RecordKind,
+        chunk: ChunkId,
+        payload: Bytes,
+        payload_crc: u32,
+    ) -> Result<Location, StoreError> {
+        let len = u32::try_from(payload.len()).expect("chunks are far shorter");
+        self.make_way_for(record_len(len))?;
+        let active = self.active.as_ref().expect("just made sure of");
+        let offset = active.len + self.batch.len;
+        let header = RecordHeader {
+            kind,
+            chunk,
+            payload_len: len,
+            payload_crc,
+            salt: active.salt,
+            offset,
+            batch: batch_at(active.len),
+        };
+        let extent = active.number;
+        self.batch.len += header.record_len();
+        self.batch.records.push(RecordBytes {
+            header: header.encode(),
+            payload,
+        });
+        Ok(Location {
+            extent,
+            offset,
+            len,
+        })
+    }
+
+    fn make_way_for(&mut self, record_len: u64) -> Result<(), StoreError> {
+        if let Some(active) = &self.active {
+            let end = active.len + self.batch.len;
+            if end == EXTENT_HEADER_LEN || end + record_len <= self.store.options.extent_size {
+                return Ok(());
+            }
+            self.seal()?;
+        }
+        self.open_active()
+    }
+
+    fn open_active(&mut self) -> Result<(), StoreError> {
+        let header = ExtentHeader {
+            number: self.next_number,
+            salt: u64::from_le_bytes(self.store.environment.random()),
+            node: self.store.options.node,
+            disk: self.store.options.disk_number,
+            created_ms: self.store.environment.now_ms(),
+            previous: self.previous.extent,
+            previous_len: self.previous.offset,
+            order: self.store.catalog().order.max(self.batch.order),
+        };
+        self.next_number += 1;
+        match Active::create(&*self.store.disk, &header) {
+            Ok(active) => {
+                let mut catalog = self.store.catalog();
+                catalog.extents.entry(active.number).or_default().len = active.len;
+                self.active = Some(active);
+                Ok(())
+            }
+            Err(error) => {
+                if !is_full(&error) {
+                    self.store.fail("make a new extent", &error);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A chunk's row as it will be when the batch is done.
+    fn row(&self, chunk: &ChunkId) -> Result<Option<Row>, StoreError> {
+        match self.batch.rows.get(chunk) {
+            Some(row) => Ok(*row),
+            None => self.store.find(chunk),
+        }
+    }
+
+    fn has_dead_outside(&self, chunk: &ChunkId, extent: u64) -> Result<bool, StoreError> {
+        let planned = self
+            .batch
+            .dead
+            .iter()
+            .any(|(dead, at)| dead == chunk && *at != extent);
+        let counts = |at| at != extent && self.store.catalog().extents.contains_key(&at);
+        Ok(planned || self.store.index.has_dead(chunk, counts)?)
+    }
+
+    fn check_writable(&self) -> Result<(), StoreError> {
+        self.store
+            .failure()
+            .map_or(Ok(()), |why| Err(StoreError::Failed(why)))
+    }
+
+    /// Only puts leave the reserve alone: deletions and compaction use it, since they win space back. The last
+    /// of it is the index's.
+    fn take_room(&mut self, len: u64, keep: u64) -> Result<(), StoreError> {
+        let free = match self.batch.free {
+            Some(free) => free,
+            None => self.store.space()?.free,
+        };
+        let left = free.checked_sub(len).filter(|left| *left >= keep);
+        self.batch.free = Some(left.ok_or(StoreError::NoSpace)?);
+        Ok(())
+    }
+
+    fn index_reserve(&self) -> u64 {
+        INDEX_RESERVE_MAX.min(self.store.options.reserve / 2)
+    }
+}
+
+fn position_of(active: &Active) -> Position {
+    Position {
+        extent: active.number,
+        offset: active.len,
+    }
+}

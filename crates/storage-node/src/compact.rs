@@ -1,0 +1,220 @@
+//! Wins deleted space back: what is still needed of a mostly dead extent is copied to the active one, then
+//! the file goes.
+//!
+//! The copies are planned, checked against the index and synced by the disk's writer like puts, so that a delete or a
+//! put at the same time is simply before or after them. A deletion is copied only while a put that it undoes still
+//! lies in another extent.
+//!
+//! **Invariant:** an extent is removed only when the index points to nothing in it, and everything copied from it is
+//! durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::id::ChunkId;
+use tokio_util::sync::CancellationToken;
+
+use crate::appender::{Moved, VerifiedChunk};
+use crate::catalog::Location;
+use crate::error::StoreError;
+use crate::extent::{EXTENT_HEADER_LEN, ExtentHeader, RecordHeader, RecordKind};
+use crate::node::Node;
+use crate::store::Store;
+use crate::walk::{Item, Payloads, Walk};
+
+/// Bytes that are copied, or walked over, at once.
+const PIECE_LEN: u64 = 8 << 20;
+/// How often an extent is looked for when nothing was deleted.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// Deletions come in bursts: what follows shortly is waited for.
+const AFTER_DELETES: Duration = Duration::from_secs(1);
+/// An active extent is closed for compaction only from this share of its full size on.
+const ACTIVE_SHARE: u64 = 8;
+
+/// Compacts one disk for as long as the node runs.
+pub(crate) async fn run(
+    node: Arc<Node>,
+    disk: usize,
+    live_share_min: f64,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let woken = async {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = node.deleted.notified() => tokio::time::sleep(AFTER_DELETES).await,
+            }
+        };
+        tokio::select! {
+            () = woken => {}
+            () = shutdown.cancelled() => return,
+        }
+        loop {
+            let compacted = tokio::select! {
+                compacted = compact_one(&node, disk, live_share_min) => compacted,
+                () = shutdown.cancelled() => return,
+            };
+            match compacted {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(disk, %error, "compaction waits");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Compacts the extent that gives most back; `false` if none is worth it.
+pub(crate) async fn compact_one(
+    node: &Arc<Node>,
+    disk: usize,
+    live_share_min: f64,
+) -> Result<bool, StoreError> {
+    let store = Arc::clone(&node.disks()[disk].store);
+    let writer = &node.disks()[disk].writer;
+    if store.failure().is_some() {
+        return Ok(false);
+    }
+    let Some(extent) = choose(&store, live_share_min) else {
+        return Ok(false);
+    };
+    if store.catalog().position.extent == extent {
+        writer.seal().await?;
+    }
+    let mut pass = Pass::begin(&store, extent)?;
+    loop {
+        let (next, piece) = node.blocking().run(move || pass.piece()).await;
+        pass = next;
+        let Some(piece) = piece? else {
+            break;
+        };
+        for (chunk, location) in piece.bad {
+            if let Some(row) = store.find(&chunk)?.filter(|row| row.location == location) {
+                node.mark_corrupt(disk, chunk, row).await;
+            }
+        }
+        if !piece.moved.is_empty() {
+            writer.relocate(extent, piece.moved).await?;
+        }
+    }
+    writer.remove_extent(extent, pass.puts).await?;
+    let removed = !store.catalog().extents.contains_key(&extent);
+    tracing::info!(disk, extent, removed, "compacted");
+    Ok(removed)
+}
+
+/// The extent with the smallest live share below the limit.
+#[expect(clippy::cast_precision_loss, reason = "a share needs no exact bytes")]
+fn choose(store: &Store, live_share_min: f64) -> Option<u64> {
+    let catalog = store.catalog();
+    let active = catalog.position.extent;
+    let worth = |number: &u64, len: u64| {
+        len > EXTENT_HEADER_LEN
+            && (*number != active || len >= store.options.extent_size / ACTIVE_SHARE)
+    };
+    catalog
+        .extents
+        .iter()
+        .filter(|(number, sums)| worth(number, sums.len))
+        .map(|(number, sums)| {
+            let room = (sums.len - EXTENT_HEADER_LEN) as f64;
+            (*number, sums.live_bytes as f64 / room)
+        })
+        .filter(|(_, share)| *share < live_share_min)
+        .min_by(|(_, one), (_, other)| one.total_cmp(other))
+        .map(|(number, _)| number)
+}
+
+/// One walk through an extent.
+struct Pass {
+    store: Arc<Store>,
+    extent: u64,
+    walk: Walk,
+    puts: Vec<ChunkId>,
+}
+
+/// What a piece of an extent holds.
+#[derive(Default)]
+struct Piece {
+    moved: Vec<Moved>,
+    bad: Vec<(ChunkId, Location)>,
+}
+
+impl Pass {
+    fn begin(store: &Arc<Store>, extent: u64) -> Result<Self, StoreError> {
+        let walk = walk_extent(store, extent, EXTENT_HEADER_LEN)?;
+        Ok(Self {
+            store: Arc::clone(store),
+            extent,
+            walk,
+            puts: Vec::new(),
+        })
+    }
+
+    /// The next piece; `None` at the end.
+    fn piece(mut self) -> (Self, Result<Option<Piece>, StoreError>) {
+        let piece = self.read_piece();
+        (self, piece)
+    }
+
+    fn read_piece(&mut self) -> Result<Option<Piece>, StoreError> {
+        let mut piece = Piece::default();
+        let begin = self.walk.offset();
+        while self.walk.offset() - begin < PIECE_LEN {
+            match self.walk.next_item() {
+                None if self.walk.offset() == begin => return Ok(None),
+                None => break,
+                Some(Item::Damage(range)) => {
+                    piece.bad.extend(self.store.rows_in(self.extent, &range)?);
+                }
+                Some(Item::Record { header, .. }) => self.take(&header, &mut piece)?,
+            }
+        }
+        Ok(Some(piece))
+    }
+
+    fn take(&mut self, header: &RecordHeader, piece: &mut Piece) -> Result<(), StoreError> {
+        match header.kind {
+            RecordKind::Order { .. } => {}
+            RecordKind::Delete { order } => piece.moved.push(Moved::Delete(header.chunk, order)),
+            RecordKind::Put { .. } => {
+                self.puts.push(header.chunk);
+                let here = (self.extent, header.offset);
+                let Some(row) = self.store.find(&header.chunk)? else {
+                    return Ok(());
+                };
+                if row.corrupt || (row.location.extent, row.location.offset) != here {
+                    return Ok(());
+                }
+                let payload = self
+                    .store
+                    .open_chunk(&header.chunk)
+                    .and_then(|file| file.read());
+                match payload.map(|payload| VerifiedChunk::check(header.chunk, payload)) {
+                    Ok(Some(chunk)) => piece.moved.push(Moved::Put(chunk, row.location)),
+                    Ok(None) | Err(_) => piece.bad.push((header.chunk, row.location)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A walk over an extent's headers, as far as the extent counts.
+pub(crate) fn walk_extent(store: &Store, extent: u64, from: u64) -> Result<Walk, StoreError> {
+    let file = store.extent_file(extent)?;
+    let end = store
+        .catalog()
+        .extents
+        .get(&extent)
+        .map_or(0, |sums| sums.len);
+    let mut bytes = vec![0; usize::try_from(EXTENT_HEADER_LEN).expect("a page fits")];
+    let header = file
+        .read_exact_at(&mut bytes, 0)
+        .ok()
+        .and_then(|()| ExtentHeader::decode(&bytes).ok());
+    let salt = header.map(|header| header.salt);
+    Ok(Walk::new(file, salt, from..end, Payloads::Skip)?)
+}

@@ -1,0 +1,238 @@
+//! Answers the node's table of operations: wire type, what the node does, wire type.
+//!
+//! Who may ask what is decided here and nowhere else: copying, deleting and inventories are the master's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::connection::CallError;
+use proto::hello::Role;
+use proto::id::{ChunkId, UploadId};
+use proto::net::Address;
+use proto::node::{
+    BucketListed, CHUNKS_PER_MESSAGE_MAX, ChunkRead, ChunkReplicated, ChunkStored, ChunkVerified,
+    ChunksDeleted, ChunksDescribed, DeleteChunks, DescribeChunks, DigestInventory, GetChunk,
+    GetNodeStatus, InventoryDigest, ListBucket, NodeHandlers, NodeStatus, PutChunk, Receipt,
+    ReplicateChunk, VerifyChunk,
+};
+use proto::pool::Pool;
+use proto::table::Caller;
+use proto::{Body, ErrorCode, WireError};
+
+use crate::appender::VerifiedChunk;
+use crate::error::StoreError;
+use crate::extent::Order;
+use crate::node::{INLINE_LEN_MAX, Node};
+use crate::send_file::ChunkBody;
+
+/// A source that has not sent a chunk by then is given up for the next.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
+/// Sources that one order may name.
+const SOURCES_MAX: usize = 32;
+
+/// What answers requests.
+#[derive(Debug)]
+pub(crate) struct Handlers {
+    node: Arc<Node>,
+    pool: Pool,
+}
+
+impl Handlers {
+    /// Answers for this node, which fetches chunks from others through this pool.
+    pub(crate) fn new(node: Arc<Node>, pool: Pool) -> Self {
+        Self { node, pool }
+    }
+
+    fn receipt(&self, upload: UploadId, chunk: &ChunkId, len: usize) -> Receipt {
+        let identity = self.node.identity();
+        Receipt {
+            node: identity.node(),
+            mac: identity.receipt_key().receipt(upload, chunk, len as u64),
+        }
+    }
+
+    /// The chunk's bytes from the first source that gives them.
+    async fn fetch(&self, request: &ReplicateChunk) -> Result<VerifiedChunk, WireError> {
+        let chunk = request.chunk;
+        let mut failures = Vec::new();
+        for source in request.sources.iter().take(SOURCES_MAX) {
+            match self.fetch_from(source, chunk).await {
+                Ok(bytes) if bytes.len() != request.len as usize => {
+                    failures.push(format!("{source}: it has {} bytes", bytes.len()));
+                }
+                Ok(bytes) => match self.node.verify_bytes(chunk, bytes).await {
+                    Ok(verified) => return Ok(verified),
+                    Err(_) => failures.push(format!("{source}: its copy is corrupt")),
+                },
+                Err(error) => failures.push(error.to_string()),
+            }
+        }
+        let why = failures.join("; ");
+        let message = format!("no source gave chunk {chunk}: {why}");
+        Err(WireError::new(ErrorCode::Unavailable, message))
+    }
+
+    async fn fetch_from(
+        &self,
+        source: &Address,
+        chunk: ChunkId,
+    ) -> Result<bytes::Bytes, CallError> {
+        let request = GetChunk { chunk };
+        let read = self.pool.transfer(source, request, FETCH_TIMEOUT).await?;
+        Ok(read.body.into_bytes().unwrap_or_default())
+    }
+}
+
+fn masters_only(caller: &Caller) -> Result<(), WireError> {
+    if caller.role == Role::Master {
+        return Ok(());
+    }
+    Err(WireError::new(
+        ErrorCode::Forbidden,
+        "only the master may ask a node for this",
+    ))
+}
+
+fn check_count(count: usize) -> Result<(), WireError> {
+    if count <= CHUNKS_PER_MESSAGE_MAX {
+        return Ok(());
+    }
+    let message = format!("{count} chunks in one message; at most {CHUNKS_PER_MESSAGE_MAX}");
+    Err(WireError::new(ErrorCode::InvalidArgument, message))
+}
+
+impl NodeHandlers for Handlers {
+    async fn put_chunk(&self, _: &Caller, request: PutChunk) -> Result<ChunkStored, WireError> {
+        let PutChunk {
+            chunk,
+            upload,
+            body,
+        } = request;
+        let len = body.len();
+        let stored = self.node.put(chunk, body).await?;
+        Ok(ChunkStored {
+            stored,
+            receipt: upload.map(|upload| self.receipt(upload, &chunk, len)),
+        })
+    }
+
+    async fn get_chunk(&self, _: &Caller, request: GetChunk) -> Result<ChunkRead, WireError> {
+        let found = self.node.open_chunk(&request.chunk).await?;
+        let (disk, file) = (found.disk, &found.file);
+        let read = if file.payload().2 <= INLINE_LEN_MAX {
+            file.read().map(Body::Bytes)
+        } else {
+            file.check_header().map(|_| {
+                Body::Source(Box::new(ChunkBody::new(
+                    Arc::clone(&self.node),
+                    found.clone(),
+                )))
+            })
+        };
+        match read {
+            Ok(body) => Ok(ChunkRead { body }),
+            Err(error) => {
+                if matches!(error, StoreError::Corrupt(_) | StoreError::Disk(_)) {
+                    self.node.mark_corrupt(disk, request.chunk, file.row).await;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn describe_chunks(
+        &self,
+        _: &Caller,
+        request: DescribeChunks,
+    ) -> Result<ChunksDescribed, WireError> {
+        check_count(request.chunks.len())?;
+        let node = Arc::clone(&self.node);
+        let describe = move || {
+            request
+                .chunks
+                .iter()
+                .map(|chunk| node.describe(chunk))
+                .collect()
+        };
+        let chunks: Result<_, StoreError> = self.node.blocking().run(describe).await;
+        Ok(ChunksDescribed { chunks: chunks? })
+    }
+
+    async fn verify_chunk(
+        &self,
+        _: &Caller,
+        request: VerifyChunk,
+    ) -> Result<ChunkVerified, WireError> {
+        let state = self.node.verify_chunk(&request.chunk).await?;
+        Ok(ChunkVerified { state })
+    }
+
+    async fn get_node_status(
+        &self,
+        _: &Caller,
+        GetNodeStatus {}: GetNodeStatus,
+    ) -> Result<NodeStatus, WireError> {
+        let node = Arc::clone(&self.node);
+        Ok(NodeStatus {
+            node: node.identity().node(),
+            registered: node.is_registered(),
+            usage: self.node.blocking().run(move || node.usage()).await,
+        })
+    }
+
+    async fn replicate_chunk(
+        &self,
+        caller: &Caller,
+        request: ReplicateChunk,
+    ) -> Result<ChunkReplicated, WireError> {
+        masters_only(caller)?;
+        self.node.check_epoch(request.epoch)?;
+        if let Some((_, row)) = self.node.find(&request.chunk)?
+            && !row.corrupt
+        {
+            return Ok(ChunkReplicated { stored: false });
+        }
+        let verified = self.fetch(&request).await?;
+        let stored = self.node.store(verified).await?;
+        Ok(ChunkReplicated { stored })
+    }
+
+    async fn delete_chunks(
+        &self,
+        caller: &Caller,
+        request: DeleteChunks,
+    ) -> Result<ChunksDeleted, WireError> {
+        masters_only(caller)?;
+        check_count(request.chunks.len())?;
+        let order = Order {
+            epoch: request.epoch,
+            sequence: request.sequence,
+        };
+        let deleted = self.node.delete(order, &request.chunks).await?;
+        Ok(ChunksDeleted { deleted })
+    }
+
+    async fn digest_inventory(
+        &self,
+        caller: &Caller,
+        DigestInventory {}: DigestInventory,
+    ) -> Result<InventoryDigest, WireError> {
+        masters_only(caller)?;
+        Ok(InventoryDigest {
+            buckets: self.node.digest(),
+        })
+    }
+
+    async fn list_bucket(
+        &self,
+        caller: &Caller,
+        request: ListBucket,
+    ) -> Result<BucketListed, WireError> {
+        masters_only(caller)?;
+        let limit = (request.limit as usize).clamp(1, CHUNKS_PER_MESSAGE_MAX);
+        let node = Arc::clone(&self.node);
+        let list = move || node.list_bucket(request.bucket, request.after.as_ref(), limit);
+        let (chunks, more) = self.node.blocking().run(list).await?;
+        Ok(BucketListed { chunks, more })
+    }
+}

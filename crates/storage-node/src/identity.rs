@@ -1,0 +1,454 @@
+//! Who a node is: `node.json` in each of its folders.
+//!
+//! The first folder's says everything: the node's id, the key with which it signs receipts, the cluster that it
+//! joined and the highest epoch of a master that it has seen. Each folder's says which disk of how many it is, so
+//! that a folder that is missing, swapped, not mounted or another node's is told before anything is written.
+//!
+//! **Invariant:** the file is always whole: it is written beside, synced, renamed and its folder synced.
+
+use std::io;
+use std::sync::Arc;
+
+use disk::{Disk, DiskEntryKind};
+use proto::hello::ReceiptKey;
+use proto::id::{ClusterId, Epoch, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::environment::Environment;
+use crate::error::OpenError;
+
+/// The identity's file.
+pub(crate) const IDENTITY_PATH: &str = "node.json";
+const IDENTITY_NEW_PATH: &str = "node.json.new";
+/// Held by the process that uses the folder.
+pub(crate) const LOCK_PATH: &str = "lock";
+/// The format that this version writes, and the newest that it reads.
+pub(crate) const FOLDER_FORMAT: u32 = 1;
+/// What may be in a folder that is otherwise new: our own beginnings, and what systems put everywhere.
+const NEW_FOLDER_NAMES: &[&str] = &[LOCK_PATH, IDENTITY_NEW_PATH, "lost+found", ".DS_Store"];
+
+/// What `node.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct IdentityFile {
+    format: u32,
+    node: NodeId,
+    disk: u32,
+    disks: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt_key: Option<ReceiptKey>,
+    #[serde(default)]
+    epoch: Epoch,
+}
+
+/// Only what every format has.
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+/// Who this node is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    disk: Arc<dyn Disk>,
+    file: IdentityFile,
+    receipt_key: ReceiptKey,
+}
+
+/// Which folders are taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Acceptance {
+    /// Only folders that are a node's already.
+    pub existing_only: bool,
+    /// Empty folders in the place of disks that are gone for good.
+    pub replaced_disks: bool,
+}
+
+impl Identity {
+    /// Reads who the node of these folders is, or makes a new one where they are empty. The folders must be locked.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with which folder.
+    pub fn open(
+        disks: &[Arc<dyn Disk>],
+        acceptance: Acceptance,
+        environment: &Environment,
+    ) -> Result<Self, OpenError> {
+        let files: Vec<Option<IdentityFile>> = disks
+            .iter()
+            .enumerate()
+            .map(|(place, disk)| read(&**disk, place))
+            .collect::<Result<_, _>>()?;
+        let (Some(first_disk), Some(first)) = (disks.first(), files.first()) else {
+            return Err(OpenError::Refused(
+                "a storage node needs at least one folder".into(),
+            ));
+        };
+        let file = match first {
+            Some(file) => file.clone(),
+            None => new_identity(&files, acceptance, environment)?,
+        };
+        let receipt_key = file.receipt_key.clone().ok_or_else(|| {
+            OpenError::Refused(format!(
+                "folder 1 is disk {} of node {}: give the node's folders in their first order",
+                file.disk + 1,
+                file.node
+            ))
+        })?;
+        check_folders(&file, &files, acceptance)?;
+        let identity = Self {
+            disk: Arc::clone(first_disk),
+            file: IdentityFile {
+                disks: count(disks.len()),
+                ..file
+            },
+            receipt_key,
+        };
+        identity.write_all(disks, &files)?;
+        Ok(identity)
+    }
+
+    /// Its id.
+    pub fn node(&self) -> NodeId {
+        self.file.node
+    }
+
+    /// Its key for receipts.
+    pub fn receipt_key(&self) -> &ReceiptKey {
+        &self.receipt_key
+    }
+
+    /// The cluster that it joined, if it has.
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.file.cluster
+    }
+
+    /// The highest epoch that it has seen.
+    pub fn epoch(&self) -> Epoch {
+        self.file.epoch
+    }
+
+    /// The same node, once it has joined this cluster and seen this epoch: durable when this returns.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn joined(&self, cluster: ClusterId, epoch: Epoch) -> io::Result<Self> {
+        let mut joined = self.clone();
+        joined.file.cluster = Some(cluster);
+        joined.file.epoch = epoch.max(self.file.epoch);
+        if joined.file != self.file {
+            write(&*joined.disk, &joined.file)?;
+        }
+        Ok(joined)
+    }
+
+    fn write_all(
+        &self,
+        disks: &[Arc<dyn Disk>],
+        files: &[Option<IdentityFile>],
+    ) -> Result<(), OpenError> {
+        for (place, (disk, old)) in disks.iter().zip(files).enumerate() {
+            let file = if place == 0 {
+                self.file.clone()
+            } else {
+                IdentityFile {
+                    disk: count(place),
+                    cluster: None,
+                    receipt_key: None,
+                    epoch: Epoch::default(),
+                    ..self.file.clone()
+                }
+            };
+            if old.as_ref() != Some(&file) {
+                let what = format!("write {IDENTITY_PATH} in folder {}", place + 1);
+                write(&**disk, &file).map_err(OpenError::while_doing(what))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a folder's identity without changing anything: for tools.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(crate) fn read_owner(disk: &dyn Disk) -> Result<(NodeId, u32), OpenError> {
+    let file = read(disk, 0)?;
+    let file = file.ok_or_else(|| {
+        OpenError::Refused(format!(
+            "there is no {IDENTITY_PATH}: this is not a storage node's folder"
+        ))
+    })?;
+    Ok((file.node, file.disk))
+}
+
+fn new_identity(
+    files: &[Option<IdentityFile>],
+    acceptance: Acceptance,
+    environment: &Environment,
+) -> Result<IdentityFile, OpenError> {
+    if let Some(other) = files.iter().flatten().next() {
+        return Err(OpenError::Refused(format!(
+            "folder 1 is empty, but another one is disk {} of node {}: is the first disk mounted?",
+            other.disk + 1,
+            other.node
+        )));
+    }
+    if acceptance.existing_only {
+        return Err(OpenError::Refused(
+            "the folder is empty, and --existing was given: is the disk mounted?".into(),
+        ));
+    }
+    Ok(IdentityFile {
+        format: FOLDER_FORMAT,
+        node: NodeId::new(environment.uuid()),
+        disk: 0,
+        disks: count(files.len()),
+        cluster: None,
+        receipt_key: Some(ReceiptKey::from_bytes(environment.random())),
+        epoch: Epoch::default(),
+    })
+}
+
+/// Folders may be added at the end; none may be missing, empty where there was one, or in another's place.
+fn check_folders(
+    first: &IdentityFile,
+    files: &[Option<IdentityFile>],
+    acceptance: Acceptance,
+) -> Result<(), OpenError> {
+    let refuse = |sentence: String| Err(OpenError::Refused(sentence));
+    if count(files.len()) < first.disks {
+        return refuse(format!(
+            "node {} has {} folders, but {} were given: give them all, in their first order",
+            first.node,
+            first.disks,
+            files.len()
+        ));
+    }
+    for (place, file) in files.iter().enumerate() {
+        let was_one = count(place) < first.disks;
+        match file {
+            Some(file) if file.node != first.node => {
+                return refuse(format!(
+                    "folder {} is node {}'s, not {}'s",
+                    place + 1,
+                    file.node,
+                    first.node
+                ));
+            }
+            Some(file) if file.disk != count(place) => {
+                return refuse(format!(
+                    "folder {} is the node's disk {}: give the folders in their first order",
+                    place + 1,
+                    file.disk + 1
+                ));
+            }
+            None if acceptance.existing_only => {
+                return refuse(format!(
+                    "folder {} is empty, and --existing was given: is the disk mounted?",
+                    place + 1
+                ));
+            }
+            None if place > 0 && was_one && !is_new(first, files) && !acceptance.replaced_disks => {
+                return refuse(format!(
+                    "folder {} is empty, but was disk {} of this node: is it mounted? If the disk was replaced, \
+                     start once with --replaced-disk",
+                    place + 1,
+                    place + 1
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether the identity was made just now: then no folder was one before.
+fn is_new(first: &IdentityFile, files: &[Option<IdentityFile>]) -> bool {
+    files.first().is_some_and(Option::is_none) && first.cluster.is_none()
+}
+
+fn read(disk: &dyn Disk, place: usize) -> Result<Option<IdentityFile>, OpenError> {
+    let what = || format!("read {IDENTITY_PATH} in folder {}", place + 1);
+    let bytes = match read_file(disk) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            refuse_foreign(disk, place)?;
+            return Ok(None);
+        }
+        Err(error) => return Err(OpenError::while_doing(what())(error)),
+    };
+    let damaged = |error: serde_json::Error| {
+        OpenError::Refused(format!(
+            "{}: it is damaged ({error}); put it back from a copy",
+            what()
+        ))
+    };
+    let FormatOnly { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if format > FOLDER_FORMAT {
+        return Err(OpenError::Refused(format!(
+            "folder {} has format {format}, written by a newer version; this one reads up to {FOLDER_FORMAT}",
+            place + 1
+        )));
+    }
+    serde_json::from_slice(&bytes).map_err(damaged).map(Some)
+}
+
+fn read_file(disk: &dyn Disk) -> io::Result<Vec<u8>> {
+    let file = disk.open(IDENTITY_PATH)?;
+    let len = usize::try_from(file.len()?.min(64 << 10)).expect("64 KiB fit in memory");
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// A folder that is not ours, and not empty, is somebody's.
+fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
+    let what = format!("list folder {}", place + 1);
+    let entries = disk.list("").map_err(OpenError::while_doing(what))?;
+    let foreign = entries.iter().find(|entry| {
+        !NEW_FOLDER_NAMES.contains(&entry.name.as_str())
+            || (entry.name == LOCK_PATH && entry.kind != DiskEntryKind::File)
+    });
+    match foreign {
+        None => Ok(()),
+        Some(entry) => Err(OpenError::Refused(format!(
+            "folder {} holds {:?} but no {IDENTITY_PATH}: it is not a storage node's; give an empty folder",
+            place + 1,
+            entry.name
+        ))),
+    }
+}
+
+fn write(disk: &dyn Disk, identity: &IdentityFile) -> io::Result<()> {
+    let bytes = serde_json::to_vec_pretty(identity).map_err(io::Error::other)?;
+    match disk.remove(IDENTITY_NEW_PATH) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.create(IDENTITY_NEW_PATH)?;
+    file.write_all_at(&bytes, 0)?;
+    file.sync()?;
+    disk.rename(IDENTITY_NEW_PATH, IDENTITY_PATH)?;
+    disk.sync_folder("")?;
+    file.sync()
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("a machine has few disks")
+}
+
+#[cfg(test)]
+mod tests {
+    use disk::{Blocking, MemoryDisk};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use std::sync::atomic::{AtomicU8, Ordering};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn environment() -> Environment {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        Environment::new(
+            Blocking::inline(),
+            || 0,
+            |bytes| {
+                bytes.fill(NEXT.fetch_add(1, Ordering::Relaxed));
+            },
+        )
+    }
+
+    fn open(disks: &[&MemoryDisk]) -> Result<Identity, String> {
+        open_with(disks, Acceptance::default())
+    }
+
+    fn open_with(disks: &[&MemoryDisk], acceptance: Acceptance) -> Result<Identity, String> {
+        let disks: Vec<_> = disks.iter().map(|disk| disk.shared()).collect();
+        Identity::open(&disks, acceptance, &environment()).map_err(|error| error.to_string())
+    }
+
+    fn refused(result: Result<Identity, String>, part: &str) {
+        let sentence = result.unwrap_err();
+        assert!(sentence.contains(part), "{sentence}");
+    }
+
+    #[test]
+    fn a_new_folder_gets_an_identity_that_stays() {
+        let disk = MemoryDisk::new();
+        let identity = open(&[&disk]).unwrap();
+        let cluster = ClusterId::new(Uuid::from_u128(5));
+        identity.joined(cluster, Epoch(3)).unwrap();
+        disk.crash(&mut StdRng::seed_from_u64(1));
+        let again = open(&[&disk]).unwrap();
+        assert_eq!(again.node(), identity.node());
+        assert_eq!(again.receipt_key(), identity.receipt_key());
+        assert_eq!((again.cluster(), again.epoch()), (Some(cluster), Epoch(3)));
+        let older = again.joined(cluster, Epoch(2)).unwrap();
+        assert_eq!(older.epoch(), Epoch(3), "an epoch never sinks");
+    }
+
+    /// A crash at any step leaves a folder that is either new or whole.
+    #[test]
+    fn every_crash_leaves_the_old_or_the_new_file() {
+        for stop in 0..12 {
+            for seed in 0..8 {
+                let disk = MemoryDisk::new();
+                let first = open(&[&disk]).unwrap();
+                disk.stop_after(stop);
+                let cluster = ClusterId::new(Uuid::from_u128(5));
+                let joined = first.joined(cluster, Epoch(1)).is_ok();
+                disk.crash(&mut StdRng::seed_from_u64(seed));
+                let again = open(&[&disk]).unwrap();
+                assert_eq!(again.node(), first.node());
+                assert!(!joined || again.cluster() == Some(cluster));
+            }
+        }
+    }
+
+    #[test]
+    fn folders_of_others_newer_formats_and_damage_are_refused() {
+        let foreign = MemoryDisk::new();
+        foreign.put("holiday.jpg", b"x");
+        refused(open(&[&foreign]), "holiday.jpg");
+        let newer = MemoryDisk::new();
+        newer.put(IDENTITY_PATH, br#"{"format":2,"everything":"else"}"#);
+        refused(open(&[&newer]), "newer version");
+        let damaged = MemoryDisk::new();
+        damaged.put(IDENTITY_PATH, b"{");
+        refused(open(&[&damaged]), "damaged");
+        let existing_only = Acceptance {
+            existing_only: true,
+            ..Acceptance::default()
+        };
+        refused(
+            open_with(&[&MemoryDisk::new()], existing_only),
+            "--existing",
+        );
+    }
+
+    #[test]
+    fn disks_are_added_but_never_missing_swapped_or_empty() {
+        let (one, two, three) = (MemoryDisk::new(), MemoryDisk::new(), MemoryDisk::new());
+        let node = open(&[&one, &two]).unwrap().node();
+        assert_eq!(open(&[&one, &two]).unwrap().node(), node);
+        refused(open(&[&one]), "has 2 folders, but 1");
+        refused(open(&[&two, &one]), "first order");
+        refused(
+            open(&[&MemoryDisk::new(), &two]),
+            "is the first disk mounted",
+        );
+        refused(open(&[&one, &MemoryDisk::new()]), "--replaced-disk");
+        let other = MemoryDisk::new();
+        open(&[&MemoryDisk::new(), &other]).unwrap();
+        refused(open(&[&one, &other]), "folder 2 is node");
+        assert_eq!(open(&[&one, &two, &three]).unwrap().node(), node);
+        refused(open(&[&one, &two]), "has 3 folders");
+        let replaced = Acceptance {
+            replaced_disks: true,
+            ..Acceptance::default()
+        };
+        open_with(&[&one, &two, &MemoryDisk::new()], replaced).unwrap();
+    }
+}

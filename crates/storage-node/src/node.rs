@@ -1,0 +1,539 @@
+//! A storage node: one or more disks, who it is, and what it has seen of its master's orders.
+//!
+//! A chunk is on one of the disks. A put goes to the disk with the most room, puts of one chunk at the same time
+//! go to the same disk, whose writer stores it once. A disk that failed is read as long as it can be, and
+//! the others go on.
+//!
+//! **Invariants:** orders of a master before the newest seen are refused; deletions are done in the order of their
+//! sequence, one order at a time, and an order is answered only when it is durable on every disk.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use disk::Blocking;
+use proto::id::{BootId, ChunkId, ClusterId, Epoch};
+use proto::node::{BucketDigest, ChunkDescription, ChunkState, NodeUsage};
+use proto::{ErrorCode, WireError};
+use tokio::sync::{Notify, watch};
+
+use crate::appender::VerifiedChunk;
+use crate::catalog::Row;
+use crate::environment::Environment;
+use crate::error::StoreError;
+use crate::extent::{Order, PAYLOAD_LEN_MAX};
+use crate::identity::Identity;
+use crate::store::{ChunkFile, Store};
+use crate::writer::Writer;
+
+/// Up to this length hashing and reading take less time than handing them to another thread.
+pub(crate) const INLINE_LEN_MAX: usize = 64 << 10;
+/// Corrupt chunks that wait to be reported one by one; beyond that all are reported again.
+const UNREPORTED_MAX: usize = 4096;
+
+/// One disk: what readers use, and its writer.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeDisk {
+    pub(crate) store: Arc<Store>,
+    pub(crate) writer: Writer,
+}
+
+/// The node. Shared by all connections.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) environment: Environment,
+    pub(crate) boot: BootId,
+    disks: Vec<NodeDisk>,
+    /// Disks that could not be opened when the node started.
+    unopened_disks: u32,
+    identity: Mutex<Identity>,
+    cluster: watch::Sender<Option<ClusterId>>,
+    order: tokio::sync::Mutex<Order>,
+    puts: Mutex<HashMap<ChunkId, DiskClaim>>,
+    corrupt: Mutex<CorruptReports>,
+    pub(crate) corrupt_found: Notify,
+    pub(crate) deleted: Notify,
+    registered: AtomicBool,
+}
+
+/// Which disk takes a chunk that is being put, and how many are putting it.
+#[derive(Debug, Clone, Copy)]
+struct DiskClaim {
+    disk: usize,
+    puts: usize,
+}
+
+/// Corrupt chunks that the master has not been told of.
+#[derive(Debug, Default)]
+struct CorruptReports {
+    unreported: VecDeque<ChunkId>,
+    overflowed: bool,
+}
+
+/// A chunk found on one of the disks.
+#[derive(Debug, Clone)]
+pub(crate) struct FoundChunk {
+    pub(crate) disk: usize,
+    pub(crate) file: ChunkFile,
+}
+
+impl Node {
+    pub(crate) fn new(
+        identity: Identity,
+        disks: Vec<NodeDisk>,
+        unopened_disks: u32,
+        environment: Environment,
+    ) -> Self {
+        let seen = disks.iter().map(|disk| disk.store.catalog().order).max();
+        let cluster = watch::Sender::new(identity.cluster());
+        Self {
+            boot: environment.boot(),
+            environment,
+            disks,
+            unopened_disks,
+            identity: Mutex::new(identity),
+            cluster,
+            order: tokio::sync::Mutex::new(seen.unwrap_or_default()),
+            puts: Mutex::default(),
+            corrupt: Mutex::default(),
+            corrupt_found: Notify::new(),
+            deleted: Notify::new(),
+            registered: AtomicBool::new(false),
+        }
+    }
+
+    /// Who it is.
+    pub(crate) fn identity(&self) -> Identity {
+        unpoisoned(&self.identity).clone()
+    }
+
+    /// The cluster that it joined, and any that it joins later.
+    pub(crate) fn cluster(&self) -> watch::Receiver<Option<ClusterId>> {
+        self.cluster.subscribe()
+    }
+
+    /// Whether its master knows it now.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_registered(&self, registered: bool) {
+        self.registered.store(registered, Ordering::Relaxed);
+    }
+
+    pub(crate) fn disks(&self) -> &[NodeDisk] {
+        &self.disks
+    }
+
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.environment.blocking
+    }
+
+    /// Keeps the cluster and the epoch, durably, before anything is done for them.
+    pub(crate) async fn join(
+        self: &Arc<Self>,
+        cluster: ClusterId,
+        epoch: Epoch,
+    ) -> Result<(), StoreError> {
+        let node = Arc::clone(self);
+        let joined = move || -> io::Result<()> {
+            let mut identity = unpoisoned(&node.identity);
+            *identity = identity.joined(cluster, epoch)?;
+            Ok(())
+        };
+        self.blocking().run(joined).await?;
+        self.cluster.send_replace(Some(cluster));
+        Ok(())
+    }
+
+    /// Refuses an order of a master that is not the newest seen.
+    pub(crate) fn check_epoch(&self, epoch: Epoch) -> Result<(), WireError> {
+        let seen = unpoisoned(&self.identity).epoch();
+        if epoch >= seen {
+            return Ok(());
+        }
+        Err(stale(format!(
+            "this order is of epoch {epoch}, but the node has seen epoch {seen}: the master went back in time"
+        )))
+    }
+
+    /// Stores bytes as this chunk. `false` if it was here; either way it is durable now.
+    pub(crate) async fn put(&self, chunk: ChunkId, bytes: Bytes) -> Result<bool, WireError> {
+        if let Some((_, row)) = self.find_good(&chunk)? {
+            // A receipt vouches for the length too.
+            return if row.location.len as usize == bytes.len() {
+                Ok(false)
+            } else {
+                Err(wrong_bytes(&chunk))
+            };
+        }
+        let verified = self.verify_bytes(chunk, bytes).await?;
+        self.store(verified).await
+    }
+
+    /// Stores a chunk that was verified before. `false` if it was here; either way it is durable now.
+    pub(crate) async fn store(&self, verified: VerifiedChunk) -> Result<bool, WireError> {
+        let chunk = verified.chunk();
+        let claim = self.claim_disk(chunk)?;
+        // Another put may have been done between the first look and the claim.
+        if self.find_good(&chunk)?.is_some() {
+            return Ok(false);
+        }
+        let stored = self.disks[claim.disk].writer.put(verified).await;
+        drop(claim);
+        Ok(stored?)
+    }
+
+    /// Hashes on another thread, unless the bytes are few.
+    pub(crate) async fn verify_bytes(
+        &self,
+        chunk: ChunkId,
+        bytes: Bytes,
+    ) -> Result<VerifiedChunk, WireError> {
+        check_len(bytes.len())?;
+        let verified = if bytes.len() <= INLINE_LEN_MAX {
+            VerifiedChunk::check(chunk, bytes)
+        } else {
+            let check = move || VerifiedChunk::check(chunk, bytes);
+            self.blocking().run(check).await
+        };
+        verified.ok_or_else(|| wrong_bytes(&chunk))
+    }
+
+    fn find_good(&self, chunk: &ChunkId) -> Result<Option<(usize, Row)>, StoreError> {
+        Ok(self.find(chunk)?.filter(|(_, row)| !row.corrupt))
+    }
+
+    /// The chunk's row: a good one before a corrupt one. An index that cannot be read hides what only it knows.
+    pub(crate) fn find(&self, chunk: &ChunkId) -> Result<Option<(usize, Row)>, StoreError> {
+        let (mut found, mut error) = (None, None);
+        for (place, disk) in self.disks.iter().enumerate() {
+            match disk.store.find(chunk) {
+                Ok(Some(row)) if !row.corrupt => return Ok(Some((place, row))),
+                Ok(Some(row)) => found = Some((place, row)),
+                Ok(None) => {}
+                Err(unreadable) => error = Some(unreadable),
+            }
+        }
+        match (found, error) {
+            (None, Some(error)) => Err(error),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Opens a good chunk for reading.
+    pub(crate) async fn open_chunk(&self, chunk: &ChunkId) -> Result<FoundChunk, StoreError> {
+        let (disk, row) = self.find(chunk)?.ok_or(StoreError::NotFound(*chunk))?;
+        if row.corrupt {
+            return Err(StoreError::Corrupt(*chunk));
+        }
+        match self.disks[disk].store.open_chunk(chunk) {
+            Ok(file) => Ok(FoundChunk { disk, file }),
+            Err(StoreError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                self.mark_corrupt(disk, *chunk, row).await;
+                Err(StoreError::Corrupt(*chunk))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that a chunk could not be read, or read wrong, and has it reported.
+    pub(crate) async fn mark_corrupt(&self, disk: usize, chunk: ChunkId, row: Row) {
+        tracing::error!(%chunk, extent = row.location.extent, disk, "a chunk is corrupt: it is not served, and reported to the master");
+        let marked = self.disks[disk]
+            .writer
+            .mark(chunk, row.location, true)
+            .await;
+        if let Err(error) = marked {
+            tracing::warn!(%chunk, %error, "could not note that the chunk is corrupt");
+        }
+        let mut corrupt = unpoisoned(&self.corrupt);
+        if corrupt.unreported.len() < UNREPORTED_MAX {
+            corrupt.unreported.push_back(chunk);
+        } else {
+            corrupt.overflowed = true;
+        }
+        self.corrupt_found.notify_one();
+    }
+
+    /// Corrupt chunks to report: all of them where that was asked, or the new ones.
+    pub(crate) fn take_unreported(&self, all: bool) -> Result<Vec<ChunkId>, StoreError> {
+        let (new, overflowed) = {
+            let mut corrupt = unpoisoned(&self.corrupt);
+            let new: Vec<ChunkId> = corrupt.unreported.drain(..).collect();
+            (new, std::mem::take(&mut corrupt.overflowed))
+        };
+        if !all && !overflowed {
+            return Ok(new);
+        }
+        let mut chunks = Vec::new();
+        for disk in &self.disks {
+            let mut after = None;
+            loop {
+                let page = disk
+                    .store
+                    .index
+                    .corrupt_page(after.as_ref(), UNREPORTED_MAX)?;
+                after = page.last().copied();
+                chunks.extend(page);
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Removes chunks on an order that is above all seen before.
+    pub(crate) async fn delete(&self, order: Order, chunks: &[ChunkId]) -> Result<u64, WireError> {
+        self.check_epoch(order.epoch)?;
+        let mut seen = self.order.lock().await;
+        if order <= *seen {
+            return Err(stale(format!(
+                "delete order {} of epoch {} is not above {} of epoch {}, which the node has seen",
+                order.sequence, order.epoch, seen.sequence, seen.epoch
+            )));
+        }
+        *seen = order;
+        let orders = self
+            .disks
+            .iter()
+            .map(|disk| self.delete_on(disk, order, chunks));
+        let mut deleted = 0;
+        for done in futures::future::join_all(orders).await {
+            deleted += done?;
+        }
+        self.deleted.notify_waiters();
+        Ok(deleted)
+    }
+
+    /// A failed disk that has none of the chunks does not stand in the way.
+    async fn delete_on(
+        &self,
+        disk: &NodeDisk,
+        order: Order,
+        chunks: &[ChunkId],
+    ) -> Result<u64, StoreError> {
+        if disk.store.failure().is_some() {
+            let has_one = chunks
+                .iter()
+                .any(|chunk| !matches!(disk.store.find(chunk), Ok(None)));
+            if !has_one {
+                return Ok(0);
+            }
+        }
+        disk.writer.delete(order, chunks.to_vec()).await
+    }
+
+    /// Reads a chunk and compares it with its id; notes what it found.
+    pub(crate) async fn verify_chunk(&self, chunk: &ChunkId) -> Result<ChunkState, StoreError> {
+        let Some((disk, row)) = self.find(chunk)? else {
+            return Ok(ChunkState::Missing);
+        };
+        let (store, id) = (Arc::clone(&self.disks[disk].store), *chunk);
+        let verified = self
+            .blocking()
+            .run(move || {
+                store
+                    .open_chunk(&id)
+                    .and_then(|file| file.verify().map(|_| file.row))
+            })
+            .await;
+        match verified {
+            Ok(row) if row.corrupt => {
+                self.disks[disk]
+                    .writer
+                    .mark(id, row.location, false)
+                    .await?;
+                Ok(ChunkState::Good)
+            }
+            Ok(_) => Ok(ChunkState::Good),
+            Err(StoreError::NotFound(_)) => Ok(ChunkState::Missing),
+            Err(_) if row.corrupt => Ok(ChunkState::Corrupt),
+            Err(error) => {
+                tracing::debug!(%chunk, %error, "verified and found bad");
+                self.mark_corrupt(disk, id, row).await;
+                Ok(ChunkState::Corrupt)
+            }
+        }
+    }
+
+    /// What is known of a chunk without reading it.
+    pub(crate) fn describe(&self, chunk: &ChunkId) -> Result<ChunkDescription, StoreError> {
+        let Some((disk, row)) = self.find(chunk)? else {
+            return Ok(ChunkDescription {
+                chunk: *chunk,
+                state: ChunkState::Missing,
+                verified_ms: None,
+                extent: None,
+            });
+        };
+        let extent = row.location.extent;
+        let sums = self.disks[disk]
+            .store
+            .catalog()
+            .extents
+            .get(&extent)
+            .copied();
+        let scrubbed_ms = sums.map_or(0, |sums| sums.scrubbed_ms);
+        let state = if row.corrupt {
+            ChunkState::Corrupt
+        } else {
+            ChunkState::Good
+        };
+        Ok(ChunkDescription {
+            chunk: *chunk,
+            state,
+            verified_ms: (!row.corrupt).then_some(row.verified_ms.max(scrubbed_ms)),
+            extent: Some(extent),
+        })
+    }
+
+    /// The digests of all 256 buckets.
+    pub(crate) fn digest(&self) -> Vec<BucketDigest> {
+        let mut buckets = vec![BucketDigest::default(); 256];
+        for disk in &self.disks {
+            for (sum, bucket) in buckets.iter_mut().zip(&disk.store.catalog().buckets) {
+                sum.count += bucket.count;
+                sum.xor ^= bucket.xor;
+            }
+        }
+        buckets
+    }
+
+    /// A page of one bucket, over all disks, in the order of ids.
+    pub(crate) fn list_bucket(
+        &self,
+        bucket: u8,
+        after: Option<&ChunkId>,
+        limit: usize,
+    ) -> Result<(Vec<(ChunkId, u32)>, bool), StoreError> {
+        let (mut chunks, mut more) = (Vec::new(), false);
+        for disk in &self.disks {
+            let (page, page_more) = disk.store.index.bucket_page(bucket, after, limit)?;
+            chunks.extend(page);
+            more |= page_more;
+        }
+        chunks.sort_unstable();
+        more |= chunks.len() > limit;
+        chunks.truncate(limit);
+        Ok((chunks, more))
+    }
+
+    /// How full it is. Asks the file systems.
+    pub(crate) fn usage(&self) -> NodeUsage {
+        let mut usage = NodeUsage {
+            failed_disks: self.unopened_disks,
+            ..NodeUsage::default()
+        };
+        for disk in &self.disks {
+            add_usage(&mut usage, &disk.store);
+        }
+        usage
+    }
+
+    /// Chooses the disk for a chunk, and keeps it chosen until the put is done.
+    fn claim_disk(&self, chunk: ChunkId) -> Result<PutClaim<'_>, StoreError> {
+        let preferred = self.find(&chunk)?.map(|(disk, _)| disk);
+        let mut puts = unpoisoned(&self.puts);
+        let disk = match puts.get(&chunk) {
+            Some(claim) => claim.disk,
+            None => self.choose_disk(preferred),
+        };
+        puts.entry(chunk)
+            .or_insert(DiskClaim { disk, puts: 0 })
+            .puts += 1;
+        Ok(PutClaim {
+            node: self,
+            chunk,
+            disk,
+        })
+    }
+
+    /// The disk with the most room; the one that has a corrupt copy, if it takes writes. If none does, any says why.
+    fn choose_disk(&self, preferred: Option<usize>) -> usize {
+        let takes_writes = |place: &usize| self.disks[*place].store.failure().is_none();
+        if let Some(place) = preferred.filter(takes_writes) {
+            return place;
+        }
+        if self.disks.len() == 1 {
+            return 0;
+        }
+        (0..self.disks.len())
+            .filter(takes_writes)
+            .max_by_key(|place| self.disks[*place].store.room().unwrap_or(0))
+            .unwrap_or(0)
+    }
+}
+
+fn add_usage(usage: &mut NodeUsage, store: &Store) {
+    let space = store.space().ok();
+    if let Some(space) = space {
+        usage.capacity_bytes += space.capacity;
+    }
+    let room = space.map_or(0, |space| space.free.saturating_sub(store.options.reserve));
+    if store.failure().is_some() {
+        usage.failed_disks += 1;
+    } else {
+        usage.free_bytes += room;
+        usage.writable |= room >= PAYLOAD_LEN_MAX as u64;
+    }
+    let catalog = store.catalog();
+    usage.stored_bytes += catalog.stored_bytes();
+    usage.reclaimable_bytes += catalog.reclaimable_bytes();
+    usage.chunks += catalog.chunks();
+    usage.corrupt_chunks += catalog.corrupt_chunks;
+    let scrubbed = catalog
+        .extents
+        .range(..catalog.scrub.extent)
+        .map(|(_, sums)| sums.len);
+    usage.scrubbed_bytes += scrubbed.sum::<u64>() + catalog.scrub.offset;
+}
+
+fn check_len(len: usize) -> Result<(), WireError> {
+    match len {
+        0 => Err(WireError::new(
+            ErrorCode::InvalidArgument,
+            "a chunk has at least one byte: send it as the body",
+        )),
+        1..=PAYLOAD_LEN_MAX => Ok(()),
+        _ => Err(WireError::new(
+            ErrorCode::TooLarge,
+            format!("{len} bytes are more than a chunk can have: {PAYLOAD_LEN_MAX}"),
+        )),
+    }
+}
+
+fn wrong_bytes(chunk: &ChunkId) -> WireError {
+    let message = format!("the bytes are not chunk {chunk}: send them again");
+    WireError::new(ErrorCode::Corrupt, message)
+}
+
+fn stale(message: String) -> WireError {
+    WireError::new(ErrorCode::StaleEpoch, message)
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps puts of one chunk on one disk; lets go when dropped.
+struct PutClaim<'a> {
+    node: &'a Node,
+    chunk: ChunkId,
+    disk: usize,
+}
+
+impl Drop for PutClaim<'_> {
+    fn drop(&mut self) {
+        let mut puts = unpoisoned(&self.node.puts);
+        if let Some(claim) = puts.get_mut(&self.chunk) {
+            claim.puts -= 1;
+            if claim.puts == 0 {
+                puts.remove(&self.chunk);
+            }
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! Opens a store: finds the extents, brings the index up to them, and cuts a torn tail.
+//!
+//! The index says how far it goes; what follows is replayed from the extents. Only the last extent can have a torn
+//! tail: what was being written when the power went. Everything behind its last record that verifies is cut off.
+//! A record that does not verify although a *later batch* does was synced once: that is corruption, as is
+//! anything that does not verify in an older extent. It is reported, and later records are still found.
+//!
+//! **Invariant:** what replay finds is synced before it is believed: a killed process may have left records in the
+//! system's memory only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use disk::{Disk, DiskEntryKind, DiskFile};
+use proto::id::ChunkId;
+
+use crate::active::Active;
+use crate::appender::Appender;
+use crate::catalog::{Catalog, Location, Position, Row};
+use crate::environment::Environment;
+use crate::error::{OpenError, is_full};
+use crate::extent::{
+    EXTENT_HEADER_LEN, EXTENTS_FOLDER, ExtentHeader, HeaderError, RecordHeader, RecordKind,
+    extent_number, extent_path, record_len,
+};
+use crate::index::{Changes, INDEX_PATH, Index};
+use crate::store::{Store, StoreOptions};
+use crate::walk::{Item, Payloads, Walk};
+
+/// Rows that are committed at once during replay.
+const ROWS_PER_COMMIT: usize = 4096;
+
+/// An extent's file as it was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// It.
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// Its length.
+    pub(crate) len: u64,
+    /// What it says of itself; nothing if that is damaged.
+    pub(crate) header: Option<ExtentHeader>,
+}
+
+/// Opens the extents and the index of one disk.
+///
+/// # Errors
+/// When the disk fails, or holds a newer format.
+pub(crate) fn open(
+    disk: &Arc<dyn Disk>,
+    options: StoreOptions,
+    environment: &Environment,
+) -> Result<(Arc<Store>, Appender), OpenError> {
+    let extents = prepare(&**disk, &options)?;
+    let owner = (options.node, options.disk_number);
+    let open_index = || {
+        Index::open(&**disk, owner, options.cache_bytes)
+            .map_err(OpenError::while_doing("open the index"))
+    };
+    let (mut index, mut catalog) = open_index()?;
+    if catalog
+        .as_ref()
+        .is_some_and(|catalog| misses_extents(catalog, &extents))
+    {
+        tracing::warn!("the index does not know all extents; making it anew");
+        drop(index);
+        disk.remove(INDEX_PATH)
+            .map_err(OpenError::while_doing("remove the index"))?;
+        (index, catalog) = open_index()?;
+    }
+    let recovery = Recovery {
+        is_rebuild: catalog.is_none(),
+        catalog: catalog.unwrap_or_default(),
+        index,
+        extents,
+        rows: BTreeMap::new(),
+        dead: Vec::new(),
+    };
+    let disk = Arc::clone(disk);
+    let environment = environment.clone();
+    recovery
+        .run(disk, options, environment)
+        .map_err(OpenError::while_doing("read the extents"))
+}
+
+fn prepare(disk: &dyn Disk, options: &StoreOptions) -> Result<BTreeMap<u64, Found>, OpenError> {
+    disk.create_folder(EXTENTS_FOLDER)
+        .and_then(|()| disk.sync_folder(""))
+        .map_err(OpenError::while_doing("make the folder for extents"))?;
+    let mut extents = find_extents(disk)?;
+    remove_unfinished(disk, &mut extents)
+        .map_err(OpenError::while_doing("remove an unfinished extent"))?;
+    extents.retain(|number, found| {
+        let is_ours = found.header.as_ref().is_none_or(|header| {
+            let owner = (header.node, header.disk);
+            header.number == *number && owner == (options.node, options.disk_number)
+        });
+        if !is_ours {
+            tracing::error!(
+                extent = number,
+                "this extent belongs elsewhere by its header: it is left alone and not used"
+            );
+        }
+        is_ours
+    });
+    Ok(extents)
+}
+
+/// Reads the headers of all extents in a data folder.
+pub(crate) fn find_extents(disk: &dyn Disk) -> Result<BTreeMap<u64, Found>, OpenError> {
+    let entries = disk
+        .list(EXTENTS_FOLDER)
+        .map_err(OpenError::while_doing("list the extents"))?;
+    let mut extents = BTreeMap::new();
+    for entry in entries {
+        match extent_number(&entry.name) {
+            Some(number) if entry.kind == DiskEntryKind::File => {
+                extents.insert(number, find_extent(disk, number)?);
+            }
+            _ => tracing::warn!(name = entry.name, "not an extent: it is left alone"),
+        }
+    }
+    Ok(extents)
+}
+
+fn find_extent(disk: &dyn Disk, number: u64) -> Result<Found, OpenError> {
+    let path = extent_path(number);
+    let read = || -> io::Result<_> {
+        let file = disk.open(&path)?;
+        let len = file.len()?;
+        let mut bytes = vec![0; usize::try_from(len.min(EXTENT_HEADER_LEN)).unwrap_or(0)];
+        // Unreadable is as good as damaged: the rest of the extent may still be read.
+        if file.read_exact_at(&mut bytes, 0).is_err() {
+            bytes.clear();
+        }
+        Ok((file, len, bytes))
+    };
+    let (file, len, bytes) = read().map_err(OpenError::while_doing(format!("open {path}")))?;
+    let header = match ExtentHeader::decode(&bytes) {
+        Ok(header) => Some(header),
+        Err(HeaderError::Damaged) => None,
+        Err(error @ HeaderError::Newer(_)) => {
+            return Err(OpenError::Refused(format!(
+                "{path}: {error}; start the version that wrote it, or a later one"
+            )));
+        }
+    };
+    Ok(Found { file, len, header })
+}
+
+/// A crash while an extent was made leaves a last one without a header, which never held a record.
+fn remove_unfinished(disk: &dyn Disk, extents: &mut BTreeMap<u64, Found>) -> io::Result<()> {
+    while let Some(last) = extents.last_entry()
+        && last.get().header.is_none()
+        && last.get().len <= EXTENT_HEADER_LEN
+    {
+        disk.remove(&extent_path(*last.key()))?;
+        disk.sync_folder(EXTENTS_FOLDER)?;
+        last.remove();
+    }
+    Ok(())
+}
+
+/// Whether there are extents that the index should know, and does not.
+fn misses_extents(catalog: &Catalog, extents: &BTreeMap<u64, Found>) -> bool {
+    extents
+        .range(..=catalog.position.extent)
+        .any(|(number, _)| !catalog.extents.contains_key(number))
+}
+
+struct Recovery {
+    index: Index,
+    catalog: Catalog,
+    extents: BTreeMap<u64, Found>,
+    is_rebuild: bool,
+    rows: BTreeMap<ChunkId, Option<Row>>,
+    dead: Vec<(ChunkId, u64)>,
+}
+
+/// What the replay of one extent showed.
+#[derive(Default)]
+struct Replayed {
+    /// Where its last good record ends.
+    end: u64,
+    /// The latest batch of a good record.
+    batch: u32,
+    /// Records whose payloads do not verify.
+    suspects: Vec<RecordHeader>,
+    records: u64,
+    damaged_ranges: u64,
+}
+
+impl Recovery {
+    fn run(
+        mut self,
+        disk: Arc<dyn Disk>,
+        options: StoreOptions,
+        environment: Environment,
+    ) -> io::Result<(Arc<Store>, Appender)> {
+        let start = self.catalog.position;
+        self.mark_lost(start)?;
+        let numbers: Vec<u64> = self
+            .extents
+            .range(start.extent..)
+            .map(|(n, _)| *n)
+            .collect();
+        for number in &numbers {
+            let from = if *number == start.extent {
+                start.offset
+            } else {
+                EXTENT_HEADER_LEN
+            };
+            self.replay_extent(*number, from)?;
+        }
+        self.commit()?;
+        let active = self.resume_last(start, options.extent_size)?;
+        let previous = self.last_position();
+        let known = self.catalog.extents.keys().chain(self.extents.keys()).max();
+        let next_number = known
+            .copied()
+            .unwrap_or(0)
+            .max(start.extent)
+            .max(highest_name(&*disk)?)
+            + 1;
+        if self.catalog.corrupt_chunks > 0 {
+            let (chunks, disk) = (self.catalog.corrupt_chunks, options.disk_number);
+            tracing::error!(
+                chunks,
+                disk,
+                "chunks on this disk are corrupt: they are being replaced from other nodes"
+            );
+        }
+        let checkpoint = self.index.checkpoint(&self.catalog);
+        let store = Store::new(disk, options, environment, self.index, self.catalog);
+        let store = Arc::new(store);
+        match checkpoint {
+            // What is here can still be read.
+            Err(error) if is_full(&error) => store.fail("write the index", &error),
+            result => result?,
+        }
+        let appender = Appender::new(Arc::clone(&store), active, next_number, previous);
+        Ok((store, appender))
+    }
+
+    /// Chunks whose extents are gone or cut since the index was written are corrupt, unless replay finds
+    /// that they were moved.
+    fn mark_lost(&mut self, start: Position) -> io::Result<()> {
+        let mut ends = BTreeMap::new();
+        for (number, sums) in &self.catalog.extents {
+            let len = self.extents.get(number).map_or(0, |found| found.len);
+            let known_len = if *number == start.extent {
+                start.offset
+            } else {
+                sums.len
+            };
+            if len < known_len {
+                ends.insert(*number, len);
+            }
+        }
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let mut lost = Vec::new();
+        self.index.scan(|chunk, row| {
+            let Location {
+                extent,
+                offset,
+                len,
+            } = row.location;
+            if ends
+                .get(&extent)
+                .is_some_and(|end| offset + record_len(len) > *end)
+            {
+                lost.push((
+                    chunk,
+                    Some(Row {
+                        corrupt: true,
+                        ..row
+                    }),
+                ));
+            }
+        })?;
+        self.rows.extend(lost);
+        let gone: BTreeSet<u64> = ends
+            .keys()
+            .filter(|number| !self.extents.contains_key(number))
+            .copied()
+            .collect();
+        let buried = self
+            .index
+            .dead_in_gone_extents(|extent| gone.contains(&extent))?;
+        self.index.commit(&Changes {
+            buried,
+            position: start,
+            ..Changes::default()
+        })?;
+        self.catalog_rows_then_forget(&gone)
+    }
+
+    /// The catalog must still know the extents while rows leave them.
+    fn catalog_rows_then_forget(&mut self, gone: &BTreeSet<u64>) -> io::Result<()> {
+        self.commit()?;
+        self.catalog
+            .extents
+            .retain(|number, _| !gone.contains(number));
+        Ok(())
+    }
+
+    fn replay_extent(&mut self, number: u64, from: u64) -> io::Result<()> {
+        let is_last = self.extents.keys().next_back() == Some(&number);
+        let found = &self.extents[&number];
+        let (file, len, header) = (Arc::clone(&found.file), found.len, found.header.clone());
+        let limit = if is_last {
+            len
+        } else {
+            len.min(self.sealed_len(number))
+        };
+        if let Some(header) = &header {
+            self.catalog.order = self.catalog.order.max(header.order);
+        }
+        let payloads = if self.is_rebuild && !is_last {
+            Payloads::Skip
+        } else {
+            Payloads::Verify
+        };
+        let salt = header.map(|header| header.salt);
+        let mut walk = Walk::new(file, salt, from..limit, payloads)?;
+        let mut replayed = Replayed {
+            end: from.max(EXTENT_HEADER_LEN),
+            ..Replayed::default()
+        };
+        while let Some(item) = walk.next_item() {
+            self.replay_item(number, &item, &mut replayed)?;
+        }
+        let end = if is_last {
+            replayed.end
+        } else {
+            limit.max(EXTENT_HEADER_LEN)
+        };
+        self.replay_suspects(number, &replayed, is_last)?;
+        self.catalog.extents.entry(number).or_default().len = end;
+        self.catalog.position = Position {
+            extent: number,
+            offset: end,
+        };
+        replayed.report(number, is_last, end, len);
+        Ok(())
+    }
+
+    /// Where an extent ended when its successor was made: what lies behind was refused.
+    fn sealed_len(&self, number: u64) -> u64 {
+        let mut later = self
+            .extents
+            .range(number + 1..)
+            .filter_map(|(_, found)| found.header.as_ref());
+        let says = later.find(|header| header.previous == number);
+        says.map_or(u64::MAX, |header| header.previous_len)
+    }
+
+    fn replay_item(&mut self, number: u64, item: &Item, replayed: &mut Replayed) -> io::Result<()> {
+        match item {
+            Item::Damage(_) => replayed.damaged_ranges += 1,
+            Item::Record {
+                header,
+                payload_good: false,
+            } => replayed.suspects.push(*header),
+            Item::Record { header, .. } => {
+                self.replay_record(number, header)?;
+                replayed
+                    .suspects
+                    .retain(|suspect| suspect.chunk != header.chunk);
+                replayed.batch = header.batch;
+                replayed.end = header.offset + header.record_len();
+                replayed.records += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_record(&mut self, number: u64, header: &RecordHeader) -> io::Result<()> {
+        let new = match header.kind {
+            RecordKind::Put { written_ms } => Some(Row {
+                location: Location {
+                    extent: number,
+                    offset: header.offset,
+                    len: header.payload_len,
+                },
+                corrupt: false,
+                verified_ms: written_ms,
+            }),
+            RecordKind::Delete { order } | RecordKind::Order { order } => {
+                self.catalog.order = self.catalog.order.max(order);
+                self.catalog.note_deletions(number, 1);
+                None
+            }
+        };
+        if matches!(header.kind, RecordKind::Order { .. }) {
+            return Ok(());
+        }
+        if let Some(old) = self.row(&header.chunk)? {
+            self.dead.push((header.chunk, old.location.extent));
+        }
+        self.set_row(header.chunk, new)
+    }
+
+    /// See the module's doc: torn, or corrupt?
+    fn replay_suspects(
+        &mut self,
+        number: u64,
+        replayed: &Replayed,
+        is_last: bool,
+    ) -> io::Result<()> {
+        for header in &replayed.suspects {
+            let was_synced = !is_last || header.batch < replayed.batch;
+            if was_synced && self.row(&header.chunk)?.is_none() {
+                tracing::error!(chunk = %header.chunk, extent = number, "a chunk is corrupt");
+                let location = Location {
+                    extent: number,
+                    offset: header.offset,
+                    len: header.payload_len,
+                };
+                let row = Row {
+                    location,
+                    corrupt: true,
+                    verified_ms: 0,
+                };
+                self.set_row(header.chunk, Some(row))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&self, chunk: &ChunkId) -> io::Result<Option<Row>> {
+        match self.rows.get(chunk) {
+            Some(row) => Ok(*row),
+            None => self.index.get(chunk),
+        }
+    }
+
+    fn set_row(&mut self, chunk: ChunkId, row: Option<Row>) -> io::Result<()> {
+        self.rows.insert(chunk, row);
+        if self.rows.len() >= ROWS_PER_COMMIT {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> io::Result<()> {
+        let changed = self.index.commit(&Changes {
+            rows: std::mem::take(&mut self.rows).into_iter().collect(),
+            dead: std::mem::take(&mut self.dead),
+            buried: Vec::new(),
+            position: self.catalog.position,
+        })?;
+        for (chunk, old, new) in &changed {
+            self.catalog.note(chunk, old.as_ref(), new.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Cuts and syncs the last extent, and goes on with it if it can take more.
+    fn resume_last(&mut self, start: Position, extent_size: u64) -> io::Result<Option<Active>> {
+        let Some((number, found)) = self.extents.last_key_value() else {
+            return Ok(None);
+        };
+        let Some(header) = &found.header else {
+            return Ok(None);
+        };
+        let end = self.catalog.extents.get(number).map_or(0, |sums| sums.len);
+        let was_cut = *number == start.extent && found.len < start.offset;
+        if *number < start.extent || was_cut || end < EXTENT_HEADER_LEN {
+            return Ok(None);
+        }
+        let settled = || {
+            if found.len > end {
+                found.file.set_len(end)?;
+            }
+            found.file.sync()
+        };
+        match settled() {
+            Ok(()) if end < extent_size => {
+                Ok(Some(Active::resume(Arc::clone(&found.file), header, end)))
+            }
+            Ok(()) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn last_position(&self) -> Position {
+        let last = self.catalog.extents.last_key_value();
+        last.map_or_else(Position::default, |(number, sums)| Position {
+            extent: *number,
+            offset: sums.len,
+        })
+    }
+}
+
+impl Replayed {
+    fn report(&self, extent: u64, is_last: bool, end: u64, len: u64) {
+        if self.records > 0 {
+            tracing::info!(extent, records = self.records, "replayed");
+        }
+        if is_last && len > end {
+            tracing::info!(extent, bytes = len - end, "cut off what was being written");
+        }
+        if self.damaged_ranges > 0 && !is_last {
+            let ranges = self.damaged_ranges;
+            tracing::error!(
+                extent,
+                ranges,
+                "damaged places in an extent: their chunks are lost here"
+            );
+        }
+    }
+}
+
+/// The highest number of any extent's name, used or not: no number is ever used twice.
+fn highest_name(disk: &dyn Disk) -> io::Result<u64> {
+    let entries = disk.list(EXTENTS_FOLDER)?;
+    Ok(entries
+        .iter()
+        .filter_map(|entry| extent_number(&entry.name))
+        .max()
+        .unwrap_or(0))
+}

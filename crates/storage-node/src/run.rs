@@ -1,0 +1,248 @@
+//! Starts a node on its disks, keeps it running, and stops it so that nothing is left half done.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::{Disk, DiskLock};
+use proto::WireError;
+use proto::connection::CallerIdentity;
+use proto::hello::Role;
+use proto::net::{Address, Network};
+use proto::node::NodeServer;
+use proto::pool::{Pool, PoolOptions};
+use proto::server::{self, Limits, check_exposure, serve};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::error::OpenError;
+use crate::handlers::Handlers;
+use crate::heartbeat::{self, Membership};
+use crate::identity::{Identity, LOCK_PATH};
+use crate::node::{Node, NodeDisk};
+use crate::store::StoreOptions;
+use crate::writer::Writer;
+use crate::{compact, recover, scrub};
+
+/// The reserve is never more than this part of a disk.
+const RESERVE_SHARE: u64 = 20;
+/// The index of each disk gets at least this much memory.
+const CACHE_BYTES_MIN: usize = 1 << 20;
+/// Replay reads at most about this much.
+const CHECKPOINT_BYTES: u64 = 128 << 20;
+/// When the node stops, its writers get this long for what they have begun.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a node could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A folder cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It would be open to everybody.
+    #[error("{0}")]
+    Exposed(String),
+    /// The address cannot be listened on.
+    #[error("listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: Address,
+        /// Why.
+        source: io::Error,
+    },
+    /// The master says that it belongs elsewhere.
+    #[error("the master refuses this node: {0}")]
+    WrongCluster(#[source] WireError),
+}
+
+/// Runs a node on these disks until `shutdown`; says where it listens as soon as it does.
+///
+/// # Errors
+/// [`RunError`]; nothing is lost then.
+pub async fn run(
+    config: Config,
+    environment: Environment,
+    network: Arc<dyn Network>,
+    disks: Vec<Arc<dyn Disk>>,
+    shutdown: CancellationToken,
+    on_listening: impl FnOnce(&Address),
+) -> Result<(), RunError> {
+    check_exposure(&config.listen, config.secret.as_ref()).map_err(RunError::Exposed)?;
+    let options = config.clone();
+    let blocking = environment.blocking;
+    let opened = blocking
+        .run(move || Opened::open(&options, &environment, &disks))
+        .await?;
+    let writers = TaskTracker::new();
+    let (node, locks) = opened.start(&writers);
+    let result = run_node(&config, node, network, shutdown, on_listening).await;
+    writers.close();
+    if timeout(STOP_TIMEOUT, writers.wait()).await.is_err() {
+        tracing::warn!("stopped although writing was not finished; the next start replays it");
+    }
+    drop(locks);
+    result
+}
+
+async fn run_node(
+    config: &Config,
+    node: Arc<Node>,
+    network: Arc<dyn Network>,
+    shutdown: CancellationToken,
+    on_listening: impl FnOnce(&Address),
+) -> Result<(), RunError> {
+    let listener = network
+        .listen(&config.listen)
+        .await
+        .map_err(|source| RunError::Listen {
+            address: config.listen.clone(),
+            source,
+        })?;
+    let address = listener.address();
+    on_listening(&address);
+    let background = TaskTracker::new();
+    for disk in 0..node.disks().len() {
+        let (one, other) = (Arc::clone(&node), Arc::clone(&node));
+        background.spawn(compact::run(
+            one,
+            disk,
+            config.compact_below,
+            shutdown.clone(),
+        ));
+        background.spawn(scrub::run(other, disk, config.scrub_rate, shutdown.clone()));
+    }
+    let membership = Membership {
+        network: Arc::clone(&network),
+        masters: config.masters.clone(),
+        secret: config.secret.clone(),
+        address: config.advertise.clone().unwrap_or(address),
+        zone: config.zone.clone(),
+    };
+    let heart = heartbeat::run(Arc::clone(&node), membership, shutdown.clone());
+    let serving = serve(
+        listener,
+        Arc::new(NodeServer(Handlers::new(
+            Arc::clone(&node),
+            pool(config, &node, network),
+        ))),
+        server::Identity {
+            role: Role::Node,
+            cluster: node.cluster(),
+            secret: config.secret.clone(),
+        },
+        Limits::default(),
+        shutdown.clone(),
+    );
+    let heart = async {
+        let ended = heart.await;
+        shutdown.cancel();
+        ended
+    };
+    let ((), ended) = tokio::join!(serving, heart);
+    background.close();
+    background.wait().await;
+    ended.map_err(RunError::WrongCluster)
+}
+
+fn pool(config: &Config, node: &Node, network: Arc<dyn Network>) -> Pool {
+    let identity = CallerIdentity {
+        role: Role::Node,
+        cluster: node.identity().cluster(),
+        secret: config.secret.clone(),
+    };
+    Pool::new(network, identity, PoolOptions::default())
+}
+
+/// Everything that is open before the first request.
+pub(crate) struct Opened {
+    identity: Identity,
+    stores: Vec<(Arc<crate::store::Store>, crate::appender::Appender)>,
+    unopened_disks: u32,
+    locks: Vec<Box<dyn DiskLock>>,
+    environment: Environment,
+}
+
+impl Opened {
+    /// Locks the folders, reads who the node is, and opens the stores.
+    pub(crate) fn open(
+        config: &Config,
+        environment: &Environment,
+        disks: &[Arc<dyn Disk>],
+    ) -> Result<Self, OpenError> {
+        let locks = disks
+            .iter()
+            .enumerate()
+            .map(|(place, disk)| lock(&**disk, place))
+            .collect::<Result<_, _>>()?;
+        let identity = Identity::open(disks, config.acceptance, environment)?;
+        let (mut stores, mut unopened) = (Vec::new(), None);
+        for (place, disk) in disks.iter().enumerate() {
+            match open_store(config, environment, &identity, place, disks.len(), disk) {
+                Ok(store) => stores.push(store),
+                Err(error @ OpenError::Disk { .. }) if disks.len() > 1 => {
+                    tracing::error!(disk = place, %error, "a disk cannot be opened; the node goes on without it");
+                    unopened = Some((unopened.map_or(1, |(count, _)| count + 1), error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match unopened {
+            Some((_, error)) if stores.is_empty() => Err(error),
+            unopened => Ok(Self {
+                identity,
+                stores,
+                unopened_disks: unopened.map_or(0, |(count, _)| count),
+                locks,
+                environment: environment.clone(),
+            }),
+        }
+    }
+
+    /// Starts the writers: one task a disk, which ends when the node is dropped.
+    pub(crate) fn start(self, writers: &TaskTracker) -> (Arc<Node>, Vec<Box<dyn DiskLock>>) {
+        let blocking = self.environment.blocking;
+        let start = |(store, appender)| {
+            let (writer, task) = Writer::new(appender, blocking);
+            writers.spawn(task);
+            NodeDisk { store, writer }
+        };
+        let disks = self.stores.into_iter().map(start).collect();
+        let node = Node::new(self.identity, disks, self.unopened_disks, self.environment);
+        (Arc::new(node), self.locks)
+    }
+}
+
+fn lock(disk: &dyn Disk, place: usize) -> Result<Box<dyn DiskLock>, OpenError> {
+    disk.lock(LOCK_PATH).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Refused(format!(
+            "folder {} is in use by another process: stop that one, or give another folder",
+            place + 1
+        )),
+        _ => OpenError::while_doing(format!("lock folder {}", place + 1))(error),
+    })
+}
+
+fn open_store(
+    config: &Config,
+    environment: &Environment,
+    identity: &Identity,
+    place: usize,
+    disks: usize,
+    disk: &Arc<dyn Disk>,
+) -> Result<(Arc<crate::store::Store>, crate::appender::Appender), OpenError> {
+    let space = disk
+        .space()
+        .map_err(OpenError::while_doing("ask for free space"))?;
+    let options = StoreOptions {
+        node: identity.node(),
+        disk_number: u32::try_from(place).expect("a machine has few disks"),
+        extent_size: config.extent_size,
+        reserve: config.reserve.min(space.capacity / RESERVE_SHARE),
+        cache_bytes: (config.cache_bytes / disks).max(CACHE_BYTES_MIN),
+        checkpoint_bytes: CHECKPOINT_BYTES,
+    };
+    recover::open(disk, options, environment)
+}

@@ -1,0 +1,135 @@
+//! Sends a chunk's bytes as the body of a reply.
+//!
+//! On Linux, where the connection is TCP, the system sends them from the file itself: no copy, and no check here,
+//! since whoever gets them checks them. Everywhere else they are read, checked against their checksum
+//! and written. Bytes that are known to be wrong break the connection off; they never go out.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use proto::body::BodySource;
+use proto::net::ByteSink;
+use tokio::io::AsyncWriteExt;
+
+use crate::error::StoreError;
+use crate::node::{FoundChunk, Node};
+
+/// A chunk that writes itself to a connection.
+#[derive(Debug)]
+pub(crate) struct ChunkBody {
+    node: Arc<Node>,
+    chunk: FoundChunk,
+}
+
+impl ChunkBody {
+    /// The body with this chunk's bytes.
+    pub(crate) fn new(node: Arc<Node>, chunk: FoundChunk) -> Self {
+        Self { node, chunk }
+    }
+
+    async fn write(self: Box<Self>, sink: &mut dyn ByteSink) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(sent) = self.send_file(sink).await {
+            return match sent {
+                Err(SendError::File(error)) => Err(self.refuse(error.into()).await),
+                Err(SendError::Connection(error)) => Err(error),
+                Ok(()) => Ok(()),
+            };
+        }
+        self.read_and_write(sink).await
+    }
+
+    /// The portable way.
+    async fn read_and_write(self: Box<Self>, sink: &mut dyn ByteSink) -> io::Result<()> {
+        let file = self.chunk.file.clone();
+        match self.node.blocking().run(move || file.read()).await {
+            Ok(bytes) => sink.write_all(&bytes).await,
+            Err(error) => Err(self.refuse(error).await),
+        }
+    }
+
+    async fn refuse(&self, error: StoreError) -> io::Error {
+        let file = &self.chunk.file;
+        tracing::debug!(chunk = %file.chunk, %error, "could not send a chunk");
+        self.node
+            .mark_corrupt(self.chunk.disk, file.chunk, file.row)
+            .await;
+        io::Error::other(error.to_string())
+    }
+}
+
+impl BodySource for ChunkBody {
+    fn len(&self) -> usize {
+        self.chunk.file.payload().2
+    }
+
+    fn write_to<'a>(
+        self: Box<Self>,
+        sink: &'a mut dyn ByteSink,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
+        Box::pin(self.write(sink))
+    }
+}
+
+/// Which end failed.
+#[cfg(target_os = "linux")]
+enum SendError {
+    File(io::Error),
+    Connection(io::Error),
+}
+
+#[cfg(target_os = "linux")]
+impl ChunkBody {
+    /// Has the system send the bytes; `None` where it cannot.
+    async fn send_file(&self, sink: &mut dyn ByteSink) -> Option<Result<(), SendError>> {
+        use tokio::runtime::{Handle, RuntimeFlavor};
+        let (file, mut offset, len) = self.chunk.file.payload();
+        let file = file.as_std()?;
+        if Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
+            return None;
+        }
+        if let Err(error) = sink.flush().await {
+            return Some(Err(SendError::Connection(error)));
+        }
+        let tcp = sink.as_tcp()?;
+        let end = offset + len as u64;
+        while offset < end {
+            let sent = send_some(tcp, file, &mut offset, end).await;
+            if let Err(error) = sent {
+                return Some(Err(error));
+            }
+        }
+        Some(Ok(()))
+    }
+}
+
+/// One call: as much as the connection takes now. It may read from the disk, and so must not hold up other tasks.
+#[cfg(target_os = "linux")]
+async fn send_some(
+    tcp: &tokio::net::TcpStream,
+    file: &std::fs::File,
+    offset: &mut u64,
+    end: u64,
+) -> Result<(), SendError> {
+    tcp.writable().await.map_err(SendError::Connection)?;
+    let count = usize::try_from(end - *offset).expect("chunks fit in memory");
+    let sent = tokio::task::block_in_place(|| {
+        tcp.try_io(tokio::io::Interest::WRITABLE, || {
+            Ok(rustix::fs::sendfile(tcp, file, Some(offset), count)?)
+        })
+    });
+    match sent {
+        Ok(0) => Err(SendError::File(io::ErrorKind::UnexpectedEof.into())),
+        Ok(_) => Ok(()),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
+            // The system tells a bad sector by this; everything else is the connection.
+            _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                Err(SendError::File(error))
+            }
+            _ => Err(SendError::Connection(error)),
+        },
+    }
+}

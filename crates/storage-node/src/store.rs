@@ -1,0 +1,276 @@
+//! One disk's chunks as readers see them: the index says where a chunk is, the extent holds its record.
+//!
+//! Reading never waits for writing: a reader looks into the index's latest commit, and keeps an extent open that
+//! compaction removes meanwhile. Changes go through the disk's one writer ([`crate::writer`]).
+//!
+//! **Invariants:** a chunk known to be corrupt is never served; where bytes pass through memory they are checked
+//! before they go out; a record that is not the one that the index named is never served as it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use disk::{Disk, DiskFile, Space};
+use proto::id::{ChunkId, NodeId};
+
+use crate::catalog::{Catalog, Location, Row};
+use crate::environment::Environment;
+use crate::error::StoreError;
+use crate::extent::{RECORD_HEADER_LEN, RecordHeader, RecordKind, extent_path, record_len};
+use crate::index::Index;
+
+/// Extents that are kept open for reading.
+const OPEN_FILES_MAX: usize = 256;
+/// How often a read looks again when compaction moved the chunk under its hands.
+const LOOKUPS_MAX: usize = 3;
+
+/// What a store is made with.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreOptions {
+    /// Whose it is.
+    pub(crate) node: NodeId,
+    /// Which of the node's disks.
+    pub(crate) disk_number: u32,
+    /// An extent is sealed at this length.
+    pub(crate) extent_size: u64,
+    /// Bytes of the disk that puts leave free.
+    pub(crate) reserve: u64,
+    /// Memory for the index.
+    pub(crate) cache_bytes: usize,
+    /// The index is made durable after this many bytes were appended.
+    pub(crate) checkpoint_bytes: u64,
+}
+
+/// What readers and the writer of one disk share.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: StoreOptions,
+    pub(crate) environment: Environment,
+    pub(crate) index: Index,
+    catalog: Mutex<Catalog>,
+    files: Mutex<OpenFiles>,
+    failed: Mutex<Option<Arc<str>>>,
+}
+
+impl Store {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        options: StoreOptions,
+        environment: Environment,
+        index: Index,
+        catalog: Catalog,
+    ) -> Self {
+        Self {
+            disk,
+            options,
+            environment,
+            index,
+            catalog: Mutex::new(catalog),
+            files: Mutex::default(),
+            failed: Mutex::default(),
+        }
+    }
+
+    /// The sums, to be read or changed for a moment.
+    pub(crate) fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        unpoisoned(&self.catalog)
+    }
+
+    /// What the index knows of a chunk.
+    pub(crate) fn find(&self, chunk: &ChunkId) -> Result<Option<Row>, StoreError> {
+        Ok(self.index.get(chunk)?)
+    }
+
+    /// Opens a chunk's record, good or corrupt.
+    ///
+    /// # Errors
+    /// `NotFound`, or what the disk says.
+    pub(crate) fn open_chunk(&self, chunk: &ChunkId) -> Result<ChunkFile, StoreError> {
+        let mut lookup = 1;
+        loop {
+            let row = self.find(chunk)?.ok_or(StoreError::NotFound(*chunk))?;
+            match self.extent_file(row.location.extent) {
+                Ok(file) => {
+                    return Ok(ChunkFile {
+                        chunk: *chunk,
+                        file,
+                        row,
+                    });
+                }
+                // Compaction may have moved the chunk and removed the extent between the two steps.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && lookup < LOOKUPS_MAX => {
+                    lookup += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// An extent's file, opened now or before.
+    pub(crate) fn extent_file(&self, extent: u64) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = unpoisoned(&self.files).get(extent) {
+            return Ok(file);
+        }
+        let file = self.disk.open(&extent_path(extent))?;
+        unpoisoned(&self.files).insert(extent, Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Lets go of a removed extent; readers that have it open read on.
+    pub(crate) fn forget_file(&self, extent: u64) {
+        unpoisoned(&self.files).files.remove(&extent);
+    }
+
+    /// The rows whose records lie in a damaged range of an extent.
+    pub(crate) fn rows_in(
+        &self,
+        extent: u64,
+        range: &std::ops::Range<u64>,
+    ) -> io::Result<Vec<(ChunkId, Location)>> {
+        let mut rows = Vec::new();
+        self.index.scan(|chunk, row| {
+            let at = row.location;
+            if at.extent == extent && range.contains(&at.offset) && !row.corrupt {
+                rows.push((chunk, at));
+            }
+        })?;
+        Ok(rows)
+    }
+
+    /// Bytes that puts may still take.
+    pub(crate) fn room(&self) -> io::Result<u64> {
+        Ok(self.space()?.free.saturating_sub(self.options.reserve))
+    }
+
+    /// Room on the file system.
+    pub(crate) fn space(&self) -> io::Result<Space> {
+        self.disk.space()
+    }
+
+    /// Why it takes no writes any more, if it failed.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        unpoisoned(&self.failed).clone()
+    }
+
+    /// Refuses all writes from now on.
+    pub(crate) fn fail(&self, what: &str, error: &io::Error) {
+        let mut failed = unpoisoned(&self.failed);
+        if failed.is_none() {
+            let disk = self.options.disk_number;
+            tracing::error!(disk, %error, "{what}: the disk takes no more writes until a restart");
+            *failed = Some(format!("{what}: {error}").into());
+        }
+    }
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Open extents; when there are too many, the one unused for longest is let go.
+#[derive(Debug, Default)]
+struct OpenFiles {
+    files: HashMap<u64, (u64, Arc<dyn DiskFile>)>,
+    uses: u64,
+}
+
+impl OpenFiles {
+    fn get(&mut self, extent: u64) -> Option<Arc<dyn DiskFile>> {
+        let (last_use, file) = self.files.get_mut(&extent)?;
+        self.uses += 1;
+        *last_use = self.uses;
+        Some(Arc::clone(file))
+    }
+
+    fn insert(&mut self, extent: u64, file: Arc<dyn DiskFile>) {
+        if self.files.len() >= OPEN_FILES_MAX {
+            let oldest = self.files.iter().min_by_key(|(_, (last_use, _))| *last_use);
+            if let Some(oldest) = oldest.map(|(extent, _)| *extent) {
+                self.files.remove(&oldest);
+            }
+        }
+        self.uses += 1;
+        self.files.insert(extent, (self.uses, file));
+    }
+}
+
+/// A chunk's record in its open extent.
+#[derive(Debug, Clone)]
+pub(crate) struct ChunkFile {
+    /// Which chunk.
+    pub(crate) chunk: ChunkId,
+    /// What the index says of it.
+    pub(crate) row: Row,
+    file: Arc<dyn DiskFile>,
+}
+
+impl ChunkFile {
+    /// Where its payload is: the file, the offset and the length.
+    pub(crate) fn payload(&self) -> (&Arc<dyn DiskFile>, u64, usize) {
+        let Location { offset, len, .. } = self.row.location;
+        (&self.file, offset + RECORD_HEADER_LEN as u64, len as usize)
+    }
+
+    /// Checks that the record is this chunk's, without reading the payload.
+    ///
+    /// # Errors
+    /// `Corrupt`, or what the disk says.
+    pub(crate) fn check_header(&self) -> Result<RecordHeader, StoreError> {
+        let mut bytes = [0; RECORD_HEADER_LEN];
+        self.read_exact_at(&mut bytes, self.row.location.offset)?;
+        self.decode_header(&bytes)
+    }
+
+    /// Reads the chunk and checks its record and checksum: what cannot be wrong by the disk's fault.
+    ///
+    /// # Errors
+    /// `Corrupt`, or what the disk says.
+    pub(crate) fn read(&self) -> Result<Bytes, StoreError> {
+        let len = usize::try_from(record_len(self.row.location.len)).expect("chunks fit in memory");
+        let mut bytes = vec![0; len];
+        self.read_exact_at(&mut bytes, self.row.location.offset)?;
+        let header = self.decode_header(&bytes)?;
+        let record = Bytes::from(bytes);
+        let payload = record.slice(RECORD_HEADER_LEN..);
+        if crc32c::crc32c(&payload) == header.payload_crc {
+            Ok(payload)
+        } else {
+            Err(StoreError::Corrupt(self.chunk))
+        }
+    }
+
+    /// Reads the chunk and checks that it is exactly what its id says.
+    ///
+    /// # Errors
+    /// `Corrupt`, or what the disk says.
+    pub(crate) fn verify(&self) -> Result<Bytes, StoreError> {
+        let payload = self.read()?;
+        if ChunkId::of(&payload) == self.chunk {
+            Ok(payload)
+        } else {
+            Err(StoreError::Corrupt(self.chunk))
+        }
+    }
+
+    /// A file that ends too early is as corrupt as one with wrong bytes.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), StoreError> {
+        match self.file.read_exact_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(StoreError::Corrupt(self.chunk))
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn decode_header(&self, bytes: &[u8]) -> Result<RecordHeader, StoreError> {
+        RecordHeader::decode(bytes, self.row.location.offset)
+            .filter(|header| {
+                header.chunk == self.chunk
+                    && header.payload_len == self.row.location.len
+                    && matches!(header.kind, RecordKind::Put { .. })
+            })
+            .ok_or(StoreError::Corrupt(self.chunk))
+    }
+}

@@ -1,0 +1,206 @@
+//! Group commit: a bounded queue in front of a disk's one [`Appender`].
+//!
+//! While one batch is being synced, others gather; then all that wait are appended together, synced once and
+//! answered. So many small puts cost one sync, and the order of everything that changes a disk is the order of
+//! this queue.
+
+use std::time::Duration;
+
+use disk::Blocking;
+use proto::id::ChunkId;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::appender::{Appender, Moved, VerifiedChunk};
+use crate::catalog::Location;
+use crate::error::StoreError;
+use crate::extent::Order;
+
+/// Jobs that wait; whoever brings more waits outside. Their bytes are bounded by the server.
+const QUEUE_LEN: usize = 1024;
+/// The index is made durable when nothing happened for this long.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(5);
+/// A disk that does not answer for this long is not waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One change of a store.
+enum Job {
+    Put(VerifiedChunk, Reply<bool>),
+    Delete(Order, Vec<ChunkId>, Reply<u64>),
+    Mark(ChunkId, Location, bool, Reply<()>),
+    Relocate(u64, Vec<Moved>, Reply<()>),
+    RemoveExtent(u64, Vec<ChunkId>, Reply<()>),
+    ScrubbedTo(ScrubProgress),
+    Seal(Reply<()>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the scrubber wants kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScrubProgress {
+    /// Where it goes on.
+    pub(crate) position: crate::catalog::Position,
+    /// An extent that it has read to its end, and when.
+    pub(crate) finished: Option<(u64, u64)>,
+}
+
+/// Hands changes to a disk's writer. Clones share it; it stops when the last is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    /// The handle, and the task that does the work until all handles are gone.
+    pub(crate) fn new(
+        appender: Appender,
+        blocking: Blocking,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (jobs, queue) = mpsc::channel(QUEUE_LEN);
+        (Self { jobs }, run(appender, queue, blocking))
+    }
+
+    /// Stores a chunk; `false` if it was here. Either way it is durable.
+    pub(crate) async fn put(&self, chunk: VerifiedChunk) -> Result<bool, StoreError> {
+        self.submit(|reply| Job::Put(chunk, reply)).await
+    }
+
+    /// Removes chunks; tells how many there were. Either way the order is durable.
+    pub(crate) async fn delete(
+        &self,
+        order: Order,
+        chunks: Vec<ChunkId>,
+    ) -> Result<u64, StoreError> {
+        self.submit(|reply| Job::Delete(order, chunks, reply)).await
+    }
+
+    /// Notes that the record at this place is corrupt, or good after all.
+    pub(crate) async fn mark(
+        &self,
+        chunk: ChunkId,
+        location: Location,
+        corrupt: bool,
+    ) -> Result<(), StoreError> {
+        self.submit(|reply| Job::Mark(chunk, location, corrupt, reply))
+            .await
+    }
+
+    /// Copies to the active extent what is still needed of these records.
+    pub(crate) async fn relocate(&self, extent: u64, moved: Vec<Moved>) -> Result<(), StoreError> {
+        self.submit(|reply| Job::Relocate(extent, moved, reply))
+            .await
+    }
+
+    /// Removes an extent of which nothing is needed.
+    pub(crate) async fn remove_extent(
+        &self,
+        extent: u64,
+        puts: Vec<ChunkId>,
+    ) -> Result<(), StoreError> {
+        self.submit(|reply| Job::RemoveExtent(extent, puts, reply))
+            .await
+    }
+
+    /// Closes the active extent.
+    pub(crate) async fn seal(&self) -> Result<(), StoreError> {
+        self.submit(Job::Seal).await
+    }
+
+    /// Keeps the scrubber's place; durable with the next checkpoint.
+    pub(crate) async fn note_scrubbed(&self, progress: ScrubProgress) {
+        // The node stops: the place is a little older then.
+        drop(self.jobs.send(Job::ScrubbedTo(progress)).await);
+    }
+
+    async fn submit<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let submitted = async {
+            self.jobs
+                .send(job(reply))
+                .await
+                .map_err(|_| StoreError::Stopping)?;
+            answer.await.map_err(|_| StoreError::Stopping)?
+        };
+        let waited = timeout(ANSWER_TIMEOUT, submitted).await;
+        waited.unwrap_or(Err(StoreError::TimedOut))
+    }
+}
+
+async fn run(mut appender: Appender, mut queue: mpsc::Receiver<Job>, blocking: Blocking) {
+    let mut jobs = Vec::new();
+    loop {
+        let received = if appender.has_changes() {
+            timeout(IDLE_CHECKPOINT, queue.recv_many(&mut jobs, QUEUE_LEN)).await
+        } else {
+            Ok(queue.recv_many(&mut jobs, QUEUE_LEN).await)
+        };
+        let is_idle = received.is_err();
+        let is_over = received == Ok(0);
+        let batch = std::mem::take(&mut jobs);
+        appender = blocking
+            .run(move || {
+                run_batch(&mut appender, batch, is_idle || is_over);
+                appender
+            })
+            .await;
+        if is_over {
+            return;
+        }
+    }
+}
+
+fn run_batch(appender: &mut Appender, jobs: Vec<Job>, checkpoint: bool) {
+    for job in jobs {
+        run_job(appender, job);
+    }
+    // Whoever waits was told, and the disk's state says the rest.
+    drop(appender.flush());
+    if let Err(error) = appender.checkpoint_if_due(checkpoint) {
+        tracing::debug!(%error, "no checkpoint");
+    }
+}
+
+fn run_job(appender: &mut Appender, job: Job) {
+    match job {
+        Job::Put(chunk, reply) => {
+            let stored = appender.put(&chunk);
+            answer_when_durable(appender, stored, reply);
+        }
+        Job::Delete(order, chunks, reply) => {
+            let deleted = appender.delete(order, &chunks);
+            answer_when_durable(appender, deleted, reply);
+        }
+        Job::Mark(chunk, location, corrupt, reply) => {
+            let marked = appender.mark(&chunk, location, corrupt);
+            answer_when_durable(appender, marked, reply);
+        }
+        Job::Relocate(extent, moved, reply) => {
+            let relocated = appender.relocate(extent, &moved);
+            answer_when_durable(appender, relocated, reply);
+        }
+        Job::RemoveExtent(extent, puts, reply) => {
+            answer(reply, appender.remove_extent(extent, &puts));
+        }
+        Job::Seal(reply) => answer(reply, appender.seal()),
+        Job::ScrubbedTo(progress) => appender.note_scrubbed(progress),
+    }
+}
+
+fn answer_when_durable<T: Send + 'static>(
+    appender: &mut Appender,
+    done: Result<T, StoreError>,
+    reply: Reply<T>,
+) {
+    match done {
+        Ok(value) => appender.answer_when_durable(Box::new(move |durable| {
+            answer(reply, durable.map(|()| value));
+        })),
+        Err(error) => answer(reply, Err(error)),
+    }
+}
+
+fn answer<T>(reply: Reply<T>, result: Result<T, StoreError>) {
+    // Who asked may have gone away meanwhile.
+    drop(reply.send(result));
+}
