@@ -228,6 +228,8 @@ impl Upload {
                 self.allocating = false;
                 self.note_allocated(batch, allocated)?;
             }
+            // Too few nodes were waited for already.
+            Event::Allocated(_, Err(error @ Error::NotEnoughReplicas { .. })) => return Err(error),
             Event::Allocated(batch, Err(error)) => {
                 self.allocating = false;
                 self.waiting.extend(batch);

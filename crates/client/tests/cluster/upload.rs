@@ -57,11 +57,11 @@ async fn files_of_many_chunks_come_back() {
         (512, "a full block, and nothing for the commit"),
         (513, "a block and a chunk"),
         (1025, "two blocks and a chunk"),
-        (2100, "more blocks than may be pending"),
+        (1600, "more blocks than may be pending"),
     ] {
         check_round_trip(8, chunks * 8).await;
-        check_round_trip(8, chunks * 8 - 3).await;
     }
+    check_round_trip(8, 513 * 8 - 3).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,6 +173,26 @@ async fn too_few_nodes_are_an_error_and_leave_nothing() {
     }
 }
 
+/// The same where the master knows it: the upload waits five seconds for nodes to come back.
+#[tokio::test(start_paused = true)]
+async fn too_few_nodes_that_the_master_knows_of_are_an_error_soon() {
+    let cluster = TestCluster::start(3, CHUNK).await;
+    let dead = [cluster.node(1).id, cluster.node(2).id];
+    cluster.master().lock().dead.extend(dead);
+    let started = Instant::now();
+    let error = cluster.upload("/a", &content(40_000)).await.unwrap_err();
+    assert!(
+        matches!(error, Error::NotEnoughReplicas { .. }),
+        "{error:?}"
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        started.elapsed()
+    );
+    cluster.assert_nothing_left("/a").await;
+}
+
 /// All nodes hang for ever: even then the upload ends.
 #[tokio::test(start_paused = true)]
 async fn an_upload_to_nodes_that_never_answer_ends() {
