@@ -51,8 +51,10 @@ function connectDropping() {
 }
 
 listing.start();
-status.start();
+status.start({ onReady: () => listing.refresh({ quiet: true }) });
 uploads.start();
 connectInput("choose-files", "file-input");
 connectInput("choose-folder", "folder-input");
+// Some phones cannot choose folders.
+byId("choose-folder").hidden = !("webkitdirectory" in byId("folder-input"));
 connectDropping();

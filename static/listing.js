@@ -138,6 +138,9 @@ function row(folder, entry, fresh) {
   }
   link.append(nameElement(entry.name));
 
+  const nameLine = document.createElement("div");
+  nameLine.append(icon(entry.kind), link);
+
   const time = document.createElement("time");
   time.dateTime = machineTime(entry.modified_ms);
   showTime(time);
@@ -145,7 +148,7 @@ function row(folder, entry, fresh) {
   const download = `${api.fileAddress(path)}?download=1`;
   const menu = rowMenu(entry, isFile && download);
   made.append(
-    cell("name", icon(entry.kind), link),
+    cell("name", nameLine),
     cell("size", isFile ? formatSize(entry.size) : ""),
     cell("time", time),
     isFile ? cell("more", downloadLink(download, "button quiet wide-only"), menu) : cell("more", menu),

@@ -7,9 +7,13 @@ const INTERVAL_MS = 5000;
 const WORDS = { green: "Ready", yellow: "Ready, with a warning", red: "Needs attention" };
 const byId = (id) => document.getElementById(id);
 
-export function start() {
+/** `onReady` is called when the cluster is ready again. */
+export function start({ onReady }) {
   const poll = async () => {
-    if (!document.hidden) await update();
+    if (document.hidden) return;
+    const wasReady = byId("status").dataset.colour !== "red";
+    const isReady = await update();
+    if (isReady && !wasReady) onReady();
   };
   poll();
   setInterval(poll, INTERVAL_MS);
@@ -23,9 +27,11 @@ async function update() {
     const sentences = problems.map((problem) => problem.message);
     show(status.ready ? status.health : "red", status.ready ? WORDS[status.health] : "Not ready", sentences);
     showFigures(figures(status));
+    return status.ready;
   } catch (error) {
     show("red", "Not ready", [error.message]);
     showFigures([]);
+    return false;
   }
 }
 
@@ -39,8 +45,9 @@ function show(colour, word, sentences) {
     return item;
   }));
   const reason = byId("status-reason");
-  reason.hidden = colour !== "red";
-  setText(reason, colour === "red" ? texts[0] : "");
+  reason.hidden = colour === "green";
+  reason.dataset.colour = colour;
+  setText(reason, colour === "green" ? "" : texts[0]);
 }
 
 /** Only when it is another one, so that it is not read out again and again. */

@@ -198,7 +198,14 @@ class Upload {
     this.bar.value = 0;
     this.bar.hidden = false;
     this.button("Cancel", () => this.cancel());
-    byId("uploads-list").prepend(this.row);
+    this.row.dataset.state = "sending";
+    this.place();
+  }
+
+  /** Those that go on stand above those that ended, of which the last to end is the first. */
+  place() {
+    const firstEnded = byId("uploads-list").querySelector('.upload:not([data-state="sending"])');
+    byId("uploads-list").insertBefore(this.row, firstEnded);
   }
 
   showName() {
@@ -215,13 +222,16 @@ class Upload {
 
   end(state, text) {
     if (!this.row) this.showRow();
+    const hadFocus = this.row.contains(document.activeElement);
     this.set(state, text);
+    this.place();
     this.bar.hidden = true;
     if (state === "done" || state === "skipped") {
       this.actions.replaceChildren();
     } else {
       this.button("Retry", () => this.retry());
     }
+    if (hadFocus) (this.actions.querySelector("button") ?? byId("uploads-clear")).focus();
     if (state === "failed") announce(`${this.name}: ${text}`);
     if (state === "done") announce(`${this.name} is stored.`);
   }

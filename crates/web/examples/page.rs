@@ -59,7 +59,7 @@ fn fill(drive: &MemoryDrive) -> anyhow::Result<()> {
         ("/Rental contract.pdf", 812_345),
         ("/notes.txt", 0),
         ("/résumé — final (2).docx", 61_200),
-        ("/“quoted” & <b>bold</b>.txt", 1),
+        ("/“quoted” & <b>bold<b>.txt", 1),
         ("/🎉 party list 🥳.txt", 999),
         ("/photo\u{202e}gpj.exe", 40_000),
         ("/קובץ בעברית.txt", 2_048),

@@ -155,10 +155,12 @@ impl Trouble {
             Kind::InvalidArgument | Kind::BadRequest => "This address cannot be right".into(),
             _ => "The files cannot be listed right now".into(),
         };
-        Self {
-            title,
-            detail: problem.detail,
-        }
+        let detail = match problem.kind {
+            Kind::NotFound => "It may have been moved, renamed or deleted.".into(),
+            Kind::NotAFolder => "A file has no page; it can be downloaded from its folder.".into(),
+            _ => problem.detail,
+        };
+        Self { title, detail }
     }
 }
 

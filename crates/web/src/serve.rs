@@ -176,12 +176,10 @@ impl Connection {
         .await?;
         let mut io = connection.into_parts().io.into_inner();
         io.shutdown().await?;
-        let rest = drain(&mut io);
-        if tokio::time::timeout(self.limits.linger, rest)
-            .await
-            .is_err()
-        {
-            tracing::debug!("the peer went on sending after its answer");
+        tokio::select! {
+            () = drain(&mut io) => {}
+            () = tokio::time::sleep(self.limits.linger) => {}
+            () = self.shutdown.cancelled() => {}
         }
         Ok(())
     }
