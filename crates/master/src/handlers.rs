@@ -6,6 +6,7 @@
 //! Point reads are done in place: they touch a few pages, which are in memory as a rule. Pages of many rows go through
 //! [`Blocking`]. No snapshot is ever held while something is awaited.
 
+mod control;
 mod downloads;
 mod names;
 mod uploads;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use disk::Blocking;
 use proto::WireError;
+use proto::id::ChunkId;
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, ChunksAllocated, ChunksLocated, ChunksRecorded,
     ClusterStatus, CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset,
@@ -45,6 +47,8 @@ pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
     fn live_count(&self) -> usize;
     /// Where a node is reached; nothing if it is not known.
     fn location(&self, node: NodeNumber) -> Option<NodeLocation>;
+    /// Chunks were recorded with fewer copies than wanted: repair should look at them. Never waits.
+    fn copies_missing(&self, chunks: Vec<ChunkId>);
 }
 
 /// Answers about the cluster itself: from nodes, about nodes, and to those who run it.

@@ -1,2 +1,30 @@
-//! x
-fn main() {}
+//! `dfs-master`: reads the settings, opens the data folder and runs the master until it is told to stop.
+
+mod args;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use args::Args;
+use clap::Parser;
+use disk::RealDisk;
+use proto::net::Tcp;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => settings::report(&error),
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let settings = args.loader().load()?;
+    settings::start_logging(&settings.log)?;
+    let config = master::Config::from_settings(&settings, args.restored)?;
+    let data = format!("data folder {}", settings.master.data.display());
+    let disk = RealDisk::open(&settings.master.data).with_context(|| data.clone())?;
+    let shutdown = settings::shutdown::token(args.server.stop_with_stdin);
+    let run = master::run(config, Tcp::shared(), disk, shutdown);
+    run.await.context(data)
+}

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::command::NodeNumber;
 use crate::placement::Candidate;
+use crate::repair::rebalance::Fill;
 
 /// All nodes that the cluster knows, as they are now.
 #[derive(Debug)]
@@ -327,6 +328,31 @@ impl Membership {
             .collect()
     }
 
+    /// Of every node its state, its zone, and the used share of its disk in billionths.
+    pub fn conditions(&self) -> BTreeMap<NodeNumber, (NodeState, Arc<str>, u64)> {
+        self.members
+            .iter()
+            .map(|(number, member)| {
+                let used = used_billionths(&member.usage);
+                (*number, (member.state, member.zone.clone(), used))
+            })
+            .collect()
+    }
+
+    /// What every live node holds, and how big it is.
+    pub fn fills(&self) -> Vec<Fill> {
+        self.members
+            .iter()
+            .filter(|(_, member)| member.state == NodeState::Live)
+            .map(|(number, member)| Fill {
+                node: *number,
+                held: held_bytes(&member.usage),
+                capacity: member.usage.capacity_bytes,
+                writable: member.takes_writes(),
+            })
+            .collect()
+    }
+
     /// Where a node is reached, and whether it answers.
     pub fn location(&self, number: NodeNumber) -> Option<NodeLocation> {
         self.members.get(&number).map(|member| NodeLocation {
@@ -360,11 +386,46 @@ impl Membership {
         self.numbers.get(&id).copied()
     }
 
-    /// How long a node has been silent.
-    pub fn silence(&self, number: NodeNumber, now: Instant) -> Duration {
+    /// The nodes that are not live: where, how long they are silent, and whether they are dead; the dead ones first.
+    pub fn down(&self, now: Instant) -> Vec<(Address, Duration, bool)> {
+        let mut down: Vec<_> = self
+            .members
+            .values()
+            .filter(|member| member.state != NodeState::Live)
+            .map(|member| {
+                let silence = now.saturating_duration_since(member.silent_since);
+                let is_dead = member.state == NodeState::Dead;
+                (member.address.clone(), silence, is_dead)
+            })
+            .collect();
+        down.sort_by_key(|(_, silence, is_dead)| std::cmp::Reverse((*is_dead, *silence)));
+        down
+    }
+
+    /// Live nodes that take no new chunks although no disk of theirs failed.
+    pub fn full(&self) -> Vec<Address> {
+        self.live_where(|member| !member.takes_writes() && member.usage.failed_disks == 0)
+    }
+
+    /// Live nodes with disks that failed.
+    pub fn with_failed_disks(&self) -> Vec<Address> {
+        self.live_where(|member| member.usage.failed_disks > 0)
+    }
+
+    /// Bytes of the live nodes' disks, and bytes that they can still take.
+    pub fn space(&self) -> (u64, u64) {
+        let live = self.members.values();
+        live.filter(|member| member.state == NodeState::Live)
+            .map(|member| (member.usage.capacity_bytes, member.usage.free_bytes))
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    fn live_where(&self, admit: impl Fn(&Member) -> bool) -> Vec<Address> {
         self.members
-            .get(&number)
-            .map_or(Duration::ZERO, |member| now - member.silent_since)
+            .values()
+            .filter(|member| member.state == NodeState::Live && admit(member))
+            .map(|member| member.address.clone())
+            .collect()
     }
 
     /// How many there are in each state.
@@ -452,6 +513,16 @@ impl Member {
             usage: self.usage,
         }
     }
+}
+
+fn held_bytes(usage: &NodeUsage) -> u64 {
+    usage.stored_bytes.saturating_sub(usage.reclaimable_bytes)
+}
+
+fn used_billionths(usage: &NodeUsage) -> u64 {
+    let capacity = u128::from(usage.capacity_bytes.max(1));
+    let used = u128::from(held_bytes(usage)) * 1_000_000_000 / capacity;
+    u64::try_from(used).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

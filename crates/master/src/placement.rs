@@ -49,9 +49,9 @@ pub fn choose(
     chosen.iter().map(|candidate| candidate.node).collect()
 }
 
-/// Which of a chunk's holders, each with its zone and the used share of its disk in thousandths, to give up first:
+/// Which of a chunk's holders, each with its zone and the used share of its disk in billionths, to give up first:
 /// one whose zone holds another copy, and of those the fullest. Returns `count` of them, at most all but one.
-pub fn choose_surplus(holders: &[(NodeNumber, Arc<str>, u32)], count: usize) -> Vec<NodeNumber> {
+pub fn choose_surplus(holders: &[(NodeNumber, Arc<str>, u64)], count: usize) -> Vec<NodeNumber> {
     let mut left = holders.to_vec();
     let mut surplus = Vec::with_capacity(count);
     while surplus.len() < count && left.len() > 1 {
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn surplus_leaves_a_shared_zone_first_and_then_the_fullest() {
-        let check = |rows: &[(u32, &str, u32)], count, expected: &[u32]| {
+        let check = |rows: &[(u32, &str, u64)], count, expected: &[u32]| {
             let holders: Vec<_> = rows
                 .iter()
                 .map(|(node, zone, used)| (NodeNumber(*node), Arc::from(*zone), *used))

@@ -21,6 +21,7 @@ pub struct SafeMode {
     waiting: BTreeMap<NodeNumber, Progress>,
     silent_until: Instant,
     left: bool,
+    held: bool,
     repairs: bool,
 }
 
@@ -44,10 +45,22 @@ impl SafeMode {
         Self {
             known: waiting.len(),
             left: waiting.is_empty(),
+            held: false,
             repairs: waiting.is_empty(),
             waiting,
             silent_until: started + failure_timeout,
         }
+    }
+
+    /// Deletions wait for a person, whatever the nodes say.
+    pub fn hold(&mut self) {
+        self.held = true;
+        self.left = false;
+    }
+
+    /// Whether only a person can end it.
+    pub fn is_held(&self) -> bool {
+        self.held && !self.left
     }
 
     /// A node has registered.
@@ -60,7 +73,7 @@ impl SafeMode {
     /// A registered node's inventory was compared with the record, and the differences are noted.
     pub fn note_compared(&mut self, node: NodeNumber) {
         self.waiting.remove(&node);
-        self.left |= self.waiting.is_empty();
+        self.left |= self.waiting.is_empty() && !self.held;
     }
 
     /// A node was removed by a person: it need not come.
@@ -68,7 +81,7 @@ impl SafeMode {
         if self.waiting.remove(&node).is_some() {
             self.known -= 1;
         }
-        self.left |= self.waiting.is_empty();
+        self.left |= self.waiting.is_empty() && !self.held;
     }
 
     /// A person ends it.
@@ -176,6 +189,21 @@ mod tests {
         assert!(removed.deletions_wait());
         removed.note_removed(NODES[2]);
         assert!(!removed.deletions_wait() && !removed.repair_waits(now));
+    }
+
+    #[test]
+    fn a_restored_folder_waits_for_a_person() {
+        let now = Instant::now();
+        let mut safe_mode = SafeMode::new(NODES, now, FAILURE);
+        safe_mode.hold();
+        for node in NODES {
+            safe_mode.note_registered(node);
+            safe_mode.note_compared(node);
+        }
+        assert!(safe_mode.deletions_wait() && safe_mode.is_held());
+        assert!(!safe_mode.repair_waits(now));
+        safe_mode.leave();
+        assert!(!safe_mode.deletions_wait());
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl<V: ClusterView> Files<V> {
         request: RecordChunks,
     ) -> Result<ChunksRecorded, WireError> {
         check_stored(&request.chunks)?;
+        let missing = self.with_copies_missing(&request.chunks);
         let command = Command::RecordChunks {
             upload: request.upload,
             lease_until: self.lease_until(),
@@ -54,6 +55,7 @@ impl<V: ClusterView> Files<V> {
             chunks: request.chunks,
         };
         self.committer.submit(command).await?;
+        self.cluster.copies_missing(missing);
         Ok(ChunksRecorded {})
     }
 
@@ -63,6 +65,7 @@ impl<V: ClusterView> Files<V> {
         request: CommitUpload,
     ) -> Result<UploadCommitted, WireError> {
         check_stored(&request.chunks)?;
+        let missing = self.with_copies_missing(&request.chunks);
         let command = Command::CommitUpload {
             upload: request.upload,
             path: request.path,
@@ -74,12 +77,15 @@ impl<V: ClusterView> Files<V> {
             precondition: request.precondition,
         };
         match self.committer.submit(command).await? {
-            Outcome::Committed(committed) => Ok(UploadCommitted {
-                version: committed.version,
-                created: committed.created,
-                copies: committed.copies,
-                copies_wanted: self.state.rules().replication_factor,
-            }),
+            Outcome::Committed(committed) => {
+                self.cluster.copies_missing(missing);
+                Ok(UploadCommitted {
+                    version: committed.version,
+                    created: committed.created,
+                    copies: committed.copies,
+                    copies_wanted: self.state.rules().replication_factor,
+                })
+            }
             other => Err(unexpected(&other)),
         }
     }
@@ -95,6 +101,14 @@ impl<V: ClusterView> Files<V> {
         };
         self.committer.submit(command).await?;
         Ok(UploadAbandoned {})
+    }
+
+    /// Chunks that come with fewer receipts than copies are wanted.
+    fn with_copies_missing(&self, chunks: &[StoredChunk]) -> Vec<ChunkId> {
+        let wanted = usize::from(self.state.rules().replication_factor);
+        let is_short = |chunk: &&StoredChunk| (1..wanted).contains(&chunk.receipts.len());
+        let short = chunks.iter().filter(is_short);
+        short.map(|chunk| chunk.chunk).collect()
     }
 
     fn lease_until(&self) -> ClusterMillis {

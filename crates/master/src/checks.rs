@@ -1,0 +1,118 @@
+//! Looks into copies that somebody says are bad: the node itself reads and verifies, and only its word counts.
+//!
+//! Readers report a copy with wrong bytes or none; repair reports sources that failed it. The queue is bounded: what
+//! does not fit is forgotten, since whoever meets the copy again reports it again, and scrubbing finds it in the end.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use proto::id::ChunkId;
+use proto::node::{ChunkState, VerifyChunk};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::command::{Command, NodeNumber};
+use crate::control::Control;
+
+const QUEUE_LEN: usize = 4096;
+const AT_ONCE: usize = 8;
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
+
+type Copy = (NodeNumber, ChunkId);
+
+/// Copies to look into.
+#[derive(Debug)]
+pub(crate) struct CheckQueue {
+    sender: mpsc::Sender<Copy>,
+    receiver: Mutex<Option<mpsc::Receiver<Copy>>>,
+    pending: Mutex<HashSet<Copy>>,
+}
+
+impl CheckQueue {
+    pub(crate) fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE_LEN);
+        Self {
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+            pending: Mutex::new(HashSet::new()),
+        }
+    }
+
+    /// Has a copy looked into, unless it is about to be, or too many are.
+    pub(crate) fn push(&self, node: NodeNumber, chunk: ChunkId) {
+        let mut pending = self.pending();
+        if pending.insert((node, chunk)) && self.sender.try_send((node, chunk)).is_err() {
+            pending.remove(&(node, chunk));
+        }
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashSet<Copy>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks into copies until `shutdown`.
+pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
+    let receiver = control.checks.receiver.lock();
+    let receiver = receiver.unwrap_or_else(PoisonError::into_inner).take();
+    let mut receiver = receiver.expect("checks run once");
+    let mut running = JoinSet::new();
+    loop {
+        let copy = tokio::select! {
+            () = shutdown.cancelled() => return,
+            Some(_) = running.join_next() => continue,
+            Some(copy) = receiver.recv(), if running.len() < AT_ONCE => copy,
+        };
+        let control = control.clone();
+        running.spawn(async move {
+            control.check_copy(copy).await;
+            control.checks.pending().remove(&copy);
+        });
+    }
+}
+
+impl Control {
+    async fn check_copy(&self, (node, chunk): Copy) {
+        let recorded = self.read(move |snapshot| {
+            let row = snapshot.chunk(&chunk)?;
+            Ok(row.is_some_and(|row| row.replicas.contains(&node)))
+        });
+        if !recorded.await.unwrap_or(false) {
+            return;
+        }
+        match self
+            .call_node(node, VerifyChunk { chunk }, VERIFY_TIMEOUT)
+            .await
+        {
+            Ok(verified) if verified.state == ChunkState::Good => {
+                debug!(node = node.0, %chunk, "a copy that was reported as bad is good");
+            }
+            Ok(verified) => {
+                warn!(node = node.0, %chunk, state = ?verified.state, "a copy is bad and will be replaced");
+                self.remove_replicas(node, vec![chunk]).await;
+            }
+            Err(error) => debug!(node = node.0, %chunk, %error, "cannot look into a copy"),
+        }
+    }
+
+    /// Notes that a node has no good copies of these, and has others made.
+    pub(crate) async fn remove_replicas(&self, node: NodeNumber, chunks: Vec<ChunkId>) -> bool {
+        let command = Command::RemoveReplicas {
+            node,
+            chunks: chunks.clone(),
+        };
+        match self.committer.submit(command).await {
+            Ok(_) => {
+                self.repair.look_at(chunks);
+                true
+            }
+            Err(error) => {
+                warn!(node = node.0, %error, "cannot record that copies are bad");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What keeps the cluster together: who is here, what repair and deletions may do, and how nodes are called.
+//!
+//! [`Control`] is shared by the handlers and by the loops (repair, garbage, deletions, inventories, checks). Each loop is
+//! one task, works in bounded pages, and is woken by events. What is decided here is durable only through the
+//! [`Committer`]; what is only known here (who is live, safe mode, claims) is learnt anew after a start.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use disk::Disk;
+use proto::connection::CallError;
+use proto::id::{ChunkId, ClusterId, Epoch};
+use proto::master::{NodeLocation, NodeState};
+use proto::pool::Pool;
+use proto::table::Operation;
+use proto::{ErrorCode, WireError};
+use rand::rngs::SmallRng;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::checks::{self, CheckQueue};
+use crate::claims::CopyClaims;
+use crate::command::NodeNumber;
+use crate::commit::Committer;
+use crate::config::Config;
+use crate::garbage::FuseAllowance;
+use crate::handlers::ClusterView;
+use crate::membership::{Change, Membership};
+use crate::placement::Candidate;
+use crate::repair::Repair;
+use crate::safe_mode::SafeMode;
+use crate::state::{Snapshot, State, StateError};
+use crate::{deletions, garbage, inventory, repair};
+
+/// How often silence is looked at: a node is found dead at most this much late.
+const TICK: Duration = Duration::from_millis(200);
+
+/// The cluster as its master sees it now.
+pub struct Control {
+    pub(crate) config: Config,
+    pub(crate) state: Arc<State>,
+    pub(crate) committer: Committer,
+    pub(crate) pool: Pool,
+    pub(crate) claims: CopyClaims,
+    pub(crate) repair: Repair,
+    pub(crate) checks: CheckQueue,
+    pub(crate) deletions: Notify,
+    pub(crate) garbage: Notify,
+    pub(crate) inventories: InventoriesDue,
+    pub(crate) fuse_allowance: FuseAllowance,
+    /// Of the last delete order.
+    pub(crate) order_sequence: AtomicU64,
+    /// What the server says that it is: nothing before a new cluster has its first node.
+    pub(crate) announced: watch::Sender<Option<ClusterId>>,
+    disk: Arc<dyn Disk>,
+    epoch: AtomicU64,
+    /// The highest epoch that a node was seen to have had from another master; 0 if none.
+    superseded_by: AtomicU64,
+    membership: Mutex<Membership>,
+    safe_mode: Mutex<SafeMode>,
+    chance: Mutex<SmallRng>,
+}
+
+/// Nodes whose inventories are to be compared soon.
+#[derive(Debug, Default)]
+pub(crate) struct InventoriesDue {
+    nodes: Mutex<BTreeSet<NodeNumber>>,
+    pub(crate) changed: Notify,
+}
+
+/// What a [`Control`] is made of.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) state: Arc<State>,
+    pub(crate) committer: Committer,
+    pub(crate) pool: Pool,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) epoch: Epoch,
+    pub(crate) chance: SmallRng,
+}
+
+impl Control {
+    /// At a start, when the epoch has been raised: knows the nodes that the state has.
+    pub(crate) fn new(parts: Parts) -> Result<Arc<Self>, StateError> {
+        let now = Instant::now();
+        let config = parts.config;
+        let known = parts.state.read()?.nodes()?;
+        let mut membership = Membership::new(config.heartbeat_interval, config.failure_timeout);
+        for (number, row) in &known {
+            membership.know(*number, row.id, row.address.clone(), &row.zone, now);
+        }
+        let numbers = known.iter().map(|(number, _)| *number);
+        let mut safe_mode = SafeMode::new(numbers, now, config.failure_timeout);
+        if config.restored {
+            safe_mode.hold();
+        }
+        let cluster = parts.state.cluster();
+        Ok(Arc::new(Self {
+            state: parts.state,
+            committer: parts.committer,
+            pool: parts.pool,
+            claims: CopyClaims::default(),
+            repair: Repair::new(),
+            checks: CheckQueue::new(),
+            deletions: Notify::new(),
+            garbage: Notify::new(),
+            inventories: InventoriesDue::default(),
+            fuse_allowance: FuseAllowance::default(),
+            order_sequence: AtomicU64::new(0),
+            announced: watch::Sender::new((!known.is_empty()).then_some(cluster)),
+            disk: parts.disk,
+            epoch: AtomicU64::new(parts.epoch.0),
+            superseded_by: AtomicU64::new(0),
+            membership: Mutex::new(membership),
+            safe_mode: Mutex::new(safe_mode),
+            chance: Mutex::new(parts.chance),
+            config,
+        }))
+    }
+
+    /// Starts the loops. They end with `shutdown`.
+    pub(crate) fn spawn(self: &Arc<Self>, tasks: &TaskTracker, shutdown: &CancellationToken) {
+        tasks.spawn(self.clone().watch_silence(shutdown.clone()));
+        tasks.spawn(repair::run(self.clone(), shutdown.clone()));
+        tasks.spawn(checks::run(self.clone(), shutdown.clone()));
+        tasks.spawn(deletions::run(self.clone(), shutdown.clone()));
+        tasks.spawn(garbage::run(self.clone(), shutdown.clone()));
+        tasks.spawn(inventory::run(self.clone(), shutdown.clone()));
+    }
+
+    async fn watch_silence(self: Arc<Self>, shutdown: CancellationToken) {
+        let tick = || tokio::time::sleep(TICK);
+        while shutdown.run_until_cancelled(tick()).await.is_some() {
+            let changes = self.membership().tick(Instant::now());
+            for change in changes {
+                self.node_changed(change);
+            }
+        }
+    }
+
+    /// Tells the loops, and whoever reads the log, that a node is somewhere else in its life.
+    pub(crate) fn node_changed(&self, change: Change) {
+        let Change { node, to, .. } = change;
+        let address = self.membership().address(node);
+        let address = address.map_or_else(String::new, |address| address.to_string());
+        match to {
+            NodeState::Live => {
+                info!(node = node.0, address, "a node is live");
+                self.node_is_here(node);
+            }
+            NodeState::Suspect => {
+                info!(
+                    node = node.0,
+                    address, "a node is suspect: its connection broke, or it is late"
+                );
+            }
+            NodeState::Dead => {
+                warn!(
+                    node = node.0,
+                    address, "a node is dead: its copies are made again elsewhere"
+                );
+                self.repair.survey();
+            }
+        }
+    }
+
+    /// A node has come, or come back: it is compared with the record, and takes part in everything.
+    pub(crate) fn node_is_here(&self, node: NodeNumber) {
+        lock(&self.inventories.nodes).insert(node);
+        self.inventories.changed.notify_one();
+        self.repair.node_returned(node);
+        self.deletions.notify_one();
+    }
+
+    pub(crate) fn take_inventories_due(&self) -> BTreeSet<NodeNumber> {
+        std::mem::take(&mut *lock(&self.inventories.nodes))
+    }
+
+    /// Who is here. Never held across an await.
+    pub(crate) fn membership(&self) -> MutexGuard<'_, Membership> {
+        lock(&self.membership)
+    }
+
+    /// What waits after the start. Never held across an await.
+    pub(crate) fn safe_mode(&self) -> MutexGuard<'_, SafeMode> {
+        lock(&self.safe_mode)
+    }
+
+    /// Chance, for placement.
+    pub(crate) fn chance(&self) -> MutexGuard<'_, SmallRng> {
+        lock(&self.chance)
+    }
+
+    /// Of this start.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_epoch(&self, epoch: Epoch) {
+        self.epoch.fetch_max(epoch.0, Ordering::Relaxed);
+    }
+
+    /// Whether nothing may be deleted now, whoever asked for it.
+    pub(crate) fn deletions_wait(&self) -> bool {
+        self.safe_mode().deletions_wait() || self.superseded_by().is_some()
+    }
+
+    /// A node has seen a later master than this one: this one went back in time, and must not delete anything.
+    pub(crate) fn note_superseded(&self, node: NodeNumber, epoch: Option<Epoch>) {
+        let later = epoch.map_or(self.epoch().0 + 1, |epoch| epoch.0);
+        let before = self.superseded_by.fetch_max(later, Ordering::Relaxed);
+        if before < later {
+            error!(
+                node = node.0,
+                epoch = self.epoch().0,
+                later,
+                "a node has taken orders from a later master than this one: this data folder is an old copy, or two \
+                 masters run for one cluster. Nothing is deleted. Stop this master and start the right folder; if that \
+                 one is lost, start this one with --restored"
+            );
+        }
+    }
+
+    /// The later epoch that was seen, if one was.
+    pub(crate) fn superseded_by(&self) -> Option<Epoch> {
+        match self.superseded_by.load(Ordering::Relaxed) {
+            0 => None,
+            epoch => Some(Epoch(epoch)),
+        }
+    }
+
+    /// Bytes that the master's own disk has left; of one that cannot say, as many as it likes.
+    pub(crate) fn free_space(&self) -> u64 {
+        self.disk.space().map_or(u64::MAX, |space| space.free)
+    }
+
+    /// Reads the state where blocking work runs. The snapshot does not outlive the closure.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Snapshot) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, StateError> {
+        let state = self.state.clone();
+        let blocking = self.config.blocking;
+        blocking.run(move || read(&state.read()?)).await
+    }
+
+    /// Asks a node, wherever it is now.
+    pub(crate) async fn call_node<O: Operation>(
+        &self,
+        node: NodeNumber,
+        request: O,
+        timeout: Duration,
+    ) -> Result<O::Reply, CallError> {
+        let address = self.membership().address(node);
+        let Some(address) = address else {
+            let message = format!("node number {} is not known any more", node.0);
+            return Err(CallError::Refused(WireError::new(
+                ErrorCode::Unavailable,
+                message,
+            )));
+        };
+        self.pool.call(&address, request, timeout).await
+    }
+}
+
+impl ClusterView for Control {
+    fn candidates(&self) -> Vec<Candidate> {
+        self.membership().candidates()
+    }
+
+    fn is_live(&self, node: NodeNumber) -> bool {
+        self.membership().is_live(node)
+    }
+
+    fn live_count(&self) -> usize {
+        self.membership().live().len()
+    }
+
+    fn location(&self, node: NodeNumber) -> Option<NodeLocation> {
+        self.membership().location(node)
+    }
+
+    fn copies_missing(&self, chunks: Vec<ChunkId>) {
+        self.repair.look_at(chunks);
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("epoch", &self.epoch())
+            .field("membership", &self.membership)
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,271 @@
+//! Finds what may go: chunks that nothing needs after their grace, and chunks on nodes that nobody knows.
+//!
+//! Here deletions are only planned; `deletions.rs` carries them out. The same rounds sweep, bit by bit, what purges
+//! and removed nodes left in the store, and empty the old trash.
+//!
+//! A chunk that the master does not know is planned only after its grace and two inventories, and **invariant:**
+//! never more of them in a round than the fuse lets pass: more than 1,000 and more than 1 % of all copies at once
+//! look like a defect, or like an old copy of the master's store, and not like garbage. Then nothing of the kind goes
+//! until a person says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use proto::WireError;
+use proto::id::ChunkId;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::command::{ClusterMillis, Command, NodeNumber};
+use crate::control::Control;
+use crate::state::{Outcome, StateError};
+
+const PAGE: usize = 1024;
+/// Rows that one command sweeps: some tens of milliseconds in which other commands wait.
+const SWEEP_ROWS: u32 = 2000;
+/// Answers to repeated requests are kept for so long.
+const ANSWERS_KEPT: Duration = Duration::from_secs(15 * 60);
+const ROUND_LONGEST: Duration = Duration::from_secs(60);
+const ROUND_SHORTEST: Duration = Duration::from_millis(200);
+/// Inventories that must have shown an unknown chunk.
+const INVENTORIES_MIN: u32 = 2;
+/// Fewer deletions than this never trip the fuse.
+pub const FUSE_COPIES_MIN: u64 = 1000;
+/// So many of a hundred recorded copies trip it.
+pub const FUSE_PERCENT: u64 = 1;
+
+/// Whether so many deletions at once, that nobody asked for, are too many.
+pub fn trips_fuse(deletions: u64, recorded: u64) -> bool {
+    deletions > FUSE_COPIES_MIN && deletions.saturating_mul(100) > recorded * FUSE_PERCENT
+}
+
+/// What a person let pass after the fuse had tripped, in copies.
+#[derive(Debug, Default)]
+pub(crate) struct FuseAllowance(AtomicU64);
+
+impl FuseAllowance {
+    pub(crate) fn grant(&self, copies: u64) {
+        self.0.fetch_max(copies, Ordering::Relaxed);
+    }
+
+    fn covers(&self, copies: u64) -> bool {
+        copies <= self.0.load(Ordering::Relaxed)
+    }
+
+    fn use_up(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Works through rounds until `shutdown`.
+pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
+    let interval = control.config.garbage_grace / 10;
+    let interval = interval.clamp(ROUND_SHORTEST, ROUND_LONGEST);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+            () = control.garbage.notified() => {}
+        }
+        let round = tokio::select! {
+            () = shutdown.cancelled() => return,
+            round = control.garbage_round() => round,
+        };
+        if let Err(error) = round {
+            warn!(%error, "a garbage round was cut off; the next one goes on");
+        }
+    }
+}
+
+impl Control {
+    async fn garbage_round(&self) -> Result<(), WireError> {
+        self.sweep().await?;
+        if self.deletions_wait() {
+            return Ok(());
+        }
+        let planned = self.collect_garbage().await? + self.collect_unknown().await?;
+        if planned > 0 {
+            info!(copies = planned, "planned the deletion of garbage");
+            self.deletions.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self) -> Result<(), WireError> {
+        loop {
+            let sweep = Command::SweepSome {
+                trash_before: self.time_before(self.config.trash_retention),
+                versions_before: self.time_before(self.config.version_retention),
+                answers_before: self.time_before(ANSWERS_KEPT),
+                limit: SWEEP_ROWS,
+            };
+            match self.committer.submit(sweep).await? {
+                Outcome::Swept { more: true, .. } => tokio::task::yield_now().await,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn collect_garbage(&self) -> Result<u64, WireError> {
+        let unreferenced_before = self.time_before(self.config.garbage_grace);
+        let mut planned = 0;
+        loop {
+            let chunks = self
+                .read(move |snapshot| snapshot.garbage_page(unreferenced_before, PAGE))
+                .await?;
+            let is_last = chunks.len() < PAGE;
+            if chunks.is_empty() {
+                return Ok(planned);
+            }
+            let collect = Command::CollectGarbage {
+                unreferenced_before,
+                chunks,
+            };
+            let changed = changed(&self.committer.submit(collect).await?);
+            planned += changed;
+            // A page of which nothing could go (uploads hold it) would come again.
+            if is_last || changed == 0 {
+                return Ok(planned);
+            }
+        }
+    }
+
+    async fn collect_unknown(&self) -> Result<u64, WireError> {
+        let seen_before = self.time_before(self.config.unknown_chunk_grace);
+        let nodes = self.membership().live();
+        let mut due = 0;
+        for node in &nodes {
+            due += self.count_unknown(*node, seen_before).await?;
+        }
+        if due == 0 || !self.fuse_lets_pass(due).await? {
+            return Ok(0);
+        }
+        let mut planned = 0;
+        for node in nodes {
+            planned += self.plan_unknown(node, seen_before).await?;
+        }
+        self.fuse_allowance.use_up();
+        Ok(planned)
+    }
+
+    async fn count_unknown(
+        &self,
+        node: NodeNumber,
+        seen_before: ClusterMillis,
+    ) -> Result<u64, StateError> {
+        let (mut due, mut after) = (0, None);
+        loop {
+            let (chunks, last) = self.unknown_page(node, seen_before, after).await?;
+            due += chunks.len() as u64;
+            match last {
+                Some(last) => after = Some(last),
+                None => return Ok(due),
+            }
+        }
+    }
+
+    async fn plan_unknown(
+        &self,
+        node: NodeNumber,
+        seen_before: ClusterMillis,
+    ) -> Result<u64, WireError> {
+        let (mut planned, mut after) = (0, None);
+        loop {
+            let (chunks, last) = self.unknown_page(node, seen_before, after).await?;
+            if !chunks.is_empty() {
+                let delete = Command::DeleteUnknownChunks {
+                    node,
+                    seen_before,
+                    chunks,
+                };
+                planned += changed(&self.committer.submit(delete).await?);
+            }
+            match last {
+                Some(last) => after = Some(last),
+                None => return Ok(planned),
+            }
+        }
+    }
+
+    /// Unknown chunks of one page whose time has come, and where the next page begins.
+    async fn unknown_page(
+        &self,
+        node: NodeNumber,
+        seen_before: ClusterMillis,
+        after: Option<ChunkId>,
+    ) -> Result<(Vec<ChunkId>, Option<ChunkId>), StateError> {
+        let page = self
+            .read(move |snapshot| snapshot.unknown_page(node, after.as_ref(), PAGE))
+            .await?;
+        let last = page.last().filter(|_| page.len() == PAGE);
+        let last = last.map(|row| row.chunk);
+        let due = page
+            .iter()
+            .filter(|row| row.first_seen < seen_before && row.inventories >= INVENTORIES_MIN)
+            .map(|row| row.chunk);
+        Ok((due.collect(), last))
+    }
+
+    async fn fuse_lets_pass(&self, due: u64) -> Result<bool, WireError> {
+        let (recorded, tripped) = self
+            .read(|snapshot| Ok((snapshot.counters()?.replicas, snapshot.tripped_fuse()?)))
+            .await?;
+        if tripped.is_some() {
+            return Ok(false);
+        }
+        if !trips_fuse(due, recorded) || self.fuse_allowance.covers(due) {
+            return Ok(true);
+        }
+        error!(
+            copies = due,
+            of = recorded,
+            "the delete fuse has tripped: {due} copies of chunks that this master does not know would go at once, and \
+             {recorded} are recorded. Is this an old copy of the master's folder? Nothing unknown is deleted until \
+             somebody resets the fuse"
+        );
+        let trip = Command::TripDeleteFuse {
+            copies: due,
+            of: recorded,
+        };
+        self.committer.submit(trip).await?;
+        Ok(false)
+    }
+
+    /// The cluster's time so long ago; the beginning of time if it has not run that long.
+    fn time_before(&self, age: Duration) -> ClusterMillis {
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        ClusterMillis(self.committer.now().0.saturating_sub(age))
+    }
+}
+
+pub(crate) fn changed(outcome: &Outcome) -> u64 {
+    match outcome {
+        Outcome::Changed(count) => *count,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fuse_trips_above_a_thousand_and_one_percent() {
+        let check = |deletions, recorded, expected| {
+            assert_eq!(
+                trips_fuse(deletions, recorded),
+                expected,
+                "{deletions} of {recorded}"
+            );
+        };
+        check(1, 1, false);
+        check(1000, 1000, false);
+        check(1001, 1000, true);
+        check(1001, 100_100, false);
+        check(1002, 100_100, true);
+        check(5_000_000, 1_000_000_000, false);
+        check(20_000_000, 1_000_000_000, true);
+        check(5000, 0, true);
+    }
+}

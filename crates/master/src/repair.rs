@@ -1,0 +1,105 @@
+//! Repair: brings every chunk to the number of copies that it should have, and to no more.
+//!
+//! Always on. Work is found by events (a node died or came back, a file was committed with copies missing, a copy was
+//! found to be bad) and by surveys now and then; it waits in a bounded queue, fewest copies first, and is done by
+//! asking nodes to fetch chunks from each other, a few at once on each. What fails is tried again later, elsewhere.
+//! Nothing is ever made read-only by it.
+//!
+//! **Invariant:** a copy counts only after its node has verified and stored it and the store has recorded that.
+//! **Invariant:** nothing is removed here. Surplus is planned for deletion (`trim.rs`) only after enough other copies
+//! were confirmed by the nodes that hold them; moves between nodes are a copy first, and then surplus.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use proto::id::ChunkId;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::command::NodeNumber;
+use crate::control::Control;
+use survey::Tally;
+
+mod controller;
+mod copy;
+mod pace;
+pub mod plan;
+pub mod queue;
+pub mod rate_limit;
+pub mod rebalance;
+pub mod survey;
+mod surveys;
+mod trim;
+
+/// Chunks that others may have announced and that were not looked at yet, in messages.
+const LOOKS_MAX: usize = 1024;
+
+/// How others reach repair, and what they may know of it.
+#[derive(Debug)]
+pub struct Repair {
+    looks: mpsc::Sender<Vec<ChunkId>>,
+    inbox: Mutex<Option<mpsc::Receiver<Vec<ChunkId>>>>,
+    survey: Notify,
+    returned: Mutex<BTreeSet<NodeNumber>>,
+    report: Mutex<RepairReport>,
+}
+
+/// How repair does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RepairReport {
+    /// What the latest survey found; nothing before the first one.
+    pub tally: Option<Tally>,
+    /// Chunks being copied.
+    pub running: u32,
+    /// Copied in the last ten seconds or so.
+    pub bytes_per_second: u64,
+}
+
+impl Repair {
+    pub(crate) fn new() -> Self {
+        let (looks, inbox) = mpsc::channel(LOOKS_MAX);
+        Self {
+            looks,
+            inbox: Mutex::new(Some(inbox)),
+            survey: Notify::new(),
+            returned: Mutex::default(),
+            report: Mutex::default(),
+        }
+    }
+
+    /// Has these chunks looked at soon: their copies are other than they were. Never waits.
+    pub fn look_at(&self, chunks: Vec<ChunkId>) {
+        if !chunks.is_empty() && self.looks.try_send(chunks).is_err() {
+            self.survey.notify_one();
+        }
+    }
+
+    /// Has everything looked at soon: nodes are other than they were.
+    pub fn survey(&self) {
+        self.survey.notify_one();
+    }
+
+    /// A node is here again: what went wrong with it before does not count.
+    pub(crate) fn node_returned(&self, node: NodeNumber) {
+        lock(&self.returned).insert(node);
+        self.survey();
+    }
+
+    /// How it does.
+    pub fn report(&self) -> RepairReport {
+        *lock(&self.report)
+    }
+}
+
+/// Repairs until `shutdown`.
+pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
+    let inbox = lock(&control.repair.inbox).take();
+    let inbox = inbox.expect("repair runs once");
+    controller::Controller::new(control, inbox)
+        .run(shutdown)
+        .await;
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,568 @@
+//! The loop that runs repair: events in, copies out. See [`super`].
+//!
+//! All that it knows is in one value that one task owns; copies, recordings and trims run as tasks of their own and
+//! come back as [`Done`]. **Invariant:** it never waits for a node, and for the store only as long as a page takes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::WireError;
+use proto::id::ChunkId;
+use proto::master::NodeState;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::copy::{CopyFailure, CopyOrder, MadeCopy};
+use super::pace::Pace;
+use super::plan::{Loads, Need, View};
+use super::queue::RepairQueue;
+use super::rate_limit::RateLimiter;
+use super::survey::{Found, Page, Survey};
+use super::surveys::Surveys;
+use super::trim::Trims;
+use super::{RepairReport, lock, rebalance};
+use crate::claims::CopyClaim;
+use crate::command::NodeNumber;
+use crate::control::Control;
+use crate::state::ChunkRow;
+
+const QUEUE_LEN: usize = 32 * 1024;
+/// Copies at once, however many nodes there are.
+const FLIGHTS_MAX: usize = 512;
+/// Chunks considered at once, so that one whose nodes are busy does not hold up the others.
+const LOOK_AHEAD: usize = 32;
+const SURVEY_PAGE: usize = 512;
+/// After a failure to record.
+const RECORD_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const SAFE_MODE_POLL: Duration = Duration::from_millis(200);
+const REBALANCE_INTERVAL: Duration = Duration::from_secs(5);
+/// Chunks moved in one interval: repair and uploads come first.
+const REBALANCE_BATCH: usize = 64;
+
+pub(super) struct Controller {
+    control: Arc<Control>,
+    inbox: mpsc::Receiver<Vec<ChunkId>>,
+    queue: RepairQueue,
+    loads: Loads,
+    limiter: RateLimiter,
+    pace: Pace,
+    flights: HashMap<u64, Flight>,
+    next_flight: u64,
+    /// Nodes that failed to take a chunk: others are tried before them.
+    avoided: HashMap<ChunkId, Vec<NodeNumber>>,
+    running: JoinSet<Done>,
+    unrecorded: Vec<MadeCopy>,
+    recording: bool,
+    surveys: Surveys,
+    trims: Trims,
+    rate_until: Option<Instant>,
+    moves: VecDeque<(ChunkId, NodeNumber)>,
+    move_cursor: Option<(NodeNumber, ChunkId)>,
+    rebalance_at: Instant,
+}
+
+/// A copy that is being made.
+struct Flight {
+    order: CopyOrder,
+    present: usize,
+    missing: usize,
+    /// Whether it stands in the queue, and not among the moves.
+    is_repair: bool,
+    claim: CopyClaim,
+    abort: AbortHandle,
+}
+
+enum Done {
+    Copied(u64, Result<(), CopyFailure>),
+    Recorded(Vec<MadeCopy>, Result<(), WireError>),
+    Trimmed(u64),
+}
+
+/// Whether a chunk's copy could begin.
+#[derive(PartialEq, Eq)]
+enum Begun {
+    /// It has, or there is nothing to do.
+    Settled,
+    /// Its nodes are busy.
+    Busy,
+}
+
+impl Controller {
+    pub(super) fn new(control: Arc<Control>, inbox: mpsc::Receiver<Vec<ChunkId>>) -> Self {
+        let now = Instant::now();
+        Self {
+            inbox,
+            queue: RepairQueue::new(QUEUE_LEN),
+            loads: Loads::new(control.config.repairs_per_node),
+            limiter: RateLimiter::new(control.config.repair_rate, now),
+            pace: Pace::new(now),
+            flights: HashMap::new(),
+            next_flight: 0,
+            avoided: HashMap::new(),
+            running: JoinSet::new(),
+            unrecorded: Vec::new(),
+            recording: false,
+            surveys: Surveys::default(),
+            trims: Trims::new(now),
+            rate_until: None,
+            moves: VecDeque::new(),
+            move_cursor: None,
+            rebalance_at: now + REBALANCE_INTERVAL,
+            control,
+        }
+    }
+
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            self.begin_what_can().await;
+            self.publish();
+            let wake = self.wake_at();
+            let surveys = self.surveys.current.is_some();
+            let survey_first = self.surveys.take_turn();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = std::future::ready(()), if surveys && survey_first => {
+                    self.read_survey_page().await;
+                }
+                Some(done) = self.running.join_next(), if !self.running.is_empty() => {
+                    // A copy that was aborted has been taken off the books already.
+                    if let Ok(done) = done {
+                        self.finish(done);
+                    }
+                }
+                Some(chunks) = self.inbox.recv() => self.look_at(chunks).await,
+                () = self.control.repair.survey.notified() => self.nodes_changed(),
+                () = std::future::ready(()), if surveys => self.read_survey_page().await,
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn view(&self) -> View {
+        let wanted = self.control.config.rules.replication_factor;
+        View::new(&self.control.membership(), wanted)
+    }
+
+    // What is to be done.
+
+    async fn look_at(&mut self, chunks: Vec<ChunkId>) {
+        let ids = chunks.clone();
+        let rows = self
+            .control
+            .read(move |snapshot| snapshot.chunks(&ids))
+            .await;
+        let view = self.view();
+        for (chunk, row) in chunks.into_iter().zip(rows.unwrap_or_default()) {
+            let Some(row) = row.filter(|row| row.references > 0) else {
+                continue;
+            };
+            match view.need(&row.replicas) {
+                Need::Copy(_) => self.queue.push(chunk, view.present(&row.replicas).len()),
+                Need::Trim(_) => self.trims.add(chunk),
+                Need::Nothing | Need::Wait | Need::Unavailable => {}
+            }
+        }
+        self.surveys.changed = true;
+    }
+
+    fn nodes_changed(&mut self) {
+        for node in std::mem::take(&mut *lock(&self.control.repair.returned)) {
+            self.loads.forgive(node);
+        }
+        let view = self.view();
+        let lost: Vec<_> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| {
+                let is_dead = |node| view.state(node) == NodeState::Dead;
+                is_dead(flight.order.target) || is_dead(flight.order.sources[0])
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            self.land(id, Err(CopyFailure::Obsolete));
+        }
+        self.surveys.nodes_changed(&view, Instant::now());
+    }
+
+    async fn read_survey_page(&mut self) {
+        let Some(page) = self.surveys.current.as_ref().and_then(Survey::page) else {
+            return;
+        };
+        let read = self.control.read(move |snapshot| {
+            Ok(match page {
+                Page::Needs(after) => {
+                    let rows = snapshot.needs_copies_page(after.as_ref(), SURVEY_PAGE)?;
+                    let last = rows.last().filter(|_| rows.len() == SURVEY_PAGE);
+                    (last.map(|row| row.0), rows)
+                }
+                Page::Dead(node, after) => {
+                    let ids = snapshot.node_chunks_page(node, after.as_ref(), SURVEY_PAGE)?;
+                    let last = ids.last().copied().filter(|_| ids.len() == SURVEY_PAGE);
+                    let rows = ids.iter().copied().zip(snapshot.chunks(&ids)?);
+                    (
+                        last,
+                        rows.filter_map(|(id, row)| Some((id, row?))).collect(),
+                    )
+                }
+            })
+        });
+        match read.await {
+            Ok((last, rows)) => self.take_survey_page(&rows, last),
+            Err(error) => {
+                warn!(%error, "a survey of the chunks was cut off; it begins again");
+                self.surveys.cut_off(Instant::now());
+            }
+        }
+    }
+
+    fn take_survey_page(&mut self, rows: &[(ChunkId, ChunkRow)], last: Option<ChunkId>) {
+        let view = self.view();
+        let Some(survey) = &mut self.surveys.current else {
+            return;
+        };
+        let Found { copy, trim } = survey.take(&view, rows, last);
+        for (chunk, copies) in copy {
+            self.queue.push(chunk, copies);
+        }
+        for chunk in trim {
+            self.trims.add(chunk);
+        }
+        if let Some(tally) = self.surveys.take_whole(Instant::now()) {
+            lock(&self.control.repair.report).tally = Some(tally);
+        }
+    }
+
+    // What can begin.
+
+    async fn begin_what_can(&mut self) {
+        let now = Instant::now();
+        if self.survey_due().is_some_and(|due| due <= now) {
+            self.surveys.begin(&self.view(), now);
+        }
+        self.record();
+        self.rate_until = None;
+        self.queue.wake(now);
+        if self.control.safe_mode().repair_waits(now) {
+            return;
+        }
+        self.begin_copies().await;
+        self.begin_trim(now);
+        self.rebalance(now).await;
+    }
+
+    fn survey_due(&self) -> Option<Instant> {
+        let has_forgotten = self.queue.is_empty() && self.queue.overflowed();
+        self.surveys.due(has_forgotten)
+    }
+
+    async fn begin_copies(&mut self) {
+        let view = self.view();
+        while self.flights.len() < FLIGHTS_MAX && self.rate_until.is_none() {
+            let now = Instant::now();
+            if !view
+                .candidates
+                .iter()
+                .any(|c| self.loads.can_take(c.node, now))
+            {
+                return;
+            }
+            let chunks: Vec<_> = std::iter::from_fn(|| self.queue.pop(now))
+                .take(LOOK_AHEAD)
+                .collect();
+            if chunks.is_empty() {
+                if self.queue.take_overflowed() {
+                    self.surveys.again = true;
+                }
+                return;
+            }
+            let ids = chunks.clone();
+            let rows = self
+                .control
+                .read(move |snapshot| snapshot.chunks(&ids))
+                .await;
+            let Ok(rows) = rows else {
+                for chunk in chunks {
+                    self.queue.delay(chunk, now);
+                }
+                return;
+            };
+            let mut busy = Vec::new();
+            for (chunk, row) in chunks.into_iter().zip(rows) {
+                if self.begin_repair(&view, chunk, row, now) == Begun::Busy {
+                    busy.push(chunk);
+                }
+            }
+            for chunk in busy.iter().rev() {
+                self.queue.put_back(*chunk);
+            }
+            if !busy.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn begin_repair(
+        &mut self,
+        view: &View,
+        chunk: ChunkId,
+        row: Option<ChunkRow>,
+        now: Instant,
+    ) -> Begun {
+        let row = row.filter(|row| row.references > 0);
+        let need = row.as_ref().map(|row| view.need(&row.replicas));
+        let (Some(row), Some(Need::Copy(missing))) = (row, need) else {
+            self.forget(&chunk);
+            return Begun::Settled;
+        };
+        let avoided = self.avoided.get(&chunk).map_or(&[][..], Vec::as_slice);
+        let mut chance = self.control.chance();
+        let mut target = view.target(&row.replicas, avoided, &self.loads, now, &mut *chance);
+        if target.is_none() {
+            target = view.target(&row.replicas, &[], &self.loads, now, &mut *chance);
+        }
+        drop(chance);
+        match target {
+            Some(target) => self.begin_copy(view, chunk, &row, target, Some(missing), now),
+            None => Begun::Busy,
+        }
+    }
+
+    /// Begins a copy if a source has time for it; `missing` is nothing for a move.
+    fn begin_copy(
+        &mut self,
+        view: &View,
+        chunk: ChunkId,
+        row: &ChunkRow,
+        target: NodeNumber,
+        missing: Option<usize>,
+        now: Instant,
+    ) -> Begun {
+        let present = view.present(&row.replicas);
+        let Some(sources) = view.sources(&present, &self.loads) else {
+            return Begun::Busy;
+        };
+        if let Err(wait) = self.limiter.take(u64::from(row.len), now) {
+            self.rate_until = Some(now + wait);
+            return Begun::Busy;
+        }
+        let Some(claim) = self.control.claims.claim(target, chunk) else {
+            self.queue.delay(chunk, now);
+            return Begun::Settled;
+        };
+        self.loads.begin(sources[0], target);
+        let order = CopyOrder {
+            chunk,
+            len: row.len,
+            sources,
+            target,
+        };
+        let id = self.next_flight;
+        self.next_flight += 1;
+        let (control, copied) = (self.control.clone(), order.clone());
+        let abort = self
+            .running
+            .spawn(async move { Done::Copied(id, control.make_copy(&copied).await) });
+        let flight = Flight {
+            order,
+            present: present.len(),
+            missing: missing.unwrap_or(0),
+            is_repair: missing.is_some(),
+            claim,
+            abort,
+        };
+        self.flights.insert(id, flight);
+        Begun::Settled
+    }
+
+    fn begin_trim(&mut self, now: Instant) {
+        if !self.trims.may_begin(now) {
+            return;
+        }
+        if self.control.deletions_wait() {
+            self.trims.rest(now);
+            return;
+        }
+        let chunks = self.trims.take_batch();
+        let control = self.control.clone();
+        self.running
+            .spawn(async move { Done::Trimmed(control.trim(chunks).await) });
+    }
+
+    /// Records what was made: all that has gathered while the last recording ran.
+    fn record(&mut self) {
+        if self.recording || self.unrecorded.is_empty() {
+            return;
+        }
+        self.recording = true;
+        let copies = std::mem::take(&mut self.unrecorded);
+        let control = self.control.clone();
+        self.running.spawn(async move {
+            let (copies, result) = control.record_copies(copies).await;
+            if result.is_err() {
+                tokio::time::sleep(RECORD_AGAIN_AFTER).await;
+            }
+            Done::Recorded(copies, result)
+        });
+    }
+
+    async fn rebalance(&mut self, now: Instant) {
+        self.begin_moves(now).await;
+        let is_quiet = self.queue.is_empty() && self.flights.is_empty() && self.moves.is_empty();
+        if now < self.rebalance_at || !is_quiet {
+            return;
+        }
+        self.rebalance_at = now + REBALANCE_INTERVAL;
+        let fills = self.control.membership().fills();
+        let Some(found) = rebalance::choose_move(&fills, self.control.config.rebalance_min_bytes)
+        else {
+            return;
+        };
+        let after = self.move_cursor.filter(|(from, _)| *from == found.from);
+        let after = after.map(|(_, chunk)| chunk);
+        let page = self.control.read(move |snapshot| {
+            snapshot.node_chunks_page(found.from, after.as_ref(), REBALANCE_BATCH)
+        });
+        let chunks = page.await.unwrap_or_default();
+        self.move_cursor = chunks.last().map(|chunk| (found.from, *chunk));
+        self.moves
+            .extend(chunks.into_iter().map(|chunk| (chunk, found.to)));
+        self.begin_moves(now).await;
+    }
+
+    async fn begin_moves(&mut self, now: Instant) {
+        while let Some((chunk, to)) = self.moves.pop_front() {
+            let row = self
+                .control
+                .read(move |snapshot| snapshot.chunk(&chunk))
+                .await;
+            let view = self.view();
+            let Ok(Some(row)) = row else { continue };
+            if row.references == 0 || !view.may_move_to(&row.replicas, to) {
+                continue;
+            }
+            let begun = self.loads.can_take(to, now)
+                && self.begin_copy(&view, chunk, &row, to, None, now) == Begun::Settled;
+            if !begun {
+                self.moves.push_front((chunk, to));
+                return;
+            }
+        }
+    }
+
+    // What is done.
+
+    fn finish(&mut self, done: Done) {
+        match done {
+            Done::Copied(id, result) => self.land(id, result),
+            Done::Recorded(copies, Ok(())) => {
+                self.recording = false;
+                self.surveys.changed = true;
+                for copy in copies {
+                    self.forget(&copy.chunk);
+                    if copy.missing > 1 {
+                        self.queue.push(copy.chunk, copy.present + 1);
+                    } else if copy.missing == 0 {
+                        self.trims.add(copy.chunk);
+                    }
+                }
+            }
+            Done::Recorded(copies, Err(error)) => {
+                warn!(%error, "cannot record new copies; it is tried again");
+                self.recording = false;
+                self.unrecorded.extend(copies);
+            }
+            Done::Trimmed(count) => {
+                self.trims.ended(count, Instant::now());
+                if count > 0 {
+                    self.surveys.changed = true;
+                    self.control.deletions.notify_one();
+                }
+            }
+        }
+    }
+
+    /// A copy came to its end, or is given up.
+    fn land(&mut self, id: u64, result: Result<(), CopyFailure>) {
+        let Some(flight) = self.flights.remove(&id) else {
+            return;
+        };
+        flight.abort.abort();
+        let now = Instant::now();
+        let CopyOrder {
+            chunk,
+            len,
+            sources,
+            target,
+        } = flight.order;
+        let target_failed = result == Err(CopyFailure::Target);
+        self.loads.end(sources[0], target, target_failed, now);
+        if result.is_ok() {
+            self.pace.add(u64::from(len), now);
+            self.unrecorded.push(MadeCopy {
+                chunk,
+                len,
+                node: target,
+                present: flight.present,
+                missing: flight.missing,
+                _claim: flight.claim,
+            });
+            return;
+        }
+        if result == Err(CopyFailure::Sources) {
+            for source in sources {
+                self.control.checks.push(source, chunk);
+            }
+        }
+        if flight.is_repair {
+            let avoided = self.avoided.entry(chunk).or_default();
+            if !avoided.contains(&target) {
+                avoided.push(target);
+            }
+            self.queue.delay(chunk, now);
+        }
+    }
+
+    fn forget(&mut self, chunk: &ChunkId) {
+        self.queue.finish(chunk);
+        self.avoided.remove(chunk);
+    }
+
+    // What others see, and when to look again.
+
+    fn publish(&self) {
+        let mut report = lock(&self.control.repair.report);
+        *report = RepairReport {
+            tally: report.tally,
+            running: u32::try_from(self.flights.len()).unwrap_or(u32::MAX),
+            bytes_per_second: self.pace.bytes_per_second(Instant::now()),
+        };
+    }
+
+    fn wake_at(&self) -> Instant {
+        let now = Instant::now();
+        let survey_due = self.survey_due();
+        if self.control.safe_mode().repair_waits(now) {
+            let poll = now + SAFE_MODE_POLL;
+            return survey_due.map_or(poll, |due| due.min(poll));
+        }
+        let has_waiting = self.queue.waiting() > 0 || !self.moves.is_empty();
+        [
+            Some(now + REBALANCE_INTERVAL),
+            survey_due,
+            self.queue.next_retry(),
+            self.loads.next_rested(now).filter(|_| has_waiting),
+            self.rate_until,
+            self.trims.next_try(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .expect("the first is always there")
+    }
+}

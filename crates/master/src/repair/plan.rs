@@ -1,0 +1,368 @@
+//! What a chunk needs, decided from what is recorded of it and from how the nodes are: values in, values out.
+//!
+//! A copy on a node that is not dead counts, also while the node is suspect: copying begins when it is declared
+//! dead. A copy is surplus only when more than enough are on nodes that are *live*.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::master::NodeState;
+use rand::Rng;
+use tokio::time::Instant;
+
+use crate::command::NodeNumber;
+use crate::membership::Membership;
+use crate::placement::{self, Candidate};
+
+/// How the nodes are, for as long as one round of decisions takes.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Copies wanted.
+    pub replication_factor: usize,
+    /// Nodes that take chunks.
+    pub candidates: Vec<Candidate>,
+    /// All known nodes: state, zone and the used share of the disk in billionths.
+    pub nodes: BTreeMap<NodeNumber, (NodeState, Arc<str>, u64)>,
+}
+
+/// What is to be done about a chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// It has the copies that it should have.
+    Nothing,
+    /// So many copies are missing, and a node could take one.
+    Copy(usize),
+    /// Copies are missing, and no node could take one.
+    Wait,
+    /// No copy is on a node that is not dead.
+    Unavailable,
+    /// So many copies too many are on live nodes.
+    Trim(usize),
+}
+
+impl View {
+    /// How the nodes are now.
+    pub fn new(membership: &Membership, replication_factor: u8) -> Self {
+        Self {
+            replication_factor: usize::from(replication_factor),
+            candidates: membership.candidates(),
+            nodes: membership.conditions(),
+        }
+    }
+
+    /// How a node is.
+    pub fn state(&self, node: NodeNumber) -> NodeState {
+        self.nodes
+            .get(&node)
+            .map_or(NodeState::Dead, |(state, ..)| *state)
+    }
+
+    /// Those of a chunk's holders that are not dead, the live ones first.
+    pub fn present(&self, holders: &[NodeNumber]) -> Vec<NodeNumber> {
+        let mut present: Vec<_> = holders
+            .iter()
+            .copied()
+            .filter(|node| self.state(*node) != NodeState::Dead)
+            .collect();
+        present.sort_by_key(|node| self.state(*node) != NodeState::Live);
+        present
+    }
+
+    /// What a chunk with these holders needs.
+    pub fn need(&self, holders: &[NodeNumber]) -> Need {
+        let present = self.present(holders);
+        let live = present
+            .iter()
+            .filter(|node| self.state(**node) == NodeState::Live)
+            .count();
+        let wanted = self.replication_factor;
+        if present.is_empty() {
+            Need::Unavailable
+        } else if live > wanted {
+            Need::Trim(live - wanted)
+        } else if present.len() >= wanted {
+            Need::Nothing
+        } else if self.candidates.iter().any(|c| !holders.contains(&c.node)) {
+            Need::Copy(wanted - present.len())
+        } else {
+            Need::Wait
+        }
+    }
+
+    /// Which live holders to give up, and which then remain.
+    pub fn surplus(
+        &self,
+        holders: &[NodeNumber],
+        count: usize,
+    ) -> (Vec<NodeNumber>, Vec<NodeNumber>) {
+        let live: Vec<_> = holders
+            .iter()
+            .filter_map(|node| match self.nodes.get(node) {
+                Some((NodeState::Live, zone, used)) => Some((*node, zone.clone(), *used)),
+                _ => None,
+            })
+            .collect();
+        let given_up = placement::choose_surplus(&live, count);
+        let kept = live
+            .iter()
+            .map(|holder| holder.0)
+            .filter(|node| !given_up.contains(node))
+            .collect();
+        (given_up, kept)
+    }
+
+    /// Whom to ask for a chunk, the least busy first: of those that are live if any is. Nothing if all are busy.
+    pub fn sources(&self, present: &[NodeNumber], loads: &Loads) -> Option<Vec<NodeNumber>> {
+        let (live, late): (Vec<_>, Vec<_>) = present
+            .iter()
+            .copied()
+            .partition(|node| self.state(*node) == NodeState::Live);
+        if live.is_empty() {
+            return loads.sources(&late);
+        }
+        let mut sources = loads.sources(&live)?;
+        sources.extend(late);
+        Some(sources)
+    }
+
+    /// Whether a chunk may get one more copy here, to lose another one then: only one that has all its copies.
+    pub fn may_move_to(&self, holders: &[NodeNumber], to: NodeNumber) -> bool {
+        self.need(holders) == Need::Nothing
+            && !holders.contains(&to)
+            && self.candidates.iter().any(|c| c.node == to)
+    }
+
+    /// A node for one more copy: not a holder, not in `excluded`, with a free slot, in a new zone if there is one.
+    pub fn target(
+        &self,
+        holders: &[NodeNumber],
+        excluded: &[NodeNumber],
+        loads: &Loads,
+        now: Instant,
+        chance: &mut impl Rng,
+    ) -> Option<NodeNumber> {
+        let mut closed = [holders, excluded].concat();
+        closed.extend(
+            self.candidates
+                .iter()
+                .map(|candidate| candidate.node)
+                .filter(|node| !loads.can_take(*node, now)),
+        );
+        let zones: Vec<_> = self
+            .present(holders)
+            .iter()
+            .filter_map(|node| self.nodes.get(node))
+            .map(|(_, zone, _)| zone.clone())
+            .collect();
+        placement::choose(&self.candidates, &closed, &zones, 1, chance).pop()
+    }
+}
+
+/// How many copies each node takes and gives now, and which nodes are let rest after a failure.
+#[derive(Debug)]
+pub struct Loads {
+    per_node: u32,
+    loads: HashMap<NodeNumber, Load>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    taking: u32,
+    giving: u32,
+    failures: u32,
+    rests_until: Option<Instant>,
+}
+
+const REST_FIRST: Duration = Duration::from_millis(200);
+const REST_LAST: Duration = Duration::from_secs(20);
+
+impl Loads {
+    /// No copy runs; each node may take and give so many at once.
+    pub fn new(per_node: u32) -> Self {
+        Self {
+            per_node: per_node.max(1),
+            loads: HashMap::new(),
+        }
+    }
+
+    /// Whether a node may take one more copy.
+    pub fn can_take(&self, node: NodeNumber, now: Instant) -> bool {
+        self.loads.get(&node).is_none_or(|load| {
+            load.taking < self.per_node && load.rests_until.is_none_or(|until| until <= now)
+        })
+    }
+
+    /// The holders that may give one more copy, the least busy first, and behind them the others; nothing if all
+    /// are busy.
+    pub fn sources(&self, present: &[NodeNumber]) -> Option<Vec<NodeNumber>> {
+        let giving = |node: &NodeNumber| self.loads.get(node).map_or(0, |load| load.giving);
+        let mut sources = present.to_vec();
+        sources.sort_by_key(giving);
+        let first = sources.first()?;
+        (giving(first) < self.per_node).then_some(sources)
+    }
+
+    /// A copy begins.
+    pub fn begin(&mut self, source: NodeNumber, target: NodeNumber) {
+        self.loads.entry(source).or_default().giving += 1;
+        self.loads.entry(target).or_default().taking += 1;
+    }
+
+    /// A copy ended; `target_failed` lets the target rest, the longer the more often that happens.
+    pub fn end(
+        &mut self,
+        source: NodeNumber,
+        target: NodeNumber,
+        target_failed: bool,
+        now: Instant,
+    ) {
+        if let Some(load) = self.loads.get_mut(&source) {
+            load.giving = load.giving.saturating_sub(1);
+        }
+        if let Some(load) = self.loads.get_mut(&target) {
+            load.taking = load.taking.saturating_sub(1);
+            if target_failed {
+                let rest = REST_FIRST * 2_u32.saturating_pow(load.failures.min(16));
+                load.rests_until = Some(now + rest.min(REST_LAST));
+                load.failures += 1;
+            } else {
+                load.failures = 0;
+            }
+        }
+    }
+
+    /// A node came back: what went wrong with it before does not count.
+    pub fn forgive(&mut self, node: NodeNumber) {
+        if let Some(load) = self.loads.get_mut(&node) {
+            load.failures = 0;
+            load.rests_until = None;
+        }
+    }
+
+    /// When the next node that rests may be used again.
+    pub fn next_rested(&self, now: Instant) -> Option<Instant> {
+        self.loads
+            .values()
+            .filter_map(|load| load.rests_until)
+            .filter(|until| *until > now)
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    /// Nodes 1 and 2 are live with room, 3 is live and full, 4 is suspect, 5 is dead, 6 is live with room.
+    fn view() -> View {
+        let states = [
+            (1, NodeState::Live, "a"),
+            (2, NodeState::Live, "b"),
+            (3, NodeState::Live, "c"),
+            (4, NodeState::Suspect, "d"),
+            (5, NodeState::Dead, "e"),
+            (6, NodeState::Live, "a"),
+        ];
+        let candidates = states
+            .iter()
+            .filter(|(node, ..)| [1, 2, 6].contains(node))
+            .map(|(node, _, zone)| Candidate {
+                node: NodeNumber(*node),
+                zone: (*zone).into(),
+                free_bytes: 1 << 30,
+            })
+            .collect();
+        View {
+            replication_factor: 3,
+            candidates,
+            nodes: states
+                .iter()
+                .map(|(node, state, zone)| {
+                    (
+                        NodeNumber(*node),
+                        (*state, Arc::from(*zone), u64::from(*node)),
+                    )
+                })
+                .collect(),
+        }
+    }
+
+    fn nodes(numbers: &[u32]) -> Vec<NodeNumber> {
+        numbers.iter().copied().map(NodeNumber).collect()
+    }
+
+    #[test]
+    fn a_need_follows_from_the_holders_that_are_here() {
+        let check = |holders: &[u32], expected| {
+            assert_eq!(view().need(&nodes(holders)), expected, "{holders:?}");
+        };
+        check(&[], Need::Unavailable);
+        check(&[5], Need::Unavailable);
+        check(&[4], Need::Copy(2));
+        check(&[1, 3, 4], Need::Nothing);
+        check(&[1, 3, 5], Need::Copy(1));
+        check(&[1, 5, 9], Need::Copy(2));
+        check(&[1, 2, 3, 4], Need::Nothing);
+        check(&[1, 2, 3, 6], Need::Trim(1));
+        check(&[1, 2, 3, 4, 5, 6], Need::Trim(1));
+        let mut few = view();
+        few.candidates.retain(|c| c.node == NodeNumber(1));
+        assert_eq!(few.need(&nodes(&[1, 3])), Need::Wait);
+    }
+
+    #[test]
+    fn surplus_is_taken_from_live_nodes_only_and_leaves_zones_distinct() {
+        let (given_up, kept) = view().surplus(&nodes(&[1, 2, 3, 4, 6]), 1);
+        assert_eq!(given_up, nodes(&[6]));
+        assert_eq!(kept, nodes(&[1, 2, 3]));
+    }
+
+    #[test]
+    fn a_target_is_no_holder_has_a_slot_and_adds_a_zone() {
+        let now = Instant::now();
+        let mut chance = SmallRng::seed_from_u64(1);
+        let mut loads = Loads::new(1);
+        let mut target = |loads: &Loads, holders: &[u32], excluded: &[u32]| {
+            view()
+                .target(&nodes(holders), &nodes(excluded), loads, now, &mut chance)
+                .map(|node| node.0)
+        };
+        for _ in 0..50 {
+            assert_eq!(target(&loads, &[1, 3], &[]), Some(2), "6 shares a zone");
+        }
+        assert_eq!(target(&loads, &[1, 3], &[2]), Some(6));
+        loads.begin(NodeNumber(1), NodeNumber(2));
+        assert_eq!(target(&loads, &[1, 3], &[]), Some(6));
+        loads.begin(NodeNumber(1), NodeNumber(6));
+        assert_eq!(target(&loads, &[1, 3], &[]), None);
+        loads.end(NodeNumber(1), NodeNumber(6), false, now);
+        assert_eq!(target(&loads, &[1, 3], &[]), Some(6));
+    }
+
+    #[test]
+    fn a_node_that_fails_rests_and_is_forgiven_when_it_comes_back() {
+        let now = Instant::now();
+        let mut loads = Loads::new(2);
+        let (one, two) = (NodeNumber(1), NodeNumber(2));
+        loads.begin(one, two);
+        loads.end(one, two, true, now);
+        assert!(!loads.can_take(two, now));
+        assert_eq!(loads.next_rested(now), Some(now + REST_FIRST));
+        assert!(loads.can_take(two, now + REST_FIRST));
+        loads.forgive(two);
+        assert!(loads.can_take(two, now));
+    }
+
+    #[test]
+    fn the_least_busy_source_is_asked_first() {
+        let mut loads = Loads::new(1);
+        loads.begin(NodeNumber(1), NodeNumber(9));
+        assert_eq!(loads.sources(&nodes(&[1, 2])), Some(nodes(&[2, 1])));
+        loads.begin(NodeNumber(2), NodeNumber(9));
+        assert_eq!(loads.sources(&nodes(&[1, 2])), None);
+        assert_eq!(loads.sources(&[]), None);
+    }
+}

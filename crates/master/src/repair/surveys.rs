@@ -1,0 +1,140 @@
+//! When everything is surveyed: at the start, when nodes change, soon after copies did, and now and then.
+//!
+//! A plain value. However long a survey takes, at most a twentieth of the time goes into surveys, except that a
+//! node's death or return begins one at once.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::plan::View;
+use super::survey::{Survey, Tally};
+
+const PAUSE_CHANGED: Duration = Duration::from_millis(500);
+const PAUSE_QUIET: Duration = Duration::from_secs(60);
+/// After a survey that could not be read to its end.
+const PAUSE_CUT_OFF: Duration = Duration::from_secs(5);
+
+/// The survey that runs, and when the next one does.
+#[derive(Debug, Default)]
+pub(super) struct Surveys {
+    /// The one that runs.
+    pub(super) current: Option<Survey>,
+    /// Another one is wanted at once.
+    pub(super) again: bool,
+    /// Something is other than the last survey found it.
+    pub(super) changed: bool,
+    /// When the last one ended, and how long to wait after it at least.
+    last: Option<(Instant, Duration)>,
+    turn: bool,
+}
+
+impl Surveys {
+    /// When the next one is to begin; nothing while one runs. `wanted` says that there is a reason for it.
+    pub(super) fn due(&self, wanted: bool) -> Option<Instant> {
+        if self.current.is_some() {
+            return None;
+        }
+        let Some((ended, pause)) = self.last.filter(|_| !self.again) else {
+            return Some(Instant::now());
+        };
+        let usual = if wanted || self.changed {
+            PAUSE_CHANGED
+        } else {
+            PAUSE_QUIET
+        };
+        Some(ended + usual.max(pause))
+    }
+
+    pub(super) fn begin(&mut self, view: &View, now: Instant) {
+        self.current = Some(Survey::new(view, now));
+        self.again = false;
+        self.changed = false;
+    }
+
+    /// Begins one; if one runs, nodes that died since are looked at next, and another one follows.
+    pub(super) fn nodes_changed(&mut self, view: &View, now: Instant) {
+        match &mut self.current {
+            Some(survey) => {
+                survey.add_dead(view);
+                self.again = true;
+            }
+            None => self.begin(view, now),
+        }
+    }
+
+    /// The sums of the survey, once it has come to its end.
+    pub(super) fn take_whole(&mut self, now: Instant) -> Option<Tally> {
+        let survey = self.current.take_if(|survey| survey.page().is_none())?;
+        self.last = Some((now, (now - survey.began) * 20));
+        Some(survey.tally())
+    }
+
+    /// It could not be read.
+    pub(super) fn cut_off(&mut self, now: Instant) {
+        self.current = None;
+        self.again = false;
+        self.changed = true;
+        self.last = Some((now, PAUSE_CUT_OFF));
+    }
+
+    /// Every other time, so that neither events nor the survey are left waiting by the other.
+    pub(super) fn take_turn(&mut self) -> bool {
+        self.turn = !self.turn;
+        self.turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn empty_view() -> View {
+        View {
+            replication_factor: 3,
+            candidates: Vec::new(),
+            nodes: BTreeMap::new(),
+        }
+    }
+
+    fn run(surveys: &mut Surveys, began: Instant, took: Duration) {
+        surveys.begin(&empty_view(), began);
+        assert_eq!(surveys.due(true), None, "one runs");
+        let survey = surveys.current.as_mut().unwrap();
+        survey.take(&empty_view(), &[], None);
+        assert_eq!(surveys.take_whole(began + took), Some(Tally::default()));
+    }
+
+    #[test]
+    fn the_first_is_due_at_once_and_the_next_when_something_changed() {
+        let began = Instant::now();
+        let mut surveys = Surveys::default();
+        assert!(surveys.due(false).unwrap() <= Instant::now());
+        let took = Duration::from_millis(1);
+        run(&mut surveys, began, took);
+        assert_eq!(surveys.due(false), Some(began + took + PAUSE_QUIET));
+        surveys.changed = true;
+        assert_eq!(surveys.due(false), Some(began + took + PAUSE_CHANGED));
+        surveys.again = true;
+        assert!(surveys.due(false).unwrap() <= Instant::now());
+    }
+
+    #[test]
+    fn surveys_take_a_small_share_of_the_time() {
+        let began = Instant::now();
+        let mut surveys = Surveys::default();
+        run(&mut surveys, began, Duration::from_secs(10));
+        assert_eq!(surveys.due(true), Some(began + Duration::from_secs(210)));
+    }
+
+    #[test]
+    fn a_change_of_nodes_begins_one_or_adds_one() {
+        let now = Instant::now();
+        let mut surveys = Surveys::default();
+        surveys.nodes_changed(&empty_view(), now);
+        assert!(surveys.current.is_some() && !surveys.again);
+        surveys.nodes_changed(&empty_view(), now);
+        assert!(surveys.again);
+    }
+}

@@ -1,0 +1,286 @@
+//! Puts a master together, in the order in which it may fail, and takes it apart again.
+//!
+//! **Invariant:** no request is answered before the folder is locked, the store has been opened and verified, and the
+//! epoch has been raised and made durable.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use disk::{Disk, RedbBackend};
+use proto::WireError;
+use proto::connection::CallerIdentity;
+use proto::hello::Role;
+use proto::id::ClusterId;
+use proto::master::MasterServer;
+use proto::net::{Address, Network};
+use proto::pool::{Pool, PoolOptions};
+use proto::server::{self, Identity};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+use uuid::Uuid;
+
+use crate::command::Command;
+use crate::commit::{CommitOptions, Committer};
+use crate::config::Config;
+use crate::control::{Control, Parts};
+use crate::folder::{Folder, FolderError};
+use crate::handlers::{Files, Master};
+use crate::leases;
+use crate::state::{Outcome, State, StateError, StateOptions};
+
+/// Why a master does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Strangers could reach it.
+    #[error("{0}")]
+    Exposed(String),
+    /// The data folder is not one that can be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The store cannot be opened, or failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The store belongs to another cluster than the folder.
+    #[error(
+        "master.json says cluster {folder}, but the store beside it belongs to cluster {store}: files of two folders \
+         were mixed; restore the data folder from a backup"
+    )]
+    Mixed {
+        /// In master.json.
+        folder: ClusterId,
+        /// In the store.
+        store: ClusterId,
+    },
+    /// The epoch could not be raised.
+    #[error("the start could not be recorded: {0}")]
+    Epoch(#[source] WireError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; is another process using the port?")]
+    Listen {
+        /// Which.
+        address: Address,
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard output is gone.
+    #[error("cannot say where it listens: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// A master that answers.
+#[derive(Debug)]
+pub struct Running {
+    address: Address,
+    control: Arc<Control>,
+    end: JoinHandle<Result<(), StartError>>,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What keeps its cluster together.
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    /// Waits until it has stopped: after `shutdown`, or because its store failed.
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub async fn ended(self) -> Result<(), StartError> {
+        drop(self.control);
+        match self.end.await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Runs a master until `shutdown`, and says on standard output where it listens.
+///
+/// # Errors
+/// Why it did not start, or could not go on.
+pub async fn run(
+    config: Config,
+    network: Arc<dyn Network>,
+    disk: Arc<dyn Disk>,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    let running = start(config, network, disk, shutdown).await?;
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on {}", running.address())
+        .and_then(|()| stdout.flush())
+        .map_err(StartError::Output)?;
+    drop(stdout);
+    running.ended().await
+}
+
+/// Starts a master: when this returns, it listens.
+///
+/// # Errors
+/// Why it did not start.
+pub async fn start(
+    config: Config,
+    network: Arc<dyn Network>,
+    disk: Arc<dyn Disk>,
+    shutdown: CancellationToken,
+) -> Result<Running, StartError> {
+    server::check_exposure(&config.listen, config.secret.as_ref()).map_err(StartError::Exposed)?;
+    let (folder, state) = open(&config, disk.clone()).await?;
+    let options = CommitOptions {
+        blocking: config.blocking,
+        disk: disk.clone(),
+        wall_ms: Arc::new(wall_ms),
+    };
+    let (committer, writer) = Committer::new(state.clone(), options)?;
+    let writing = tokio::spawn(writer.run());
+    let epoch = match committer.submit(Command::RaiseEpoch).await {
+        Ok(Outcome::Epoch(epoch)) => epoch,
+        Ok(other) => unreachable!("raising the epoch gave {other:?}"),
+        Err(error) => return Err(StartError::Epoch(error)),
+    };
+    let listening = network.listen(&config.listen).await;
+    let listener = listening.map_err(|source| StartError::Listen {
+        address: config.listen.clone(),
+        source,
+    })?;
+    let address = listener.address();
+    let caller = CallerIdentity {
+        role: Role::Master,
+        cluster: Some(state.cluster()),
+        secret: config.secret.clone(),
+    };
+    let seed = config.chance_seed;
+    let control = Control::new(Parts {
+        pool: Pool::new(network, caller, PoolOptions::default()),
+        state: state.clone(),
+        committer: committer.clone(),
+        disk,
+        epoch,
+        chance: SmallRng::seed_from_u64(seed),
+        config: config.clone(),
+    })?;
+    info!(cluster = %state.cluster(), epoch = epoch.0, %address, "the master has started");
+    let files = Files {
+        state,
+        committer,
+        cluster: control.clone(),
+        blocking: config.blocking,
+        upload_lease: config.upload_lease,
+        chance: Mutex::new(SmallRng::seed_from_u64(seed.rotate_left(32))),
+    };
+    let end = tokio::spawn(serve(
+        config,
+        files,
+        control.clone(),
+        listener,
+        writing,
+        folder,
+        shutdown,
+    ));
+    Ok(Running {
+        address,
+        control,
+        end,
+    })
+}
+
+async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State>), StartError> {
+    let (rules, cache_bytes) = (config.rules, config.cache_bytes);
+    let opened = config.blocking.run(move || {
+        let folder = Folder::open(disk.clone(), ClusterId::new(Uuid::new_v4()))?;
+        let options = StateOptions {
+            new_cluster: folder.cluster(),
+            rules,
+            cache_bytes,
+        };
+        let state = State::open(
+            move || Ok(RedbBackend::new(Folder::store(&*disk)?)),
+            &options,
+        )?;
+        let (ours, theirs) = (folder.cluster(), state.cluster());
+        if ours != theirs {
+            return Err(StartError::Mixed {
+                folder: ours,
+                store: theirs,
+            });
+        }
+        folder.store_is_made().map_err(FolderError::Io)?;
+        Ok((folder, Arc::new(state)))
+    });
+    opened.await
+}
+
+/// Answers until `shutdown` or until the store fails; then ends the loops, writes what waits, and frees the folder.
+async fn serve(
+    config: Config,
+    files: Files<Control>,
+    control: Arc<Control>,
+    listener: Box<dyn proto::net::Listener>,
+    mut writing: JoinHandle<Result<(), StateError>>,
+    folder: Folder,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    let loops = TaskTracker::new();
+    let stop_loops = CancellationToken::new();
+    let stop_serving = CancellationToken::new();
+    control.spawn(&loops, &stop_loops);
+    loops.spawn(leases::run(
+        files.state.clone(),
+        files.committer.clone(),
+        config.upload_lease,
+        stop_loops.clone(),
+    ));
+    loops.close();
+    let identity = Identity {
+        role: Role::Master,
+        cluster: control.announced.subscribe(),
+        secret: config.secret,
+    };
+    let service = Arc::new(MasterServer(Master { files, control }));
+    let serving = server::serve(
+        listener,
+        service,
+        identity,
+        config.limits,
+        stop_serving.clone(),
+    );
+    let serving = tokio::spawn(serving);
+    let failed = tokio::select! {
+        () = shutdown.cancelled() => None,
+        result = &mut writing => Some(result),
+    };
+    stop_serving.cancel();
+    stop_loops.cancel();
+    loops.wait().await;
+    if let Err(error) = serving.await {
+        error!(%error, "the server ended badly");
+    }
+    // With the service the last committer is gone, so that the writer ends when it has written what waited.
+    let written = match failed {
+        Some(result) => result,
+        None => writing.await,
+    };
+    drop(folder);
+    match written {
+        Ok(result) => Ok(result?),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}

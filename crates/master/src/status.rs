@@ -1,0 +1,537 @@
+//! How the cluster does, in sums and in sentences for people.
+//!
+//! A pure function of [`Facts`], which are gathered without a scan: the status costs the same whatever the cluster
+//! holds. Each problem says what is wrong, what happens next and how long it takes, or what to do.
+
+use std::time::Duration;
+
+use proto::id::Epoch;
+use proto::master::{
+    ClusterRules, DeleteFuse, Health, NodeCounts, Problem, RepairStatus, SafeMode,
+};
+use proto::net::Address;
+
+use crate::repair::RepairReport;
+use crate::repair::survey::Tally;
+
+/// Nodes that are named in a sentence; of more, only the number is told.
+const NAMED_MAX: usize = 5;
+
+/// What is known of the cluster now.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// What the cluster was made with.
+    pub rules: ClusterRules,
+    /// Nodes by state.
+    pub nodes: NodeCounts,
+    /// Those that are not live: where, for how long they are silent, and whether they count as dead.
+    pub down: Vec<(Address, Duration, bool)>,
+    /// Live ones that take no new chunks because they are full.
+    pub full: Vec<Address>,
+    /// Live ones with disks that failed.
+    pub failed_disks: Vec<Address>,
+    /// When a silent node counts as dead.
+    pub failure_timeout: Duration,
+    /// What is wrong with chunks.
+    pub tally: Tally,
+    /// What repair does.
+    pub repair: RepairStatus,
+    /// What waits since the start.
+    pub safe_mode: Option<SafeMode>,
+    /// Whether only a person can end safe mode.
+    pub safe_mode_is_held: bool,
+    /// Whether the fuse has tripped.
+    pub delete_fuse: Option<DeleteFuse>,
+    /// This master's epoch, and the later one that a node has seen.
+    pub superseded: Option<(Epoch, Epoch)>,
+    /// Bytes that the master's own disk has left are fewer than it keeps in reserve.
+    pub master_disk_full: bool,
+}
+
+impl Facts {
+    /// Whether an upload would succeed now.
+    pub fn uploads_possible(&self) -> bool {
+        let needed = u32::from(self.rules.min_write_replicas);
+        self.nodes.writable >= needed && !self.master_disk_full
+    }
+
+    /// All that is wrong, worst first.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<_> = [
+            self.superseded_problem(),
+            self.master_disk_problem(),
+            self.too_few_nodes(),
+            self.chunks_lost(),
+            self.node_down(),
+            self.chunks_missing_copies(),
+            self.disk_failed(),
+            self.no_space(),
+            self.delete_fuse_problem(),
+            self.safe_mode_problem(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        problems.sort_by_key(|problem| std::cmp::Reverse(problem.health));
+        problems
+    }
+
+    fn superseded_problem(&self) -> Option<Problem> {
+        let (own, later) = self.superseded?;
+        Some(problem(
+            "stale_master",
+            Health::Red,
+            format!(
+                "This master has started {own} times, but a node has already worked with start {later}: this data \
+                 folder is an old copy, or two masters run for one cluster. Nothing is deleted. Stop this master and \
+                 start the right folder; if that one is lost, start this one with --restored."
+            ),
+        ))
+    }
+
+    fn master_disk_problem(&self) -> Option<Problem> {
+        self.master_disk_full.then(|| {
+            problem(
+                "no_space",
+                Health::Red,
+                "The master's own disk is full, so nothing can be uploaded. Free some space there; reading and deleting \
+                 files works."
+                    .to_owned(),
+            )
+        })
+    }
+
+    fn too_few_nodes(&self) -> Option<Problem> {
+        let NodeCounts {
+            total, writable, ..
+        } = self.nodes;
+        let needed = u32::from(self.rules.min_write_replicas);
+        let wanted = u32::from(self.rules.replication_factor);
+        let message = if total == 0 {
+            format!(
+                "No storage node has joined yet, so nothing can be uploaded. Start {needed} or more, {wanted} to have \
+                 all copies."
+            )
+        } else if writable < needed {
+            format!(
+                "Only {writable} of {} can take new files, and an upload needs {needed}: nothing can be uploaded until \
+                 more nodes are started or have room.",
+                count(total, "node")
+            )
+        } else if writable < wanted {
+            format!(
+                "Only {writable} of {} can take new files: uploads work, but get {writable} of {wanted} copies for now. \
+                 The missing ones are made as soon as another node is here.",
+                count(total, "node")
+            )
+        } else {
+            return None;
+        };
+        let health = if writable < needed {
+            Health::Red
+        } else {
+            Health::Yellow
+        };
+        Some(problem("too_few_nodes", health, message))
+    }
+
+    fn chunks_lost(&self) -> Option<Problem> {
+        let lost = self.tally.unavailable;
+        let next = if self.down.is_empty() {
+            "No node that is here has a good copy: the files concerned have to be uploaded again, or come back with a \
+             node that was removed."
+        } else {
+            "Start the nodes that are down: the files can be read again as soon as one with a copy is back."
+        };
+        (lost > 0).then(|| {
+            problem(
+                "chunks_lost",
+                Health::Red,
+                format!(
+                    "{} of files cannot be read now. {next}",
+                    count(lost, "chunk")
+                ),
+            )
+        })
+    }
+
+    fn node_down(&self) -> Option<Problem> {
+        let (address, silence, is_dead) = self.down.first()?;
+        let others = self.down.len() - 1;
+        let who = match others {
+            0 => format!("Node {address} does not answer"),
+            _ if others < NAMED_MAX => {
+                let names: Vec<_> = self
+                    .down
+                    .iter()
+                    .map(|(address, ..)| address.as_str())
+                    .collect();
+                format!("Nodes {} do not answer", names.join(", "))
+            }
+            _ => format!("Node {address} and {others} others do not answer"),
+        };
+        let next = if *is_dead
+            && self
+                .safe_mode
+                .as_ref()
+                .is_some_and(|safe| safe.repair_waits)
+        {
+            "Copies are not made again elsewhere before most nodes have reported. Start it again"
+                .to_owned()
+        } else if *is_dead {
+            "Its files are read from other nodes, and its copies are made again elsewhere where there is a node for \
+             them. Start it again, or remove it from the cluster if it is gone for good"
+                .to_owned()
+        } else {
+            let left = self.failure_timeout.saturating_sub(*silence);
+            format!(
+                "Its files are read from other nodes; if it is not back in {}, its copies are made again elsewhere",
+                time(left.as_secs().max(1))
+            )
+        };
+        Some(problem(
+            "node_down",
+            Health::Yellow,
+            format!("{who} (silent for {}). {next}.", time(silence.as_secs())),
+        ))
+    }
+
+    fn chunks_missing_copies(&self) -> Option<Problem> {
+        let Tally {
+            missing_copies,
+            one_copy,
+            unavailable,
+            repairable,
+            ..
+        } = self.tally;
+        let readable = missing_copies - unavailable.min(missing_copies);
+        if readable == 0 {
+            return None;
+        }
+        let wanted = self.rules.replication_factor;
+        let last = match one_copy {
+            0 => String::new(),
+            _ => format!(" ({one_copy} of them just one)"),
+        };
+        let next = if self
+            .safe_mode
+            .as_ref()
+            .is_some_and(|safe| safe.repair_waits)
+        {
+            "Repair waits until most nodes have reported after the master's start.".to_owned()
+        } else if repairable == 0 {
+            "They are made as soon as another node is here.".to_owned()
+        } else {
+            match self.repair.seconds_left {
+                Some(seconds) => format!("They are being made now: about {} left.", time(seconds)),
+                None => "They are being made now.".to_owned(),
+            }
+        };
+        Some(problem(
+            "chunks_missing_copies",
+            Health::Yellow,
+            format!(
+                "{} of files can be read, but {} fewer than {wanted} copies{last}. {next}",
+                count(readable, "chunk"),
+                if readable == 1 { "has" } else { "have" },
+            ),
+        ))
+    }
+
+    fn disk_failed(&self) -> Option<Problem> {
+        let first = self.failed_disks.first()?;
+        Some(problem(
+            "disk_failed",
+            Health::Yellow,
+            format!(
+                "A disk of node {first}{} failed and takes no more writes. Replace it; chunks that cannot be read from \
+                 it are copied from other nodes.",
+                and_others(self.failed_disks.len())
+            ),
+        ))
+    }
+
+    fn no_space(&self) -> Option<Problem> {
+        let first = self.full.first()?;
+        Some(problem(
+            "no_space",
+            Health::Yellow,
+            format!(
+                "Node {first}{} is full and gets no new files. Delete files, free space there, or add a node.",
+                and_others(self.full.len())
+            ),
+        ))
+    }
+
+    fn delete_fuse_problem(&self) -> Option<Problem> {
+        let DeleteFuse { copies, of } = self.delete_fuse.as_ref()?;
+        Some(problem(
+            "delete_fuse",
+            Health::Yellow,
+            format!(
+                "The nodes hold {copies} copies that the master knows nothing of, beside {of} that it knows. Deleting so \
+                 many at once was stopped: is this an old copy of the master's folder? If they may go, reset the fuse."
+            ),
+        ))
+    }
+
+    fn safe_mode_problem(&self) -> Option<Problem> {
+        let safe_mode = self.safe_mode.as_ref()?;
+        let message = if self.safe_mode_is_held {
+            "The master was started from a restored folder: nothing is deleted until a person ends safe mode."
+                .to_owned()
+        } else if safe_mode.waiting_for == 0 {
+            "The master has just started and compares what the nodes hold with its record; nothing is deleted until \
+             then."
+                .to_owned()
+        } else {
+            let names: Vec<_> = safe_mode.examples.iter().map(Address::as_str).collect();
+            format!(
+                "Since its start the master has not heard from {} ({}{}): nothing is deleted until {} reported. Start \
+                 them, remove those that are gone for good, or end safe mode.",
+                count(safe_mode.waiting_for, "node"),
+                names.join(", "),
+                if names.len() < safe_mode.waiting_for as usize {
+                    ", …"
+                } else {
+                    ""
+                },
+                if safe_mode.waiting_for == 1 {
+                    "it has"
+                } else {
+                    "they have"
+                },
+            )
+        };
+        Some(problem("safe_mode", Health::Yellow, message))
+    }
+}
+
+/// The colour of all problems together.
+pub fn health(problems: &[Problem]) -> Health {
+    let worst = problems.iter().map(|problem| problem.health).max();
+    worst.unwrap_or(Health::Green)
+}
+
+/// Repair in numbers, with the time that is left at the present pace.
+pub fn repair_status(report: &RepairReport) -> RepairStatus {
+    let tally = report.tally.unwrap_or_default();
+    let rate = report.bytes_per_second;
+    RepairStatus {
+        running: report.running,
+        queued: tally.repairable.saturating_sub(u64::from(report.running)),
+        bytes_per_second: rate,
+        seconds_left: (rate > 0 && tally.repairable > 0)
+            .then(|| tally.repairable_bytes.div_ceil(rate).max(1)),
+    }
+}
+
+fn problem(code: &str, health: Health, message: String) -> Problem {
+    Problem {
+        code: code.to_owned(),
+        health,
+        message,
+    }
+}
+
+fn count(number: impl Into<u64>, noun: &str) -> String {
+    match number.into() {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    }
+}
+
+fn and_others(count: usize) -> String {
+    match count {
+        0 | 1 => String::new(),
+        _ => format!(" (and of {} others)", count - 1),
+    }
+}
+
+fn time(seconds: u64) -> String {
+    match seconds {
+        0..=1 => "1 second".to_owned(),
+        2..=119 => format!("{seconds} seconds"),
+        120..=7199 => format!("{} minutes", seconds / 60),
+        7200..=172_799 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::name::NameRules;
+
+    fn healthy() -> Facts {
+        Facts {
+            rules: ClusterRules {
+                chunk_size: 1 << 20,
+                replication_factor: 3,
+                min_write_replicas: 2,
+                file_size_max: None,
+                names: NameRules::Any,
+            },
+            nodes: NodeCounts {
+                total: 3,
+                live: 3,
+                suspect: 0,
+                dead: 0,
+                writable: 3,
+            },
+            down: Vec::new(),
+            full: Vec::new(),
+            failed_disks: Vec::new(),
+            failure_timeout: Duration::from_secs(15),
+            tally: Tally::default(),
+            repair: RepairStatus::default(),
+            safe_mode: None,
+            safe_mode_is_held: false,
+            delete_fuse: None,
+            superseded: None,
+            master_disk_full: false,
+        }
+    }
+
+    fn node(port: u16) -> Address {
+        format!("10.0.0.1:{port}").parse().unwrap()
+    }
+
+    fn check(change: impl FnOnce(&mut Facts), expected: Health, sentences: &[(&str, &str)]) {
+        let mut facts = healthy();
+        change(&mut facts);
+        let problems = facts.problems();
+        assert_eq!(health(&problems), expected, "{problems:?}");
+        assert_eq!(problems.len(), sentences.len(), "{problems:?}");
+        for (problem, (code, part)) in problems.iter().zip(sentences) {
+            assert_eq!(problem.code, *code);
+            assert!(problem.message.contains(part), "{}", problem.message);
+            assert!(problem.message.ends_with('.'), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn a_healthy_cluster_has_no_problems() {
+        check(|_| {}, Health::Green, &[]);
+        assert!(healthy().uploads_possible());
+    }
+
+    #[test]
+    fn missing_nodes_are_told_with_what_still_works() {
+        check(
+            |facts| facts.nodes = NodeCounts::default(),
+            Health::Red,
+            &[("too_few_nodes", "No storage node has joined yet")],
+        );
+        check(
+            |facts| {
+                facts.nodes.writable = 2;
+                facts.down = vec![(node(1), Duration::from_secs(3), false)];
+            },
+            Health::Yellow,
+            &[
+                ("too_few_nodes", "get 2 of 3 copies for now"),
+                ("node_down", "not back in 12 seconds"),
+            ],
+        );
+        check(
+            |facts| {
+                facts.nodes.writable = 1;
+                facts.down = vec![
+                    (node(1), Duration::from_secs(300), true),
+                    (node(2), Duration::from_secs(300), true),
+                ];
+                facts.tally = Tally {
+                    missing_copies: 10,
+                    one_copy: 9,
+                    unavailable: 1,
+                    ..Tally::default()
+                };
+            },
+            Health::Red,
+            &[
+                ("too_few_nodes", "Only 1 of 3 nodes"),
+                (
+                    "chunks_lost",
+                    "1 chunk of files cannot be read now. Start the",
+                ),
+                (
+                    "node_down",
+                    "Nodes 10.0.0.1:1, 10.0.0.1:2 do not answer (silent for 5 minutes)",
+                ),
+                (
+                    "chunks_missing_copies",
+                    "9 chunks of files can be read, but have fewer than 3 copies (9 of them just one). They are made as soon as",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn running_repair_says_how_long_it_takes() {
+        let report = RepairReport {
+            tally: Some(Tally {
+                missing_copies: 50,
+                repairable: 50,
+                repairable_bytes: 9_000,
+                ..Tally::default()
+            }),
+            running: 4,
+            bytes_per_second: 100,
+        };
+        let repair = repair_status(&report);
+        assert_eq!((repair.queued, repair.seconds_left), (46, Some(90)));
+        check(
+            |facts| {
+                facts.tally = report.tally.unwrap();
+                facts.repair = repair;
+            },
+            Health::Yellow,
+            &[("chunks_missing_copies", "about 90 seconds left")],
+        );
+        assert_eq!(
+            repair_status(&RepairReport::default()),
+            RepairStatus::default()
+        );
+    }
+
+    #[test]
+    fn what_was_stopped_says_what_to_do() {
+        check(
+            |facts| {
+                facts.superseded = Some((Epoch(3), Epoch(9)));
+                facts.delete_fuse = Some(DeleteFuse { copies: 5, of: 6 });
+                facts.safe_mode = Some(SafeMode {
+                    waiting_for: 2,
+                    examples: vec![node(1)],
+                    repair_waits: true,
+                });
+            },
+            Health::Red,
+            &[
+                ("stale_master", "--restored"),
+                ("delete_fuse", "reset the fuse"),
+                (
+                    "safe_mode",
+                    "2 nodes (10.0.0.1:1, …): nothing is deleted until they have",
+                ),
+            ],
+        );
+        check(
+            |facts| {
+                facts.full = vec![node(1), node(2)];
+                facts.failed_disks = vec![node(3)];
+            },
+            Health::Yellow,
+            &[
+                ("disk_failed", "node 10.0.0.1:3 failed"),
+                ("no_space", "10.0.0.1:1 (and of 1 others)"),
+            ],
+        );
+        check(
+            |facts| facts.master_disk_full = true,
+            Health::Red,
+            &[("no_space", "The master's own disk is full")],
+        );
+    }
+}
