@@ -342,3 +342,6 @@ fn weight_of(command: &Command) -> usize {
     };
     rows + 16
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ mod replicas;
 mod rows;
 mod snapshot;
 mod snapshot_chunks;
+mod store;
 mod sweep;
 mod tables;
 #[cfg(test)]
@@ -32,17 +33,13 @@ mod uploads;
 mod versions;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{PoisonError, RwLock};
 
 use proto::id::ClusterId;
 use proto::master::ClusterRules;
-use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, WriteTransaction,
-};
-use serde::{Deserialize, Serialize};
+use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
 
-use crate::command::{ClusterMillis, TimedCommand};
+use crate::command::TimedCommand;
 use tables::Tables;
 
 pub use error::StateError;
@@ -51,10 +48,6 @@ pub use head::{COPIES_COUNTED, Counters, TrippedFuse};
 pub use outcome::{Allocation, Outcome};
 pub use rows::{ChunkRow, NodeRow, NodeTally, Sums, UnknownChunk, UploadRow, VersionRow};
 pub use snapshot::Snapshot;
-
-/// How often, and how long apart, a reopening looks whether the last reader is gone.
-const READERS_GONE_TRIES: u32 = 500;
-const READERS_GONE_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a store is opened with.
 #[derive(Debug, Clone)]
@@ -70,8 +63,8 @@ pub struct StateOptions {
 
 /// The master's state.
 pub struct State {
-    /// Nothing only while it is reopened.
-    database: RwLock<Option<Arc<Database>>>,
+    /// Nothing after a failure that could not be mended.
+    database: RwLock<Option<Database>>,
     reopen: Box<dyn Fn() -> Result<Database, StateError> + Send + Sync>,
     cluster: ClusterId,
     rules: ClusterRules,
@@ -90,20 +83,14 @@ impl State {
         options: &StateOptions,
     ) -> Result<Self, StateError> {
         let cache_bytes = options.cache_bytes;
-        let reopen = move || {
-            let backend = backend().map_err(redb::StorageError::Io)?;
-            let mut builder = Database::builder();
-            builder.set_cache_size(cache_bytes);
-            builder.set_check_integrity_on_open(true);
-            Ok(builder.create_with_backend(backend)?)
-        };
+        let reopen = move || store::open(&backend, cache_bytes);
         let database = reopen()?;
-        let (cluster, rules) = prepare(&database, options)?;
+        let cluster = store::prepare(&database, options)?;
         Ok(Self {
-            database: RwLock::new(Some(Arc::new(database))),
+            database: RwLock::new(Some(database)),
             reopen: Box::new(reopen),
             cluster,
-            rules,
+            rules: options.rules,
         })
     }
 
@@ -121,24 +108,23 @@ impl State {
     /// until then.
     ///
     /// # Errors
-    /// `unavailable` while the store is being reopened.
+    /// `unavailable` if the store was lost.
     pub fn read(&self) -> Result<Snapshot, StateError> {
-        let database = self.database()?;
-        let transaction = database.begin_read()?;
-        Ok(Snapshot::new(database, transaction))
+        let transaction = self.with_database(Database::begin_read)?;
+        Ok(Snapshot::new(transaction))
     }
 
     /// Begins a transaction; one at a time, a second one waits.
     pub fn write(&self) -> Result<Transaction, StateError> {
-        let transaction = self.database()?.begin_write()?;
+        let transaction = self.with_database(Database::begin_write)?;
         Ok(Transaction {
             transaction,
             rules: self.rules,
         })
     }
 
-    /// Opens the store again after a failure below it: what was durable is there, what was not is gone. Waits
-    /// a few seconds for readers to finish, since a page that they see may be written anew from now on.
+    /// Opens the store again after a failure below it: what was durable is there, and what was not may be. Readers from
+    /// before find their snapshot closed.
     ///
     /// # Errors
     /// The store is lost to this process, which can only end.
@@ -147,31 +133,21 @@ impl State {
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut database = slot.take();
-        for _ in 0..READERS_GONE_TRIES {
-            match database.map(Arc::try_unwrap) {
-                None => break,
-                Some(Ok(last)) => {
-                    drop(last);
-                    *slot = Some(Arc::new((self.reopen)()?));
-                    return Ok(());
-                }
-                Some(Err(shared)) => database = Some(shared),
-            }
-            std::thread::sleep(READERS_GONE_PAUSE);
-        }
-        Err(StateError::Damaged(
-            "it could not be reopened after a failure, since something still reads it".to_owned(),
-        ))
+        *slot = None;
+        *slot = Some((self.reopen)()?);
+        Ok(())
     }
 
-    fn database(&self) -> Result<Arc<Database>, StateError> {
+    fn with_database<T>(
+        &self,
+        begin: impl FnOnce(&Database) -> Result<T, redb::TransactionError>,
+    ) -> Result<T, StateError> {
         let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
-            Some(database) => Ok(Arc::clone(database)),
+            Some(database) => Ok(begin(database)?),
             None => refuse(
                 proto::ErrorCode::Unavailable,
-                "the master is reopening its store after a failure; try again in a moment",
+                "the master lost its store to a failing disk; restart it when the disk is well",
             ),
         }
     }
@@ -225,86 +201,5 @@ impl Transaction {
 impl fmt::Debug for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transaction").finish_non_exhaustive()
-    }
-}
-
-/// The row that says which cluster this is. Its format is fixed for all time, so that any program can tell.
-#[derive(Debug, Serialize, Deserialize)]
-struct ClusterRow {
-    cluster: ClusterId,
-    chunk_size: u32,
-    replication_factor: u8,
-    min_write_replicas: u8,
-    file_size_max: Option<u64>,
-    portable_names: bool,
-}
-
-/// Makes a new store the cluster's, or sees that an old one fits the rules, and takes over what may change.
-fn prepare(
-    database: &Database,
-    options: &StateOptions,
-) -> Result<(ClusterId, ClusterRules), StateError> {
-    let transaction = database.begin_write()?;
-    let mut tables = Tables::open(&transaction, options.rules)?;
-    let found: Option<ClusterRow> = match tables.meta.get(tables::CLUSTER_KEY)? {
-        Some(row) => Some(rows::decode(row.value())?),
-        None => None,
-    };
-    let cluster = found
-        .as_ref()
-        .map_or(options.new_cluster, |row| row.cluster);
-    match &found {
-        None => names::make_root(&mut tables)?,
-        Some(row) => {
-            check_fixed_rules(row, &options.rules)?;
-            if row.replication_factor != options.rules.replication_factor {
-                chunks::recount_needs_copies(&mut tables)?;
-            }
-        }
-    }
-    let row = ClusterRow {
-        cluster,
-        chunk_size: options.rules.chunk_size,
-        replication_factor: options.rules.replication_factor,
-        min_write_replicas: options.rules.min_write_replicas,
-        file_size_max: options.rules.file_size_max,
-        portable_names: options.rules.names == proto::name::NameRules::Portable,
-    };
-    tables
-        .meta
-        .insert(tables::CLUSTER_KEY, rows::encode(&row).as_slice())?;
-    tables.finish()?;
-    transaction.commit()?;
-    Ok((cluster, options.rules))
-}
-
-fn check_fixed_rules(row: &ClusterRow, rules: &ClusterRules) -> Result<(), StateError> {
-    if row.chunk_size != rules.chunk_size {
-        return refuse(
-            proto::ErrorCode::InvalidArgument,
-            format!(
-                "this cluster was made with a chunk size of {} bytes, and the settings say {}: \
-                 set chunk_size back, it cannot change",
-                row.chunk_size, rules.chunk_size
-            ),
-        );
-    }
-    if row.portable_names != (rules.names == proto::name::NameRules::Portable) {
-        let made = if row.portable_names {
-            "portable"
-        } else {
-            "any"
-        };
-        return refuse(
-            proto::ErrorCode::InvalidArgument,
-            format!("this cluster was made with names = {made:?}: set it back, it cannot change"),
-        );
-    }
-    Ok(())
-}
-
-impl From<ClusterMillis> for u64 {
-    fn from(millis: ClusterMillis) -> Self {
-        millis.0
     }
 }

@@ -176,6 +176,7 @@ impl Tables<'_> {
         if self.node(node)?.is_none() {
             return Ok(false);
         }
+        self.unknown.remove((node.0, chunk.as_bytes()))?;
         let is_new = self
             .planned
             .insert((node.0, chunk.as_bytes()), ())?

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use proto::ErrorCode;
 use proto::id::{ChunkId, Epoch, VersionId};
@@ -13,7 +12,7 @@ use proto::master::{
     CHUNKS_PER_BLOCK, Entry, FolderListed, PAGE_LEN_MAX, TrashEntry, TrashId, TrashListed,
 };
 use proto::name::{EntryName, EntryPath};
-use redb::{Database, Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
+use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
 
 use super::error::{StateError, refuse};
 use super::head::{Counters, Head, TrippedFuse};
@@ -26,16 +25,11 @@ use crate::command::ClusterMillis;
 /// See the module.
 pub struct Snapshot {
     transaction: ReadTransaction,
-    /// Kept, so that the store is not reopened below a reader.
-    _database: Arc<Database>,
 }
 
 impl Snapshot {
-    pub(super) fn new(database: Arc<Database>, transaction: ReadTransaction) -> Self {
-        Self {
-            transaction,
-            _database: database,
-        }
+    pub(super) fn new(transaction: ReadTransaction) -> Self {
+        Self { transaction }
     }
 
     /// The master's latest start that was recorded.

@@ -219,6 +219,16 @@ impl Facts {
         assert_eq!(listed, digests, "digests");
         let listed = rows(&tables.tallies, |key| key, NodeTally::from);
         assert_eq!(listed, tallies, "tallies");
+        for (node, chunk) in keys(&tables.unknown, |(node, id)| {
+            (node, ChunkId::from_bytes(*id))
+        }) {
+            let key = (node, chunk);
+            let is_known = self.node_chunks.contains(&key) || self.planned.contains(&key);
+            assert!(
+                !is_known,
+                "{chunk} is both known and unknown on node {node}"
+            );
+        }
         let numbers = rows(&tables.node_numbers, |key| key, |number| number);
         let known: BTreeMap<_, _> = self
             .nodes

@@ -84,12 +84,7 @@ impl Bench {
     }
 
     pub(super) fn add_node(&mut self, node: u32) -> Result<Outcome, WireError> {
-        self.apply(Command::UpsertNode {
-            node: node_id(node),
-            address: format!("127.0.0.1:{}", 9000 + node).parse().unwrap(),
-            zone: String::new(),
-            receipt_key: key_of(node),
-        })
+        self.apply(node_command(node))
     }
 
     /// Applies one command durably, audits the store, and sees that a refusal changed nothing.
@@ -315,6 +310,16 @@ pub(super) fn numbers(nodes: &[u32]) -> Vec<NodeNumber> {
 
 pub(super) fn node_id(node: u32) -> NodeId {
     NodeId::new(Uuid::from_u128(u128::from(node)))
+}
+
+/// The command that takes a node in.
+pub(super) fn node_command(node: u32) -> Command {
+    Command::UpsertNode {
+        node: node_id(node),
+        address: format!("127.0.0.1:{}", 9000 + node).parse().unwrap(),
+        zone: String::new(),
+        receipt_key: key_of(node),
+    }
 }
 
 fn key_of(node: u32) -> ReceiptKey {

@@ -1,0 +1,306 @@
+//! Group commit on a disk in memory: what is answered, when, and what a power cut leaves of it.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use disk::{MemoryDisk, RedbBackend};
+use proto::id::{ChunkId, ClusterId, RequestId, UploadId};
+use proto::master::{ChunkToStore, ClusterRules, Precondition};
+use proto::name::NameRules;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use uuid::Uuid;
+
+use super::*;
+use crate::command::ChunkPromise;
+use crate::state::StateOptions;
+
+fn new_disk() -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    disk.create("state.redb").unwrap();
+    disk.sync_folder("").unwrap();
+    disk
+}
+
+fn options() -> StateOptions {
+    StateOptions {
+        new_cluster: ClusterId::new(Uuid::from_u128(1)),
+        rules: ClusterRules {
+            chunk_size: 100,
+            replication_factor: 3,
+            min_write_replicas: 0,
+            file_size_max: None,
+            names: NameRules::Any,
+        },
+        cache_bytes: 1 << 20,
+    }
+}
+
+fn open(disk: &MemoryDisk) -> Result<Arc<State>, StateError> {
+    let shared = disk.shared();
+    let backend = move || Ok(RedbBackend::new(shared.open("state.redb")?));
+    State::open(backend, &options()).map(Arc::new)
+}
+
+type Running = tokio::task::JoinHandle<Result<(), StateError>>;
+
+/// A committer whose writer runs beside the test, in place.
+fn start(disk: &MemoryDisk) -> (Arc<State>, Committer, Running) {
+    let state = open(disk).unwrap();
+    let (committer, writer) = start_on(disk, state.clone());
+    (state, committer, writer)
+}
+
+fn start_on(disk: &MemoryDisk, state: Arc<State>) -> (Committer, Running) {
+    let options = CommitOptions {
+        blocking: Blocking::inline(),
+        disk: disk.shared(),
+        wall_ms: Arc::new(|| 0),
+    };
+    let (committer, writer) = Committer::new(state, options).unwrap();
+    (committer, tokio::spawn(writer.run()))
+}
+
+fn folder(number: u128) -> Command {
+    Command::CreateFolder {
+        request: RequestId::new(Uuid::from_u128(number)),
+        path: format!("/f{number}").parse().unwrap(),
+        parents: false,
+    }
+}
+
+fn delete(number: u128) -> Command {
+    Command::DeleteEntry {
+        request: RequestId::new(Uuid::from_u128(1 << 64 | number)),
+        path: format!("/f{number}").parse().unwrap(),
+        recursive: false,
+        purge: true,
+        precondition: Precondition::Any,
+    }
+}
+
+fn promise(upload: u128) -> Command {
+    let chunk = ChunkToStore {
+        chunk: ChunkId::of(&upload.to_be_bytes()),
+        len: 1,
+    };
+    Command::AllocateChunks {
+        upload: UploadId::new(Uuid::from_u128(upload)),
+        lease_until: ClusterMillis(1000),
+        chunks: vec![ChunkPromise {
+            chunk,
+            nodes: Vec::new(),
+            live: Vec::new(),
+        }],
+    }
+}
+
+#[tokio::test]
+async fn commands_that_wait_share_one_transaction() {
+    let disk = new_disk();
+    let (state, committer, _writer) = start(&disk);
+    committer.submit(Command::RaiseEpoch).await.unwrap();
+    let before = disk.changes();
+    committer.submit(Command::RaiseEpoch).await.unwrap();
+    let alone = disk.changes() - before;
+    let before = disk.changes();
+    let all = (0..200).map(|number| committer.submit(folder(number)));
+    for outcome in futures::future::join_all(all).await {
+        assert_eq!(outcome, Ok(Outcome::FolderCreated { created: true }));
+    }
+    let together = disk.changes() - before;
+    assert!(
+        together < 20 * alone,
+        "{together} changes of the disk, and {alone} for one"
+    );
+    assert_eq!(state.read().unwrap().sums().unwrap().folders, 200);
+}
+
+#[tokio::test]
+async fn each_command_has_its_own_answer() {
+    let disk = new_disk();
+    let (_state, committer, _writer) = start(&disk);
+    let all = [1, 2, 1, 3].map(|number| committer.submit(folder(number)));
+    let outcomes = futures::future::join_all(all).await;
+    let created = Ok(Outcome::FolderCreated { created: true });
+    assert_eq!(
+        outcomes,
+        [&created, &created, &created, &created].map(Clone::clone)
+    );
+    let missing = committer.submit(delete(9)).await;
+    assert_eq!(missing.unwrap_err().code, ErrorCode::NotFound);
+}
+
+/// What was answered survives a power cut at any moment; promises alone may be lost.
+#[tokio::test]
+async fn what_was_answered_survives_power_cuts() {
+    for seed in 0..10 {
+        let disk = new_disk();
+        let (state, committer, writer) = start(&disk);
+        for number in 0..5 {
+            committer.submit(folder(number)).await.unwrap();
+            committer.submit(promise(number)).await.unwrap();
+        }
+        assert_eq!(state.read().unwrap().counters().unwrap().uploads, 5);
+        let unanswered = committer.submit(folder(99));
+        drop(unanswered);
+        disk.crash(&mut StdRng::seed_from_u64(seed));
+        writer.abort();
+        drop((state, committer));
+        let state = open(&disk).unwrap();
+        let snapshot = state.read().unwrap();
+        assert_eq!(snapshot.sums().unwrap().folders, 5);
+        assert_eq!(
+            snapshot.counters().unwrap().uploads,
+            4,
+            "the last one was a promise only"
+        );
+    }
+}
+
+#[tokio::test]
+async fn promises_are_made_durable_now_and_then() {
+    let disk = new_disk();
+    let (_state, committer, _writer) = start(&disk);
+    for number in 0..u128::from(VOLATILE_MAX) {
+        committer.submit(promise(number)).await.unwrap();
+    }
+    disk.crash(&mut StdRng::seed_from_u64(1));
+    let state = open(&disk).unwrap();
+    let uploads = state.read().unwrap().counters().unwrap().uploads;
+    assert_eq!(uploads, u64::from(VOLATILE_MAX));
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_ends_the_writer_and_answers_nothing_as_done() {
+    let disk = new_disk();
+    let (state, committer, writer) = start(&disk);
+    committer.submit(folder(1)).await.unwrap();
+    disk.fail_syncs_after(0);
+    let lost = committer.submit(folder(2)).await;
+    assert_eq!(lost.unwrap_err().code, ErrorCode::Unavailable);
+    assert!(writer.await.unwrap().is_err());
+    let late = committer.submit(folder(3)).await;
+    assert_eq!(late.unwrap_err().code, ErrorCode::Unavailable);
+    assert!(state.read().is_err());
+    drop((state, committer));
+    disk.crash(&mut StdRng::seed_from_u64(3));
+    let state = open(&disk).unwrap();
+    assert_eq!(state.read().unwrap().sums().unwrap().folders, 1);
+}
+
+/// A backend whose next fsync fails, once, and loses what it should have kept.
+#[derive(Debug)]
+struct Stumbling {
+    inner: RedbBackend,
+    disk: MemoryDisk,
+    stumbles: Arc<AtomicBool>,
+}
+
+impl redb::StorageBackend for Stumbling {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if !self.stumbles.swap(false, Ordering::SeqCst) {
+            return self.inner.sync_data();
+        }
+        self.disk.fail_syncs_after(0);
+        let failed = self.inner.sync_data();
+        self.disk.heal();
+        failed
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.inner.write(offset, data)
+    }
+}
+
+#[tokio::test]
+async fn a_passing_failure_refuses_its_batch_and_the_writer_goes_on() {
+    let disk = new_disk();
+    let stumbles = Arc::new(AtomicBool::new(false));
+    let (shared, flag) = (disk.clone(), stumbles.clone());
+    let backend = move || {
+        Ok(Stumbling {
+            inner: RedbBackend::new(shared.open("state.redb")?),
+            disk: shared.clone(),
+            stumbles: flag.clone(),
+        })
+    };
+    let state = Arc::new(State::open(backend, &options()).unwrap());
+    let (committer, _writer) = start_on(&disk, state.clone());
+    committer.submit(folder(1)).await.unwrap();
+    stumbles.store(true, Ordering::SeqCst);
+    let batch = (2..5).map(|number| committer.submit(folder(number)));
+    for refused in futures::future::join_all(batch).await {
+        assert_eq!(refused.unwrap_err().code, ErrorCode::Unavailable);
+    }
+    // Whether they were done is not known; repeated, they are.
+    for number in 2..6 {
+        let outcome = committer.submit(folder(number)).await;
+        assert_eq!(outcome, Ok(Outcome::FolderCreated { created: true }));
+    }
+    disk.crash(&mut StdRng::seed_from_u64(5));
+    let state = open(&disk).unwrap();
+    assert_eq!(state.read().unwrap().sums().unwrap().folders, 5);
+}
+
+#[tokio::test]
+async fn a_nearly_full_disk_takes_deletions_only() {
+    let disk = new_disk();
+    let (_state, committer, _writer) = start(&disk);
+    committer.submit(folder(1)).await.unwrap();
+    committer.submit(folder(2)).await.unwrap();
+    let used = disk.content("state.redb").unwrap().len() as u64;
+    disk.set_capacity(used + RESERVE_BYTES - 1);
+    let both = [committer.submit(folder(3)), committer.submit(delete(1))];
+    let outcomes = futures::future::join_all(both).await;
+    assert_eq!(outcomes[0].as_ref().unwrap_err().code, ErrorCode::NoSpace);
+    assert_eq!(outcomes[1], Ok(Outcome::Deleted { trashed: None }));
+    let refused = committer.submit(promise(1)).await;
+    assert_eq!(refused.unwrap_err().code, ErrorCode::NoSpace);
+    disk.set_capacity(used + 2 * RESERVE_BYTES);
+    committer.submit(folder(3)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clusters_time_goes_on_where_it_stood() {
+    let disk = new_disk();
+    let (state, committer, writer) = start(&disk);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    committer.submit(folder(1)).await.unwrap();
+    assert_eq!(state.read().unwrap().now().unwrap(), ClusterMillis(5000));
+    tokio::time::advance(Duration::from_secs(5)).await;
+    drop((committer, state));
+    writer.await.unwrap().unwrap();
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let (_state, committer, _writer) = start(&disk);
+    assert_eq!(committer.now(), ClusterMillis(5000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_lease_ran_out_is_ended() {
+    let disk = new_disk();
+    let (state, committer, _writer) = start(&disk);
+    committer.submit(promise(1)).await.unwrap();
+    let ended = crate::leases::end_expired(&state, &committer)
+        .await
+        .unwrap();
+    assert_eq!(ended, 0);
+    tokio::time::advance(Duration::from_millis(1001)).await;
+    let ended = crate::leases::end_expired(&state, &committer)
+        .await
+        .unwrap();
+    assert_eq!(ended, 1);
+    assert_eq!(state.read().unwrap().counters().unwrap().uploads, 0);
+}

@@ -1,0 +1,141 @@
+//! Opening the database below the state, after a clean end or after a failure.
+//!
+//! After a failed fsync the system may show bytes that never reached the disk, and a later fsync reports success
+//! without writing them. So a store that was not closed cleanly is written anew, byte by byte in its place, and
+//! synced before it is used: from then on what is seen is what is durable. Then every page is read and its checksum
+//! verified: damage is found now, and refused, and not served later.
+//!
+//! **Invariant:** no transaction begins on bytes of which it is not known that they are durable.
+
+use std::io;
+
+use proto::ErrorCode;
+use proto::id::ClusterId;
+use proto::master::ClusterRules;
+use proto::name::NameRules;
+use redb::{Database, ReadableTable, StorageBackend};
+use serde::{Deserialize, Serialize};
+
+use super::error::{StateError, refuse};
+use super::tables::{self, Tables};
+use super::{StateOptions, chunks, names, rows};
+
+/// What is written anew at once.
+const REWRITE_LEN: u64 = 1 << 20;
+
+/// Opens the database, or begins one where the backend is empty. `backend` is called once or twice.
+pub(super) fn open<B: StorageBackend>(
+    backend: impl Fn() -> io::Result<B>,
+    cache_bytes: usize,
+) -> Result<Database, StateError> {
+    let failed = redb::StorageError::Io;
+    let again = || backend().map_err(failed);
+    let first = again()?;
+    if !was_closed(&first).map_err(failed)? {
+        rewrite(&first).map_err(failed)?;
+    }
+    drop(first);
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    builder.set_check_integrity_on_open(true);
+    Ok(builder.create_with_backend(again()?)?)
+}
+
+/// Whether the store is new, or its last user closed it, so that all of it was synced. redb's header says so: see
+/// `recovery_required` in the description of its format.
+fn was_closed(backend: &impl StorageBackend) -> io::Result<bool> {
+    const FLAGS_OFFSET: u64 = 9;
+    const RECOVERY_REQUIRED: u8 = 2;
+    if backend.len()? <= FLAGS_OFFSET {
+        return Ok(true);
+    }
+    let mut flags = [0];
+    backend.read(FLAGS_OFFSET, &mut flags)?;
+    Ok(flags[0] & RECOVERY_REQUIRED == 0)
+}
+
+fn rewrite(backend: &impl StorageBackend) -> io::Result<()> {
+    tracing::info!("the store was not closed cleanly: writing it anew before it is used");
+    let len = backend.len()?;
+    let mut offset = 0;
+    while offset < len {
+        let part = usize::try_from(REWRITE_LEN.min(len - offset)).expect("at most a MiB");
+        let mut buffer = vec![0; part];
+        backend.read(offset, &mut buffer)?;
+        backend.write(offset, &buffer)?;
+        offset += REWRITE_LEN;
+    }
+    backend.sync_data()
+}
+
+/// The row that says which cluster this is.
+#[derive(Debug, Serialize, Deserialize)]
+struct ClusterRow {
+    cluster: ClusterId,
+    chunk_size: u32,
+    replication_factor: u8,
+    min_write_replicas: u8,
+    file_size_max: Option<u64>,
+    portable_names: bool,
+}
+
+/// Makes a new store the cluster's, or sees that an old one fits the rules, and takes over what may change.
+pub(super) fn prepare(
+    database: &Database,
+    options: &StateOptions,
+) -> Result<ClusterId, StateError> {
+    let transaction = database.begin_write()?;
+    let mut tables = Tables::open(&transaction, options.rules)?;
+    let found: Option<ClusterRow> = match tables.meta.get(tables::CLUSTER_KEY)? {
+        Some(row) => Some(rows::decode(row.value())?),
+        None => None,
+    };
+    if let Some(row) = &found {
+        check_fixed_rules(row, &options.rules)?;
+        if row.replication_factor != options.rules.replication_factor {
+            chunks::recount_needs_copies(&mut tables)?;
+        }
+    } else {
+        names::make_root(&mut tables)?;
+    }
+    let cluster = found.map_or(options.new_cluster, |row| row.cluster);
+    let row = ClusterRow {
+        cluster,
+        chunk_size: options.rules.chunk_size,
+        replication_factor: options.rules.replication_factor,
+        min_write_replicas: options.rules.min_write_replicas,
+        file_size_max: options.rules.file_size_max,
+        portable_names: options.rules.names == NameRules::Portable,
+    };
+    tables
+        .meta
+        .insert(tables::CLUSTER_KEY, rows::encode(&row).as_slice())?;
+    tables.finish()?;
+    transaction.commit()?;
+    Ok(cluster)
+}
+
+fn check_fixed_rules(row: &ClusterRow, rules: &ClusterRules) -> Result<(), StateError> {
+    if row.chunk_size != rules.chunk_size {
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!(
+                "this cluster was made with a chunk size of {} bytes, and the settings say {}: \
+                 set chunk_size back, it cannot change",
+                row.chunk_size, rules.chunk_size
+            ),
+        );
+    }
+    if row.portable_names != (rules.names == NameRules::Portable) {
+        let made = if row.portable_names {
+            "portable"
+        } else {
+            "any"
+        };
+        return refuse(
+            ErrorCode::InvalidArgument,
+            format!("this cluster was made with names = {made:?}: set it back, it cannot change"),
+        );
+    }
+    Ok(())
+}
