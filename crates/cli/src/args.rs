@@ -82,7 +82,7 @@ pub enum Command {
     /// Run a whole cluster on this machine: a master, storage nodes and the page
     ///
     /// They are child processes, whose logs are shown with their names before each line. One that ends is told and not
-    /// started again; the others go on, unless it was the master or the last node: then all are stopped. Ctrl-C stops
+    /// started again; the others go on, unless it was the master or the last node of the cluster: then all are stopped. Ctrl-C stops
     /// all.
     Up(Up),
     /// Write a script that completes commands in a shell

@@ -69,12 +69,24 @@ impl Stop {
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {total} failed")]
 pub(crate) struct SomeFailed {
-    /// How many.
-    pub(crate) failed: u64,
-    /// Of how many.
-    pub(crate) total: u64,
-    /// What all failures have in common, or [`Exit::Failure`].
-    pub(crate) exit: Exit,
+    failed: u64,
+    total: u64,
+    exit: Exit,
+}
+
+impl SomeFailed {
+    /// Nothing if there were no failures; their common kind, if they have one, is this error's.
+    pub(crate) fn unless_none(failures: &[Exit], total: u64) -> anyhow::Result<()> {
+        let Some(first) = failures.first() else {
+            return Ok(());
+        };
+        let is_common = failures.iter().all(|exit| exit == first);
+        Err(anyhow::Error::new(Self {
+            failed: failures.len() as u64,
+            total,
+            exit: if is_common { *first } else { Exit::Failure },
+        }))
+    }
 }
 
 /// Prints the error's chain on one line, what to do about it on the next, and gives the exit code.
@@ -209,6 +221,14 @@ mod tests {
         );
         check(Stop::usage("no"), Exit::Usage);
         check(anyhow::anyhow!("whatever"), Exit::Failure);
+    }
+
+    #[test]
+    fn several_failures_have_the_code_that_they_have_in_common() {
+        let exit = |failures: &[Exit]| exit_of(&SomeFailed::unless_none(failures, 9).unwrap_err());
+        assert_eq!(exit(&[Exit::NotFound, Exit::NotFound]), Exit::NotFound);
+        assert_eq!(exit(&[Exit::NotFound, Exit::Damaged]), Exit::Failure);
+        assert!(SomeFailed::unless_none(&[], 9).is_ok());
     }
 
     #[test]

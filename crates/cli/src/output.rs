@@ -242,7 +242,7 @@ pub(crate) fn ago(millis: u64, now: Timestamp) -> String {
     format!("{} ago", span(Duration::from_millis(now - millis)))
 }
 
-/// Columns that are as wide as their widest text; two spaces between them.
+/// Columns that are as wide as their widest text, two spaces between them. One without any text is left out.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -266,7 +266,8 @@ impl Table {
             .iter()
             .map(|row| {
                 let mut line = indent.to_owned();
-                for (cell, width) in row.iter().zip(&widths) {
+                let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
+                for (cell, width) in cells {
                     let padding = width - visible_width(cell) + 2;
                     // Writing to a String cannot fail.
                     write!(line, "{cell}{:padding$}", "").expect("a String takes any text");
@@ -349,8 +350,8 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_what_is_seen() {
         let mut table = Table::default();
-        table.row(["a".to_owned(), "b".to_owned()]);
-        table.row([paint(31, "long"), "c".to_owned()]);
+        table.row(["a".to_owned(), String::new(), "b".to_owned()]);
+        table.row([paint(31, "long"), String::new(), "c".to_owned()]);
         assert_eq!(
             table.lines("  "),
             ["  a     b", "  \u{1b}[31mlong\u{1b}[0m  c"]

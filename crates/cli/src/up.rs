@@ -31,6 +31,8 @@ const LISTEN_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the cluster may take until uploads work, before that is told.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(50);
+/// How long the master may take to notice that a node ended.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a child may take to stop before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -82,7 +84,7 @@ async fn live(context: &Context, plan: &Plan, family: &mut Family) -> anyhow::Re
         ),
     };
     say(context, &line);
-    family.watch(context, plan).await
+    family.watch(context, &cluster, plan).await
 }
 
 /// A cluster goes on also when nobody hears of it any more.
@@ -171,14 +173,21 @@ impl Family {
     }
 
     /// Tells who ends, until nothing works any more.
-    async fn watch(&mut self, context: &Context, plan: &Plan) -> anyhow::Result<()> {
+    async fn watch(
+        &mut self,
+        context: &Context,
+        cluster: &Cluster,
+        plan: &Plan,
+    ) -> anyhow::Result<()> {
         let mut nodes_left = plan.nodes();
         while let Some(ended) = self.ended.recv().await {
             let what = format!("{} ended ({})", ended.name, ended.how);
             nodes_left -= u16::from(matches!(ended.role, Role::Node(_)));
             let why = match ended.role {
                 Role::Master => "nothing works without the master",
-                _ if nodes_left == 0 => "it was the last node, and nothing works without any",
+                _ if nodes_left == 0 && !has_other_nodes(cluster).await => {
+                    "it was the last node, and nothing works without any"
+                }
                 _ => {
                     let again = &ended.command_line;
                     context.narrator.warn(&format!(
@@ -226,6 +235,16 @@ impl Family {
             }
         }
     }
+}
+
+/// Whether nodes live that somebody else started.
+async fn has_other_nodes(cluster: &Cluster) -> bool {
+    // The master notices an end by the broken connection, which takes a moment.
+    sleep(NOTICE_PATIENCE).await;
+    cluster
+        .status()
+        .await
+        .is_ok_and(|status| status.nodes.live > 0)
 }
 
 /// A child that ends while the cluster starts ends it all.

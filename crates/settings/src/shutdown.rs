@@ -3,7 +3,7 @@
 //! The last is how `dfs up` stops its children on every system, and why they end when it is killed: the pipe
 //! closes with it. Such a child leaves Ctrl-C, which the console sends to all, to its parent.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,10 @@ const EXIT_INTERRUPTED: i32 = 130;
 /// A token that is cancelled when this process is to stop. A second Ctrl-C ends the process at once.
 ///
 /// Call it within the runtime.
+///
+/// `stop_with_stdin` is for a pipe: on a terminal, where a person repeated a child's command line, Ctrl-C counts.
 pub fn token(stop_with_stdin: bool) -> CancellationToken {
+    let stop_with_stdin = stop_with_stdin && !std::io::stdin().is_terminal();
     let token = CancellationToken::new();
     if stop_with_stdin {
         watch_stdin(token.clone());

@@ -1,7 +1,5 @@
 //! `dfs list`: what is in a folder, a page at a time, so that a folder of any size is listed in little memory.
 
-use std::collections::VecDeque;
-
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use proto::id::VersionId;
@@ -85,8 +83,9 @@ async fn walk(
     if matches!(entry, Entry::File { .. }) {
         return Ok(show(path, &entry)?);
     }
-    let mut folders = VecDeque::from([path.clone()]);
-    while let Some(folder) = folders.pop_front() {
+    let mut folders = vec![path.clone()];
+    while let Some(folder) = folders.pop() {
+        let folders_before = folders.len();
         let mut after = None;
         loop {
             let page = context.cluster.list(&folder, after, PAGE_LEN_MAX).await;
@@ -97,13 +96,15 @@ async fn walk(
                 let path = folder.join(name)?;
                 show(&path, entry)?;
                 if arguments.recursive && matches!(entry, Entry::Folder { .. }) {
-                    folders.push_back(path);
+                    folders.push(path);
                 }
             }
             if !page.more || after.is_none() {
                 break;
             }
         }
+        // The last pushed is listed first: turned round, they come by name.
+        folders[folders_before..].reverse();
     }
     Ok(())
 }

@@ -45,14 +45,31 @@ enum Stored {
 pub(super) async fn run(context: Context, arguments: Upload) -> anyhow::Result<()> {
     let plan = Plan::make(&context.cluster, &arguments).await?;
     let context = Arc::new(context);
+    let total = plan.items.len() as u64;
+    let mut failures = Vec::new();
     for (source, to) in plan.items {
-        match source {
-            Source::Stdin => upload_stdin(&context, &to, arguments.if_exists).await?,
-            Source::File(local) => upload_one(&context, &local, &to, arguments.if_exists).await?,
-            Source::Folder(local) => upload_folder(&context, local, &to, &arguments).await?,
+        let uploaded = match source {
+            Source::Stdin => upload_stdin(&context, &to, arguments.if_exists).await,
+            Source::File(local) => upload_one(&context, &local, &to, arguments.if_exists).await,
+            Source::Folder(local) => upload_folder(&context, local, &to, &arguments).await,
+        };
+        match uploaded {
+            Err(error) if total == 1 || is_in_vain(&error) => return Err(error),
+            Err(error) => {
+                context
+                    .narrator
+                    .warn(&format!("failed: {}", settings::chain(&error)));
+                failures.push(exit_of(&error));
+            }
+            Ok(()) => {}
         }
     }
-    Ok(())
+    SomeFailed::unless_none(&failures, total)
+}
+
+/// Whether all that follows would fail alike.
+fn is_in_vain(error: &anyhow::Error) -> bool {
+    matches!(exit_of(error), Exit::Unavailable | Exit::NoSpace)
 }
 
 async fn upload_stdin(
@@ -220,9 +237,7 @@ struct Tally {
     files: u64,
     bytes: u64,
     skipped: u64,
-    failed: u64,
-    /// Of the failures: the kind that all have in common.
-    exit: Option<Exit>,
+    failures: Vec<Exit>,
     /// Files whose copies are fewer than wanted for now.
     short_of_copies: u64,
 }
@@ -240,16 +255,13 @@ async fn upload_folder(
     let outcome = drain(context, &mut found, arguments, &transfer, &mut tally).await;
     transfer.end();
     outcome.with_context(|| format!("upload {shown}"))?;
-    if tally.failed == 0 {
-        return Ok(context.narrator.done(&tally.sentence(&shown, to))?);
+    let sentence = tally.sentence(&shown, to);
+    if tally.failures.is_empty() {
+        return Ok(context.narrator.done(&sentence)?);
     }
-    context.narrator.warn(&tally.sentence(&shown, to));
-    Err(anyhow::Error::new(SomeFailed {
-        failed: tally.failed,
-        total: tally.failed + tally.files + tally.skipped,
-        exit: tally.exit.unwrap_or(Exit::Failure),
-    })
-    .context(format!("upload {shown}")))
+    context.narrator.warn(&sentence);
+    let total = tally.failures.len() as u64 + tally.files + tally.skipped;
+    SomeFailed::unless_none(&tally.failures, total).with_context(|| format!("upload {shown}"))
 }
 
 /// Uploads what is found, several files at once, until all is done or going on would be in vain.
@@ -315,16 +327,10 @@ impl Tally {
             }
             Ok(Stored::Skipped) => self.skipped += 1,
             Err(error) => {
-                let exit = exit_of(&error);
-                if matches!(exit, Exit::Unavailable | Exit::NoSpace) {
+                if is_in_vain(&error) {
                     return Err(error.context(local.display().to_string()));
                 }
-                self.failed += 1;
-                self.exit = Some(
-                    self.exit
-                        .filter(|other| *other != exit)
-                        .map_or(exit, |_| Exit::Failure),
-                );
+                self.failures.push(exit_of(&error));
                 context.narrator.warn(&format!(
                     "failed: {}: {}",
                     local.display(),
@@ -343,7 +349,7 @@ impl Tally {
         );
         for (number, what) in [
             (self.skipped, "skipped"),
-            (self.failed, "failed"),
+            (self.failures.len() as u64, "failed"),
             (
                 self.short_of_copies,
                 "with fewer copies than there should be for now",

@@ -32,9 +32,7 @@ struct Tree {
     files: u64,
     bytes: u64,
     skipped: u64,
-    failed: u64,
-    /// Of the failures: the kind that all have in common.
-    exit: Option<Exit>,
+    failures: Vec<Exit>,
 }
 
 pub(super) async fn download(
@@ -52,8 +50,7 @@ pub(super) async fn download(
         files: 0,
         bytes: 0,
         skipped: 0,
-        failed: 0,
-        exit: None,
+        failures: Vec::new(),
         context,
     };
     let outcome = tree.walk().await;
@@ -65,16 +62,12 @@ pub(super) async fn download(
     }
     tree.transfer.end();
     let sentence = tree.sentence(&source, &path);
-    if tree.failed == 0 {
+    if tree.failures.is_empty() {
         return Ok(tree.context.narrator.done(&sentence)?);
     }
     tree.context.narrator.warn(&sentence);
-    Err(anyhow::Error::new(SomeFailed {
-        failed: tree.failed,
-        total: tree.failed + tree.files + tree.skipped,
-        exit: tree.exit.unwrap_or(Exit::Failure),
-    })
-    .context(format!("download {source}")))
+    let total = tree.failures.len() as u64 + tree.files + tree.skipped;
+    SomeFailed::unless_none(&tree.failures, total).with_context(|| format!("download {source}"))
 }
 
 impl Tree {
@@ -148,15 +141,9 @@ impl Tree {
                 if matches!(exit, Exit::NoSpace | Exit::Interrupted) {
                     return Err(error.context(source.to_string()));
                 }
-                self.failed += 1;
-                self.exit = Some(
-                    self.exit
-                        .filter(|other| *other != exit)
-                        .map_or(exit, |_| Exit::Failure),
-                );
-                self.context
-                    .narrator
-                    .warn(&format!("failed: {source}: {}", settings::chain(&error)));
+                self.failures.push(exit);
+                let line = format!("failed: {source}: {}", settings::chain(&error));
+                self.context.narrator.warn(&line);
             }
         }
         Ok(())
@@ -169,7 +156,10 @@ impl Tree {
             count(self.files, "file"),
             size(self.bytes)
         );
-        for (number, what) in [(self.skipped, "skipped"), (self.failed, "failed")] {
+        for (number, what) in [
+            (self.skipped, "skipped"),
+            (self.failures.len() as u64, "failed"),
+        ] {
             if number > 0 {
                 sentence = format!("{sentence}, {number} {what}");
             }
