@@ -186,3 +186,6 @@ answered_by! {
         report_corrupt_chunks: ReportCorruptChunks => CorruptChunksNoted;
     }
 }
+
+#[cfg(test)]
+mod tests;

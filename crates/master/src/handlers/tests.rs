@@ -1,0 +1,413 @@
+//! The requests of clients, answered on a state in memory by a cluster that is only told to be there.
+
+use std::collections::BTreeSet;
+
+use disk::{Disk, MemoryDisk, RedbBackend};
+use proto::ErrorCode;
+use proto::hello::{ReceiptKey, Role};
+use proto::id::{ChunkId, ClusterId, NodeId, RequestId, UploadId};
+use proto::master::{
+    CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, Placement, Precondition, StoredChunk,
+};
+use proto::name::{EntryPath, NameRules};
+use proto::node::Receipt;
+use rand::SeedableRng;
+use uuid::Uuid;
+
+use super::*;
+use crate::command::Command;
+use crate::commit::CommitOptions;
+use crate::state::{Outcome, StateOptions};
+
+/// Nodes 1 to 5; some are down, some are full.
+#[derive(Debug, Default)]
+struct Told {
+    down: Mutex<BTreeSet<u32>>,
+    full: Mutex<BTreeSet<u32>>,
+    /// Chunks that were recorded with fewer copies than wanted.
+    missing: Mutex<Vec<ChunkId>>,
+}
+
+const NODES: std::ops::RangeInclusive<u32> = 1..=5;
+
+impl Told {
+    fn is_down(&self, node: u32) -> bool {
+        self.down.lock().unwrap().contains(&node)
+    }
+}
+
+impl ClusterView for Told {
+    fn candidates(&self) -> Vec<Candidate> {
+        let full = self.full.lock().unwrap();
+        let open = NODES.filter(|node| !self.is_down(*node) && !full.contains(node));
+        open.map(|node| Candidate {
+            node: NodeNumber(node),
+            zone: "".into(),
+            free_bytes: 1 << 30,
+        })
+        .collect()
+    }
+
+    fn is_live(&self, node: NodeNumber) -> bool {
+        NODES.contains(&node.0) && !self.is_down(node.0)
+    }
+
+    fn live_count(&self) -> usize {
+        NODES.filter(|node| !self.is_down(*node)).count()
+    }
+
+    fn location(&self, node: NodeNumber) -> Option<NodeLocation> {
+        NODES.contains(&node.0).then(|| NodeLocation {
+            node: node_id(node.0),
+            address: format!("127.0.0.1:{}", 9000 + node.0).parse().unwrap(),
+            live: self.is_live(node),
+        })
+    }
+
+    fn copies_missing(&self, chunks: Vec<ChunkId>) {
+        self.missing.lock().unwrap().extend(chunks);
+    }
+}
+
+fn node_id(node: u32) -> NodeId {
+    NodeId::new(Uuid::from_u128(u128::from(node)))
+}
+
+fn key_of(node: u32) -> ReceiptKey {
+    ReceiptKey::from_bytes([u8::try_from(node).unwrap(); 32])
+}
+
+fn caller() -> Caller {
+    Caller {
+        connection: 1,
+        peer: "127.0.0.1:1".parse().unwrap(),
+        role: Role::Client,
+    }
+}
+
+fn path(text: &str) -> EntryPath {
+    text.parse().unwrap()
+}
+
+fn upload_id(number: u128) -> UploadId {
+    UploadId::new(Uuid::from_u128(number))
+}
+
+fn chunk(number: u32) -> ChunkToStore {
+    ChunkToStore {
+        chunk: ChunkId::of(&number.to_be_bytes()),
+        len: 100,
+    }
+}
+
+async fn files() -> Files<Told> {
+    let disk = MemoryDisk::new();
+    disk.create("state.redb").unwrap();
+    let options = StateOptions {
+        new_cluster: ClusterId::new(Uuid::from_u128(1)),
+        rules: ClusterRules {
+            chunk_size: 100,
+            replication_factor: 3,
+            min_write_replicas: 2,
+            file_size_max: None,
+            names: NameRules::Any,
+        },
+        cache_bytes: 1 << 20,
+    };
+    let shared = disk.shared();
+    let backend = move || Ok(RedbBackend::new(shared.open("state.redb")?));
+    let state = Arc::new(State::open(backend, &options).unwrap());
+    let options = CommitOptions {
+        blocking: Blocking::inline(),
+        disk: disk.shared(),
+        wall_ms: Arc::new(|| 7),
+    };
+    let (committer, writer) = Committer::new(state.clone(), options).unwrap();
+    tokio::spawn(writer.run());
+    for node in NODES {
+        let command = Command::UpsertNode {
+            node: node_id(node),
+            address: format!("127.0.0.1:{}", 9000 + node).parse().unwrap(),
+            zone: String::new(),
+            receipt_key: key_of(node),
+        };
+        let outcome = committer.submit(command).await;
+        assert_eq!(outcome, Ok(Outcome::Node(NodeNumber(node))));
+    }
+    Files {
+        state,
+        committer,
+        cluster: Arc::new(Told::default()),
+        blocking: Blocking::inline(),
+        upload_lease: Duration::from_secs(900),
+        chance: Mutex::new(SmallRng::seed_from_u64(1)),
+    }
+}
+
+impl Files<Told> {
+    async fn allocate(
+        &self,
+        upload: u128,
+        chunks: &[ChunkToStore],
+        avoid: &[u32],
+    ) -> Result<Vec<BTreeSet<NodeId>>, WireError> {
+        let request = AllocateChunks {
+            upload: upload_id(upload),
+            chunks: chunks.to_vec(),
+            avoid: avoid.iter().copied().map(node_id).collect(),
+        };
+        let reply = self.allocate_chunks(&caller(), request).await?;
+        assert_eq!(reply.placements.len(), chunks.len());
+        let nodes_of = |placement: &Placement| match placement {
+            Placement::Stored => BTreeSet::new(),
+            Placement::Nodes(places) => places
+                .iter()
+                .map(|place| reply.nodes[usize::from(*place)].node)
+                .collect(),
+        };
+        Ok(reply.placements.iter().map(nodes_of).collect())
+    }
+
+    async fn put(&self, at: &str, number: u32) -> UploadCommitted {
+        let upload = u128::from(number) + 1000;
+        let nodes = self.allocate(upload, &[chunk(number)], &[]).await.unwrap();
+        let receipts = nodes[0].iter().map(|node| Receipt {
+            node: *node,
+            mac: key_of(u32::try_from(node.uuid().as_u128()).unwrap()).receipt(
+                upload_id(upload),
+                &chunk(number).chunk,
+                100,
+            ),
+        });
+        let request = CommitUpload {
+            upload: upload_id(upload),
+            path: path(at),
+            size: 100,
+            modified_ms: None,
+            blocks: 0,
+            chunks: vec![StoredChunk {
+                chunk: chunk(number).chunk,
+                len: 100,
+                receipts: receipts.collect(),
+            }],
+            parents: true,
+            precondition: Precondition::Any,
+        };
+        self.commit_upload(&caller(), request).await.unwrap()
+    }
+}
+
+fn set(nodes: &[u32]) -> BTreeSet<NodeId> {
+    nodes.iter().copied().map(node_id).collect()
+}
+
+#[tokio::test]
+async fn a_file_that_was_put_can_be_opened_with_the_live_nodes_first() {
+    let files = files().await;
+    let committed = files.put("/a/f", 1).await;
+    assert_eq!((committed.copies, committed.copies_wanted), (3, 3));
+    let request = || OpenFile {
+        path: path("/a/f"),
+        version: None,
+        chunks: 512,
+    };
+    let opened = files.open_file(&caller(), request()).await.unwrap();
+    assert_eq!((opened.size, opened.modified_ms), (100, 7));
+    let first = &opened.first.chunks[0];
+    assert_eq!((first.chunk, first.nodes.len()), (chunk(1).chunk, 3));
+
+    let down = opened.first.nodes[usize::from(first.nodes[0])].node;
+    let number = u32::try_from(down.uuid().as_u128()).unwrap();
+    files.cluster.down.lock().unwrap().insert(number);
+    assert!(files.cluster.missing.lock().unwrap().is_empty());
+    let opened = files.open_file(&caller(), request()).await.unwrap();
+    let places = &opened.first.chunks[0].nodes;
+    let live: Vec<_> = places
+        .iter()
+        .map(|p| opened.first.nodes[usize::from(*p)].live)
+        .collect();
+    assert_eq!(live, [true, true, false]);
+
+    let located = LocateChunks {
+        version: opened.version,
+        first: 1,
+        limit: 9,
+    };
+    let located = files.locate_chunks(&caller(), located).await.unwrap();
+    assert!(located.locations.chunks.is_empty());
+    let unknown = LocateChunks {
+        version: proto::id::VersionId(99),
+        first: 0,
+        limit: 9,
+    };
+    let refusal = files.locate_chunks(&caller(), unknown).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn a_chunk_is_promised_to_the_same_nodes_again_and_to_others_when_some_failed() {
+    let files = files().await;
+    let first = files.allocate(1, &[chunk(1)], &[]).await.unwrap();
+    let again = files.allocate(1, &[chunk(1)], &[]).await.unwrap();
+    assert_eq!(first, again);
+    assert_eq!(first[0].len(), 3);
+    let failed = *first[0].iter().next().unwrap();
+    let number = u32::try_from(failed.uuid().as_u128()).unwrap();
+    let replaced = files.allocate(1, &[chunk(1)], &[number]).await.unwrap();
+    assert_eq!(replaced[0].len(), 3);
+    assert!(!replaced[0].contains(&failed));
+    assert_eq!(replaced[0].intersection(&first[0]).count(), 2);
+    let most = files.allocate(1, &[chunk(1)], &[1, 2, 3]).await.unwrap();
+    assert_eq!(most[0], set(&[4, 5]));
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_succeed_is_told_why() {
+    let files = files().await;
+    files.put("/f", 1).await;
+    *files.cluster.full.lock().unwrap() = BTreeSet::from([1, 2, 3, 4]);
+    let refusal = files.allocate(1, &[chunk(2)], &[]).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::NoSpace);
+    let stored = files.allocate(1, &[chunk(1)], &[]).await.unwrap();
+    assert!(stored[0].is_empty(), "what is stored needs no room");
+    *files.cluster.down.lock().unwrap() = BTreeSet::from([1, 2, 3, 4]);
+    let refusal = files.allocate(1, &[chunk(2)], &[]).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::NotEnoughReplicas);
+    assert!(refusal.message.contains("start or add nodes"), "{refusal}");
+    let renewed = files.allocate(1, &[], &[]).await.unwrap();
+    assert!(renewed.is_empty(), "a lease is renewed all the same");
+}
+
+#[tokio::test]
+async fn requests_over_their_bounds_are_refused() {
+    let files = files().await;
+    let many: Vec<_> = (0..=CHUNKS_PER_BLOCK)
+        .map(|n| chunk(u32::try_from(n).unwrap()))
+        .collect();
+    let refusal = files.allocate(1, &many, &[]).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::InvalidArgument);
+    let receipt = Receipt {
+        node: node_id(1),
+        mac: key_of(1).receipt(upload_id(1), &chunk(1).chunk, 100),
+    };
+    let request = RecordChunks {
+        upload: upload_id(1),
+        block: 0,
+        chunks: vec![StoredChunk {
+            chunk: chunk(1).chunk,
+            len: 100,
+            receipts: vec![receipt; 33],
+        }],
+    };
+    let refusal = files.record_chunks(&caller(), request).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::InvalidArgument);
+}
+
+#[tokio::test]
+async fn names_are_listed_moved_deleted_and_restored() {
+    let files = files().await;
+    let ids = |number| RequestId::new(Uuid::from_u128(number));
+    files.put("/a/f", 1).await;
+    let request = CreateFolder {
+        request: ids(1),
+        path: path("/b"),
+        parents: false,
+    };
+    assert!(
+        files
+            .create_folder(&caller(), request)
+            .await
+            .unwrap()
+            .created
+    );
+    let request = MoveEntry {
+        request: ids(2),
+        from: path("/a/f"),
+        to: path("/b/g"),
+        replace: false,
+    };
+    files.move_entry(&caller(), request).await.unwrap();
+    let request = DeleteEntry {
+        request: ids(3),
+        path: path("/b"),
+        recursive: true,
+        purge: false,
+        precondition: Precondition::Any,
+    };
+    let trashed = files
+        .delete_entry(&caller(), request)
+        .await
+        .unwrap()
+        .trashed
+        .unwrap();
+    let look_up = || LookUpEntry { path: path("/b/g") };
+    let refusal = files.look_up_entry(&caller(), look_up()).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::NotFound);
+    let request = ListTrash {
+        before: None,
+        limit: 10,
+    };
+    assert_eq!(
+        files
+            .list_trash(&caller(), request)
+            .await
+            .unwrap()
+            .entries
+            .len(),
+        1
+    );
+    let request = RestoreEntry {
+        request: ids(4),
+        trash: trashed,
+        to: None,
+    };
+    let restored = files.restore_entry(&caller(), request).await.unwrap();
+    assert_eq!(restored.path, path("/b"));
+    files.look_up_entry(&caller(), look_up()).await.unwrap();
+    let request = ListFolder {
+        path: path("/"),
+        after: None,
+        limit: 1,
+    };
+    let listed = files.list_folder(&caller(), request).await.unwrap();
+    assert_eq!((listed.entries.len(), listed.more), (1, true));
+}
+
+#[tokio::test]
+async fn an_abandoned_upload_is_over() {
+    let files = files().await;
+    files.allocate(1, &[chunk(1)], &[]).await.unwrap();
+    for _ in 0..2 {
+        let request = AbandonUpload {
+            upload: upload_id(1),
+        };
+        files.abandon_upload(&caller(), request).await.unwrap();
+    }
+    let refusal = files.allocate(1, &[chunk(1)], &[]).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::UploadUnknown);
+}
+
+#[tokio::test]
+async fn an_emptied_trash_is_empty() {
+    let files = files().await;
+    files.put("/f", 1).await;
+    let delete = Command::DeleteEntry {
+        request: RequestId::new(Uuid::from_u128(1)),
+        path: path("/f"),
+        recursive: false,
+        purge: false,
+        precondition: Precondition::Any,
+    };
+    files.committer.submit(delete).await.unwrap();
+    let request = EmptyTrash {
+        request: RequestId::new(Uuid::from_u128(2)),
+        trash: None,
+    };
+    files.empty_trash(&caller(), request).await.unwrap();
+    let request = ListTrash {
+        before: None,
+        limit: 0,
+    };
+    let listed = files.list_trash(&caller(), request).await.unwrap();
+    assert!(listed.entries.is_empty() && !listed.more);
+}
