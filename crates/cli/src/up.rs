@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::args::Up;
 use crate::context::{Context, connect};
 use crate::exit::{Exit, Stop};
-use crate::output::span;
+use crate::output::{Output, span};
 
 use child::{Child, Ended};
 use plan::{Plan, Role};
@@ -59,7 +59,8 @@ pub(crate) async fn run(context: &Context, arguments: &Up, is_quiet: bool) -> an
         () = context.stop.cancelled() => Ok(()),
     };
     if outcome.is_ok() {
-        say(context, "stopping");
+        // It stops also when nobody hears of it any more.
+        context.narrator.done("stopping").ok();
     }
     family.stop(context).await;
     outcome
@@ -83,13 +84,10 @@ async fn live(context: &Context, plan: &Plan, family: &mut Family) -> anyhow::Re
             not_ready(status.as_ref())
         ),
     };
-    say(context, &line);
+    // This is what was asked for: said also when quiet. The cluster goes on when nobody can hear it.
+    let mut output = Output::stdout();
+    output.line(&line).and_then(|()| output.flush()).ok();
     family.watch(context, &cluster, plan).await
-}
-
-/// A cluster goes on also when nobody hears of it any more.
-fn say(context: &Context, line: &str) {
-    context.narrator.done(line).ok();
 }
 
 fn not_ready(status: Option<&ClusterStatus>) -> String {
