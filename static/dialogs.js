@@ -24,6 +24,7 @@ export function withName(text, name) {
  */
 export function ask({ title, text = "", actions, input, checkbox, submit = async () => {} }) {
   return new Promise((resolve) => {
+    const opener = document.activeElement;
     const dialog = element("dialog");
     const heading = element("h2", { id: "dialog-title" }, title);
     const form = element("form", { method: "dialog" }, heading, element("p", {}, text));
@@ -71,6 +72,8 @@ export function ask({ title, text = "", actions, input, checkbox, submit = async
     });
     dialog.addEventListener("close", () => {
       dialog.remove();
+      // The list may have been drawn anew meanwhile.
+      (opener?.isConnected ? opener : document.getElementById("title")).focus({ preventScroll: true });
       resolve(chosen);
     });
     dialog.append(form);

@@ -221,7 +221,10 @@ function onClick(event) {
   const action = event.target.closest?.("[data-action]");
   if (action) {
     closeMenus(null);
-    const { name, kind } = action.closest(".entry").dataset;
+    const row = action.closest(".entry");
+    // What the dialog gives the focus back to.
+    row.querySelector("summary").focus();
+    const { name, kind } = row.dataset;
     if (action.dataset.action === "rename") rename(name);
     else remove(name, kind === "folder");
     return;

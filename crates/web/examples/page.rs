@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto::net::Address;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use web::memory::{Faults, MemoryDrive};
 use web::{AppState, Hosts, Limits, TransferLimits, app, serve};
@@ -31,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
         Hosts::new(&listen, &[]),
         TransferLimits::default(),
     );
-    let listener = TcpListener::bind(listen.as_str()).await?;
+    let listener = web::listen(&listen).await?;
     println!("listening on {}", listener.local_addr()?);
     serve(
         listener,

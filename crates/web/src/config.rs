@@ -8,10 +8,10 @@ use clap::Parser;
 use client::{ClientOptions, Cluster};
 use proto::net::Tcp;
 use settings::{Loader, ServerArgs, Settings, WebSettings};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{AppState, Hosts, Limits, TransferLimits, app, serve};
+use crate::descriptors::connections_max;
+use crate::{AppState, Hosts, Limits, TransferLimits, app, listen, serve};
 
 /// The page and the HTTP API of a DFS cluster.
 #[derive(Debug, Parser)]
@@ -41,23 +41,24 @@ impl Arguments {
 
 /// Listens, says where on standard output, and serves until `shutdown`.
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let listen = &settings.web.listen;
-    let listener = TcpListener::bind(listen.as_str())
+    let address = &settings.web.listen;
+    let listener = listen(address)
         .await
-        .with_context(|| format!("listen on {listen} (another port: --listen HOST:PORT)"))?;
-    let address = listener.local_addr()?;
+        .with_context(|| format!("listen on {address} (another port: --listen HOST:PORT)"))?;
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush())?;
+    writeln!(stdout, "listening on {}", listener.local_addr()?).and_then(|()| stdout.flush())?;
 
-    let hosts = Hosts::new(listen, &settings.web.hosts);
+    let hosts = Hosts::new(address, &settings.web.hosts);
     let state = AppState::new(
         Arc::new(cluster(&settings)),
         hosts,
         transfers(&settings.web),
     );
+    let limits = Limits::default();
     let limits = Limits {
+        connections_max: connections_max(limits.connections_max),
         patience: settings.web.idle_timeout.duration(),
-        ..Limits::default()
+        ..limits
     };
     serve(listener, app(state), limits, shutdown).await;
     Ok(())

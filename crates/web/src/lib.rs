@@ -8,6 +8,7 @@
 
 mod assets;
 pub mod config;
+mod descriptors;
 mod drive;
 mod error;
 mod extract;
@@ -39,7 +40,7 @@ use tower_http::trace::TraceLayer;
 pub use drive::{Content, Drive, OpenFile};
 pub use error::Problem;
 pub use guard::Hosts;
-pub use serve::{Limits, serve};
+pub use serve::{Limits, listen, serve};
 
 use error::Kind;
 use readiness::StatusCache;

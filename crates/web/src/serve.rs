@@ -6,6 +6,7 @@
 //!   connection closed on it would take the answer away with it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,9 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use proto::net::Address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -54,12 +56,38 @@ impl Default for Limits {
 
 /// Longest head of a request.
 const HEADER_LEN_MAX: usize = 64 * 1024;
+/// Connections that the system keeps for us until we accept them.
+const BACKLOG: u32 = 1024;
 /// How long the loop waits when it cannot accept.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\n\
     Content-Type: application/problem+json\r\nContent-Length: 149\r\n\r\n\
     {\"type\":\"urn:dfs:problem:busy\",\"title\":\"Too many requests at once\",\"status\":503,\
     \"detail\":\"too many connections; try again in a moment\",\"code\":\"busy\"}";
+
+/// Listens there; port 0 takes any free port. Many may wait to be accepted, which the usual call does not allow.
+pub async fn listen(address: &Address) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host(address.as_str()).await? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Windows would let two processes listen on one port with it; elsewhere a restart would have to wait without it.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until `shutdown`, then lets transfers finish for a while, and returns.
 pub async fn serve(
