@@ -67,6 +67,11 @@ impl MemoryDisk {
         self.state().faults.syncs_left = Some(count);
     }
 
+    /// The next sync of a file fails, and loses what it should have kept; those after it succeed.
+    pub fn fail_next_sync(&self) {
+        self.state().faults.fail_next_sync = true;
+    }
+
     /// The next `count` writes succeed, then they fail.
     pub fn fail_writes_after(&self, count: u64) {
         self.state().faults.writes_left = Some(count);

@@ -31,6 +31,7 @@ mod run;
 mod scrub;
 mod send_file;
 mod store;
+mod tail;
 mod walk;
 mod writer;
 

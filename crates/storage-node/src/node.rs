@@ -309,7 +309,8 @@ impl Node {
         Ok(deleted)
     }
 
-    /// A failed disk that has none of the chunks does not stand in the way.
+    /// A failed disk that has none of the chunks does not stand in the way. Should a put that it refused turn
+    /// out to be there after a restart, the master finds a chunk that it does not know, and deletes it as such.
     async fn delete_on(
         &self,
         disk: &NodeDisk,

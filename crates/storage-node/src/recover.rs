@@ -1,12 +1,12 @@
 //! Opens a store: finds the extents, brings the index up to them, and cuts a torn tail.
 //!
 //! The index says how far it goes; what follows is replayed from the extents. Only the last extent can have a torn
-//! tail: what was being written when the power went. Everything behind its last record that verifies is cut off.
-//! A record that does not verify although a *later batch* does was synced once: that is corruption, as is
-//! anything that does not verify in an older extent. It is reported, and later records are still found.
+//! tail, which [`crate::tail`] finds. Whatever else does not verify is corruption: it is reported, and later records are
+//! still found.
 //!
-//! **Invariant:** what replay finds is synced before it is believed: a killed process may have left records in the
-//! system's memory only.
+//! **Invariant:** what replay finds is written once more and synced before it is believed. A killed process may have
+//! left records in the system's memory only, and if a sync of them failed, the system takes them for written
+//! and would report another sync as done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,8 +26,11 @@ use crate::extent::{
 };
 use crate::index::{Changes, INDEX_PATH, Index};
 use crate::store::{Store, StoreOptions};
+use crate::tail::find_end;
 use crate::walk::{Item, Payloads, Walk};
 
+/// Bytes that are written once more at once.
+const REWRITE_LEN: u64 = 1 << 20;
 /// Rows that are committed at once during replay.
 const ROWS_PER_COMMIT: usize = 4096;
 
@@ -75,6 +78,7 @@ pub(crate) fn open(
         extents,
         rows: BTreeMap::new(),
         dead: Vec::new(),
+        unsettled: 0..0,
     };
     let disk = Arc::clone(disk);
     let environment = environment.clone();
@@ -84,8 +88,10 @@ pub(crate) fn open(
 }
 
 fn prepare(disk: &dyn Disk, options: &StoreOptions) -> Result<BTreeMap<u64, Found>, OpenError> {
+    // An unfinished extent that was removed must not come back once the one before it goes on.
     disk.create_folder(EXTENTS_FOLDER)
         .and_then(|()| disk.sync_folder(""))
+        .and_then(|()| disk.sync_folder(EXTENTS_FOLDER))
         .map_err(OpenError::while_doing("make the folder for extents"))?;
     let mut extents = find_extents(disk)?;
     remove_unfinished(disk, &mut extents)
@@ -175,15 +181,13 @@ struct Recovery {
     is_rebuild: bool,
     rows: BTreeMap<ChunkId, Option<Row>>,
     dead: Vec<(ChunkId, u64)>,
+    /// Where replayed records of the last extent begin and end.
+    unsettled: std::ops::Range<u64>,
 }
 
 /// What the replay of one extent showed.
 #[derive(Default)]
 struct Replayed {
-    /// Where its last good record ends.
-    end: u64,
-    /// The latest batch of a good record.
-    batch: u32,
     /// Records whose payloads do not verify.
     suspects: Vec<RecordHeader>,
     records: u64,
@@ -310,10 +314,11 @@ impl Recovery {
         let is_last = self.extents.keys().next_back() == Some(&number);
         let found = &self.extents[&number];
         let (file, len, header) = (Arc::clone(&found.file), found.len, found.header.clone());
-        let limit = if is_last {
-            len
+        let salt = header.as_ref().map(|header| header.salt);
+        let end = if is_last {
+            find_end(&file, salt, from)?
         } else {
-            len.min(self.sealed_len(number))
+            len.min(self.sealed_len(number)).max(EXTENT_HEADER_LEN)
         };
         if let Some(header) = &header {
             self.catalog.order = self.catalog.order.max(header.order);
@@ -323,27 +328,28 @@ impl Recovery {
         } else {
             Payloads::Verify
         };
-        let salt = header.map(|header| header.salt);
-        let mut walk = Walk::new(file, salt, from..limit, payloads)?;
-        let mut replayed = Replayed {
-            end: from.max(EXTENT_HEADER_LEN),
-            ..Replayed::default()
-        };
+        let mut walk = Walk::new(file, salt, from..end, payloads)?;
+        let mut replayed = Replayed::default();
         while let Some(item) = walk.next_item() {
             self.replay_item(number, &item, &mut replayed)?;
         }
-        let end = if is_last {
-            replayed.end
-        } else {
-            limit.max(EXTENT_HEADER_LEN)
-        };
-        self.replay_suspects(number, &replayed, is_last)?;
+        if is_last && replayed.records > 0 {
+            self.unsettled = from.max(EXTENT_HEADER_LEN)..end;
+        }
+        self.replay_suspects(number, &replayed)?;
         self.catalog.extents.entry(number).or_default().len = end;
         self.catalog.position = Position {
             extent: number,
             offset: end,
         };
-        replayed.report(number, is_last, end, len);
+        replayed.report(number);
+        if is_last && len > end {
+            tracing::info!(
+                extent = number,
+                bytes = len - end,
+                "cut off what was being written"
+            );
+        }
         Ok(())
     }
 
@@ -369,8 +375,6 @@ impl Recovery {
                 replayed
                     .suspects
                     .retain(|suspect| suspect.chunk != header.chunk);
-                replayed.batch = header.batch;
-                replayed.end = header.offset + header.record_len();
                 replayed.records += 1;
             }
         }
@@ -403,16 +407,10 @@ impl Recovery {
         self.set_row(header.chunk, new)
     }
 
-    /// See the module's doc: torn, or corrupt?
-    fn replay_suspects(
-        &mut self,
-        number: u64,
-        replayed: &Replayed,
-        is_last: bool,
-    ) -> io::Result<()> {
+    /// They were synced once: they are corrupt, unless they are here once more.
+    fn replay_suspects(&mut self, number: u64, replayed: &Replayed) -> io::Result<()> {
         for header in &replayed.suspects {
-            let was_synced = !is_last || header.batch < replayed.batch;
-            if was_synced && self.row(&header.chunk)?.is_none() {
+            if self.row(&header.chunk)?.is_none() {
                 tracing::error!(chunk = %header.chunk, extent = number, "a chunk is corrupt");
                 let location = Location {
                     extent: number,
@@ -475,6 +473,7 @@ impl Recovery {
             if found.len > end {
                 found.file.set_len(end)?;
             }
+            rewrite(&*found.file, self.unsettled.clone())?;
             found.file.sync()
         };
         match settled() {
@@ -496,14 +495,11 @@ impl Recovery {
 }
 
 impl Replayed {
-    fn report(&self, extent: u64, is_last: bool, end: u64, len: u64) {
+    fn report(&self, extent: u64) {
         if self.records > 0 {
             tracing::info!(extent, records = self.records, "replayed");
         }
-        if is_last && len > end {
-            tracing::info!(extent, bytes = len - end, "cut off what was being written");
-        }
-        if self.damaged_ranges > 0 && !is_last {
+        if self.damaged_ranges > 0 {
             let ranges = self.damaged_ranges;
             tracing::error!(
                 extent,
@@ -512,6 +508,20 @@ impl Replayed {
             );
         }
     }
+}
+
+/// Writes the same bytes again, so that the next sync is about them.
+fn rewrite(file: &dyn DiskFile, range: std::ops::Range<u64>) -> io::Result<()> {
+    let mut at = range.start;
+    let mut piece = Vec::new();
+    while at < range.end {
+        let len = (range.end - at).min(REWRITE_LEN);
+        piece.resize(usize::try_from(len).expect("a piece fits in memory"), 0);
+        file.read_exact_at(&mut piece, at)?;
+        file.write_all_at(&piece, at)?;
+        at += len;
+    }
+    Ok(())
 }
 
 /// The highest number of any extent's name, used or not: no number is ever used twice.

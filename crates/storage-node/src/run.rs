@@ -32,7 +32,7 @@ const RESERVE_SHARE: u64 = 20;
 /// The index of each disk gets at least this much memory.
 const CACHE_BYTES_MIN: usize = 1 << 20;
 /// Replay reads at most about this much.
-const CHECKPOINT_BYTES: u64 = 128 << 20;
+const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// When the node stops, its writers get this long for what they have begun.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 

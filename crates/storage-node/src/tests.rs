@@ -1,1 +1,9 @@
+//! What a node survives, on disks that crash, fail, fill up and rot.
 
+mod damage;
+mod faults;
+mod model;
+mod several_disks;
+mod space;
+mod support;
+mod wire;

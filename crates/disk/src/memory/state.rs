@@ -28,6 +28,7 @@ pub(super) struct State {
 pub(super) struct Faults {
     pub(super) changes_left: Option<u64>,
     pub(super) syncs_left: Option<u64>,
+    pub(super) fail_next_sync: bool,
     pub(super) writes_left: Option<u64>,
     pub(super) unreadable: Vec<(String, Range<u64>)>,
 }
@@ -114,10 +115,8 @@ fn take_one(left: &mut Option<u64>) -> bool {
 
 impl State {
     pub(super) fn used(&self) -> u64 {
-        self.files
-            .values()
-            .map(|file| file.current.len() as u64)
-            .sum()
+        let ids = self.names.values().filter_map(Name::file);
+        ids.map(|id| self.files[&id].current.len() as u64).sum()
     }
 
     pub(super) fn check_running(&self) -> io::Result<()> {
@@ -146,7 +145,8 @@ impl State {
 
     pub(super) fn begin_sync(&mut self, id: u64) -> io::Result<()> {
         self.begin_change()?;
-        if take_one(&mut self.faults.syncs_left) {
+        let fails = std::mem::take(&mut self.faults.fail_next_sync);
+        if take_one(&mut self.faults.syncs_left) && !fails {
             return Ok(());
         }
         if let Some(file) = self.files.get_mut(&id) {

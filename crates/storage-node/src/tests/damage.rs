@@ -1,0 +1,317 @@
+//! Extents cut at every byte, every byte flipped, files lost, swapped and unreadable.
+
+use disk::{Disk, MemoryDisk};
+use proto::ErrorCode;
+use proto::id::ChunkId;
+use proto::node::ChunkState;
+
+use super::support::{TestNode, chunk, extents, rng};
+use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, record_len};
+use crate::offline;
+
+const FIRST: &str = "extents/00000001.extent";
+
+/// A disk whose only extent has these chunks, in this order, each of a batch of its own.
+async fn disk_with(chunks: &[(ChunkId, bytes::Bytes)]) -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    for chunk in chunks {
+        assert!(node.put(chunk).await.unwrap());
+    }
+    node.stop().await;
+    disk
+}
+
+fn lose_index(disk: &MemoryDisk) {
+    disk.remove("index.redb").unwrap();
+}
+
+fn small_chunks() -> Vec<(ChunkId, bytes::Bytes)> {
+    [20, 70, 33]
+        .iter()
+        .zip(1..)
+        .map(|(len, number)| chunk(number, *len))
+        .collect()
+}
+
+/// Power was lost while the last records were written: whatever byte the file ends at, what is whole is
+/// kept, what is not is gone, nothing is called corrupt, and the node goes on.
+#[tokio::test]
+async fn a_tail_cut_at_any_byte_keeps_every_whole_record() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    lose_index(&disk);
+    let len = disk.content(FIRST).unwrap().len() as u64;
+    for cut in EXTENT_HEADER_LEN..=len {
+        let disk = disk.fork();
+        disk.cut(FIRST, cut);
+        let node = TestNode::open(&[&disk]);
+        let mut end = EXTENT_HEADER_LEN;
+        for (id, bytes) in &chunks {
+            end += record_len(u32::try_from(bytes.len()).unwrap());
+            let expected = if end <= cut {
+                ChunkState::Good
+            } else {
+                ChunkState::Missing
+            };
+            assert_eq!(node.state(id), expected, "cut at {cut}");
+            node.put(&(*id, bytes.clone())).await.unwrap();
+            assert_eq!(node.get(id).await.unwrap(), bytes);
+        }
+        node.crash(cut).await;
+        let node = TestNode::open(&[&disk]);
+        node.check_digest(chunks.iter().map(|(id, _)| *id));
+        node.stop().await;
+    }
+}
+
+/// One byte rots anywhere in an extent whose index is there: no wrong byte is ever served, the chunk that it
+/// hit is found corrupt by reading or scrubbing, all others are served, and a new copy replaces it.
+#[tokio::test]
+async fn any_flipped_byte_is_found_and_its_chunk_replaced() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    let len = disk.content(FIRST).unwrap().len() as u64;
+    let mut end = EXTENT_HEADER_LEN;
+    let ranges: Vec<_> = chunks
+        .iter()
+        .map(|(_, bytes)| {
+            let start = end;
+            end += record_len(u32::try_from(bytes.len()).unwrap());
+            start..end
+        })
+        .collect();
+    for at in EXTENT_HEADER_LEN..len {
+        let disk = disk.fork();
+        disk.flip(FIRST, at, 0x40);
+        let node = TestNode::open(&[&disk]);
+        node.scrub().await;
+        for (chunk, range) in chunks.iter().zip(&ranges) {
+            let is_hit = range.contains(&at);
+            let expected = if is_hit {
+                ChunkState::Corrupt
+            } else {
+                ChunkState::Good
+            };
+            assert_eq!(node.state(&chunk.0), expected, "byte {at}");
+            let code = node.get(&chunk.0).await.err().map(|error| error.code);
+            assert_eq!(code, is_hit.then_some(ErrorCode::Corrupt), "byte {at}");
+            assert_eq!(node.put(chunk).await.unwrap(), is_hit);
+            assert_eq!(node.get(&chunk.0).await.unwrap(), chunk.1);
+        }
+        node.check_digest(chunks.iter().map(|(id, _)| *id));
+        node.stop().await;
+    }
+}
+
+/// The same, found by a read and without a scrubber.
+#[tokio::test]
+async fn a_read_finds_any_flipped_byte_of_its_record() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    let end = EXTENT_HEADER_LEN + record_len(20);
+    for at in EXTENT_HEADER_LEN..end {
+        let disk = disk.fork();
+        disk.flip(FIRST, at, 1);
+        let node = TestNode::open(&[&disk]);
+        node.get(&chunks[0].0).await.unwrap_err();
+        assert_eq!(node.state(&chunks[0].0), ChunkState::Corrupt, "byte {at}");
+        assert_eq!(node.node.take_unreported(false).unwrap(), [chunks[0].0]);
+        assert_eq!(node.node.take_unreported(true).unwrap(), [chunks[0].0]);
+        node.stop().await;
+    }
+}
+
+/// The index is lost and a byte of the first record rots: the records behind it are still found.
+#[tokio::test]
+async fn without_an_index_later_records_are_found_behind_any_damage() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    lose_index(&disk);
+    for at in EXTENT_HEADER_LEN..EXTENT_HEADER_LEN + record_len(20) {
+        let disk = disk.fork();
+        disk.flip(FIRST, at, 0x80);
+        let node = TestNode::open(&[&disk]);
+        assert_ne!(node.state(&chunks[0].0), ChunkState::Good, "byte {at}");
+        for chunk in &chunks[1..] {
+            assert_eq!(node.get(&chunk.0).await.unwrap(), chunk.1, "byte {at}");
+        }
+        let in_payload = at >= EXTENT_HEADER_LEN + RECORD_HEADER_LEN as u64;
+        if in_payload {
+            // Later batches verify, so it was synced once: that is corruption, and has a name.
+            assert_eq!(node.state(&chunks[0].0), ChunkState::Corrupt, "byte {at}");
+        }
+        node.stop().await;
+    }
+}
+
+/// Both copies of an extent's header rot: its records still say what they are.
+#[tokio::test]
+async fn an_extent_without_its_header_is_still_read() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    lose_index(&disk);
+    disk.flip(FIRST, 9, 1);
+    disk.flip(FIRST, 2050, 1);
+    let node = TestNode::open(&[&disk]);
+    for chunk in &chunks {
+        assert_eq!(node.get(&chunk.0).await.unwrap(), chunk.1);
+    }
+    node.put(&chunk(9, 50)).await.unwrap();
+    assert_eq!(extents(&disk).len(), 2, "new records go to a new extent");
+    node.stop().await;
+}
+
+async fn disk_with_three_extents() -> (MemoryDisk, Vec<(ChunkId, bytes::Bytes)>) {
+    let chunks: Vec<_> = (0..6).map(|number| chunk(number, 6000)).collect();
+    let disk = disk_with(&chunks).await;
+    assert_eq!(extents(&disk).len(), 3, "two chunks an extent");
+    (disk, chunks)
+}
+
+#[tokio::test]
+async fn a_lost_cut_or_swapped_extent_is_noticed_at_the_start() {
+    let (whole, chunks) = disk_with_three_extents().await;
+    let paths = extents(&whole);
+    let hit = |disk: &MemoryDisk| {
+        let node = TestNode::open(&[disk]);
+        let states: Vec<_> = chunks.iter().map(|(id, _)| node.state(id)).collect();
+        (node, states)
+    };
+    let (good, corrupt) = (ChunkState::Good, ChunkState::Corrupt);
+
+    let disk = whole.fork();
+    disk.remove(&paths[1]).unwrap();
+    let (node, states) = hit(&disk);
+    assert_eq!(states, [good, good, corrupt, corrupt, good, good]);
+    assert_eq!(node.node.take_unreported(true).unwrap().len(), 2);
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    node.check_digest(chunks.iter().map(|(id, _)| *id));
+    node.stop().await;
+
+    let disk = whole.fork();
+    disk.cut(&paths[0], EXTENT_HEADER_LEN + record_len(6000) + 100);
+    let (node, states) = hit(&disk);
+    assert_eq!(states, [good, corrupt, good, good, good, good]);
+    node.stop().await;
+
+    let disk = whole.fork();
+    disk.rename(&paths[0], "extents/swap").unwrap();
+    disk.rename(&paths[1], &paths[0]).unwrap();
+    disk.rename("extents/swap", &paths[1]).unwrap();
+    let (node, states) = hit(&disk);
+    assert_eq!(states, [corrupt, corrupt, corrupt, corrupt, good, good]);
+    for (id, _) in &chunks[..4] {
+        node.get(id).await.unwrap_err();
+    }
+    node.stop().await;
+}
+
+/// A bad sector: the chunk on it is reported and given up, the node and all else go on.
+#[tokio::test]
+async fn an_unreadable_place_costs_one_chunk() {
+    let (disk, chunks) = disk_with_three_extents().await;
+    let node = TestNode::open(&[&disk]);
+    let path = &extents(&disk)[1];
+    disk.fail_reads(path, EXTENT_HEADER_LEN + 200..EXTENT_HEADER_LEN + 300);
+    node.scrub().await;
+    assert_eq!(node.state(&chunks[2].0), ChunkState::Corrupt);
+    assert_eq!(node.get(&chunks[3].0).await.unwrap(), chunks[3].1);
+    assert!(node.put(&chunks[2]).await.unwrap());
+    node.check_digest(chunks.iter().map(|(id, _)| *id));
+    node.stop().await;
+}
+
+/// A chunk marked corrupt by mistake, or mended behind the node's back, is good again once it verifies.
+#[tokio::test]
+async fn verifying_a_mended_chunk_makes_it_good_again() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    let node = TestNode::open(&[&disk]);
+    disk.flip(FIRST, EXTENT_HEADER_LEN + 90, 1);
+    assert_eq!(
+        node.node.verify_chunk(&chunks[0].0).await.unwrap(),
+        ChunkState::Corrupt
+    );
+    assert_eq!(node.state(&chunks[0].0), ChunkState::Corrupt);
+    disk.flip(FIRST, EXTENT_HEADER_LEN + 90, 1);
+    assert_eq!(
+        node.node.verify_chunk(&chunks[0].0).await.unwrap(),
+        ChunkState::Good
+    );
+    assert_eq!(node.get(&chunks[0].0).await.unwrap(), chunks[0].1);
+    assert_eq!(
+        node.node.verify_chunk(&chunk(99, 8).0).await.unwrap(),
+        ChunkState::Missing
+    );
+    node.stop().await;
+}
+
+type Damage = Box<dyn Fn(&MemoryDisk)>;
+
+/// The index is a cache: flip any of it, cut it anywhere, or give the folder another's, and the node still
+/// serves nothing wrong, and after a look at everything all that is here.
+#[tokio::test]
+async fn a_damaged_index_never_costs_a_chunk() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    let other = disk_with(&[chunk(50, 60)]).await;
+    let len = disk.content("index.redb").unwrap().len() as u64;
+    let mut damages: Vec<Damage> = vec![
+        Box::new(|disk| disk.put("index.redb", b"")),
+        Box::new(|disk| disk.put("index.redb", b"not an index")),
+        Box::new(|disk| disk.put("index.redb", &vec![0xaa; 1 << 16])),
+        Box::new(move |disk| disk.put("index.redb", &other.content("index.redb").unwrap())),
+    ];
+    for part in 1..8 {
+        damages.push(Box::new(move |disk| disk.cut("index.redb", len * part / 8)));
+    }
+    for damage in damages {
+        let disk = disk.fork();
+        damage(&disk);
+        let node = TestNode::open(&[&disk]);
+        for chunk in &chunks {
+            assert_eq!(node.get(&chunk.0).await.unwrap(), chunk.1);
+        }
+        node.check_digest(chunks.iter().map(|(id, _)| *id));
+        node.stop().await;
+    }
+}
+
+/// Anybody can read a folder without the node, the index or the cluster.
+#[tokio::test]
+async fn tools_read_a_folder_offline() {
+    let (disk, chunks) = disk_with_three_extents().await;
+    let node = TestNode::open(&[&disk]);
+    node.delete(&[chunks[5].0]).await.unwrap();
+    let mut out = Vec::new();
+    assert!(
+        offline::inspect(&disk, false, &mut out).is_err(),
+        "the node runs"
+    );
+    node.stop().await;
+    lose_index(&disk);
+    let mut out = Vec::new();
+    offline::inspect(&disk, true, &mut out).unwrap();
+    offline::verify(&disk, &mut out).unwrap();
+    let to = MemoryDisk::new();
+    offline::export(&disk, &to, &mut out).unwrap();
+    for (id, bytes) in &chunks[..5] {
+        assert_eq!(to.content(&id.to_string()).unwrap(), *bytes);
+    }
+    assert_eq!(to.content(&chunks[5].0.to_string()), None, "it was deleted");
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("5 chunks, 30000 bytes"), "{text}");
+    disk.flip(FIRST, EXTENT_HEADER_LEN + 100, 1);
+    let mut out = Vec::new();
+    offline::verify(&disk, &mut out).unwrap_err();
+    offline::export(&disk, &MemoryDisk::new(), &mut out).unwrap_err();
+    assert!(
+        String::from_utf8(out)
+            .unwrap()
+            .contains("4 chunks written, 1 left out")
+    );
+    disk.crash(&mut rng(1));
+}

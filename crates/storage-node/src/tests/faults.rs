@@ -1,0 +1,293 @@
+//! Syncs and writes that fail, crashes at every step, and orders that come late, twice or from the past.
+
+use disk::{Disk, MemoryDisk};
+use futures::future::join_all;
+use proto::ErrorCode;
+use proto::id::Epoch;
+use proto::node::ChunkState;
+
+use super::support::{TestNode, chunk, config, extents};
+use crate::extent::Order;
+use crate::identity::Acceptance;
+
+/// All syncs fail from now on: what waited is refused, the disk takes no more, its chunks are still read. What was
+/// refused is not there after the power failed, and what was acknowledged is.
+#[tokio::test]
+async fn a_disk_whose_syncs_fail_takes_no_more() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let (before, refused, after) = (chunk(1, 900), chunk(2, 900), chunk(3, 900));
+    node.put(&before).await.unwrap();
+    let sealed = disk.content(&extents(&disk)[0]).unwrap().len();
+    disk.fail_syncs_after(0);
+    assert_eq!(node.put(&refused).await.unwrap_err().code, ErrorCode::Disk);
+    assert_eq!(node.state(&refused.0), ChunkState::Missing);
+    assert!(
+        node.node.disks()[0].store.failure().is_some(),
+        "no new extent could be made"
+    );
+    disk.heal();
+    assert_eq!(node.put(&after).await.unwrap_err().code, ErrorCode::Disk);
+    assert_eq!(node.get(&before.0).await.unwrap(), before.1, "reads go on");
+    assert!(!node.node.usage().writable);
+    assert_eq!(node.node.usage().failed_disks, 1);
+    node.crash(3).await;
+    let node = TestNode::open(&[&disk]);
+    assert_eq!(node.get(&before.0).await.unwrap(), before.1);
+    assert_eq!(
+        node.state(&refused.0),
+        ChunkState::Missing,
+        "it was lost by the sync"
+    );
+    assert!(disk.content(&extents(&disk)[0]).unwrap().len() <= sealed);
+    node.put(&after).await.unwrap();
+    node.stop().await;
+}
+
+/// Only one sync fails: the next extent takes over at once, and says where the failed one ends.
+#[tokio::test]
+async fn one_failed_sync_costs_one_batch() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let (before, refused, after) = (chunk(1, 900), chunk(2, 900), chunk(3, 900));
+    node.put(&before).await.unwrap();
+    disk.fail_next_sync();
+    assert_eq!(node.put(&refused).await.unwrap_err().code, ErrorCode::Disk);
+    assert!(node.node.disks()[0].store.failure().is_none());
+    assert!(node.put(&after).await.unwrap());
+    assert_eq!(extents(&disk).len(), 2);
+    disk.remove("index.redb").unwrap();
+    // The records that were refused are still in the system's memory: nobody may believe them.
+    node.kill().await;
+    let node = TestNode::open(&[&disk]);
+    assert_eq!(node.state(&refused.0), ChunkState::Missing);
+    node.check_digest([before.0, after.0]);
+    assert!(node.put(&refused).await.unwrap());
+    node.crash(1).await;
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([before.0, after.0, refused.0]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_write_refuses_and_the_node_goes_on() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    node.put(&chunk(1, 900)).await.unwrap();
+    disk.fail_writes_after(0);
+    node.put(&chunk(2, 900)).await.unwrap_err();
+    disk.heal();
+    node.stop().await;
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([chunk(1, 900).0]);
+    node.put(&chunk(2, 900)).await.unwrap();
+    node.stop().await;
+}
+
+/// Power fails after each change that a compaction makes to the disk, in many ways each: nothing is lost, and
+/// nothing deleted comes back, with the index or without.
+#[tokio::test]
+async fn a_crash_at_any_step_of_a_compaction_loses_nothing() {
+    let whole = MemoryDisk::new();
+    let node = TestNode::open(&[&whole]);
+    let chunks: Vec<_> = (0..8).map(|number| chunk(number, 3500)).collect();
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    // Two extents with a live one each, and deletions that must outlive the extent they are in.
+    let dead = [0, 1, 2, 4, 5, 6].map(|place: usize| chunks[place].0);
+    node.delete(&dead).await.unwrap();
+    node.put(&chunks[0]).await.unwrap();
+    node.stop().await;
+    let live = [0, 3, 7].map(|place: usize| chunks[place].0);
+
+    let full = whole.fork();
+    let before = full.changes();
+    let node = TestNode::open(&[&full]);
+    node.compact().await;
+    node.check_digest(live);
+    node.stop().await;
+    let steps = full.changes() - before;
+    assert!(
+        extents(&full).len() < extents(&whole).len(),
+        "something was compacted"
+    );
+
+    for stop in 0..=steps {
+        for seed in 0..4 {
+            let disk = whole.fork();
+            if let Ok(node) = {
+                disk.stop_after(stop);
+                TestNode::try_open(&[&disk], &config())
+            } {
+                node.compact().await;
+                node.crash(seed * 1000 + stop).await;
+            } else {
+                disk.crash(&mut super::support::rng(seed));
+            }
+            if seed % 2 == 1 {
+                drop(disk.remove("index.redb"));
+            }
+            let node = TestNode::open(&[&disk]);
+            node.check_digest(live);
+            for place in [0, 3, 7] {
+                assert_eq!(node.get(&chunks[place].0).await.unwrap(), chunks[place].1);
+            }
+            node.stop().await;
+        }
+    }
+}
+
+/// Puts of one chunk at once write it once, and each is told only when it is durable.
+#[tokio::test]
+async fn puts_of_one_chunk_at_once_write_once() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let one = chunk(1, 2000);
+    let stored = join_all((0..20).map(|_| node.put(&one))).await;
+    let written = stored
+        .into_iter()
+        .filter(|stored| *stored.as_ref().unwrap())
+        .count();
+    assert_eq!(written, 1);
+    let len = disk.content(&extents(&disk)[0]).unwrap().len();
+    assert!(len < 4096 + 2 * 2088, "{len} bytes hold it more than once");
+    node.crash(7).await;
+    let node = TestNode::open(&[&disk]);
+    assert_eq!(node.get(&one.0).await.unwrap(), one.1);
+    node.stop().await;
+}
+
+/// Many puts at once share a sync.
+#[tokio::test]
+async fn puts_at_once_share_a_sync() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    node.put(&chunk(0, 8)).await.unwrap();
+    let before = disk.changes();
+    let chunks: Vec<_> = (1..50).map(|number| chunk(number, 100)).collect();
+    for stored in join_all(chunks.iter().map(|chunk| node.put(chunk))).await {
+        assert!(stored.unwrap());
+    }
+    let changes = disk.changes() - before;
+    assert!(changes <= 8, "{changes} changes of the disk for 49 puts");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_bytes_and_wrong_lengths_are_refused() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let (one, other) = (chunk(1, 100), chunk(2, 100));
+    let code = |result: Result<bool, proto::WireError>| result.unwrap_err().code;
+    let wrong = (one.0, other.1.clone());
+    assert_eq!(code(node.put(&wrong).await), ErrorCode::Corrupt);
+    assert_eq!(
+        code(node.put(&(one.0, bytes::Bytes::new())).await),
+        ErrorCode::InvalidArgument
+    );
+    node.put(&one).await.unwrap();
+    // A receipt names a length: it must be the chunk's, also when nothing is written.
+    assert_eq!(
+        code(node.put(&(one.0, one.1.slice(1..))).await),
+        ErrorCode::Corrupt
+    );
+    node.check_digest([one.0]);
+    node.stop().await;
+}
+
+/// An order that is not above all before is refused, also after any restart, also if it deleted nothing.
+#[tokio::test]
+async fn delete_orders_are_taken_once_and_never_from_the_past() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let one = chunk(1, 100);
+    let order = |epoch, sequence| Order {
+        epoch: Epoch(epoch),
+        sequence,
+    };
+    assert_eq!(node.node.delete(order(2, 5), &[one.0]).await.unwrap(), 0);
+    node.crash(1).await;
+    let node = TestNode::open(&[&disk]);
+    node.put(&one).await.unwrap();
+    for stale in [order(2, 5), order(2, 4), order(1, 99), order(0, 0)] {
+        let error = node.node.delete(stale, &[one.0]).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::StaleEpoch, "{stale:?}");
+    }
+    assert_eq!(node.state(&one.0), ChunkState::Good);
+    disk.remove("index.redb").unwrap();
+    node.crash(2).await;
+    let node = TestNode::open(&[&disk]);
+    let error = node.node.delete(order(2, 5), &[one.0]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::StaleEpoch, "the extents know it too");
+    assert_eq!(
+        node.node
+            .delete(order(2, 6), &[one.0, one.0])
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(node.node.delete(order(3, 1), &[one.0]).await.unwrap(), 0);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn one_process_a_folder() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let error = TestNode::try_open(&[&disk], &config()).err().unwrap();
+    assert!(error.contains("in use by another process"), "{error}");
+    node.stop().await;
+    TestNode::open(&[&disk]).stop().await;
+}
+
+#[tokio::test]
+async fn foreign_and_newer_folders_are_refused_untouched() {
+    let foreign = MemoryDisk::new();
+    foreign.put("thesis.tex", b"x");
+    let error = TestNode::try_open(&[&foreign], &config()).err().unwrap();
+    assert!(error.contains("thesis.tex"), "{error}");
+
+    let existing = crate::config::Config {
+        acceptance: Acceptance {
+            existing_only: true,
+            ..Acceptance::default()
+        },
+        ..config()
+    };
+    let error = TestNode::try_open(&[&MemoryDisk::new()], &existing)
+        .err()
+        .unwrap();
+    assert!(error.contains("--existing"), "{error}");
+
+    let newer = MemoryDisk::new();
+    let node = TestNode::open(&[&newer]);
+    node.put(&chunk(1, 10)).await.unwrap();
+    node.stop().await;
+    let path = &extents(&newer)[0];
+    let mut bytes = newer.content(path).unwrap();
+    for at in [0, 2048] {
+        bytes[at + 8] = 9;
+        let sum = crc32c::crc32c(&bytes[at..at + 124]).to_le_bytes();
+        bytes[at + 124..at + 128].copy_from_slice(&sum);
+    }
+    newer.put(path, &bytes);
+    let error = TestNode::try_open(&[&newer], &config()).err().unwrap();
+    assert!(error.contains("newer version"), "{error}");
+}
+
+/// What is not ours among the extents is left alone.
+#[tokio::test]
+async fn foreign_files_among_the_extents_do_no_harm() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    node.put(&chunk(1, 10)).await.unwrap();
+    node.stop().await;
+    disk.put("extents/notes.txt", b"mine");
+    disk.put("extents/1.extent", b"mine");
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([chunk(1, 10).0]);
+    node.stop().await;
+    assert_eq!(disk.content("extents/notes.txt").unwrap(), b"mine");
+    assert!(disk.open("extents/1.extent").is_ok());
+}

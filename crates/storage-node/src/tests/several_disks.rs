@@ -1,0 +1,97 @@
+//! One node with a folder on each of several disks.
+
+use disk::MemoryDisk;
+use futures::future::join_all;
+use proto::ErrorCode;
+use proto::node::ChunkState;
+
+use super::support::{TestNode, chunk, extents};
+
+/// Puts go where there is most room, and everything is found wherever it is.
+#[tokio::test]
+async fn chunks_go_to_the_disk_with_the_most_room() {
+    let (small, large) = (MemoryDisk::new(), MemoryDisk::new());
+    small.set_capacity(1 << 30);
+    large.set_capacity(2 << 30);
+    let node = TestNode::open(&[&small, &large]);
+    let chunks: Vec<_> = (0..10).map(|number| chunk(number, 1000)).collect();
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    assert!(extents(&small).is_empty());
+    small.set_capacity(8 << 30);
+    let more: Vec<_> = (10..20).map(|number| chunk(number, 1000)).collect();
+    for chunk in chunks.iter().chain(&more) {
+        node.put(chunk).await.unwrap();
+    }
+    assert_eq!(extents(&small).len(), 1);
+    let ids = chunks.iter().chain(&more).map(|(id, _)| *id);
+    node.check_digest(ids.clone());
+    let mut listed = Vec::new();
+    for bucket in 0..=255 {
+        let mut after = None;
+        loop {
+            let (page, more) = node.node.list_bucket(bucket, after.as_ref(), 1).unwrap();
+            after = page.last().map(|(id, _)| *id);
+            listed.extend(page.into_iter().map(|(id, _)| id));
+            if !more {
+                break;
+            }
+        }
+    }
+    let mut expected: Vec<_> = ids.collect();
+    expected.sort();
+    assert_eq!(listed, expected);
+    assert_eq!(node.delete(&expected).await.unwrap(), 20);
+    node.check_digest([]);
+    node.stop().await;
+}
+
+/// A disk fails: its chunks are read as long as it can be, the other takes what comes, the node lives.
+#[tokio::test]
+async fn a_failed_disk_does_not_take_the_node_with_it() {
+    let (one, two) = (MemoryDisk::new(), MemoryDisk::new());
+    one.set_capacity(2 << 40);
+    let node = TestNode::open(&[&one, &two]);
+    let first = chunk(1, 1000);
+    node.put(&first).await.unwrap();
+    one.fail_syncs_after(0);
+    node.put(&chunk(2, 1000)).await.unwrap_err();
+    assert!(node.put(&chunk(3, 1000)).await.unwrap());
+    assert_eq!(extents(&two).len(), 1);
+    let usage = node.node.usage();
+    assert!(usage.writable && usage.failed_disks == 1);
+    assert_eq!(node.get(&first.0).await.unwrap(), first.1);
+    // An order goes through unless the failed disk has what it names.
+    assert_eq!(node.delete(&[chunk(3, 1000).0]).await.unwrap(), 1);
+    let error = node.delete(&[first.0]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Disk);
+    // A chunk that rots on the failed disk is replaced on the other.
+    one.flip(&extents(&one)[0], 4096 + 100, 1);
+    node.get(&first.0).await.unwrap_err();
+    assert!(node.put(&first).await.unwrap());
+    assert_eq!(node.get(&first.0).await.unwrap(), first.1);
+    assert_eq!(node.state(&first.0), ChunkState::Good);
+    node.stop().await;
+}
+
+/// Puts of one chunk at once, while the room on the disks changes order, still write it on one disk.
+#[tokio::test]
+async fn puts_of_one_chunk_at_once_go_to_one_disk() {
+    let (one, two) = (MemoryDisk::new(), MemoryDisk::new());
+    let node = TestNode::open(&[&one, &two]);
+    for number in 0..20 {
+        let chunk = chunk(number, 5000);
+        let stored = join_all((0..4).map(|_| node.put(&chunk))).await;
+        assert_eq!(
+            stored
+                .into_iter()
+                .filter(|stored| *stored.as_ref().unwrap())
+                .count(),
+            1
+        );
+    }
+    assert!(!extents(&one).is_empty() && !extents(&two).is_empty());
+    assert_eq!(node.node.usage().chunks, 20);
+    node.stop().await;
+}

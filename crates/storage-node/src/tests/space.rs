@@ -1,0 +1,91 @@
+//! Full disks, reserves, and space that comes back.
+
+use disk::MemoryDisk;
+use proto::ErrorCode;
+
+use super::support::{TestNode, chunk, config, extents};
+use crate::config::Config;
+
+/// The reserve is reached: puts are refused with `no_space`, the heartbeat says so, reads and deletes work, and
+/// what is deleted makes room again.
+#[tokio::test]
+async fn a_full_disk_refuses_puts_and_recovers() {
+    let disk = MemoryDisk::new();
+    disk.set_capacity(64 << 20);
+    let config = Config {
+        reserve: 1 << 20,
+        extent_size: 1 << 20,
+        ..config()
+    };
+    let node = TestNode::open_with(&[&disk], &config);
+    let mut stored = Vec::new();
+    let error = loop {
+        let chunk = chunk(stored.len() as u64, 400_000);
+        match node.put(&chunk).await {
+            Ok(_) => stored.push(chunk),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code, ErrorCode::NoSpace);
+    assert!(stored.len() > 100);
+    let usage = node.node.usage();
+    assert!(!usage.writable && usage.failed_disks == 0, "{usage:?}");
+    assert_eq!(node.get(&stored[0].0).await.unwrap(), stored[0].1);
+    assert!(
+        !node.put(&stored[0]).await.unwrap(),
+        "what is here needs no room"
+    );
+    let ids: Vec<_> = stored.iter().take(100).map(|(id, _)| *id).collect();
+    assert_eq!(node.delete(&ids).await.unwrap(), 100);
+    assert!(node.node.usage().reclaimable_bytes > 39_000_000);
+    node.compact().await;
+    assert!(node.node.usage().writable);
+    assert!(node.put(&stored[0]).await.unwrap());
+    node.check_digest(stored[100..].iter().chain(&stored[..1]).map(|(id, _)| *id));
+    node.stop().await;
+}
+
+/// The file system is full although there is no reserve: a put is refused, what was half written is no harm.
+#[tokio::test]
+async fn a_write_that_hits_the_end_of_the_disk_is_refused() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    node.put(&chunk(1, 2000)).await.unwrap();
+    disk.fill();
+    assert_eq!(
+        node.put(&chunk(2, 2000)).await.unwrap_err().code,
+        ErrorCode::NoSpace
+    );
+    assert_eq!(node.get(&chunk(1, 2000).0).await.unwrap(), chunk(1, 2000).1);
+    disk.set_capacity(1 << 30);
+    assert!(node.put(&chunk(2, 2000)).await.unwrap());
+    node.crash(1).await;
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([chunk(1, 2000).0, chunk(2, 2000).0]);
+    node.stop().await;
+}
+
+/// Deleted everything: nothing but a few bytes of deletions stays.
+#[tokio::test]
+async fn compaction_wins_deleted_space_back() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let chunks: Vec<_> = (0..100).map(|number| chunk(number, 3000)).collect();
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    let before = node.node.usage();
+    assert_eq!(before.chunks, 100);
+    assert!(extents(&disk).len() >= 25);
+    let ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
+    node.delete(&ids[..90]).await.unwrap();
+    node.compact().await;
+    let after = node.node.usage();
+    assert!(after.stored_bytes < before.stored_bytes / 4, "{after:?}");
+    node.check_digest(ids[90..].iter().copied());
+    node.stop().await;
+    disk.kill();
+    let node = TestNode::open(&[&disk]);
+    node.check_digest(ids[90..].iter().copied());
+    node.stop().await;
+}

@@ -1,0 +1,205 @@
+//! A node on disks in memory, with faults as verbs. Everything runs in place, in one thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use disk::{Blocking, Disk, DiskLock, MemoryDisk};
+use proto::WireError;
+use proto::id::{ChunkId, Epoch};
+use proto::node::{BucketDigest, ChunkState};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::extent::{EXTENTS_FOLDER, Order};
+use crate::identity::Acceptance;
+use crate::node::Node;
+use crate::run::Opened;
+
+/// Small, so that tests reach many extents.
+pub(super) const EXTENT_SIZE: u64 = 16 << 10;
+
+pub(super) fn config() -> Config {
+    Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        advertise: None,
+        data: Vec::new(),
+        masters: Vec::new(),
+        zone: String::new(),
+        secret: None,
+        reserve: 0,
+        extent_size: EXTENT_SIZE,
+        cache_bytes: 1 << 20,
+        scrub_rate: 0,
+        compact_below: 0.5,
+        acceptance: Acceptance::default(),
+    }
+}
+
+/// Never the same random bytes twice.
+pub(super) fn environment() -> Environment {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let random = |bytes: &mut [u8]| {
+        use rand::Rng;
+        StdRng::seed_from_u64(NEXT.fetch_add(1, Ordering::Relaxed)).fill_bytes(bytes);
+    };
+    Environment::new(Blocking::inline(), || 1_700_000_000_000, random)
+}
+
+/// A chunk that is told from others by its number.
+pub(super) fn chunk(number: u64, len: usize) -> (ChunkId, Bytes) {
+    let mut bytes = number.to_be_bytes().to_vec();
+    bytes.resize(len.max(8), u8::try_from(number % 251).unwrap());
+    (ChunkId::of(&bytes), bytes.into())
+}
+
+pub(super) fn rng(seed: u64) -> StdRng {
+    StdRng::seed_from_u64(seed)
+}
+
+/// The paths of a disk's extents, in order.
+pub(super) fn extents(disk: &MemoryDisk) -> Vec<String> {
+    let mut names: Vec<_> = disk
+        .list(EXTENTS_FOLDER)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|entry| format!("{EXTENTS_FOLDER}/{}", entry.name))
+        .collect();
+    names.sort();
+    names
+}
+
+/// A running node.
+pub(super) struct TestNode {
+    pub(super) node: Arc<Node>,
+    pub(super) disks: Vec<MemoryDisk>,
+    writers: TaskTracker,
+    locks: Vec<Box<dyn DiskLock>>,
+    sequence: AtomicU64,
+}
+
+impl TestNode {
+    pub(super) fn open(disks: &[&MemoryDisk]) -> Self {
+        Self::open_with(disks, &config())
+    }
+
+    pub(super) fn open_with(disks: &[&MemoryDisk], config: &Config) -> Self {
+        Self::try_open(disks, config).unwrap()
+    }
+
+    pub(super) fn try_open(disks: &[&MemoryDisk], config: &Config) -> Result<Self, String> {
+        let shared: Vec<Arc<dyn Disk>> = disks.iter().map(|disk| disk.shared()).collect();
+        let opened = Opened::open(config, &environment(), &shared).map_err(|e| e.to_string())?;
+        let writers = TaskTracker::new();
+        let (node, locks) = opened.start(&writers);
+        let highest = node
+            .disks()
+            .iter()
+            .map(|disk| disk.store.catalog().order.sequence)
+            .max();
+        Ok(Self {
+            node,
+            disks: disks.iter().map(|disk| (*disk).clone()).collect(),
+            writers,
+            locks,
+            sequence: AtomicU64::new(highest.unwrap_or(0)),
+        })
+    }
+
+    /// Stops it as `SIGTERM` does.
+    pub(super) async fn stop(self) {
+        let Self {
+            node,
+            writers,
+            locks,
+            ..
+        } = self;
+        drop(node);
+        writers.close();
+        writers.wait().await;
+        drop(locks);
+    }
+
+    /// Takes the power away from all its disks.
+    pub(super) async fn crash(self, seed: u64) {
+        for (place, disk) in self.disks.iter().enumerate() {
+            disk.crash(&mut rng(seed + place as u64));
+        }
+        self.stop().await;
+    }
+
+    /// Kills the process; the machine lives on.
+    pub(super) async fn kill(self) {
+        for disk in &self.disks {
+            disk.kill();
+        }
+        self.stop().await;
+    }
+
+    pub(super) async fn put(&self, chunk: &(ChunkId, Bytes)) -> Result<bool, WireError> {
+        self.node.put(chunk.0, chunk.1.clone()).await
+    }
+
+    /// Deletes on an order above all before.
+    pub(super) async fn delete(&self, chunks: &[ChunkId]) -> Result<u64, WireError> {
+        let order = self.next_order();
+        self.node.delete(order, chunks).await
+    }
+
+    pub(super) fn next_order(&self) -> Order {
+        Order {
+            epoch: Epoch(1),
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+
+    /// The chunk's bytes as a client gets them, which verifies them.
+    pub(super) async fn get(&self, chunk: &ChunkId) -> Result<Bytes, WireError> {
+        let found = self.node.open_chunk(chunk).await?;
+        match found.file.read() {
+            Ok(bytes) => {
+                assert_eq!(ChunkId::of(&bytes), *chunk, "wrong bytes were served");
+                Ok(bytes)
+            }
+            Err(error) => {
+                let row = found.file.row;
+                self.node.mark_corrupt(found.disk, *chunk, row).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    pub(super) fn state(&self, chunk: &ChunkId) -> ChunkState {
+        self.node.describe(chunk).unwrap().state
+    }
+
+    /// Compacts until nothing is worth it.
+    pub(super) async fn compact(&self) {
+        for disk in 0..self.disks.len() {
+            while let Ok(true) = crate::compact::compact_one(&self.node, disk, 0.5).await {}
+        }
+    }
+
+    /// Reads everything once.
+    pub(super) async fn scrub(&self) {
+        for disk in 0..self.disks.len() {
+            while let Ok(true) = crate::scrub::scrub_extent(&self.node, disk, None).await {}
+        }
+    }
+
+    /// The digests are those of just these chunks.
+    pub(super) fn check_digest(&self, chunks: impl IntoIterator<Item = ChunkId>) {
+        let mut expected = vec![BucketDigest::default(); 256];
+        for chunk in chunks {
+            expected[usize::from(chunk.bucket())].add(&chunk);
+        }
+        assert_eq!(
+            self.node.digest(),
+            expected,
+            "the digests are not of the chunks that are here"
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! Whole nodes over a network in memory: what clients, the master and other nodes see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::MemoryDisk;
+use proto::ErrorCode;
+use proto::connection::{CallError, CallerIdentity, Connection};
+use proto::hello::Role;
+use proto::id::{Epoch, UploadId};
+use proto::memory::MemoryNetwork;
+use proto::net::{Address, Network};
+use proto::node::{
+    ChunkState, DeleteChunks, DescribeChunks, DigestInventory, GetChunk, GetNodeStatus, ListBucket,
+    PutChunk, ReplicateChunk, VerifyChunk,
+};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::support::{chunk, config, environment, extents};
+use crate::run::{RunError, run};
+
+const SOON: Duration = Duration::from_secs(10);
+
+struct Running {
+    address: Address,
+    disk: MemoryDisk,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+async fn start(network: &MemoryNetwork) -> Running {
+    let disk = MemoryDisk::new();
+    let shutdown = CancellationToken::new();
+    let (tell, told) = oneshot::channel();
+    let network: Arc<dyn Network> = Arc::new(network.clone());
+    let running = run(
+        config(),
+        environment(),
+        network,
+        vec![disk.shared()],
+        shutdown.clone(),
+        move |address| tell.send(address.clone()).unwrap(),
+    );
+    let task = tokio::spawn(running);
+    Running {
+        address: told.await.unwrap(),
+        disk,
+        shutdown,
+        task,
+    }
+}
+
+impl Running {
+    async fn connect(&self, network: &MemoryNetwork, role: Role) -> Connection {
+        let identity = CallerIdentity {
+            role,
+            cluster: None,
+            secret: None,
+        };
+        Connection::open(network, &self.address, &identity, SOON)
+            .await
+            .unwrap()
+    }
+
+    async fn stop(self) -> MemoryDisk {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+        self.disk
+    }
+}
+
+fn code<T: std::fmt::Debug>(result: Result<T, CallError>) -> ErrorCode {
+    result.unwrap_err().code().unwrap()
+}
+
+#[tokio::test]
+async fn chunks_are_put_read_described_and_verified() {
+    let network = MemoryNetwork::new();
+    let node = start(&network).await;
+    let client = node.connect(&network, Role::Client).await;
+    let upload = UploadId::new(Uuid::from_u128(1));
+    // Below and above the length from which bodies are sent from the file.
+    for (number, len) in [(1, 8), (2, 5000), (3, 64 << 10), (4, 300_000)] {
+        let (id, body) = chunk(number, len);
+        let put = |upload, body| PutChunk {
+            chunk: id,
+            upload,
+            body,
+        };
+        let stored = client
+            .call(put(Some(upload), body.clone()), SOON)
+            .await
+            .unwrap();
+        assert!(stored.stored);
+        let again = client
+            .call(put(Some(upload), body.clone()), SOON)
+            .await
+            .unwrap();
+        assert!(!again.stored);
+        assert_eq!(again.receipt, stored.receipt);
+        assert!(stored.receipt.is_some());
+        let read = client.call(GetChunk { chunk: id }, SOON).await.unwrap();
+        assert_eq!(read.body.into_bytes().unwrap(), body);
+        let verified = client.call(VerifyChunk { chunk: id }, SOON).await.unwrap();
+        assert_eq!(verified.state, ChunkState::Good);
+        let described = client
+            .call(DescribeChunks { chunks: vec![id] }, SOON)
+            .await
+            .unwrap();
+        assert_eq!(described.chunks[0].state, ChunkState::Good);
+        assert!(described.chunks[0].verified_ms.is_some());
+    }
+    let missing = chunk(9, 9).0;
+    assert_eq!(
+        code(client.call(GetChunk { chunk: missing }, SOON).await),
+        ErrorCode::NotFound
+    );
+    let status = client.call(GetNodeStatus {}, SOON).await.unwrap();
+    assert_eq!((status.usage.chunks, status.registered), (4, false));
+    drop(client);
+    node.stop().await;
+}
+
+/// A large body whose bytes rot after the header was checked breaks the connection off; nothing wrong arrives.
+#[tokio::test]
+async fn wrong_bytes_never_leave_the_node() {
+    let network = MemoryNetwork::new();
+    let node = start(&network).await;
+    let client = node.connect(&network, Role::Client).await;
+    let (id, body) = chunk(1, 300_000);
+    let put = PutChunk {
+        chunk: id,
+        upload: None,
+        body,
+    };
+    client.call(put, SOON).await.unwrap();
+    node.disk
+        .flip(&extents(&node.disk)[0], 4096 + 88 + 200_000, 1);
+    client.call(GetChunk { chunk: id }, SOON).await.unwrap_err();
+    let client = node.connect(&network, Role::Client).await;
+    assert_eq!(
+        code(client.call(GetChunk { chunk: id }, SOON).await),
+        ErrorCode::Corrupt
+    );
+    drop(client);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_master_copies_deletes_and_lists() {
+    let network = MemoryNetwork::new();
+    let node = start(&network).await;
+    for role in [Role::Client, Role::Node] {
+        let caller = node.connect(&network, role).await;
+        let delete = DeleteChunks {
+            epoch: Epoch(9),
+            sequence: 9,
+            chunks: Vec::new(),
+        };
+        let replicate = ReplicateChunk {
+            epoch: Epoch(9),
+            chunk: chunk(1, 8).0,
+            len: 8,
+            sources: Vec::new(),
+        };
+        let list = ListBucket {
+            bucket: 0,
+            after: None,
+            limit: 10,
+        };
+        assert_eq!(code(caller.call(delete, SOON).await), ErrorCode::Forbidden);
+        assert_eq!(
+            code(caller.call(replicate, SOON).await),
+            ErrorCode::Forbidden
+        );
+        assert_eq!(
+            code(caller.call(DigestInventory {}, SOON).await),
+            ErrorCode::Forbidden
+        );
+        assert_eq!(code(caller.call(list, SOON).await), ErrorCode::Forbidden);
+    }
+    node.stop().await;
+}
+
+/// A copy is fetched from the first source that has a good one, and replaces a corrupt one.
+#[tokio::test]
+async fn a_chunk_is_copied_from_node_to_node() {
+    let network = MemoryNetwork::new();
+    let (from, rotten, to) = (
+        start(&network).await,
+        start(&network).await,
+        start(&network).await,
+    );
+    let (id, body) = chunk(1, 100_000);
+    for node in [&from, &rotten, &to] {
+        let client = node.connect(&network, Role::Client).await;
+        let put = PutChunk {
+            chunk: id,
+            upload: None,
+            body: body.clone(),
+        };
+        client.call(put, SOON).await.unwrap();
+    }
+    for node in [&rotten, &to] {
+        node.disk.flip(&extents(&node.disk)[0], 4096 + 88 + 5, 1);
+    }
+    let master = to.connect(&network, Role::Master).await;
+    let verified = master.call(VerifyChunk { chunk: id }, SOON).await.unwrap();
+    assert_eq!(verified.state, ChunkState::Corrupt);
+    let order = |sources: Vec<Address>| ReplicateChunk {
+        epoch: Epoch(1),
+        chunk: id,
+        len: 100_000,
+        sources,
+    };
+    let nobody: Address = "127.0.0.1:60000".parse().unwrap();
+    let failed = master
+        .call(order(vec![nobody.clone(), rotten.address.clone()]), SOON)
+        .await;
+    assert_eq!(code(failed), ErrorCode::Unavailable);
+    let sources = vec![nobody, rotten.address.clone(), from.address.clone()];
+    let copied = master.call(order(sources.clone()), SOON).await.unwrap();
+    assert!(copied.stored);
+    let again = master.call(order(sources), SOON).await.unwrap();
+    assert!(!again.stored);
+    let verified = master.call(VerifyChunk { chunk: id }, SOON).await.unwrap();
+    assert_eq!(verified.state, ChunkState::Good);
+    drop(master);
+    for node in [from, rotten, to] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_open_to_everybody_does_not_start() {
+    let config = crate::config::Config {
+        listen: "0.0.0.0:0".parse().unwrap(),
+        ..config()
+    };
+    let network: Arc<dyn Network> = Arc::new(MemoryNetwork::new());
+    let disks = vec![MemoryDisk::new().shared()];
+    let shutdown = CancellationToken::new();
+    let result = run(config, environment(), network, disks, shutdown, |_| {}).await;
+    assert!(matches!(result, Err(RunError::Exposed(_))), "{result:?}");
+}
