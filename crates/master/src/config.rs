@@ -77,6 +77,10 @@ impl Config {
             repair_rate: cluster.repair_rate.map(settings::ByteSize::get),
             repairs_per_node: u32::from(cluster.repairs_per_node),
             cache_bytes: settings.master.cache.as_usize(),
+            limits: Limits {
+                connections_max: settings::connections_possible(Limits::default().connections_max),
+                ..Limits::default()
+            },
             ..Self::default()
         })
     }

@@ -21,6 +21,7 @@
 
 mod args;
 mod check;
+mod descriptors;
 mod error;
 mod exit;
 mod load;
@@ -32,6 +33,7 @@ mod span;
 mod value;
 
 pub use args::{ConfigArgs, ServerArgs};
+pub use descriptors::connections_possible;
 pub use error::{Origin, SettingsError};
 pub use exit::{EXIT_FAILURE, EXIT_SETTINGS, chain, report};
 pub use load::Loader;

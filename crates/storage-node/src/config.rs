@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use proto::hello::ClusterSecret;
 use proto::net::Address;
+use proto::server::Limits;
 use settings::Settings;
 
 use crate::identity::Acceptance;
@@ -35,6 +36,8 @@ pub struct Config {
     pub compact_below: f64,
     /// Which folders are taken.
     pub acceptance: Acceptance,
+    /// How much its server takes, and how long it waits.
+    pub limits: Limits,
 }
 
 impl Config {
@@ -53,6 +56,10 @@ impl Config {
             cache_bytes: node.cache.as_usize(),
             scrub_rate: node.scrub_rate.get(),
             compact_below: node.compact_below.get(),
+            limits: Limits {
+                connections_max: settings::connections_possible(Limits::default().connections_max),
+                ..Limits::default()
+            },
             acceptance,
         }
     }

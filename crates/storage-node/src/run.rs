@@ -11,7 +11,7 @@ use proto::hello::Role;
 use proto::net::{Address, Network};
 use proto::node::NodeServer;
 use proto::pool::{Pool, PoolOptions};
-use proto::server::{self, Limits, check_exposure, serve};
+use proto::server::{self, check_exposure, serve};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -133,7 +133,7 @@ async fn run_node(
             cluster: node.cluster(),
             secret: config.secret.clone(),
         },
-        Limits::default(),
+        config.limits.clone(),
         shutdown.clone(),
     );
     let heart = async {

@@ -10,7 +10,6 @@ use proto::net::Tcp;
 use settings::{Loader, ServerArgs, Settings, WebSettings};
 use tokio_util::sync::CancellationToken;
 
-use crate::descriptors::connections_max;
 use crate::{AppState, Hosts, Limits, TransferLimits, app, listen, serve};
 
 /// The page and the HTTP API of a DFS cluster.
@@ -56,7 +55,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     );
     let limits = Limits::default();
     let limits = Limits {
-        connections_max: connections_max(limits.connections_max),
+        connections_max: settings::connections_possible(limits.connections_max),
         patience: settings.web.idle_timeout.duration(),
         ..limits
     };

@@ -8,7 +8,6 @@
 
 mod assets;
 pub mod config;
-mod descriptors;
 mod drive;
 mod error;
 mod extract;
