@@ -274,6 +274,7 @@ pub struct UnknownChunk {
 /// What was answered to a request, so that it can be answered again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AnswerRow {
+    /// From when its age counts.
     pub(super) at: ClusterMillis,
     pub(super) answer: Answer,
 }

@@ -365,6 +365,35 @@ fn an_upload_that_ends_leaves_only_garbage() {
     assert_eq!(bench.read().counters().unwrap().uploads, 0);
 }
 
+/// A laptop slept in the middle of an upload: its lease ran out, what it had stored was collected and deleted, and its
+/// id was forgotten soon after. Awake again, it went on under the same id, was promised the same nodes, and its
+/// receipts of before were good: the file was acknowledged without a single copy.
+#[test]
+fn an_upload_that_ended_is_not_opened_again_to_redeem_old_receipts() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
+    let expired_by = Some(ClusterMillis(u64::MAX));
+    bench
+        .apply(Command::EndUpload { upload, expired_by })
+        .unwrap();
+    assert_eq!(bench.collect(), 3);
+    for node in [1, 2, 3].map(NodeNumber) {
+        let chunks = vec![chunk(1).chunk];
+        bench
+            .apply(Command::ConfirmDeletions { node, chunks })
+            .unwrap();
+    }
+    let a_day_later = bench.now + 24 * 60 * 60 * 1000;
+    bench.sweep(0, 0, a_day_later);
+
+    let again = bench.allocate(upload, &[chunk(1)], &[1, 2, 3]);
+    assert_eq!(code(again), ErrorCode::UploadUnknown);
+    let receipts = [stored(upload, &chunk(1), &[1, 2, 3])];
+    let late = bench.commit(upload, "/late", 0, &receipts);
+    assert_eq!(code(late), ErrorCode::UploadUnknown);
+}
+
 #[test]
 fn blocks_of_an_ended_upload_are_swept() {
     let mut bench = Bench::new(3);
