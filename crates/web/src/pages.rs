@@ -85,9 +85,11 @@ pub(crate) async fn folder(
     };
     let after = query.and_then(|query| query.after);
     let continued = after.is_some();
-    let listed = match problem {
-        Some(problem) => Err(problem),
-        None => state
+    let listed = match (problem, &known) {
+        (Some(problem), _) => Err(problem),
+        // It would take as long again to find out that there is no list either.
+        (None, Known::Unknown(_)) => Err(known.readiness().problem()),
+        (None, Known::Status(_)) => state
             .drive
             .list(&path, after, ROWS)
             .await
@@ -157,6 +159,7 @@ impl Trouble {
         };
         let detail = match problem.kind {
             Kind::NotFound => "It may have been moved, renamed or deleted.".into(),
+            Kind::NotReady => "As soon as the master answers, the list is here again.".into(),
             Kind::NotAFolder => "A file has no page; it can be downloaded from its folder.".into(),
             _ => problem.detail,
         };

@@ -52,8 +52,8 @@ impl StatusCache {
             Err(error) => Known::Unknown(Reason {
                 code: "master_unreachable".into(),
                 message: format!(
-                    "The master does not answer ({}). Nothing is lost; start dfs-master, or wait until it is back.",
-                    Problem::from(error).detail
+                    "{}. Nothing is lost: start dfs-master, or wait until it is back.",
+                    sentence(&Problem::from(error).detail)
                 ),
             }),
         };
@@ -83,6 +83,14 @@ impl Readiness {
         let messages: Vec<&str> = self.reasons.iter().map(|reason| &*reason.message).collect();
         Problem::new(Kind::NotReady, messages.join(" ")).with_reasons(self.reasons)
     }
+}
+
+/// With a capital letter.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(rest).collect()
+    })
 }
 
 fn reasons(status: &ClusterStatus) -> Vec<Reason> {
