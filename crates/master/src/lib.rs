@@ -2,7 +2,7 @@
 //!
 //! All that must last is in one store (`state`), changed only by commands (`command.rs`) that a single writer applies in
 //! groups with one fsync (`commit.rs`). Names, uploads and downloads are answered in `handlers/`; [`control`] keeps the
-//! cluster together: membership, safe mode, repair, garbage, inventories. [`start`] puts it all together.
+//! cluster together: membership, safe mode, repair, garbage, inventories. [`start()`] puts it all together.
 //!
 //! **Invariant:** everything that is answered as done is durable. What is only in memory can be learnt anew from the
 //! nodes after a start, and until it has been, nothing is deleted or repaired.

@@ -1,6 +1,6 @@
 //! What the master knows: names, versions, chunks, who holds them, and what was promised.
 //!
-//! [`State`] is one redb database. It changes only by [`Transaction::apply`], one
+//! [`State`] is one redb database. It changes only by [`Transaction::run`], one
 //! [`Command`](crate::command::Command) at a time, and is read through [`Snapshot`]s, which never wait for a writer.
 //! `commit.rs` is the only caller of the writing side.
 //!

@@ -9,7 +9,7 @@
 //! **Invariants:** an answered put is durable; a chunk that is known to be corrupt is never served; a chunk is
 //! removed only on the order of a master whose epoch is the newest seen.
 //!
-//! [`run`] is all of it; a test calls it with disks and a network in memory.
+//! [`run()`] is all of it; a test calls it with disks and a network in memory.
 
 mod active;
 mod appender;

@@ -1,8 +1,8 @@
 //! The page at `/` and the HTTP API under `/api/v1`, over a [`Drive`]: the cluster, or a double of it.
 //!
-//! Every route is in [`routes`], and nowhere else; the page uses the API and nothing but it. What holds for all routes is
-//! in [`guard`](crate::guard): which names this server answers to, that other sites cannot change anything, and the
-//! headers that every answer carries. [`serve`] accepts connections and bounds them.
+//! Every route is in [`routes()`], and nowhere else; the page uses the API and nothing but it. What holds for all routes is
+//! in [`guard`]: which names this server answers to, that other sites cannot change anything, and the
+//! headers that every answer carries. [`serve()`] accepts connections and bounds them.
 //!
 //! **Invariant:** nothing durable is kept here, and no file is ever held in memory: bytes stream through.
 
@@ -131,7 +131,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     ]
 }
 
-/// The whole server as a service: what [`serve`] runs and a test calls.
+/// The whole server as a service: what [`serve()`] runs and a test calls.
 pub fn app(state: AppState) -> Router {
     let state = Arc::new(state);
     routes()
