@@ -5,6 +5,7 @@
 //! it and that is recorded; repeated, an order does no harm.
 //!
 //! **Invariant:** only what the state has as planned is ordered, never what is claimed, and nothing in safe mode.
+//! **Invariant:** a node gets no further order while it is not known whether the last one's confirmation is recorded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,9 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::command::{Command, NodeNumber};
+use crate::commit::Committer;
 use crate::control::Control;
 
 const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
+/// After a confirmation of which it is not known whether it was recorded.
+const CONFIRM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Looked for again so often, besides whenever something was planned.
 const ROUND_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -92,17 +96,9 @@ impl Control {
             return false;
         }
         let count = chunks.len();
-        let confirm = Command::ConfirmDeletions { node, chunks };
-        match self.committer.submit(confirm).await {
-            Ok(_) => {
-                debug!(node = node.0, count, "deleted copies that were planned");
-                true
-            }
-            Err(error) => {
-                warn!(node = node.0, %error, "cannot record deletions; they are ordered again later");
-                false
-            }
-        }
+        confirm(&self.committer, node, chunks).await;
+        debug!(node = node.0, count, "deleted copies that were planned");
+        true
     }
 
     /// An order that arrived twice, because its connection broke, is refused the second time as not new any more: then
@@ -124,5 +120,67 @@ impl Control {
             }
             result => result.map(|_| ()),
         }
+    }
+}
+
+/// Records that a node has deleted these. Returns only when that is certain: a confirmation that was not answered may
+/// yet be applied, and then the copies may be promised and stored anew, while an order that was read from the plan
+/// before would delete them.
+async fn confirm(committer: &Committer, node: NodeNumber, chunks: Vec<ChunkId>) {
+    loop {
+        let chunks = chunks.clone();
+        let confirmation = Command::ConfirmDeletions { node, chunks };
+        match committer.submit(confirmation).await {
+            Ok(_) => return,
+            Err(error) => {
+                warn!(node = node.0, %error, "cannot record deletions; no others are ordered before");
+            }
+        }
+        tokio::time::sleep(CONFIRM_AGAIN_AFTER).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::CommitOptions;
+    use crate::config::Config;
+    use crate::state::{State, StateOptions};
+    use disk::{Blocking, Disk, MemoryDisk, RedbBackend};
+    use proto::id::ClusterId;
+    use uuid::Uuid;
+
+    /// The master's disk hung for more than a minute. The confirmation waited in the queue and counted as failed, so the
+    /// order was sent again; the first confirmation was applied after all, the chunk was uploaded anew to the very
+    /// node, and then the second order deleted it.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_ordered_while_a_confirmation_may_yet_be_applied() {
+        let disk = MemoryDisk::new();
+        disk.create("state.redb").unwrap();
+        disk.sync_folder("").unwrap();
+        let shared = disk.shared();
+        let options = StateOptions {
+            new_cluster: ClusterId::new(Uuid::from_u128(1)),
+            rules: Config::default().rules,
+            cache_bytes: 1 << 20,
+        };
+        let backend = move || Ok(RedbBackend::new(shared.open("state.redb")?));
+        let state = Arc::new(State::open(backend, &options).unwrap());
+        let options = CommitOptions {
+            blocking: Blocking::inline(),
+            disk: disk.shared(),
+            wall_ms: Arc::new(|| 0),
+        };
+        let (committer, writer) = Committer::new(state, options).unwrap();
+
+        let chunks = vec![ChunkId::of(b"a")];
+        let confirming =
+            tokio::spawn(async move { confirm(&committer, NodeNumber(1), chunks).await });
+        tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+        assert!(!confirming.is_finished(), "its fate is not known");
+
+        let writing = tokio::spawn(writer.run());
+        confirming.await.unwrap();
+        writing.await.unwrap().unwrap();
     }
 }
