@@ -41,11 +41,11 @@ assets! {
     "uploads.js": SCRIPT,
 }
 
-/// One `ETag` an asset, in the same order.
+/// One `ETag` an asset, in the same order: weak, since it may be sent compressed.
 static ETAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
     let etag = |asset: &Asset| {
         let hash = ChunkId::of(asset.bytes).to_string();
-        HeaderValue::try_from(format!("\"{}\"", &hash[..32])).expect("hex digits in quotes")
+        HeaderValue::try_from(format!("W/\"{}\"", &hash[..32])).expect("hex digits in quotes")
     };
     ASSETS.iter().map(etag).collect()
 });

@@ -34,6 +34,8 @@ use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
 
 pub use drive::{Content, Drive, OpenFile};
@@ -124,11 +126,16 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/api/v1/openapi.json", get(openapi::get)),
         ("/healthz", get(cluster::healthz)),
         ("/readyz", get(cluster::readyz)),
-        ("/", get(pages::folder)),
-        ("/folder/{*path}", get(pages::folder)),
-        ("/static/{name}", get(assets::get)),
+        ("/", smaller(get(pages::folder))),
+        ("/folder/{*path}", smaller(get(pages::folder))),
+        ("/static/{name}", smaller(get(assets::get))),
         ("/favicon.ico", get(assets::icon)),
     ]
+}
+
+/// Compressed for those who take it. Never a file: its length, ranges and version are those of its own bytes.
+fn smaller(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    methods.layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
 }
 
 /// The whole server as a service: what [`serve()`] runs and a test calls.

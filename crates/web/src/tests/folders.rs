@@ -1,0 +1,178 @@
+//! Names, folders and moves.
+
+use serde_json::json;
+
+use super::Site;
+
+#[tokio::test]
+async fn names_round_trip_and_never_leave_their_place() {
+    let site = Site::new();
+    for name in [
+        "CON",
+        "trailing ",
+        "\u{202e}gpj.exe",
+        "e\u{301}",
+        "\u{e9}",
+        "\"';<&>",
+        "😀",
+        "a\\b",
+        "%2e%2e",
+        "?#",
+    ] {
+        let address = format!("/api/v1/files/{}", crate::location::encode_text(name));
+        assert_eq!(
+            site.send(&format!("PUT {address}"), &[], name.to_owned())
+                .await
+                .status,
+            201
+        );
+        assert_eq!(site.get(&address).await.text(), name);
+    }
+    let listed = site.get("/api/v1/folders").await.json();
+    assert_eq!(listed["entries"].as_array().unwrap().len(), 10);
+    for refused in [
+        "..%2fa",
+        "%2e%2e/a",
+        "a%2fb",
+        "a//b",
+        "./a",
+        "%00",
+        "a%0ab",
+        "%ff",
+        "a/",
+        &"a".repeat(256),
+    ] {
+        let put = site
+            .send(&format!("PUT /api/v1/files/{refused}"), &[], "x")
+            .await;
+        put.expect_problem(400, "invalid_argument");
+        let page = site.get(&format!("/folder/{refused}/b")).await;
+        assert!(
+            page.status == 400 || refused == "a/",
+            "{refused}: {}",
+            page.status
+        );
+    }
+}
+
+#[tokio::test]
+async fn folders_are_made_listed_in_pages_and_deleted() {
+    let site = Site::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        let made = site
+            .send(&format!("POST /api/v1/folders/{name}"), &[], "")
+            .await;
+        assert_eq!(made.status, 201);
+    }
+    site.send("POST /api/v1/folders/a", &[], "")
+        .await
+        .expect_problem(409, "already_exists");
+    site.send("POST /api/v1/folders/x/y", &[], "")
+        .await
+        .expect_problem(404, "not_found");
+    let nested = site
+        .send("POST /api/v1/folders/x/y?parents=true", &[], "")
+        .await;
+    assert_eq!(nested.json(), json!({"path": "/x/y", "created": true}));
+    let mut names = Vec::new();
+    let mut address = String::from("/api/v1/folders/?limit=2");
+    loop {
+        let page = site.get(&address).await.json();
+        let entries = page["entries"].as_array().unwrap();
+        names.extend(
+            entries
+                .iter()
+                .map(|entry| entry["name"].as_str().unwrap().to_owned()),
+        );
+        if page["more"] == false {
+            break;
+        }
+        address = format!(
+            "/api/v1/folders?limit=2&after={}",
+            page["next"].as_str().unwrap()
+        );
+    }
+    assert_eq!(names, ["a", "b", "c", "d", "e", "x"]);
+    site.send("DELETE /api/v1/folders/x", &[], "")
+        .await
+        .expect_problem(409, "folder_not_empty");
+    let deleted = site
+        .send(
+            "DELETE /api/v1/folders/x?recursive=true&purge=true",
+            &[],
+            "",
+        )
+        .await;
+    assert_eq!(deleted.json(), json!({"trashed": null}));
+    site.send("DELETE /api/v1/folders/", &[], "")
+        .await
+        .expect_problem(400, "invalid_argument");
+    site.get("/api/v1/folders?limit=0")
+        .await
+        .expect_problem(400, "invalid_argument");
+    site.get("/api/v1/folders?limt=1")
+        .await
+        .expect_problem(400, "bad_request");
+}
+
+#[tokio::test]
+async fn files_and_folders_are_not_taken_for_each_other() {
+    let site = Site::new();
+    site.keep("/folder/file", b"x");
+    site.get("/api/v1/files/folder")
+        .await
+        .expect_problem(409, "is_a_folder");
+    site.send("DELETE /api/v1/files/folder", &[], "")
+        .await
+        .expect_problem(409, "is_a_folder");
+    site.get("/api/v1/folders/folder/file")
+        .await
+        .expect_problem(409, "not_a_folder");
+    let delete = "DELETE /api/v1/folders/folder/file";
+    site.send(delete, &[], "")
+        .await
+        .expect_problem(409, "not_a_folder");
+    let stale = [("if-match", "\"v9\"")];
+    let delete = "DELETE /api/v1/files/folder/file";
+    site.send(delete, &stale, "")
+        .await
+        .expect_problem(412, "precondition_failed");
+    assert_eq!(
+        site.send(delete, &[], "").await.json(),
+        json!({"trashed": 1})
+    );
+    site.send(delete, &[], "")
+        .await
+        .expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn entries_are_moved() {
+    let site = Site::new();
+    site.keep("/a", b"x");
+    site.keep("/b", b"y");
+    let json_body = [("content-type", "application/json")];
+    let taken = r#"{"from": "/a", "to": "/b"}"#;
+    let answer = site.send("POST /api/v1/move", &json_body, taken).await;
+    answer.expect_problem(409, "already_exists");
+    let answer = site
+        .send(
+            "POST /api/v1/move",
+            &json_body,
+            r#"{"from": "/a", "to": "/c"}"#,
+        )
+        .await;
+    assert_eq!(answer.json()["path"], "/c");
+    assert_eq!(site.get("/api/v1/files/c").await.text(), "x");
+    for (body, status, code) in [
+        ("{", 400, "bad_request"),
+        (r#"{"from": "/a"}"#, 400, "bad_request"),
+        (r#"{"from": "/../a", "to": "/b"}"#, 400, "bad_request"),
+        (r#"{"from": "/none", "to": "/x"}"#, 404, "not_found"),
+    ] {
+        let answer = site.send("POST /api/v1/move", &json_body, body).await;
+        answer.expect_problem(status, code);
+    }
+    let answer = site.send("POST /api/v1/move", &[], taken).await;
+    answer.expect_problem(415, "unsupported_media_type");
+}

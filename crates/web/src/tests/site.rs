@@ -1,0 +1,175 @@
+//! The page, readiness, and what holds for all routes.
+
+use axum::http::{StatusCode, header};
+use serde_json::json;
+
+use super::Site;
+use crate::memory::Faults;
+
+#[tokio::test]
+async fn readiness_has_its_reasons() {
+    let site = Site::new();
+    assert_eq!(site.get("/healthz").await.status, 200);
+    assert_eq!(
+        site.get("/readyz").await.json(),
+        json!({"ready": true, "reasons": []})
+    );
+    let status = site.get("/api/v1/status").await.json();
+    assert_eq!(
+        (&status["ready"], &status["health"]),
+        (&json!(true), &json!("green"))
+    );
+    for (faults, code) in [
+        (
+            Faults {
+                not_ready: true,
+                ..Faults::default()
+            },
+            "too_few_nodes",
+        ),
+        (
+            Faults {
+                unreachable: true,
+                ..Faults::default()
+            },
+            "master_unreachable",
+        ),
+    ] {
+        let site = Site::new();
+        site.drive.set_faults(faults);
+        let answer = site.get("/readyz").await;
+        answer.expect_problem(503, "not_ready");
+        assert_eq!(answer.json()["reasons"][0]["code"], code);
+        assert_eq!(answer.header("retry-after"), "5");
+        assert_eq!(site.get("/healthz").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_here_is_said_in_the_same_way() {
+    let site = Site::new();
+    for address in [
+        "/nothing",
+        "/api/v1",
+        "/api/v2/files/a",
+        "/api/v1/files/",
+        "/api/v1/files",
+    ] {
+        site.get(address).await.expect_problem(404, "no_such_route");
+    }
+    site.get("/static/none.js")
+        .await
+        .expect_problem(404, "not_found");
+    let answer = site.send("PATCH /api/v1/files/a", &[], "").await;
+    answer.expect_problem(405, "method_not_allowed");
+    assert_eq!(answer.header("allow"), "GET,HEAD,PUT,DELETE");
+    site.send("POST /", &[], "")
+        .await
+        .expect_problem(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn other_sites_can_neither_change_nor_frame_nor_rebind() {
+    let site = Site::new();
+    for header in [
+        ("sec-fetch-site", "cross-site"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ] {
+        for request in [
+            "PUT /api/v1/files/a",
+            "DELETE /api/v1/files/a",
+            "POST /api/v1/folders/a",
+            "POST /api/v1/move",
+        ] {
+            site.send(request, &[header], "")
+                .await
+                .expect_problem(403, "cross_site");
+        }
+    }
+    let evil = site.send("GET /", &[("host", "evil.example")], "").await;
+    evil.expect_problem(421, "unknown_host");
+    for address in [
+        "/",
+        "/api/v1/status",
+        "/nothing",
+        "/static/app.js",
+        "/folder/none",
+    ] {
+        let answer = site.get(address).await;
+        let policy = answer.header("content-security-policy");
+        assert!(
+            policy.contains("frame-ancestors 'none'"),
+            "{address}: {policy}"
+        );
+        assert!(!policy.contains("unsafe"), "{address}: {policy}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(!answer.header("referrer-policy").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_page_lists_folders_first_and_escapes_names() {
+    let site = Site::new();
+    site.keep("/<script>alert(1)</script>.txt", b"x");
+    site.keep("/photo\u{202e}gpj.exe", b"x");
+    site.keep("/Zoo/inner", b"x");
+    let page = site.get("/").await;
+    assert_eq!(page.status, 200);
+    let html = page.text();
+    assert!(!html.contains("<script>alert"));
+    assert!(html.contains("&#60;script&#62;alert(1)&#60;"));
+    assert!(html.contains(r#"<span class="hidden-character">U+202E</span>gpj.exe"#));
+    assert!(html.find("/folder/Zoo").unwrap() < html.find("gpj.exe").unwrap());
+    assert!(html.contains("data-colour=\"green\""));
+    let inner = site.get("/folder/Zoo").await;
+    assert!(
+        inner
+            .text()
+            .contains("href=\"/api/v1/files/Zoo/inner?download=1\"")
+    );
+    assert_eq!(site.get("/folder/none").await.status, 404);
+    // Within a second the last status would do.
+    let site = Site::new();
+    site.drive.set_faults(Faults {
+        unreachable: true,
+        ..Faults::default()
+    });
+    let page = site.get("/").await;
+    assert_eq!(page.status, 503);
+    assert!(page.text().contains("cannot be listed right now"));
+}
+
+#[tokio::test]
+async fn a_long_folder_is_shown_in_pages() {
+    let site = Site::new();
+    for number in 0..450 {
+        site.keep(&format!("/n/{number:03}"), b"");
+    }
+    let first = site.get("/folder/n").await;
+    assert!(first.text().contains("href=\"/folder/n?after=199\""));
+    let last = site.get("/folder/n?after=399").await;
+    assert!(last.text().contains("data-name=\"449\""));
+    assert!(!last.text().contains("?after="));
+}
+
+#[tokio::test]
+async fn static_files_are_sent_once() {
+    let site = Site::new();
+    let first = site.get("/static/style.css").await;
+    assert_eq!(
+        (first.status, first.header("content-type")),
+        (200, "text/css; charset=utf-8")
+    );
+    let gzip = [("accept-encoding", "gzip, br")];
+    let smaller = site.send("GET /static/style.css", &gzip, "").await;
+    assert_eq!(smaller.header("content-encoding"), "gzip");
+    assert!(smaller.body.unwrap().len() < first.text().len() / 2);
+    let known = [("if-none-match", first.header("etag"))];
+    let again = site.send("GET /static/style.css", &known, "").await;
+    assert_eq!(
+        StatusCode::from_u16(again.status).unwrap(),
+        StatusCode::NOT_MODIFIED
+    );
+    assert!(again.headers.contains_key(header::ETAG));
+}
