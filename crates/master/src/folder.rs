@@ -74,6 +74,11 @@ struct Identity {
 impl Folder {
     /// Opens a master's folder, or makes an empty one into the folder of `new_cluster`.
     pub fn open(disk: Arc<dyn Disk>, new_cluster: ClusterId) -> Result<Self, FolderError> {
+        // The lock is a file, so a folder that is not ours is refused before it; what may have changed until the lock is
+        // held is looked at again behind it.
+        if read_identity(&*disk)?.is_none() {
+            refuse_foreign(&*disk)?;
+        }
         let lock = disk.lock(LOCK).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => FolderError::InUse,
             _ => FolderError::Io(error),
@@ -141,18 +146,21 @@ fn read_identity(disk: &dyn Disk) -> Result<Option<Identity>, FolderError> {
 }
 
 fn begin(disk: &dyn Disk, cluster: ClusterId) -> Result<Identity, FolderError> {
-    let foreign = disk.list("")?.into_iter().find(|entry| {
-        entry.kind == DiskEntryKind::Other || !NOT_FOREIGN.contains(&entry.name.as_str())
-    });
-    if let Some(entry) = foreign {
-        return Err(FolderError::Foreign(entry.name));
-    }
+    refuse_foreign(disk)?;
     write_identity(disk, cluster, false)?;
     Ok(Identity {
         format: FORMAT,
         cluster,
         store_made: false,
     })
+}
+
+/// A folder that has no identity and is not empty is somebody's.
+fn refuse_foreign(disk: &dyn Disk) -> Result<(), FolderError> {
+    let foreign = disk.list("")?.into_iter().find(|entry| {
+        entry.kind == DiskEntryKind::Other || !NOT_FOREIGN.contains(&entry.name.as_str())
+    });
+    foreign.map_or(Ok(()), |entry| Err(FolderError::Foreign(entry.name)))
 }
 
 /// Writes beside, syncs, renames and syncs the folder: a crash leaves the old text or the new one.
@@ -218,6 +226,17 @@ mod tests {
         check(&[("master.json", "{\"format\":2}")], "newer dfs-master");
         check(&[("master.json", "{")], "restore the data folder");
         check(&[(STORE, "x")], STORE);
+    }
+
+    #[test]
+    fn not_even_a_lock_is_made_in_a_refused_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("photo.jpg"), "x").unwrap();
+        let disk = disk::RealDisk::open(folder.path()).unwrap();
+        Folder::open(disk.clone(), cluster(1)).unwrap_err();
+        let entries = disk.list("").unwrap().into_iter();
+        let names: Vec<String> = entries.map(|entry| entry.name).collect();
+        assert_eq!(names, ["photo.jpg"]);
     }
 
     #[test]

@@ -109,6 +109,17 @@ impl Identity {
         Ok(identity)
     }
 
+    /// Refuses folders that cannot be this program's, and changes nothing in them: for before they are locked.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with which folder.
+    pub(crate) fn check_folders(disks: &[Arc<dyn Disk>]) -> Result<(), OpenError> {
+        disks
+            .iter()
+            .enumerate()
+            .try_for_each(|(place, disk)| read(&**disk, place).map(drop))
+    }
+
     /// Its id.
     pub fn node(&self) -> NodeId {
         self.file.node

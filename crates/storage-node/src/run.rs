@@ -167,11 +167,15 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Locks the folders, reads who the node is, and opens the stores.
+    ///
+    /// The lock is a file: it is made only where no folder is somebody else's. What was found then may have changed
+    /// until the lock is held, so all of it is read again.
     pub(crate) fn open(
         config: &Config,
         environment: &Environment,
         disks: &[Arc<dyn Disk>],
     ) -> Result<Self, OpenError> {
+        Identity::check_folders(disks)?;
         let locks = disks
             .iter()
             .enumerate()

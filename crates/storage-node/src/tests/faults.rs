@@ -6,9 +6,10 @@ use proto::ErrorCode;
 use proto::id::Epoch;
 use proto::node::ChunkState;
 
-use super::support::{TestNode, chunk, config, extents};
+use super::support::{TestNode, chunk, config, environment, extents};
 use crate::extent::Order;
 use crate::identity::Acceptance;
+use crate::run::Opened;
 
 /// All syncs fail from now on: what waited is refused, the disk takes no more, its chunks are still read. What was
 /// refused is not there after the power failed, and what was acknowledged is.
@@ -274,6 +275,22 @@ async fn foreign_and_newer_folders_are_refused_untouched() {
     newer.put(path, &bytes);
     let error = TestNode::try_open(&[&newer], &config()).err().unwrap();
     assert!(error.contains("newer version"), "{error}");
+}
+
+/// Somebody's folder was given by mistake: nothing is added to it, not even a lock, and not to the new folder that
+/// was given beside it.
+#[test]
+fn a_refused_folder_is_left_as_it_was() {
+    let (new, foreign) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(foreign.path().join("thesis.tex"), "x").unwrap();
+    let disks = [&new, &foreign].map(|folder| disk::RealDisk::open(folder.path()).unwrap());
+    let error = Opened::open(&config(), &environment(), &disks)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("thesis.tex"), "{error}");
+    let names = |disk: &dyn Disk| disk.list("").unwrap().into_iter().map(|entry| entry.name);
+    assert_eq!(names(&*disks[1]).collect::<Vec<_>>(), ["thesis.tex"]);
+    assert_eq!(names(&*disks[0]).count(), 0);
 }
 
 /// What is not ours among the extents is left alone.
