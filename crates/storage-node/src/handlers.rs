@@ -187,9 +187,7 @@ impl NodeHandlers for Handlers {
     ) -> Result<ChunkReplicated, WireError> {
         masters_only(caller)?;
         self.node.check_epoch(request.epoch)?;
-        if let Some((_, row)) = self.node.find(&request.chunk)?
-            && !row.corrupt
-        {
+        if self.node.holds_good(&request.chunk).await? {
             return Ok(ChunkReplicated { stored: false });
         }
         let verified = self.fetch(&request).await?;

@@ -160,15 +160,9 @@ impl Node {
     }
 
     /// Stores bytes as this chunk. `false` if it was here; either way it is durable now.
+    ///
+    /// What was sent is verified even where the chunk is here: the answer vouches for the sender's bytes.
     pub(crate) async fn put(&self, chunk: ChunkId, bytes: Bytes) -> Result<bool, WireError> {
-        if let Some((_, row)) = self.find_good(&chunk)? {
-            // A receipt vouches for the length too.
-            return if row.location.len as usize == bytes.len() {
-                Ok(false)
-            } else {
-                Err(wrong_bytes(&chunk))
-            };
-        }
         let verified = self.verify_bytes(chunk, bytes).await?;
         self.store(verified).await
     }
@@ -177,13 +171,18 @@ impl Node {
     pub(crate) async fn store(&self, verified: VerifiedChunk) -> Result<bool, WireError> {
         let chunk = verified.chunk();
         let claim = self.claim_disk(chunk)?;
-        // Another put may have been done between the first look and the claim.
-        if self.find_good(&chunk)?.is_some() {
+        if self.holds_good(&chunk).await? {
             return Ok(false);
         }
         let stored = self.disks[claim.disk].writer.put(verified).await;
         drop(claim);
         Ok(stored?)
+    }
+
+    /// Whether the chunk is here and reads well. A copy that rotted unseen is marked, and can then be replaced: it
+    /// must not count as the copy that somebody is about to rely on.
+    pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> Result<bool, StoreError> {
+        Ok(self.find_good(chunk)?.is_some() && self.verify_chunk(chunk).await? == ChunkState::Good)
     }
 
     /// Hashes on another thread, unless the bytes are few.

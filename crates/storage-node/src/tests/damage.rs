@@ -224,6 +224,33 @@ async fn an_unreadable_place_costs_one_chunk() {
     node.stop().await;
 }
 
+/// A copy rotted and nobody has read it yet. Whoever sends the chunk again is told that it is stored, and relies
+/// on that: so it must be.
+#[tokio::test]
+async fn a_put_replaces_a_copy_that_rotted_unseen() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    disk.flip(FIRST, EXTENT_HEADER_LEN + RECORD_HEADER_LEN as u64, 1);
+    let node = TestNode::open(&[&disk]);
+    assert!(node.put(&chunks[0]).await.unwrap(), "it was not here");
+    assert_eq!(node.get(&chunks[0].0).await.unwrap(), chunks[0].1);
+    assert!(!node.put(&chunks[0]).await.unwrap());
+    node.check_digest(chunks.iter().map(|(id, _)| *id));
+    node.stop().await;
+}
+
+/// Another chunk's bytes under the id of one that is here are refused as they are where it is not.
+#[tokio::test]
+async fn wrong_bytes_are_refused_although_the_chunk_is_here() {
+    let (right, wrong) = (chunk(1, 100), chunk(2, 100));
+    let node = TestNode::open(&[&disk_with(std::slice::from_ref(&right)).await]);
+    let lie = (right.0, wrong.1);
+    let error = node.put(&lie).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Corrupt);
+    assert_eq!(node.get(&right.0).await.unwrap(), right.1);
+    node.stop().await;
+}
+
 /// A chunk marked corrupt by mistake, or mended behind the node's back, is good again once it verifies.
 #[tokio::test]
 async fn verifying_a_mended_chunk_makes_it_good_again() {

@@ -234,6 +234,38 @@ async fn a_chunk_is_copied_from_node_to_node() {
     }
 }
 
+/// Repair counts on a copy that a node says it has: one that rotted unseen is fetched anew.
+#[tokio::test]
+async fn a_copy_that_rotted_unseen_is_fetched_anew() {
+    let network = MemoryNetwork::new();
+    let (from, to) = (start(&network).await, start(&network).await);
+    let (id, body) = chunk(1, 100_000);
+    for node in [&from, &to] {
+        let client = node.connect(&network, Role::Client).await;
+        let put = PutChunk {
+            chunk: id,
+            upload: None,
+            body: body.clone(),
+        };
+        client.call(put, SOON).await.unwrap();
+    }
+    to.disk.flip(&extents(&to.disk)[0], 4096 + 88 + 5, 1);
+    let master = to.connect(&network, Role::Master).await;
+    let order = ReplicateChunk {
+        epoch: Epoch(1),
+        chunk: id,
+        len: 100_000,
+        sources: vec![from.address.clone()],
+    };
+    assert!(master.call(order, SOON).await.unwrap().stored);
+    let read = master.call(GetChunk { chunk: id }, SOON).await.unwrap();
+    assert_eq!(read.body.into_bytes().unwrap(), body);
+    drop(master);
+    for node in [from, to] {
+        node.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_node_open_to_everybody_does_not_start() {
     let config = crate::config::Config {
