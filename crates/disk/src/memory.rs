@@ -85,7 +85,12 @@ impl MemoryDisk {
             .push((path.to_owned(), range));
     }
 
-    /// Syncs, writes and reads succeed again. What a failed sync lost stays lost.
+    /// No file can be opened, as in a process that has no descriptor left.
+    pub fn fail_opens(&self) {
+        self.state().faults.opens_fail = true;
+    }
+
+    /// Syncs, writes, reads and opens succeed again. What a failed sync lost stays lost.
     pub fn heal(&self) {
         self.state().faults = state::Faults::default();
     }
@@ -173,6 +178,9 @@ impl Disk for MemoryDisk {
         check_path(path)?;
         let state = self.state();
         state.check_running()?;
+        if state.faults.opens_fail {
+            return Err(io::Error::other("injected open error"));
+        }
         let name = state.names.get(path).ok_or_else(|| not_found(path))?;
         let id = name.file().ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Arc::new(MemoryFile {

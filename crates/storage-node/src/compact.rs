@@ -194,6 +194,7 @@ impl Pass {
                     .and_then(|file| file.read());
                 match payload.map(|payload| VerifiedChunk::check(header.chunk, payload)) {
                     Ok(Some(chunk)) => piece.moved.push(Moved::Put(chunk, row.location)),
+                    Err(error @ StoreError::Unopened(_)) => return Err(error),
                     Ok(None) | Err(_) => piece.bad.push((header.chunk, row.location)),
                 }
             }

@@ -21,6 +21,9 @@ pub(crate) enum StoreError {
     /// The disk failed for this.
     #[error("the disk failed: {0}")]
     Disk(Arc<io::Error>),
+    /// Its extent could not be opened, which says nothing about the chunk.
+    #[error("the extent could not be opened: {0}")]
+    Unopened(Arc<io::Error>),
     /// The disk failed before and takes no more writes until the node is started again.
     #[error(
         "the disk takes no writes since it failed: {0}; replace it, or restart the node to try again"
@@ -58,7 +61,9 @@ impl From<StoreError> for WireError {
             StoreError::NotFound(_) => ErrorCode::NotFound,
             StoreError::Corrupt(_) => ErrorCode::Corrupt,
             StoreError::NoSpace => ErrorCode::NoSpace,
-            StoreError::Disk(_) | StoreError::Failed(_) => ErrorCode::Disk,
+            StoreError::Disk(_) | StoreError::Unopened(_) | StoreError::Failed(_) => {
+                ErrorCode::Disk
+            }
             StoreError::Stopping => ErrorCode::Unavailable,
             StoreError::TimedOut => ErrorCode::TimedOut,
         };

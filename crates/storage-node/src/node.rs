@@ -230,7 +230,7 @@ impl Node {
         }
         match self.disks[disk].store.open_chunk(chunk) {
             Ok(file) => Ok(FoundChunk { disk, file }),
-            Err(StoreError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::Corrupt(_)) => {
                 self.mark_corrupt(disk, *chunk, row).await;
                 Err(StoreError::Corrupt(*chunk))
             }
@@ -351,6 +351,7 @@ impl Node {
             }
             Ok(_) => Ok(ChunkState::Good),
             Err(StoreError::NotFound(_)) => Ok(ChunkState::Missing),
+            Err(error @ StoreError::Unopened(_)) => Err(error),
             Err(_) if row.corrupt => Ok(ChunkState::Corrupt),
             Err(error) => {
                 tracing::debug!(%chunk, %error, "verified and found bad");

@@ -176,10 +176,14 @@ fn check_record(
     let verified = store
         .open_chunk(&header.chunk)
         .and_then(|file| file.verify());
-    if let Err(StoreError::Corrupt(_) | StoreError::Disk(_)) = verified {
-        checked.bad.push((header.chunk, row.location));
+    match verified {
+        Err(StoreError::Corrupt(_) | StoreError::Disk(_)) => {
+            checked.bad.push((header.chunk, row.location));
+            Ok(())
+        }
+        Err(error @ StoreError::Unopened(_)) => Err(error),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Sleeps so that bytes are read at no more than a rate.

@@ -86,7 +86,7 @@ impl Store {
     /// Opens a chunk's record, good or corrupt.
     ///
     /// # Errors
-    /// `NotFound`, or what the disk says.
+    /// `NotFound`; `Corrupt` if its extent is gone; `Unopened`.
     pub(crate) fn open_chunk(&self, chunk: &ChunkId) -> Result<ChunkFile, StoreError> {
         let mut lookup = 1;
         loop {
@@ -103,7 +103,10 @@ impl Store {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && lookup < LOOKUPS_MAX => {
                     lookup += 1;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(StoreError::Corrupt(*chunk));
+                }
+                Err(error) => return Err(StoreError::Unopened(Arc::new(error))),
             }
         }
     }

@@ -31,6 +31,7 @@ pub(super) struct Faults {
     pub(super) fail_next_sync: bool,
     pub(super) writes_left: Option<u64>,
     pub(super) unreadable: Vec<(String, Range<u64>)>,
+    pub(super) opens_fail: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -251,6 +251,25 @@ async fn wrong_bytes_are_refused_although_the_chunk_is_here() {
     node.stop().await;
 }
 
+/// A process without a free descriptor cannot open its extents. That says nothing about the chunks in them: were they
+/// called corrupt, a burst of connections would take good copies out of service.
+#[tokio::test]
+async fn what_cannot_be_opened_is_not_called_corrupt() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    let node = TestNode::open(&[&disk]);
+    disk.fail_opens();
+    node.node.verify_chunk(&chunks[0].0).await.unwrap_err();
+    node.node.open_chunk(&chunks[0].0).await.unwrap_err();
+    node.scrub().await;
+    disk.heal();
+    for (id, bytes) in &chunks {
+        assert_eq!(node.state(id), ChunkState::Good);
+        assert_eq!(node.get(id).await.unwrap(), bytes);
+    }
+    node.stop().await;
+}
+
 /// A chunk marked corrupt by mistake, or mended behind the node's back, is good again once it verifies.
 #[tokio::test]
 async fn verifying_a_mended_chunk_makes_it_good_again() {
