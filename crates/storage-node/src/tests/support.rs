@@ -34,6 +34,7 @@ pub(super) fn config() -> Config {
         extent_size: EXTENT_SIZE,
         cache_bytes: 1 << 20,
         scrub_rate: 0,
+        limits: proto::server::Limits::default(),
         compact_below: 0.5,
         acceptance: Acceptance::default(),
     }
