@@ -212,6 +212,10 @@ impl Appender {
         if is_active || sums.is_none_or(|sums| sums.live_chunks > 0) {
             return Ok(());
         }
+        // What cannot be read now may be the last copy, and be read another time.
+        if self.store.index.corrupt_extents()?.contains(&extent) {
+            return Ok(());
+        }
         let changes = Changes {
             buried: puts.iter().map(|chunk| (*chunk, extent)).collect(),
             position: self.store.catalog().position,

@@ -6,8 +6,10 @@
 //! lies in another extent.
 //!
 //! **Invariant:** an extent is removed only when the index points to nothing in it, and everything copied from it is
-//! durable.
+//! durable. A chunk that could not be read may be the last copy and readable another time: its extent stays until the
+//! master has had the chunk replaced or deleted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +68,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Compacts the extent that gives most back; `false` if none is worth it.
+/// Compacts the extent that gives most back; `false` if there is nothing more to do now.
 pub(crate) async fn compact_one(
     node: &Arc<Node>,
     disk: usize,
@@ -77,7 +79,8 @@ pub(crate) async fn compact_one(
     if store.failure().is_some() {
         return Ok(false);
     }
-    let Some(extent) = choose(&store, live_share_min) else {
+    let held = store.index.corrupt_extents()?;
+    let Some(extent) = choose(&store, live_share_min, &held) else {
         return Ok(false);
     };
     if store.catalog().position.extent == extent {
@@ -102,12 +105,13 @@ pub(crate) async fn compact_one(
     writer.remove_extent(extent, pass.puts).await?;
     let removed = !store.catalog().extents.contains_key(&extent);
     tracing::info!(disk, extent, removed, "compacted");
-    Ok(removed)
+    // One that turned out to hold a corrupt chunk is not chosen again, so the next may be.
+    Ok(removed || store.index.corrupt_extents()?.contains(&extent))
 }
 
-/// The extent with the smallest live share below the limit.
+/// The extent with the smallest live share below the limit, of those that are not held.
 #[expect(clippy::cast_precision_loss, reason = "a share needs no exact bytes")]
-fn choose(store: &Store, live_share_min: f64) -> Option<u64> {
+fn choose(store: &Store, live_share_min: f64, held: &BTreeSet<u64>) -> Option<u64> {
     let catalog = store.catalog();
     let active = catalog.position.extent;
     let worth = |number: &u64, len: u64| {
@@ -117,7 +121,7 @@ fn choose(store: &Store, live_share_min: f64) -> Option<u64> {
     catalog
         .extents
         .iter()
-        .filter(|(number, sums)| worth(number, sums.len))
+        .filter(|(number, sums)| worth(number, sums.len) && !held.contains(number))
         .map(|(number, sums)| {
             let room = (sums.len - EXTENT_HEADER_LEN) as f64;
             (*number, sums.live_bytes as f64 / room)

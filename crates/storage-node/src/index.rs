@@ -7,6 +7,7 @@
 //! **Invariant:** a commit carries its rows and its position together, so that replay neither leaves a record out nor
 //! takes one twice.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::AssertUnwindSafe;
 
@@ -200,6 +201,21 @@ impl Index {
             page.push((chunk, row.location.len));
         }
         Ok((page, false))
+    }
+
+    /// The extents that hold the records of chunks known to be corrupt.
+    pub(crate) fn corrupt_extents(&self) -> io::Result<BTreeSet<u64>> {
+        let read = self.database.begin_read().map_err(other)?;
+        let corrupt = read.open_table(CORRUPT).map_err(other)?;
+        let chunks = read.open_table(CHUNKS).map_err(other)?;
+        let mut extents = BTreeSet::new();
+        for row in corrupt.iter().map_err(other)? {
+            let (key, _) = row.map_err(other)?;
+            if let Some(row) = chunks.get(key.value()).map_err(other)? {
+                extents.insert(decode_row(row.value()).location.extent);
+            }
+        }
+        Ok(extents)
     }
 
     /// Chunks known to be corrupt, in the order of ids.

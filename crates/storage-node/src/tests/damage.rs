@@ -270,6 +270,41 @@ async fn what_cannot_be_opened_is_not_called_corrupt() {
     node.stop().await;
 }
 
+/// A chunk could not be read while its extent was compacted. It may be the last copy, and readable again tomorrow: the
+/// extent stays until the master has had it replaced or deleted, and others are compacted meanwhile.
+#[tokio::test]
+async fn compaction_keeps_what_it_could_not_read() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let chunks: Vec<_> = (0..20).map(|number| chunk(number, 3000)).collect();
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    let paths = extents(&disk);
+    disk.fail_reads(
+        &paths[0],
+        EXTENT_HEADER_LEN + 1000..EXTENT_HEADER_LEN + 1001,
+    );
+    let deleted: Vec<_> = chunks[1..10].iter().map(|(id, _)| *id).collect();
+    node.delete(&deleted).await.unwrap();
+    node.compact().await;
+    assert_eq!(node.state(&chunks[0].0), ChunkState::Corrupt);
+    let left = extents(&disk);
+    assert!(
+        left.contains(&paths[0]) && !left.contains(&paths[1]),
+        "{left:?}"
+    );
+
+    disk.heal();
+    let verified = node.node.verify_chunk(&chunks[0].0).await.unwrap();
+    assert_eq!(verified, ChunkState::Good);
+    assert_eq!(node.get(&chunks[0].0).await.unwrap(), chunks[0].1);
+    node.compact().await;
+    assert!(!extents(&disk).contains(&paths[0]));
+    assert_eq!(node.get(&chunks[0].0).await.unwrap(), chunks[0].1);
+    node.stop().await;
+}
+
 /// A chunk marked corrupt by mistake, or mended behind the node's back, is good again once it verifies.
 #[tokio::test]
 async fn verifying_a_mended_chunk_makes_it_good_again() {
