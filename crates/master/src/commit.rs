@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::command::{ClusterMillis, Command, TimedCommand};
 use crate::state::{Outcome, State, StateError};
+use crate::witness::Witness;
 
 /// Commands that may wait.
 const QUEUE_LEN_MAX: usize = 4096;
@@ -89,8 +90,15 @@ struct Job {
 
 impl Committer {
     /// A queue and its writer, which has to be run. The cluster's clock goes on from where the state's stands.
+    ///
+    /// # Errors
+    /// `FellBack` if the state has lost commands that were answered.
     pub fn new(state: Arc<State>, options: CommitOptions) -> Result<(Self, Writer), StateError> {
-        let clock = ClusterClock::starting_at(state.read()?.now()?);
+        let snapshot = state.read()?;
+        let clock = ClusterClock::starting_at(snapshot.now()?);
+        let witness = Witness::open(&*options.disk).map_err(redb::StorageError::Io)?;
+        witness.check(snapshot.applied()?)?;
+        drop(snapshot);
         let (queue, jobs) = mpsc::channel(QUEUE_LEN_MAX);
         let writer = Writer {
             jobs,
@@ -98,6 +106,7 @@ impl Committer {
             batcher: Batcher {
                 state,
                 clock,
+                witness,
                 disk: options.disk,
                 wall_ms: options.wall_ms,
             },
@@ -223,6 +232,7 @@ impl fmt::Debug for Writer {
 struct Batcher {
     state: Arc<State>,
     clock: ClusterClock,
+    witness: Witness,
     disk: Arc<dyn Disk>,
     wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -252,8 +262,11 @@ impl Batcher {
             .write()
             .and_then(|transaction| transaction.run(&commands, durable));
         match result {
-            Ok(outcomes) => {
-                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            Ok(applied) => {
+                if durable {
+                    self.witness.note(applied.commands);
+                }
+                for (answer, outcome) in answers.into_iter().zip(applied.outcomes) {
                     reply(answer, outcome);
                 }
                 Ok(())
@@ -269,7 +282,10 @@ impl Batcher {
         failure: &StateError,
     ) -> Result<(), StateError> {
         tracing::error!(%failure, "a transaction failed; its commands are refused and the store is reopened");
-        let reopened = self.state.reopen();
+        let reopened = self
+            .state
+            .reopen()
+            .and_then(|()| self.witness.check(self.state.read()?.applied()?));
         for answer in answers {
             let message = format!(
                 "the master could not write: {failure}; whether it was done is not known: repeat the \

@@ -1,4 +1,4 @@
-//! The master's data folder: `lock`, `master.json` and `state.redb`.
+//! The master's data folder: `lock`, `master.json`, `state.redb`, and `state.witness` (see `witness.rs`).
 //!
 //! `master.json` says which cluster and which format the folder holds, in a form that any version can read. It is
 //! written before the store is made and again after, so that a start that was cut off is told from a store that

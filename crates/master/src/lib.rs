@@ -26,6 +26,7 @@ pub mod safe_mode;
 mod start;
 pub mod state;
 pub mod status;
+pub mod witness;
 
 pub use config::Config;
 pub use start::{Running, StartError, run, start};

@@ -179,7 +179,7 @@ impl Transaction {
         mut self,
         commands: impl IntoIterator<Item = &'c TimedCommand>,
         durable: bool,
-    ) -> Result<Vec<Result<Outcome, proto::WireError>>, StateError> {
+    ) -> Result<Applied, StateError> {
         if !durable {
             self.transaction.set_durability(Durability::None)?;
         }
@@ -192,10 +192,20 @@ impl Transaction {
                 Err(failure) => return Err(failure),
             });
         }
+        let commands = tables.head.applied;
         tables.finish()?;
         self.transaction.commit()?;
-        Ok(outcomes)
+        Ok(Applied { outcomes, commands })
     }
+}
+
+/// What a transaction did.
+#[derive(Debug)]
+pub struct Applied {
+    /// One for each command, in order.
+    pub outcomes: Vec<Result<Outcome, proto::WireError>>,
+    /// Commands applied or refused since the store was new.
+    pub commands: u64,
 }
 
 impl fmt::Debug for Transaction {

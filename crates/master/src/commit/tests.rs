@@ -52,13 +52,16 @@ fn start(disk: &MemoryDisk) -> (Arc<State>, Committer, Running) {
 }
 
 fn start_on(disk: &MemoryDisk, state: Arc<State>) -> (Committer, Running) {
-    let options = CommitOptions {
+    let (committer, writer) = Committer::new(state, options_of(disk)).unwrap();
+    (committer, tokio::spawn(writer.run()))
+}
+
+fn options_of(disk: &MemoryDisk) -> CommitOptions {
+    CommitOptions {
         blocking: Blocking::inline(),
         disk: disk.shared(),
         wall_ms: Arc::new(|| 0),
-    };
-    let (committer, writer) = Committer::new(state, options).unwrap();
-    (committer, tokio::spawn(writer.run()))
+    }
 }
 
 fn folder(number: u128) -> Command {
@@ -303,4 +306,29 @@ async fn an_upload_whose_lease_ran_out_is_ended() {
         .unwrap();
     assert_eq!(ended, 1);
     assert_eq!(state.read().unwrap().counters().unwrap().uploads, 0);
+}
+
+/// After a kill the database falls back without a word where its newest page is damaged: the witness tells.
+#[tokio::test]
+async fn damage_after_a_kill_drops_nothing_silently() {
+    let disk = new_disk();
+    let (state, committer, _writer) = start(&disk);
+    for number in 0..20 {
+        committer.submit(folder(number)).await.unwrap();
+    }
+    let answered = state.read().unwrap().sums().unwrap();
+    disk.kill();
+    let mut fell_back = 0;
+    let len = disk.content("state.redb").unwrap().len() as u64;
+    for offset in (0..len).step_by(509) {
+        let disk = disk.fork();
+        disk.flip("state.redb", offset, 0x10);
+        let Ok(state) = open(&disk) else { continue };
+        match Committer::new(state.clone(), options_of(&disk)) {
+            Ok(_) => assert_eq!(state.read().unwrap().sums().unwrap(), answered),
+            Err(StateError::FellBack { .. }) => fell_back += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(fell_back > 0, "the damage never hit the newest pages");
 }

@@ -19,6 +19,7 @@ use crate::command::{Command, TimedCommand};
 )]
 pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Outcome, StateError> {
     tables.head.at = tables.head.at.max(timed.at);
+    tables.head.applied += 1;
     match &timed.command {
         Command::RaiseEpoch => {
             tables.head.epoch += 1;

@@ -17,6 +17,18 @@ pub enum StateError {
     /// A row is not what this program writes.
     #[error("the master's store is damaged: {0}; restore it from a backup")]
     Damaged(String),
+    /// The store has fewer commands than were answered as done.
+    #[error(
+        "the master's store lost what it had answered: it knows {applied} changes, and {answered} were done. It is \
+         damaged, or an old copy of it was put back. Restore the whole data folder from a backup; if this old state is \
+         what you want, remove state.witness from the folder and start again"
+    )]
+    FellBack {
+        /// What it has.
+        applied: u64,
+        /// What was answered.
+        answered: u64,
+    },
 }
 
 macro_rules! from_redb {
@@ -34,9 +46,19 @@ from_redb!(
     TableError,
     TransactionError,
     CommitError,
-    DatabaseError,
     SetDurabilityError
 );
+
+impl From<redb::DatabaseError> for StateError {
+    fn from(error: redb::DatabaseError) -> Self {
+        match error {
+            redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
+                Self::Damaged(what)
+            }
+            other => Self::Store(Box::new(other.into())),
+        }
+    }
+}
 
 impl From<StateError> for WireError {
     fn from(error: StateError) -> Self {

@@ -16,6 +16,8 @@ pub(super) struct Head {
     pub(super) epoch: u64,
     /// The latest command's time.
     pub(super) at: ClusterMillis,
+    /// Commands applied or refused since the store was new.
+    pub(super) applied: u64,
     pub(super) next_folder: u64,
     pub(super) next_version: u64,
     pub(super) next_trash: u64,
@@ -32,6 +34,7 @@ impl Default for Head {
         Self {
             epoch: 0,
             at: ClusterMillis(0),
+            applied: 0,
             next_folder: super::names::ROOT + 1,
             next_version: 1,
             next_trash: 1,

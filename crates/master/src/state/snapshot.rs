@@ -42,6 +42,11 @@ impl Snapshot {
         Ok(self.head()?.at)
     }
 
+    /// Commands applied or refused since the store was new.
+    pub fn applied(&self) -> Result<u64, StateError> {
+        Ok(self.head()?.applied)
+    }
+
     /// The sums.
     pub fn counters(&self) -> Result<Counters, StateError> {
         Ok(self.head()?.counters)

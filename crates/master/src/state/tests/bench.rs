@@ -105,7 +105,11 @@ impl Bench {
         };
         let before = dump(&self.state);
         let transaction = self.state.write().unwrap();
-        let outcome = transaction.run([&timed], durable).unwrap().remove(0);
+        let outcome = transaction
+            .run([&timed], durable)
+            .unwrap()
+            .outcomes
+            .remove(0);
         if let Err(refusal) = &outcome {
             assert_eq!(
                 dump(&self.state),
