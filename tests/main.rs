@@ -1,1 +1,15 @@
-//! x
+//! The cluster as its users meet it: real processes, real disks, and everything that can happen to them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test may fail"
+)]
+
+mod command_line;
+mod files;
+mod http;
+mod loss;
+mod starting;
+mod support;
+mod wire;

@@ -1,0 +1,207 @@
+//! The command line as a newcomer uses it, and as a script does.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+use crate::support::{Cluster, content, files_below, program, run};
+
+fn said(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn failed(output: &Output, code: i32, words: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    assert!(error.contains(words), "{words:?} is not in: {error}");
+}
+
+/// The three commands of the first page of the README.
+#[tokio::test]
+async fn upload_list_and_download() {
+    let cluster = Cluster::start().await;
+    let scratch = cluster.scratch();
+    let bytes = content(1, 200_000);
+    std::fs::write(scratch.join("myfile.txt"), &bytes).unwrap();
+    let dfs = |arguments: &'static [&'static str]| {
+        let mut command = cluster.dfs(arguments);
+        command.current_dir(cluster.scratch());
+        command
+    };
+    said(&run(&mut dfs(&["upload", "myfile.txt"])).await);
+    let list = said(&run(&mut dfs(&["list"])).await);
+    assert!(list.contains("myfile.txt"), "{list}");
+    said(&run(&mut dfs(&["download", "myfile.txt", "output.txt"])).await);
+    assert!(std::fs::read(scratch.join("output.txt")).unwrap() == bytes);
+    let json: serde_json::Value =
+        serde_json::from_str(&said(&run(&mut dfs(&["list", "--json"])).await)).unwrap();
+    assert!(json.to_string().contains("\"size\":200000"), "{json}");
+    let status = said(&run(&mut dfs(&["status"])).await).to_lowercase();
+    assert!(status.contains("green"), "{status}");
+    let explained = said(&run(&mut dfs(&["explain", "myfile.txt"])).await);
+    assert!(
+        explained.contains(cluster.nodes()[0].address().as_str()),
+        "{explained}"
+    );
+}
+
+/// A folder goes up with all that is in it, and comes down the same.
+#[tokio::test]
+async fn folders_go_up_and_down() {
+    let cluster = Cluster::start().await;
+    let album = cluster.scratch().join("album");
+    std::fs::create_dir_all(album.join("2024").join("empty")).unwrap();
+    for (name, len) in [("a.jpg", 0), ("b.jpg", 1), ("2024/c.jpg", 100_000)] {
+        std::fs::write(album.join(name), content(len as u64, len)).unwrap();
+    }
+    let dfs = |arguments: &'static [&'static str]| {
+        let mut command = cluster.dfs(arguments);
+        command.current_dir(cluster.scratch());
+        command
+    };
+    said(&run(&mut dfs(&["upload", "album"])).await);
+    said(&run(&mut dfs(&["mkdir", "-p", "backup/old"])).await);
+    said(&run(&mut dfs(&["mv", "album", "backup/album"])).await);
+    said(&run(&mut dfs(&["download", "backup/album", "copy"])).await);
+    let names = |folder: &Path| {
+        let mut names: Vec<_> = files_below(folder)
+            .iter()
+            .map(|file| file.strip_prefix(folder).unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let copy = cluster.scratch().join("copy");
+    assert_eq!(names(&copy), names(&album));
+    assert!(std::fs::read(copy.join("2024/c.jpg")).unwrap() == content(100_000, 100_000));
+    failed(&run(&mut dfs(&["rm", "backup"])).await, 4, "backup");
+    said(&run(&mut dfs(&["rm", "-r", "backup"])).await);
+    failed(
+        &run(&mut dfs(&["download", "backup/album", "again"])).await,
+        3,
+        "backup",
+    );
+}
+
+/// Standard input goes up, and a file comes down to standard output.
+#[tokio::test]
+async fn pipes_work_both_ways() {
+    let cluster = Cluster::start().await;
+    let bytes = content(1, 300_000);
+    let mut upload = cluster.dfs(&["upload", "-", "piped"]);
+    let mut child = upload
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&bytes).await.unwrap();
+    drop(stdin);
+    said(&child.wait_with_output().await.unwrap());
+    let output = run(&mut cluster.dfs(&["download", "piped", "-"])).await;
+    assert!(output.status.success() && output.stdout == bytes);
+}
+
+/// A command that fails says why, and with which code.
+#[tokio::test]
+async fn failures_have_codes_and_reasons() {
+    let mut cluster = Cluster::start().await;
+    failed(
+        &run(&mut cluster.dfs(&["download", "nothing"])).await,
+        3,
+        "nothing",
+    );
+    failed(
+        &run(&mut cluster.dfs(&["frobnicate"])).await,
+        2,
+        "frobnicate",
+    );
+    failed(
+        &run(&mut cluster.dfs(&["upload", "no-such-file"])).await,
+        3,
+        "no-such-file",
+    );
+    failed(&run(&mut cluster.dfs(&["mkdir", "a/../b"])).await, 2, "..");
+    cluster.master().kill();
+    let address = cluster.master.address();
+    failed(&run(&mut cluster.dfs(&["list"])).await, 5, address.as_str());
+}
+
+/// One command starts everything, says where the page is, and takes everything down with it.
+#[tokio::test]
+async fn one_command_starts_and_stops_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut up = program("dfs");
+    up.current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    up.args([
+        "up",
+        "--data",
+        "data",
+        "--master-port",
+        "0",
+        "--node-port",
+        "0",
+        "--web-port",
+        "0",
+    ]);
+    let mut child = up.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let url = tokio::time::timeout(Duration::from_secs(60), async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some(place) = line.find("http://") {
+                return line[place..]
+                    .trim_end_matches('.')
+                    .split_whitespace()
+                    .next()
+                    .unwrap()
+                    .to_owned();
+            }
+        }
+        panic!("it ended without saying where the page is");
+    });
+    let url = url.await.expect("it is ready within a minute");
+    let ready = reqwest::get(format!("{}/readyz", url.trim_end_matches('/')))
+        .await
+        .unwrap();
+    assert!(ready.status().is_success());
+    #[cfg(unix)]
+    {
+        let id = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        let status = tokio::time::timeout(Duration::from_secs(30), child.wait())
+            .await
+            .expect("it stops")
+            .unwrap();
+        assert!(status.success(), "{status}");
+        assert!(reqwest::get(&url).await.is_err(), "the page is gone too");
+    }
+}
+
+/// A server that is asked to stop ends with code 0, and its data is as it was.
+#[cfg(unix)]
+#[tokio::test]
+async fn servers_stop_when_asked() {
+    let mut cluster = Cluster::start().await;
+    cluster.upload("/a", &content(1, 100_000)).await;
+    assert!(cluster.web().stop().await.success());
+    assert!(cluster.node(1).stop().await.success());
+    assert!(cluster.master().stop().await.success());
+    cluster.restart_all().await;
+    cluster.until_healthy().await;
+    let read = crate::support::download(&cluster.client(), "/a")
+        .await
+        .unwrap();
+    assert!(read == content(1, 100_000));
+}
