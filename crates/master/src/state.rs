@@ -12,6 +12,7 @@
 mod answers;
 mod apply;
 mod chunks;
+mod commits;
 mod error;
 mod head;
 mod names;

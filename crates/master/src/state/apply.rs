@@ -2,14 +2,15 @@
 
 use proto::id::Epoch;
 
+use super::commits::Commit;
 use super::error::StateError;
 use super::head::TrippedFuse;
 use super::outcome::Outcome;
 use super::sweep::Ages;
 use super::tables::Tables;
 use super::trash::Deletion;
-use super::uploads::Commit;
-use super::{names, nodes, replicas, sweep, trash, uploads};
+
+use super::{commits, names, nodes, replicas, sweep, trash, uploads};
 use crate::command::{Command, TimedCommand};
 
 /// Does what a command says, or refuses it and changes nothing.
@@ -89,7 +90,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
                 parents: *parents,
                 precondition: *precondition,
             };
-            uploads::commit_upload(tables, timed, &commit)
+            commits::commit_upload(tables, timed, &commit)
         }
         Command::EndUpload { upload, expired_by } => {
             uploads::end_upload(tables, timed.at, *upload, *expired_by)

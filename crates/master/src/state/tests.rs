@@ -10,3 +10,4 @@ mod replicas;
 mod store;
 mod sweep;
 mod uploads;
+mod world;

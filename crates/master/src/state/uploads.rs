@@ -1,4 +1,4 @@
-//! Uploads: an upload is a version that has no name yet.
+//! Uploads until their commit (`commits.rs`): an upload is a version that has no name yet.
 //!
 //! `AllocateChunks` opens it and promises chunks, `RecordChunks` writes full blocks under its version, and `CommitUpload`
 //! writes the last block, the version and the name: work in proportion to one block, never to the file. However an
@@ -9,9 +9,8 @@
 //! in this very upload, or by copies that are on record. The caller's word is no proof.
 
 use proto::ErrorCode;
-use proto::id::{ChunkId, UploadId, VersionId};
-use proto::master::{CHUNKS_PER_BLOCK, Precondition, StoredChunk};
-use proto::name::EntryPath;
+use proto::id::{ChunkId, UploadId};
+use proto::master::{CHUNKS_PER_BLOCK, StoredChunk};
 use redb::ReadableTable;
 
 use super::answers::Kind;
@@ -19,20 +18,19 @@ use super::error::{StateError, refuse};
 use super::outcome::{Allocation, Outcome};
 use super::promises::unite;
 use super::proofs::{Proved, check_len, check_same_len, known_copies, prove};
-use super::rows::{self, Answer, EntryRow, PromiseRow, PurgeRow, Sums, UploadRow, VersionRow};
+use super::rows::{self, Answer, PromiseRow, PurgeRow, UploadRow};
 use super::tables::Tables;
-use super::trash::check_precondition;
-use crate::command::{ChunkPromise, ClusterMillis, CommittedVersion, NodeNumber, TimedCommand};
+use crate::command::{ChunkPromise, ClusterMillis, NodeNumber};
 
 /// Promises that one upload may hold: what it allocates and does not record.
 pub(super) const PROMISES_MAX: usize = 8 * CHUNKS_PER_BLOCK;
 /// Nodes that one promise may name in all, those included that failed the uploader.
 const PROMISED_NODES_MAX: usize = 32;
 /// `UploadRow::copies` while no chunk was recorded.
-const NO_CHUNK_YET: u8 = u8::MAX;
+pub(super) const NO_CHUNK_YET: u8 = u8::MAX;
 
 impl Tables<'_> {
-    fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>, StateError> {
+    pub(super) fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>, StateError> {
         match self.uploads.get(upload.uuid().as_u128())? {
             Some(row) => Ok(Some(rows::decode(row.value())?)),
             None => Ok(None),
@@ -49,14 +47,14 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn new_version(&mut self) -> u64 {
+    pub(super) fn new_version(&mut self) -> u64 {
         let version = self.head.next_version;
         self.head.next_version += 1;
         version
     }
 
     /// Ends an open upload: its row and its promises go, and what they may have left on nodes is garbage from now on.
-    fn close_upload(
+    pub(super) fn close_upload(
         &mut self,
         upload: UploadId,
         at: ClusterMillis,
@@ -91,7 +89,7 @@ impl Tables<'_> {
     }
 }
 
-fn upload_unknown<T>(upload: UploadId) -> Result<T, StateError> {
+pub(super) fn upload_unknown<T>(upload: UploadId) -> Result<T, StateError> {
     refuse(
         ErrorCode::UploadUnknown,
         format!(
@@ -221,7 +219,7 @@ fn make_promise(
 }
 
 /// Gives proved chunks their references, and ends their promises. Returns the least number of copies.
-fn keep(
+pub(super) fn keep(
     tables: &mut Tables<'_>,
     upload: UploadId,
     proved: Vec<Proved>,
@@ -241,7 +239,7 @@ fn keep(
 
 /// Sees that lengths are as a file's: all of the chunk size, but for the very last. Returns the bytes, and whether
 /// the last one is short.
-fn check_lens(
+pub(super) fn check_lens(
     tables: &Tables<'_>,
     row: &UploadRow,
     chunks: &[StoredChunk],
@@ -268,7 +266,7 @@ fn check_lens(
     Ok((bytes, ended_short))
 }
 
-fn check_file_size(tables: &Tables<'_>, bytes: u64) -> Result<(), StateError> {
+pub(super) fn check_file_size(tables: &Tables<'_>, bytes: u64) -> Result<(), StateError> {
     match tables.rules.file_size_max {
         Some(max) if bytes > max => refuse(
             ErrorCode::TooLarge,
@@ -332,164 +330,6 @@ fn recorded_again(
         ErrorCode::InvalidArgument,
         format!("block {block} is recorded with other chunks: a block is recorded once"),
     )
-}
-
-/// What `CommitUpload` asks for.
-#[derive(Debug)]
-pub(super) struct Commit<'c> {
-    pub(super) upload: UploadId,
-    pub(super) path: &'c EntryPath,
-    pub(super) size: u64,
-    pub(super) modified_ms: Option<u64>,
-    pub(super) blocks: u32,
-    pub(super) chunks: &'c [StoredChunk],
-    pub(super) parents: bool,
-    pub(super) precondition: Precondition,
-}
-
-/// `CommitUpload`.
-pub(super) fn commit_upload(
-    tables: &mut Tables<'_>,
-    at: &TimedCommand,
-    commit: &Commit<'_>,
-) -> Result<Outcome, StateError> {
-    match tables.answered(Kind::Upload, commit.upload.uuid())? {
-        Some(Answer::Committed(version)) => return Ok(Outcome::Committed(version)),
-        Some(_) => return upload_unknown(commit.upload),
-        None => {}
-    }
-    let open = tables.upload(commit.upload)?;
-    // An empty file needs no chunks, and so no upload before its commit.
-    let is_empty = commit.size == 0 && commit.blocks == 0 && commit.chunks.is_empty();
-    if open.is_none() && !is_empty {
-        return upload_unknown(commit.upload);
-    }
-    let draft = open.unwrap_or(UploadRow {
-        version: 0,
-        lease_until: ClusterMillis(0),
-        blocks: 0,
-        bytes: 0,
-        ended_short: false,
-        copies: NO_CHUNK_YET,
-        promises: 0,
-    });
-    check_shape(tables, &draft, commit)?;
-    let place = tables.place(commit.path, commit.parents, None)?;
-    check_precondition(commit.path, commit.precondition, place.existing.as_ref())?;
-    if let Some(EntryRow::Folder { .. }) = place.existing {
-        let message = format!("{} is a folder, and a file cannot replace it", commit.path);
-        return refuse(ErrorCode::IsAFolder, message);
-    }
-    let proved = prove(tables, commit.upload, commit.chunks)?;
-
-    let mut draft = draft;
-    if open.is_none() {
-        draft.version = tables.new_version();
-    }
-    keep(tables, commit.upload, proved, &mut draft)?;
-    let folder = tables.make_parents(&place, at.wall_ms)?;
-    let file = write_version(tables, at, commit, &draft, place.existing.as_ref())?;
-    name_version(tables, at, commit, &draft, file, (folder, &place))?;
-    let copies = match draft.copies {
-        NO_CHUNK_YET => tables.rules.replication_factor,
-        copies => copies,
-    };
-    let committed = CommittedVersion {
-        version: VersionId(draft.version),
-        created: place.existing.is_none(),
-        copies,
-    };
-    tables.close_upload(commit.upload, at.at, Answer::Committed(committed))?;
-    Ok(Outcome::Committed(committed))
-}
-
-fn check_shape(
-    tables: &Tables<'_>,
-    draft: &UploadRow,
-    commit: &Commit<'_>,
-) -> Result<(), StateError> {
-    if commit.blocks != draft.blocks {
-        return refuse(
-            ErrorCode::InvalidArgument,
-            format!(
-                "the commit says {} blocks, and {} are recorded: record what is missing first",
-                commit.blocks, draft.blocks
-            ),
-        );
-    }
-    if commit.chunks.len() > CHUNKS_PER_BLOCK {
-        return refuse(
-            ErrorCode::InvalidArgument,
-            format!("a commit takes {CHUNKS_PER_BLOCK} chunks at most: record full blocks before"),
-        );
-    }
-    check_file_size(tables, commit.size)?;
-    let (bytes, _) = check_lens(tables, draft, commit.chunks)?;
-    if bytes != commit.size {
-        return refuse(
-            ErrorCode::InvalidArgument,
-            format!(
-                "the commit says {} bytes, and its chunks have {bytes}: nothing was committed",
-                commit.size
-            ),
-        );
-    }
-    Ok(())
-}
-
-/// Writes the version and its last block; returns the file that it is a version of.
-fn write_version(
-    tables: &mut Tables<'_>,
-    at: &TimedCommand,
-    commit: &Commit<'_>,
-    draft: &UploadRow,
-    existing: Option<&EntryRow>,
-) -> Result<u64, StateError> {
-    let file = match existing {
-        Some(EntryRow::File { file, .. }) => *file,
-        _ => draft.version,
-    };
-    if !commit.chunks.is_empty() {
-        let ids = commit.chunks.iter().map(|stored| stored.chunk);
-        tables.put_block(draft.version, draft.blocks, ids)?;
-    }
-    let row = VersionRow {
-        file,
-        size: commit.size,
-        modified_ms: commit.modified_ms.unwrap_or(at.wall_ms),
-        committed_ms: at.wall_ms,
-        chunk_size: tables.rules.chunk_size,
-    };
-    tables
-        .versions
-        .insert(draft.version, rows::encode(&row).as_slice())?;
-    Ok(file)
-}
-
-/// Lets a name stand for the version: a new entry, or a file's next version.
-fn name_version(
-    tables: &mut Tables<'_>,
-    at: &TimedCommand,
-    commit: &Commit<'_>,
-    draft: &UploadRow,
-    file: u64,
-    (folder, place): (u64, &super::names::Place),
-) -> Result<(), StateError> {
-    let entry = EntryRow::File {
-        file,
-        version: draft.version,
-        size: commit.size,
-        modified_ms: commit.modified_ms.unwrap_or(at.wall_ms),
-    };
-    let Some(existing) = &place.existing else {
-        return tables.add_entry(folder, &place.name, &entry);
-    };
-    if let EntryRow::File { file, version, .. } = existing {
-        tables.make_former(*file, *version, at.at)?;
-    }
-    let (old, new): (Sums, Sums) = (tables.sums_of(existing)?, tables.sums_of(&entry)?);
-    tables.write_entry(folder, &place.name, &entry)?;
-    tables.change_below(folder, |below| below.minus(old).plus(new))
 }
 
 /// `EndUpload`.
