@@ -1,0 +1,13 @@
+//! What a master does with its nodes, seen from outside: nodes and disks in memory, and a clock that is simulated.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails where something is not as it should be"
+)]
+
+mod garbage;
+mod joining;
+mod node;
+mod repair;
+mod starting;
+mod world;

@@ -1,0 +1,406 @@
+//! A storage node that keeps chunks in memory, obeys a master, and can be made to misbehave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::connection::{CallError, CallerIdentity, Connection};
+use proto::hello::{ReceiptKey, Role};
+use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId, UploadId};
+use proto::master::{NodeRegistered, RegisterNode, ReportCorruptChunks, ReportHeartbeat};
+use proto::memory::MemoryNetwork;
+use proto::net::{Address, Network};
+use proto::node::{
+    BucketDigest, BucketListed, ChunkDescription, ChunkRead, ChunkReplicated, ChunkState,
+    ChunkStored, ChunkVerified, ChunksDeleted, ChunksDescribed, DeleteChunks, DescribeChunks,
+    DigestInventory, GetChunk, GetNodeStatus, InventoryDigest, ListBucket, NodeHandlers,
+    NodeServer, NodeStatus, NodeUsage, PutChunk, Receipt, ReplicateChunk, VerifyChunk,
+};
+use proto::pool::{Pool, PoolOptions};
+use proto::server::{self, Identity, Limits};
+use proto::table::Caller;
+use proto::{ErrorCode, WireError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CAPACITY: u64 = 1 << 30;
+
+/// What a node holds and has seen; lives on while its process does not.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) chunks: BTreeMap<ChunkId, Bytes>,
+    pub(crate) corrupt: BTreeSet<ChunkId>,
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) epoch: Epoch,
+    last_order: (Epoch, u64),
+    /// Chunks that were fetched, in order.
+    pub(crate) fetched: Vec<ChunkId>,
+    /// Chunks whose deletion was ordered, in order.
+    pub(crate) deleted: Vec<ChunkId>,
+}
+
+/// A node, running or not. Clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Node(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) id: NodeId,
+    pub(crate) address: Address,
+    pub(crate) zone: String,
+    master: Address,
+    network: MemoryNetwork,
+    pool: Pool,
+    disk: Mutex<Disk>,
+    process: Mutex<CancellationToken>,
+    boot: AtomicU64,
+    /// How long fetching a chunk takes.
+    pub(crate) fetch_time: Mutex<Duration>,
+    hung: watch::Sender<bool>,
+}
+
+impl Node {
+    pub(crate) fn new(network: &MemoryNetwork, master: &Address, number: u16, zone: &str) -> Self {
+        let caller = CallerIdentity {
+            role: Role::Node,
+            cluster: None,
+            secret: None,
+        };
+        let process = CancellationToken::new();
+        process.cancel();
+        Self(Arc::new(Inner {
+            id: NodeId::new(Uuid::from_u128(u128::from(number))),
+            address: format!("127.0.0.1:{}", 10_000 + number).parse().unwrap(),
+            zone: zone.to_owned(),
+            master: master.clone(),
+            network: network.clone(),
+            pool: Pool::new(Arc::new(network.clone()), caller, PoolOptions::default()),
+            disk: Mutex::default(),
+            process: Mutex::new(process),
+            boot: AtomicU64::new(0),
+            fetch_time: Mutex::new(Duration::from_millis(1)),
+            hung: watch::Sender::new(false),
+        }))
+    }
+
+    /// Serves, registers, and sends heartbeats from now on.
+    pub(crate) async fn start(&self) {
+        let process = CancellationToken::new();
+        *self.0.process.lock().unwrap() = process.clone();
+        self.0.boot.fetch_add(1, Ordering::Relaxed);
+        let listener = loop {
+            match self.0.network.listen(&self.0.address).await {
+                Ok(listener) => break listener,
+                // The process before has not quite gone.
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        let identity = Identity {
+            role: Role::Node,
+            cluster: watch::Sender::new(self.disk().cluster).subscribe(),
+            secret: None,
+        };
+        let service = Arc::new(NodeServer(self.clone()));
+        let limits = Limits {
+            drain_timeout: Duration::from_millis(1),
+            ..Limits::default()
+        };
+        tokio::spawn(server::serve(
+            listener,
+            service,
+            identity,
+            limits,
+            process.clone(),
+        ));
+        let node = self.clone();
+        tokio::spawn(async move {
+            process.run_until_cancelled(node.keep_registered()).await;
+        });
+    }
+
+    /// As `kill -9`: its connections break, and what it holds stays.
+    pub(crate) fn kill(&self) {
+        self.0.process.lock().unwrap().cancel();
+    }
+
+    /// Stops answering while its connections stay open, or goes on.
+    pub(crate) fn hang(&self, hung: bool) {
+        self.0.hung.send_replace(hung);
+    }
+
+    pub(crate) fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.disk.lock().unwrap()
+    }
+
+    pub(crate) fn holds(&self, chunk: &ChunkId) -> bool {
+        let disk = self.disk();
+        disk.chunks.contains_key(chunk) && !disk.corrupt.contains(chunk)
+    }
+
+    /// Stores a chunk as an uploader would have it stored.
+    pub(crate) fn put(&self, upload: UploadId, bytes: &Bytes) -> Receipt {
+        let chunk = ChunkId::of(bytes);
+        self.disk().chunks.insert(chunk, bytes.clone());
+        Receipt {
+            node: self.0.id,
+            mac: self
+                .receipt_key()
+                .receipt(upload, &chunk, bytes.len() as u64),
+        }
+    }
+
+    /// Registers once, on a connection of its own.
+    pub(crate) async fn register(&self) -> Result<(Connection, NodeRegistered), CallError> {
+        let caller = CallerIdentity {
+            role: Role::Node,
+            cluster: None,
+            secret: None,
+        };
+        let network = &self.0.network;
+        let connection = Connection::open(network, &self.0.master, &caller, CALL_TIMEOUT).await?;
+        let (cluster, epoch) = {
+            let disk = self.disk();
+            (disk.cluster, disk.epoch)
+        };
+        let request = RegisterNode {
+            node: self.0.id,
+            boot: self.boot(),
+            address: self.0.address.clone(),
+            zone: self.0.zone.clone(),
+            cluster,
+            epoch,
+            receipt_key: self.receipt_key(),
+            usage: self.usage(),
+        };
+        let registered = connection.call(request, CALL_TIMEOUT).await?;
+        let mut disk = self.disk();
+        disk.cluster = Some(registered.cluster);
+        disk.epoch = disk.epoch.max(registered.epoch);
+        drop(disk);
+        Ok((connection, registered))
+    }
+
+    pub(crate) async fn report_corrupt(&self, connection: &Connection, chunk: ChunkId) {
+        let report = ReportCorruptChunks {
+            node: self.0.id,
+            boot: self.boot(),
+            chunks: vec![chunk],
+        };
+        connection.call(report, CALL_TIMEOUT).await.unwrap();
+    }
+
+    async fn keep_registered(&self) {
+        loop {
+            if let Ok((connection, registered)) = self.register().await {
+                self.keep_beating(&connection, registered.heartbeat_interval_ms)
+                    .await;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn keep_beating(&self, connection: &Connection, interval_ms: u64) {
+        for sequence in 0.. {
+            self.answers_again().await;
+            let heartbeat = ReportHeartbeat {
+                node: self.0.id,
+                boot: self.boot(),
+                sequence,
+                usage: self.usage(),
+            };
+            if connection.call(heartbeat, CALL_TIMEOUT).await.is_err() {
+                return;
+            }
+            let known: Vec<_> = self.disk().corrupt.iter().copied().collect();
+            for chunk in known {
+                self.report_corrupt(connection, chunk).await;
+            }
+            tokio::select! {
+                () = connection.closed() => return,
+                () = tokio::time::sleep(Duration::from_millis(interval_ms)) => {}
+            }
+        }
+    }
+
+    fn boot(&self) -> BootId {
+        let boot = u128::from(self.0.boot.load(Ordering::Relaxed));
+        BootId::new(Uuid::from_u128(self.0.id.uuid().as_u128() << 64 | boot))
+    }
+
+    fn receipt_key(&self) -> ReceiptKey {
+        ReceiptKey::from_bytes(*ChunkId::of(self.0.id.uuid().as_bytes()).as_bytes())
+    }
+
+    fn usage(&self) -> NodeUsage {
+        let disk = self.disk();
+        let stored_bytes = disk.chunks.values().map(|bytes| bytes.len() as u64).sum();
+        NodeUsage {
+            capacity_bytes: CAPACITY,
+            free_bytes: CAPACITY - stored_bytes,
+            stored_bytes,
+            chunks: disk.chunks.len() as u64,
+            writable: true,
+            ..NodeUsage::default()
+        }
+    }
+
+    async fn answers_again(&self) {
+        let mut hung = self.0.hung.subscribe();
+        hung.wait_for(|hung| !hung).await.unwrap();
+    }
+
+    fn describe(&self, chunk: &ChunkId) -> ChunkState {
+        let disk = self.disk();
+        match (
+            disk.corrupt.contains(chunk),
+            disk.chunks.contains_key(chunk),
+        ) {
+            (true, _) => ChunkState::Corrupt,
+            (false, true) => ChunkState::Good,
+            (false, false) => ChunkState::Missing,
+        }
+    }
+}
+
+impl NodeHandlers for Node {
+    async fn put_chunk(&self, _: &Caller, _: PutChunk) -> Result<ChunkStored, WireError> {
+        unimplemented!("uploads are made by hand")
+    }
+
+    async fn get_chunk(&self, _: &Caller, get: GetChunk) -> Result<ChunkRead, WireError> {
+        self.answers_again().await;
+        let disk = self.disk();
+        let held = disk.chunks.get(&get.chunk).cloned();
+        let good = held.filter(|_| !disk.corrupt.contains(&get.chunk));
+        let body = good.ok_or_else(|| WireError::new(ErrorCode::NotFound, "no such chunk"))?;
+        Ok(ChunkRead { body: body.into() })
+    }
+
+    async fn describe_chunks(
+        &self,
+        _: &Caller,
+        request: DescribeChunks,
+    ) -> Result<ChunksDescribed, WireError> {
+        self.answers_again().await;
+        let describe = |chunk: ChunkId| ChunkDescription {
+            chunk,
+            state: self.describe(&chunk),
+            verified_ms: None,
+            extent: None,
+        };
+        Ok(ChunksDescribed {
+            chunks: request.chunks.into_iter().map(describe).collect(),
+        })
+    }
+
+    async fn verify_chunk(
+        &self,
+        _: &Caller,
+        request: VerifyChunk,
+    ) -> Result<ChunkVerified, WireError> {
+        self.answers_again().await;
+        let state = self.describe(&request.chunk);
+        Ok(ChunkVerified { state })
+    }
+
+    async fn get_node_status(&self, _: &Caller, _: GetNodeStatus) -> Result<NodeStatus, WireError> {
+        unimplemented!("masters do not ask for it")
+    }
+
+    async fn replicate_chunk(
+        &self,
+        caller: &Caller,
+        request: ReplicateChunk,
+    ) -> Result<ChunkReplicated, WireError> {
+        assert_eq!(caller.role, Role::Master);
+        self.answers_again().await;
+        let fetch_time = *self.0.fetch_time.lock().unwrap();
+        tokio::time::sleep(fetch_time).await;
+        if self.disk().epoch > request.epoch {
+            return Err(WireError::new(ErrorCode::StaleEpoch, "an older master"));
+        }
+        if self.holds(&request.chunk) {
+            return Ok(ChunkReplicated { stored: false });
+        }
+        for source in &request.sources {
+            let get = GetChunk {
+                chunk: request.chunk,
+            };
+            if let Ok(read) = self.0.pool.transfer(source, get, CALL_TIMEOUT).await {
+                let bytes = read.body.into_bytes().unwrap();
+                assert_eq!(bytes.len(), request.len as usize);
+                let mut disk = self.disk();
+                disk.corrupt.remove(&request.chunk);
+                disk.chunks.insert(request.chunk, bytes);
+                disk.fetched.push(request.chunk);
+                return Ok(ChunkReplicated { stored: true });
+            }
+        }
+        Err(WireError::new(ErrorCode::Unavailable, "no source has it"))
+    }
+
+    async fn delete_chunks(
+        &self,
+        caller: &Caller,
+        request: DeleteChunks,
+    ) -> Result<ChunksDeleted, WireError> {
+        assert_eq!(caller.role, Role::Master);
+        self.answers_again().await;
+        let mut disk = self.disk();
+        let order = (request.epoch, request.sequence);
+        if order <= disk.last_order || request.epoch < disk.epoch {
+            return Err(WireError::new(ErrorCode::StaleEpoch, "an older order"));
+        }
+        disk.last_order = order;
+        let mut deleted = 0;
+        for chunk in request.chunks {
+            deleted += u64::from(disk.chunks.remove(&chunk).is_some());
+            disk.deleted.push(chunk);
+        }
+        Ok(ChunksDeleted { deleted })
+    }
+
+    async fn digest_inventory(
+        &self,
+        _: &Caller,
+        _: DigestInventory,
+    ) -> Result<InventoryDigest, WireError> {
+        self.answers_again().await;
+        let disk = self.disk();
+        let mut buckets = vec![BucketDigest::default(); 256];
+        for chunk in disk
+            .chunks
+            .keys()
+            .filter(|chunk| !disk.corrupt.contains(chunk))
+        {
+            buckets[usize::from(chunk.bucket())].add(chunk);
+        }
+        Ok(InventoryDigest { buckets })
+    }
+
+    async fn list_bucket(
+        &self,
+        _: &Caller,
+        request: ListBucket,
+    ) -> Result<BucketListed, WireError> {
+        self.answers_again().await;
+        let disk = self.disk();
+        let mut rest = disk.chunks.iter().filter(|(chunk, _)| {
+            chunk.bucket() == request.bucket
+                && request.after.is_none_or(|after| **chunk > after)
+                && !disk.corrupt.contains(chunk)
+        });
+        let page = rest.by_ref().take(request.limit as usize);
+        let chunks = page
+            .map(|(chunk, bytes)| (*chunk, u32::try_from(bytes.len()).unwrap()))
+            .collect();
+        Ok(BucketListed {
+            chunks,
+            more: rest.next().is_some(),
+        })
+    }
+}
