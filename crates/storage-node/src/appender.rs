@@ -11,6 +11,8 @@
 //!
 //! **Invariants:** nothing is answered before step 2. An extent whose sync failed is never written or synced again.
 
+mod relocate;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -22,11 +24,12 @@ use crate::active::{Active, AppendError, RecordBytes};
 use crate::catalog::{Location, Position, Row};
 use crate::error::{StoreError, is_full};
 use crate::extent::{
-    EXTENT_HEADER_LEN, EXTENTS_FOLDER, ExtentHeader, Order, RECORD_HEADER_LEN, RecordHeader,
-    RecordKind, batch_at, extent_path, record_len,
+    EXTENT_HEADER_LEN, ExtentHeader, Order, RECORD_HEADER_LEN, RecordHeader, RecordKind, batch_at,
+    record_len,
 };
 use crate::index::{Changes, INDEX_PATH};
 use crate::store::Store;
+use crate::verified::VerifiedChunk;
 use crate::writer::ScrubProgress;
 
 /// The index is made durable after this many records at the latest: replay stays short.
@@ -35,45 +38,10 @@ const CHECKPOINT_RECORDS: usize = 8192;
 /// Free bytes that are left for the index when everything else stops.
 const INDEX_RESERVE_MAX: u64 = 16 << 20;
 
+pub(crate) use relocate::Moved;
+
 /// Called when a batch is durable, or was refused.
 pub(crate) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
-/// A chunk whose bytes were checked against its id, with their checksum.
-#[derive(Debug, Clone)]
-pub(crate) struct VerifiedChunk {
-    chunk: ChunkId,
-    payload: Bytes,
-    payload_crc: u32,
-}
-
-impl VerifiedChunk {
-    /// Hashes the bytes; `None` if they are not this chunk's.
-    pub(crate) fn check(chunk: ChunkId, payload: Bytes) -> Option<Self> {
-        (ChunkId::of(&payload) == chunk).then(|| Self {
-            chunk,
-            payload_crc: crc32c::crc32c(&payload),
-            payload,
-        })
-    }
-
-    /// Which.
-    pub(crate) fn chunk(&self) -> ChunkId {
-        self.chunk
-    }
-
-    fn len(&self) -> u32 {
-        u32::try_from(self.payload.len()).expect("chunks are far shorter")
-    }
-}
-
-/// What compaction moves.
-#[derive(Debug)]
-pub(crate) enum Moved {
-    /// A good chunk, if it is still here.
-    Put(VerifiedChunk, Location),
-    /// A deletion, if it is still needed.
-    Delete(ChunkId, Order),
-}
 
 /// The writing side of one store. There is one.
 pub(crate) struct Appender {
@@ -171,87 +139,6 @@ impl Appender {
             self.batch.rows.insert(*chunk, Some(Row { corrupt, ..row }));
         }
         Ok(())
-    }
-
-    /// Plans to copy what is still needed of an extent to the active one.
-    pub(crate) fn relocate(&mut self, extent: u64, moved: &[Moved]) -> Result<(), StoreError> {
-        self.check_writable()?;
-        for record in moved {
-            match record {
-                Moved::Put(chunk, from) => {
-                    let row = self.row(&chunk.chunk)?;
-                    if row.is_some_and(|row| row.location == *from && !row.corrupt) {
-                        self.take_room(record_len(chunk.len()), self.index_reserve())?;
-                        self.append_put(chunk, row)?;
-                    }
-                }
-                Moved::Delete(chunk, order) => {
-                    if self.row(chunk)?.is_none() && self.has_dead_outside(chunk, extent)? {
-                        let kind = RecordKind::Delete { order: *order };
-                        self.append(kind, *chunk, Bytes::new(), 0)?;
-                        self.batch.deletions += 1;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes a sealed extent in which nothing is needed any more; `puts` are the chunks of all its puts.
-    pub(crate) fn remove_extent(
-        &mut self,
-        extent: u64,
-        puts: &[ChunkId],
-    ) -> Result<(), StoreError> {
-        self.flush()?;
-        let is_active = self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.number == extent);
-        let sums = self.store.catalog().extents.get(&extent).copied();
-        if is_active || sums.is_none_or(|sums| sums.live_chunks > 0) {
-            return Ok(());
-        }
-        // What cannot be read now may be the last copy, and be read another time.
-        if self.store.index.corrupt_extents()?.contains(&extent) {
-            return Ok(());
-        }
-        let changes = Changes {
-            buried: puts.iter().map(|chunk| (*chunk, extent)).collect(),
-            position: self.store.catalog().position,
-            ..Changes::default()
-        };
-        self.commit(&changes)?;
-        self.cut_extent_before(extent);
-        self.store.catalog().extents.remove(&extent);
-        self.store.forget_file(extent);
-        self.store.disk.remove(&extent_path(extent))?;
-        self.store.disk.sync_folder(EXTENTS_FOLDER)?;
-        Ok(())
-    }
-
-    /// The extent that goes says where the one before it ends; if that one has more, it must go too.
-    fn cut_extent_before(&self, extent: u64) {
-        let before = self
-            .store
-            .catalog()
-            .extents
-            .range(..extent)
-            .next_back()
-            .map(|(k, v)| (*k, *v));
-        let Some((before, sums)) = before else {
-            return;
-        };
-        let cut = self
-            .store
-            .extent_file(before)
-            .and_then(|file| match file.len()? {
-                len if len > sums.len => file.set_len(sums.len),
-                _ => Ok(()),
-            });
-        if let Err(error) = cut {
-            tracing::warn!(%error, extent = before, "could not cut what was never acknowledged off an extent");
-        }
     }
 
     /// Closes the active extent although it has room, so that it can be compacted.
@@ -486,16 +373,6 @@ impl Appender {
             Some(row) => Ok(*row),
             None => self.store.find(chunk),
         }
-    }
-
-    fn has_dead_outside(&self, chunk: &ChunkId, extent: u64) -> Result<bool, StoreError> {
-        let planned = self
-            .batch
-            .dead
-            .iter()
-            .any(|(dead, at)| dead == chunk && *at != extent);
-        let counts = |at| at != extent && self.store.catalog().extents.contains_key(&at);
-        Ok(planned || self.store.index.has_dead(chunk, counts)?)
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {

@@ -16,12 +16,13 @@ use std::time::Duration;
 use proto::id::ChunkId;
 use tokio_util::sync::CancellationToken;
 
-use crate::appender::{Moved, VerifiedChunk};
+use crate::appender::Moved;
 use crate::catalog::Location;
 use crate::error::StoreError;
 use crate::extent::{EXTENT_HEADER_LEN, ExtentHeader, RecordHeader, RecordKind};
 use crate::node::Node;
 use crate::store::Store;
+use crate::verified::VerifiedChunk;
 use crate::walk::{Item, Payloads, Walk};
 
 /// Bytes that are copied, or walked over, at once.

@@ -19,11 +19,11 @@ use proto::pool::Pool;
 use proto::table::Caller;
 use proto::{Body, ErrorCode, WireError};
 
-use crate::appender::VerifiedChunk;
 use crate::error::StoreError;
 use crate::extent::Order;
 use crate::node::{INLINE_LEN_MAX, Node};
 use crate::send_file::ChunkBody;
+use crate::verified::VerifiedChunk;
 
 /// A source that has not sent a chunk by then is given up for the next.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);

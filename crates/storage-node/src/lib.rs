@@ -20,6 +20,7 @@ mod config;
 mod environment;
 mod error;
 pub mod extent;
+mod found;
 mod handlers;
 mod heartbeat;
 mod identity;
@@ -32,6 +33,7 @@ mod scrub;
 mod send_file;
 mod store;
 mod tail;
+mod verified;
 mod walk;
 mod writer;
 

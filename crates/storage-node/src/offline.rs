@@ -11,8 +11,8 @@ use disk::{Disk, DiskLock};
 use proto::id::ChunkId;
 
 use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind, extent_path};
+use crate::found::{Found, find_extents};
 use crate::identity::{LOCK_PATH, read_owner};
-use crate::recover::{Found, find_extents};
 use crate::walk::{Item, Payloads, Walk};
 
 /// A folder opened for reading, with the node kept out.

@@ -8,11 +8,13 @@
 //! left records in the system's memory only, and if a sync of them failed, the system takes them for written
 //! and would report another sync as done.
 
+mod replay;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use disk::{Disk, DiskEntryKind, DiskFile};
+use disk::{Disk, DiskFile};
 use proto::id::ChunkId;
 
 use crate::active::Active;
@@ -20,30 +22,15 @@ use crate::appender::Appender;
 use crate::catalog::{Catalog, Location, Position, Row};
 use crate::environment::Environment;
 use crate::error::{OpenError, is_full};
-use crate::extent::{
-    EXTENT_HEADER_LEN, EXTENTS_FOLDER, ExtentHeader, HeaderError, RecordHeader, RecordKind,
-    extent_number, extent_path, record_len,
-};
+use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER, record_len};
+use crate::found::{Found, find_extents, highest_name, remove_unfinished};
 use crate::index::{Changes, INDEX_PATH, Index};
 use crate::store::{Store, StoreOptions};
-use crate::tail::find_end;
-use crate::walk::{Item, Payloads, Walk};
 
 /// Bytes that are written once more at once.
 const REWRITE_LEN: u64 = 1 << 20;
 /// Rows that are committed at once during replay.
 const ROWS_PER_COMMIT: usize = 4096;
-
-/// An extent's file as it was found.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// It.
-    pub(crate) file: Arc<dyn DiskFile>,
-    /// Its length.
-    pub(crate) len: u64,
-    /// What it says of itself; nothing if that is damaged.
-    pub(crate) header: Option<ExtentHeader>,
-}
 
 /// Opens the extents and the index of one disk.
 ///
@@ -112,61 +99,6 @@ fn prepare(disk: &dyn Disk, options: &StoreOptions) -> Result<BTreeMap<u64, Foun
     Ok(extents)
 }
 
-/// Reads the headers of all extents in a data folder.
-pub(crate) fn find_extents(disk: &dyn Disk) -> Result<BTreeMap<u64, Found>, OpenError> {
-    let entries = disk
-        .list(EXTENTS_FOLDER)
-        .map_err(OpenError::while_doing("list the extents"))?;
-    let mut extents = BTreeMap::new();
-    for entry in entries {
-        match extent_number(&entry.name) {
-            Some(number) if entry.kind == DiskEntryKind::File => {
-                extents.insert(number, find_extent(disk, number)?);
-            }
-            _ => tracing::warn!(name = entry.name, "not an extent: it is left alone"),
-        }
-    }
-    Ok(extents)
-}
-
-fn find_extent(disk: &dyn Disk, number: u64) -> Result<Found, OpenError> {
-    let path = extent_path(number);
-    let read = || -> io::Result<_> {
-        let file = disk.open(&path)?;
-        let len = file.len()?;
-        let mut bytes = vec![0; usize::try_from(len.min(EXTENT_HEADER_LEN)).unwrap_or(0)];
-        // Unreadable is as good as damaged: the rest of the extent may still be read.
-        if file.read_exact_at(&mut bytes, 0).is_err() {
-            bytes.clear();
-        }
-        Ok((file, len, bytes))
-    };
-    let (file, len, bytes) = read().map_err(OpenError::while_doing(format!("open {path}")))?;
-    let header = match ExtentHeader::decode(&bytes) {
-        Ok(header) => Some(header),
-        Err(HeaderError::Damaged) => None,
-        Err(error @ HeaderError::Newer(_)) => {
-            return Err(OpenError::Refused(format!(
-                "{path}: {error}; start the version that wrote it, or a later one"
-            )));
-        }
-    };
-    Ok(Found { file, len, header })
-}
-
-/// A crash while an extent was made leaves a last one without a header, which never held a record.
-fn remove_unfinished(disk: &dyn Disk, extents: &mut BTreeMap<u64, Found>) -> io::Result<()> {
-    while let Some(last) = extents.last_entry()
-        && last.get().header.is_none()
-        && last.get().len <= EXTENT_HEADER_LEN
-    {
-        disk.remove(&extent_path(*last.key()))?;
-        disk.sync_folder(EXTENTS_FOLDER)?;
-        last.remove();
-    }
-    Ok(())
-}
-
 /// Whether there are extents that the index should know, and does not.
 fn misses_extents(catalog: &Catalog, extents: &BTreeMap<u64, Found>) -> bool {
     extents
@@ -183,15 +115,6 @@ struct Recovery {
     dead: Vec<(ChunkId, u64)>,
     /// Where replayed records of the last extent begin and end.
     unsettled: std::ops::Range<u64>,
-}
-
-/// What the replay of one extent showed.
-#[derive(Default)]
-struct Replayed {
-    /// Records whose payloads do not verify.
-    suspects: Vec<RecordHeader>,
-    records: u64,
-    damaged_ranges: u64,
 }
 
 impl Recovery {
@@ -310,124 +233,6 @@ impl Recovery {
         Ok(())
     }
 
-    fn replay_extent(&mut self, number: u64, from: u64) -> io::Result<()> {
-        let is_last = self.extents.keys().next_back() == Some(&number);
-        let found = &self.extents[&number];
-        let (file, len, header) = (Arc::clone(&found.file), found.len, found.header.clone());
-        let salt = header.as_ref().map(|header| header.salt);
-        let end = if is_last {
-            find_end(&file, salt, from)?
-        } else {
-            len.min(self.sealed_len(number)).max(EXTENT_HEADER_LEN)
-        };
-        if let Some(header) = &header {
-            self.catalog.order = self.catalog.order.max(header.order);
-        }
-        let payloads = if self.is_rebuild && !is_last {
-            Payloads::Skip
-        } else {
-            Payloads::Verify
-        };
-        let mut walk = Walk::new(file, salt, from..end, payloads)?;
-        let mut replayed = Replayed::default();
-        while let Some(item) = walk.next_item() {
-            self.replay_item(number, &item, &mut replayed)?;
-        }
-        if is_last && replayed.records > 0 {
-            self.unsettled = from.max(EXTENT_HEADER_LEN)..end;
-        }
-        self.replay_suspects(number, &replayed)?;
-        self.catalog.extents.entry(number).or_default().len = end;
-        self.catalog.position = Position {
-            extent: number,
-            offset: end,
-        };
-        replayed.report(number);
-        if is_last && len > end {
-            tracing::info!(
-                extent = number,
-                bytes = len - end,
-                "cut off what was being written"
-            );
-        }
-        Ok(())
-    }
-
-    /// Where an extent ended when its successor was made: what lies behind was refused.
-    fn sealed_len(&self, number: u64) -> u64 {
-        let mut later = self
-            .extents
-            .range(number + 1..)
-            .filter_map(|(_, found)| found.header.as_ref());
-        let says = later.find(|header| header.previous == number);
-        says.map_or(u64::MAX, |header| header.previous_len)
-    }
-
-    fn replay_item(&mut self, number: u64, item: &Item, replayed: &mut Replayed) -> io::Result<()> {
-        match item {
-            Item::Damage(_) => replayed.damaged_ranges += 1,
-            Item::Record {
-                header,
-                payload_good: false,
-            } => replayed.suspects.push(*header),
-            Item::Record { header, .. } => {
-                self.replay_record(number, header)?;
-                replayed
-                    .suspects
-                    .retain(|suspect| suspect.chunk != header.chunk);
-                replayed.records += 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn replay_record(&mut self, number: u64, header: &RecordHeader) -> io::Result<()> {
-        let new = match header.kind {
-            RecordKind::Put { written_ms } => Some(Row {
-                location: Location {
-                    extent: number,
-                    offset: header.offset,
-                    len: header.payload_len,
-                },
-                corrupt: false,
-                verified_ms: written_ms,
-            }),
-            RecordKind::Delete { order } | RecordKind::Order { order } => {
-                self.catalog.order = self.catalog.order.max(order);
-                self.catalog.note_deletions(number, 1);
-                None
-            }
-        };
-        if matches!(header.kind, RecordKind::Order { .. }) {
-            return Ok(());
-        }
-        if let Some(old) = self.row(&header.chunk)? {
-            self.dead.push((header.chunk, old.location.extent));
-        }
-        self.set_row(header.chunk, new)
-    }
-
-    /// They were synced once: they are corrupt, unless they are here once more.
-    fn replay_suspects(&mut self, number: u64, replayed: &Replayed) -> io::Result<()> {
-        for header in &replayed.suspects {
-            if self.row(&header.chunk)?.is_none() {
-                tracing::error!(chunk = %header.chunk, extent = number, "a chunk is corrupt");
-                let location = Location {
-                    extent: number,
-                    offset: header.offset,
-                    len: header.payload_len,
-                };
-                let row = Row {
-                    location,
-                    corrupt: true,
-                    verified_ms: 0,
-                };
-                self.set_row(header.chunk, Some(row))?;
-            }
-        }
-        Ok(())
-    }
-
     fn row(&self, chunk: &ChunkId) -> io::Result<Option<Row>> {
         match self.rows.get(chunk) {
             Some(row) => Ok(*row),
@@ -494,22 +299,6 @@ impl Recovery {
     }
 }
 
-impl Replayed {
-    fn report(&self, extent: u64) {
-        if self.records > 0 {
-            tracing::info!(extent, records = self.records, "replayed");
-        }
-        if self.damaged_ranges > 0 {
-            let ranges = self.damaged_ranges;
-            tracing::error!(
-                extent,
-                ranges,
-                "damaged places in an extent: their chunks are lost here"
-            );
-        }
-    }
-}
-
 /// Writes the same bytes again, so that the next sync is about them.
 fn rewrite(file: &dyn DiskFile, range: std::ops::Range<u64>) -> io::Result<()> {
     let mut at = range.start;
@@ -522,14 +311,4 @@ fn rewrite(file: &dyn DiskFile, range: std::ops::Range<u64>) -> io::Result<()> {
         at += len;
     }
     Ok(())
-}
-
-/// The highest number of any extent's name, used or not: no number is ever used twice.
-fn highest_name(disk: &dyn Disk) -> io::Result<u64> {
-    let entries = disk.list(EXTENTS_FOLDER)?;
-    Ok(entries
-        .iter()
-        .filter_map(|entry| extent_number(&entry.name))
-        .max()
-        .unwrap_or(0))
 }

@@ -11,10 +11,11 @@ use proto::id::ChunkId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::appender::{Appender, Moved, VerifiedChunk};
+use crate::appender::{Appender, Moved};
 use crate::catalog::Location;
 use crate::error::StoreError;
 use crate::extent::Order;
+use crate::verified::VerifiedChunk;
 
 /// Jobs that wait; whoever brings more waits outside. Their bytes are bounded by the server.
 const QUEUE_LEN: usize = 1024;

@@ -1,0 +1,173 @@
+//! What a node tells of what it holds: single chunks, buckets, sums, and what it found corrupt.
+
+use std::sync::Arc;
+
+use proto::id::ChunkId;
+use proto::node::{BucketDigest, ChunkDescription, ChunkState, NodeUsage};
+
+use super::{Node, UNREPORTED_MAX, unpoisoned};
+use crate::error::StoreError;
+use crate::extent::PAYLOAD_LEN_MAX;
+use crate::store::Store;
+
+impl Node {
+    /// Corrupt chunks to report: all of them where that was asked, or the new ones.
+    pub(crate) fn take_unreported(&self, all: bool) -> Result<Vec<ChunkId>, StoreError> {
+        let (new, overflowed) = {
+            let mut corrupt = unpoisoned(&self.corrupt);
+            let new: Vec<ChunkId> = corrupt.unreported.drain(..).collect();
+            (new, std::mem::take(&mut corrupt.overflowed))
+        };
+        if !all && !overflowed {
+            return Ok(new);
+        }
+        let mut chunks = Vec::new();
+        for disk in &self.disks {
+            let mut after = None;
+            loop {
+                let page = disk
+                    .store
+                    .index
+                    .corrupt_page(after.as_ref(), UNREPORTED_MAX)?;
+                after = page.last().copied();
+                chunks.extend(page);
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Reads a chunk and compares it with its id; notes what it found.
+    pub(crate) async fn verify_chunk(&self, chunk: &ChunkId) -> Result<ChunkState, StoreError> {
+        let Some((disk, row)) = self.find(chunk)? else {
+            return Ok(ChunkState::Missing);
+        };
+        let (store, id) = (Arc::clone(&self.disks[disk].store), *chunk);
+        let verified = self
+            .blocking()
+            .run(move || {
+                store
+                    .open_chunk(&id)
+                    .and_then(|file| file.verify().map(|_| file.row))
+            })
+            .await;
+        match verified {
+            Ok(row) if row.corrupt => {
+                self.disks[disk]
+                    .writer
+                    .mark(id, row.location, false)
+                    .await?;
+                Ok(ChunkState::Good)
+            }
+            Ok(_) => Ok(ChunkState::Good),
+            Err(StoreError::NotFound(_)) => Ok(ChunkState::Missing),
+            Err(error @ StoreError::Unopened(_)) => Err(error),
+            Err(_) if row.corrupt => Ok(ChunkState::Corrupt),
+            Err(error) => {
+                tracing::debug!(%chunk, %error, "verified and found bad");
+                self.mark_corrupt(disk, id, row).await;
+                Ok(ChunkState::Corrupt)
+            }
+        }
+    }
+
+    /// What is known of a chunk without reading it.
+    pub(crate) fn describe(&self, chunk: &ChunkId) -> Result<ChunkDescription, StoreError> {
+        let Some((disk, row)) = self.find(chunk)? else {
+            return Ok(ChunkDescription {
+                chunk: *chunk,
+                state: ChunkState::Missing,
+                verified_ms: None,
+                extent: None,
+            });
+        };
+        let extent = row.location.extent;
+        let sums = self.disks[disk]
+            .store
+            .catalog()
+            .extents
+            .get(&extent)
+            .copied();
+        let scrubbed_ms = sums.map_or(0, |sums| sums.scrubbed_ms);
+        let state = if row.corrupt {
+            ChunkState::Corrupt
+        } else {
+            ChunkState::Good
+        };
+        Ok(ChunkDescription {
+            chunk: *chunk,
+            state,
+            verified_ms: (!row.corrupt).then_some(row.verified_ms.max(scrubbed_ms)),
+            extent: Some(extent),
+        })
+    }
+
+    /// The digests of all 256 buckets.
+    pub(crate) fn digest(&self) -> Vec<BucketDigest> {
+        let mut buckets = vec![BucketDigest::default(); 256];
+        for disk in &self.disks {
+            for (sum, bucket) in buckets.iter_mut().zip(&disk.store.catalog().buckets) {
+                sum.count += bucket.count;
+                sum.xor ^= bucket.xor;
+            }
+        }
+        buckets
+    }
+
+    /// A page of one bucket, over all disks, in the order of ids.
+    pub(crate) fn list_bucket(
+        &self,
+        bucket: u8,
+        after: Option<&ChunkId>,
+        limit: usize,
+    ) -> Result<(Vec<(ChunkId, u32)>, bool), StoreError> {
+        let (mut chunks, mut more) = (Vec::new(), false);
+        for disk in &self.disks {
+            let (page, page_more) = disk.store.index.bucket_page(bucket, after, limit)?;
+            chunks.extend(page);
+            more |= page_more;
+        }
+        chunks.sort_unstable();
+        more |= chunks.len() > limit;
+        chunks.truncate(limit);
+        Ok((chunks, more))
+    }
+
+    /// How full it is. Asks the file systems.
+    pub(crate) fn usage(&self) -> NodeUsage {
+        let mut usage = NodeUsage {
+            failed_disks: self.unopened_disks,
+            ..NodeUsage::default()
+        };
+        for disk in &self.disks {
+            add_usage(&mut usage, &disk.store);
+        }
+        usage
+    }
+}
+
+fn add_usage(usage: &mut NodeUsage, store: &Store) {
+    let space = store.space().ok();
+    if let Some(space) = space {
+        usage.capacity_bytes += space.capacity;
+    }
+    let room = space.map_or(0, |space| space.free.saturating_sub(store.options.reserve));
+    if store.failure().is_some() {
+        usage.failed_disks += 1;
+    } else {
+        usage.free_bytes += room;
+        usage.writable |= room >= PAYLOAD_LEN_MAX as u64;
+    }
+    let catalog = store.catalog();
+    usage.stored_bytes += catalog.stored_bytes();
+    usage.reclaimable_bytes += catalog.reclaimable_bytes();
+    usage.chunks += catalog.chunks();
+    usage.corrupt_chunks += catalog.corrupt_chunks;
+    let scrubbed = catalog
+        .extents
+        .range(..catalog.scrub.extent)
+        .map(|(_, sums)| sums.len);
+    usage.scrubbed_bytes += scrubbed.sum::<u64>() + catalog.scrub.offset;
+}

@@ -1,0 +1,158 @@
+//! Takes the records of an extent into the index, in their order.
+//!
+//! A later put of a chunk replaces an earlier one, a deletion removes it: whatever was appended last holds. What does not
+//! verify was synced once (a torn tail is cut before), and makes its chunk corrupt.
+
+use std::io;
+use std::sync::Arc;
+
+use super::Recovery;
+use crate::catalog::{Location, Position, Row};
+use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind};
+use crate::tail::find_end;
+use crate::walk::{Item, Payloads, Walk};
+
+/// What the replay of one extent showed.
+#[derive(Default)]
+struct Replayed {
+    /// Records whose payloads do not verify.
+    suspects: Vec<RecordHeader>,
+    records: u64,
+    damaged_ranges: u64,
+}
+
+impl Recovery {
+    pub(super) fn replay_extent(&mut self, number: u64, from: u64) -> io::Result<()> {
+        let is_last = self.extents.keys().next_back() == Some(&number);
+        let found = &self.extents[&number];
+        let (file, len, header) = (Arc::clone(&found.file), found.len, found.header.clone());
+        let salt = header.as_ref().map(|header| header.salt);
+        let end = if is_last {
+            find_end(&file, salt, from)?
+        } else {
+            len.min(self.sealed_len(number)).max(EXTENT_HEADER_LEN)
+        };
+        if let Some(header) = &header {
+            self.catalog.order = self.catalog.order.max(header.order);
+        }
+        let payloads = if self.is_rebuild && !is_last {
+            Payloads::Skip
+        } else {
+            Payloads::Verify
+        };
+        let mut walk = Walk::new(file, salt, from..end, payloads)?;
+        let mut replayed = Replayed::default();
+        while let Some(item) = walk.next_item() {
+            self.replay_item(number, &item, &mut replayed)?;
+        }
+        if is_last && replayed.records > 0 {
+            self.unsettled = from.max(EXTENT_HEADER_LEN)..end;
+        }
+        self.replay_suspects(number, &replayed)?;
+        self.catalog.extents.entry(number).or_default().len = end;
+        self.catalog.position = Position {
+            extent: number,
+            offset: end,
+        };
+        replayed.report(number);
+        if is_last && len > end {
+            tracing::info!(
+                extent = number,
+                bytes = len - end,
+                "cut off what was being written"
+            );
+        }
+        Ok(())
+    }
+
+    /// Where an extent ended when its successor was made: what lies behind was refused.
+    fn sealed_len(&self, number: u64) -> u64 {
+        let mut later = self
+            .extents
+            .range(number + 1..)
+            .filter_map(|(_, found)| found.header.as_ref());
+        let says = later.find(|header| header.previous == number);
+        says.map_or(u64::MAX, |header| header.previous_len)
+    }
+
+    fn replay_item(&mut self, number: u64, item: &Item, replayed: &mut Replayed) -> io::Result<()> {
+        match item {
+            Item::Damage(_) => replayed.damaged_ranges += 1,
+            Item::Record {
+                header,
+                payload_good: false,
+            } => replayed.suspects.push(*header),
+            Item::Record { header, .. } => {
+                self.replay_record(number, header)?;
+                replayed
+                    .suspects
+                    .retain(|suspect| suspect.chunk != header.chunk);
+                replayed.records += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_record(&mut self, number: u64, header: &RecordHeader) -> io::Result<()> {
+        let new = match header.kind {
+            RecordKind::Put { written_ms } => Some(Row {
+                location: Location {
+                    extent: number,
+                    offset: header.offset,
+                    len: header.payload_len,
+                },
+                corrupt: false,
+                verified_ms: written_ms,
+            }),
+            RecordKind::Delete { order } | RecordKind::Order { order } => {
+                self.catalog.order = self.catalog.order.max(order);
+                self.catalog.note_deletions(number, 1);
+                None
+            }
+        };
+        if matches!(header.kind, RecordKind::Order { .. }) {
+            return Ok(());
+        }
+        if let Some(old) = self.row(&header.chunk)? {
+            self.dead.push((header.chunk, old.location.extent));
+        }
+        self.set_row(header.chunk, new)
+    }
+
+    /// They were synced once: they are corrupt, unless they are here once more.
+    fn replay_suspects(&mut self, number: u64, replayed: &Replayed) -> io::Result<()> {
+        for header in &replayed.suspects {
+            if self.row(&header.chunk)?.is_none() {
+                tracing::error!(chunk = %header.chunk, extent = number, "a chunk is corrupt");
+                let location = Location {
+                    extent: number,
+                    offset: header.offset,
+                    len: header.payload_len,
+                };
+                let row = Row {
+                    location,
+                    corrupt: true,
+                    verified_ms: 0,
+                };
+                self.set_row(header.chunk, Some(row))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Replayed {
+    fn report(&self, extent: u64) {
+        if self.records > 0 {
+            tracing::info!(extent, records = self.records, "replayed");
+        }
+        if self.damaged_ranges > 0 {
+            let ranges = self.damaged_ranges;
+            tracing::error!(
+                extent,
+                ranges,
+                "damaged places in an extent: their chunks are lost here"
+            );
+        }
+    }
+}
