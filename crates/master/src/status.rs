@@ -176,16 +176,16 @@ impl Facts {
                 .as_ref()
                 .is_some_and(|safe| safe.repair_waits)
         {
-            "Copies are not made again elsewhere before most nodes have reported. Start it again"
+            "Copies are not made again elsewhere before most nodes have reported. Start what is down again"
                 .to_owned()
         } else if *is_dead {
-            "Its files are read from other nodes, and its copies are made again elsewhere where there is a node for \
-             them. Start it again, or remove it from the cluster if it is gone for good"
+            "Files are read from other nodes, and copies are made again elsewhere where there is a node for \
+             them. Start what is down again, or remove it from the cluster if it is gone for good"
                 .to_owned()
         } else {
             let left = self.failure_timeout.saturating_sub(*silence);
             format!(
-                "Its files are read from other nodes; if it is not back in {}, its copies are made again elsewhere",
+                "Files are read from other nodes; without an answer in {}, copies are made again elsewhere",
                 time(left.as_secs().max(1))
             )
         };
@@ -431,7 +431,7 @@ mod tests {
             Health::Yellow,
             &[
                 ("too_few_nodes", "get 2 of 3 copies for now"),
-                ("node_down", "not back in 12 seconds"),
+                ("node_down", "without an answer in 12 seconds"),
             ],
         );
         check(
