@@ -14,17 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::id::{BootId, NodeId};
-use proto::master::{
-    NodeCounts, NodeLocation, NodeState, NodeSummary, RegisterNode, ReportHeartbeat,
-};
+use proto::master::{NodeLocation, NodeState, RegisterNode, ReportHeartbeat};
 use proto::net::Address;
 use proto::node::NodeUsage;
 use proto::{ErrorCode, WireError};
 use tokio::time::Instant;
 
 use crate::command::NodeNumber;
-use crate::placement::Candidate;
-use crate::repair::rebalance::Fill;
+
+#[cfg(test)]
+mod tests;
+mod views;
 
 /// All nodes that the cluster knows, as they are now.
 #[derive(Debug)]
@@ -289,19 +289,6 @@ impl Membership {
         }
     }
 
-    /// The nodes that take new chunks.
-    pub fn candidates(&self) -> Vec<Candidate> {
-        self.members
-            .iter()
-            .filter(|(_, member)| member.takes_writes())
-            .map(|(number, member)| Candidate {
-                node: *number,
-                zone: member.zone.clone(),
-                free_bytes: member.usage.free_bytes,
-            })
-            .collect()
-    }
-
     /// How a node is; one that is not known is as good as dead.
     pub fn state(&self, number: NodeNumber) -> NodeState {
         self.members
@@ -325,31 +312,6 @@ impl Membership {
             .iter()
             .filter(|(_, member)| member.state == state)
             .map(|(number, _)| *number)
-            .collect()
-    }
-
-    /// Of every node its state, its zone, and the used share of its disk in billionths.
-    pub fn conditions(&self) -> BTreeMap<NodeNumber, (NodeState, Arc<str>, u64)> {
-        self.members
-            .iter()
-            .map(|(number, member)| {
-                let used = used_billionths(&member.usage);
-                (*number, (member.state, member.zone.clone(), used))
-            })
-            .collect()
-    }
-
-    /// What every live node holds, and how big it is.
-    pub fn fills(&self) -> Vec<Fill> {
-        self.members
-            .iter()
-            .filter(|(_, member)| member.state == NodeState::Live)
-            .map(|(number, member)| Fill {
-                node: *number,
-                held: held_bytes(&member.usage),
-                capacity: member.usage.capacity_bytes,
-                writable: member.takes_writes(),
-            })
             .collect()
     }
 
@@ -384,81 +346,6 @@ impl Membership {
     /// The number of a node.
     pub fn number(&self, id: NodeId) -> Option<NodeNumber> {
         self.numbers.get(&id).copied()
-    }
-
-    /// The nodes that are not live: where, how long they are silent, and whether they are dead; the dead ones first.
-    pub fn down(&self, now: Instant) -> Vec<(Address, Duration, bool)> {
-        let mut down: Vec<_> = self
-            .members
-            .values()
-            .filter(|member| member.state != NodeState::Live)
-            .map(|member| {
-                let silence = now.saturating_duration_since(member.silent_since);
-                let is_dead = member.state == NodeState::Dead;
-                (member.address.clone(), silence, is_dead)
-            })
-            .collect();
-        down.sort_by_key(|(_, silence, is_dead)| std::cmp::Reverse((*is_dead, *silence)));
-        down
-    }
-
-    /// Live nodes that take no new chunks although no disk of theirs failed.
-    pub fn full(&self) -> Vec<Address> {
-        self.live_where(|member| !member.takes_writes() && member.usage.failed_disks == 0)
-    }
-
-    /// Live nodes with disks that failed.
-    pub fn with_failed_disks(&self) -> Vec<Address> {
-        self.live_where(|member| member.usage.failed_disks > 0)
-    }
-
-    /// Bytes of the live nodes' disks, and bytes that they can still take.
-    pub fn space(&self) -> (u64, u64) {
-        let live = self.members.values();
-        live.filter(|member| member.state == NodeState::Live)
-            .map(|member| (member.usage.capacity_bytes, member.usage.free_bytes))
-            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
-    }
-
-    fn live_where(&self, admit: impl Fn(&Member) -> bool) -> Vec<Address> {
-        self.members
-            .values()
-            .filter(|member| member.state == NodeState::Live && admit(member))
-            .map(|member| member.address.clone())
-            .collect()
-    }
-
-    /// How many there are in each state.
-    pub fn counts(&self) -> NodeCounts {
-        let mut counts = NodeCounts::default();
-        for member in self.members.values() {
-            counts.total += 1;
-            match member.state {
-                NodeState::Live => counts.live += 1,
-                NodeState::Suspect => counts.suspect += 1,
-                NodeState::Dead => counts.dead += 1,
-            }
-            counts.writable += u32::from(member.takes_writes());
-        }
-        counts
-    }
-
-    /// A page of nodes by id, and whether more follow. `chunks` tells the copies recorded on one.
-    pub fn page(
-        &self,
-        after: Option<NodeId>,
-        limit: usize,
-        now: Instant,
-        chunks: impl Fn(NodeNumber) -> u64,
-    ) -> (Vec<NodeSummary>, bool) {
-        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let mut rest = self.numbers.range((start, std::ops::Bound::Unbounded));
-        let nodes = rest
-            .by_ref()
-            .take(limit)
-            .map(|(_, number)| self.members[number].summary(now, chunks(*number)))
-            .collect();
-        (nodes, rest.next().is_some())
     }
 }
 
@@ -497,225 +384,5 @@ impl Member {
     fn become_state(&mut self, node: NodeNumber, to: NodeState) -> Option<Change> {
         let from = std::mem::replace(&mut self.state, to);
         (from != to).then_some(Change { node, from, to })
-    }
-
-    fn summary(&self, now: Instant, chunks: u64) -> NodeSummary {
-        let silence = now.saturating_duration_since(self.silent_since);
-        NodeSummary {
-            node: self.id,
-            address: self.address.clone(),
-            zone: self.zone.to_string(),
-            state: self.state,
-            heartbeat_age_ms: self
-                .spoke
-                .then(|| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)),
-            chunks,
-            usage: self.usage,
-        }
-    }
-}
-
-fn held_bytes(usage: &NodeUsage) -> u64 {
-    usage.stored_bytes.saturating_sub(usage.reclaimable_bytes)
-}
-
-fn used_billionths(usage: &NodeUsage) -> u64 {
-    let capacity = u128::from(usage.capacity_bytes.max(1));
-    let used = u128::from(held_bytes(usage)) * 1_000_000_000 / capacity;
-    u64::try_from(used).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proto::hello::ReceiptKey;
-    use proto::id::Epoch;
-    use uuid::Uuid;
-
-    const HEARTBEAT: Duration = Duration::from_secs(5);
-    const FAILURE: Duration = Duration::from_secs(15);
-    const ONE: NodeNumber = NodeNumber(1);
-
-    fn registration(node: u128, boot: u128, port: u16) -> RegisterNode {
-        RegisterNode {
-            node: NodeId::new(Uuid::from_u128(node)),
-            boot: BootId::new(Uuid::from_u128(boot)),
-            address: format!("127.0.0.1:{port}").parse().unwrap(),
-            zone: "hall".to_owned(),
-            cluster: None,
-            epoch: Epoch(0),
-            receipt_key: ReceiptKey::from_bytes([1; 32]),
-            usage: usage(100),
-        }
-    }
-
-    fn heartbeat(node: u128, boot: u128, sequence: u64) -> ReportHeartbeat {
-        ReportHeartbeat {
-            node: NodeId::new(Uuid::from_u128(node)),
-            boot: BootId::new(Uuid::from_u128(boot)),
-            sequence,
-            usage: usage(sequence),
-        }
-    }
-
-    fn usage(free_bytes: u64) -> NodeUsage {
-        NodeUsage {
-            free_bytes,
-            writable: true,
-            ..NodeUsage::default()
-        }
-    }
-
-    fn with_one_node(now: Instant) -> Membership {
-        let mut membership = Membership::new(HEARTBEAT, FAILURE);
-        membership
-            .register(ONE, &registration(1, 1, 9001), 7, now)
-            .unwrap();
-        membership
-    }
-
-    #[test]
-    fn silence_makes_a_node_suspect_and_then_dead() {
-        let now = Instant::now();
-        let mut membership = with_one_node(now);
-        assert!(membership.tick(now + Duration::from_secs(7)).is_empty());
-        let late = membership.tick(now + Duration::from_secs(8));
-        assert_eq!(late[0].to, NodeState::Suspect);
-        assert!(membership.tick(now + Duration::from_secs(14)).is_empty());
-        let dead = membership.tick(now + FAILURE);
-        assert_eq!(
-            (dead[0].node, dead[0].from, dead[0].to),
-            (ONE, NodeState::Suspect, NodeState::Dead)
-        );
-        assert!(membership.tick(now + FAILURE).is_empty(), "said once");
-
-        let back = membership
-            .heartbeat(&heartbeat(1, 1, 4), 7, now + FAILURE * 2)
-            .unwrap();
-        assert_eq!(back.change.unwrap().from, NodeState::Dead);
-        assert!(membership.is_live(ONE));
-    }
-
-    #[test]
-    fn a_broken_connection_makes_a_node_suspect_at_once() {
-        let now = Instant::now();
-        let mut membership = with_one_node(now);
-        assert_eq!(membership.disconnected(8), None);
-        assert_eq!(
-            membership.disconnected(7).unwrap().to,
-            NodeState::Suspect,
-            "the connection that registered"
-        );
-        assert!(membership.candidates().is_empty());
-        let again = membership
-            .register(ONE, &registration(1, 2, 9001), 9, now)
-            .unwrap();
-        assert_eq!(again.change.unwrap().to, NodeState::Live);
-    }
-
-    #[test]
-    fn a_second_process_with_the_same_id_is_refused_while_the_first_is_connected() {
-        let now = Instant::now();
-        let mut membership = with_one_node(now);
-        let refused = membership
-            .register(ONE, &registration(1, 2, 9009), 8, now)
-            .unwrap_err();
-        assert_eq!(refused.code, ErrorCode::DuplicateNode);
-        assert_eq!(membership.address(ONE).unwrap().port(), 9001);
-
-        let same_boot = membership.register(ONE, &registration(1, 1, 9001), 8, now);
-        assert!(same_boot.is_ok(), "it came back on another connection");
-        assert_eq!(membership.disconnected(7), None, "the old one is not its");
-        assert!(membership.is_live(ONE));
-
-        membership.tick(now + FAILURE);
-        let after_death = membership.register(ONE, &registration(1, 2, 9009), 9, now + FAILURE);
-        assert!(after_death.is_ok());
-        let late = membership.heartbeat(&heartbeat(1, 1, 50), 8, now + FAILURE);
-        assert_eq!(late.unwrap_err().code, ErrorCode::NotFound);
-    }
-
-    #[test]
-    fn an_older_heartbeat_is_ignored() {
-        let now = Instant::now();
-        let mut membership = with_one_node(now);
-        let later = now + Duration::from_secs(1);
-        membership.heartbeat(&heartbeat(1, 1, 5), 7, later).unwrap();
-        for sequence in [5, 3] {
-            let heard = membership.heartbeat(&heartbeat(1, 1, sequence), 7, now + FAILURE);
-            assert_eq!(heard.unwrap().change, None);
-        }
-        assert_eq!(membership.usage(ONE).free_bytes, 5);
-        assert_eq!(membership.tick(later + FAILURE)[0].to, NodeState::Dead);
-        for (boot, connection) in [(2, 7), (1, 8)] {
-            let refused = membership.heartbeat(&heartbeat(1, boot, 9), connection, later);
-            assert_eq!(refused.unwrap_err().code, ErrorCode::NotFound);
-        }
-    }
-
-    #[test]
-    fn a_known_node_that_does_not_register_dies_after_the_failure_timeout() {
-        let now = Instant::now();
-        let mut membership = Membership::new(HEARTBEAT, FAILURE);
-        let RegisterNode { node, address, .. } = registration(1, 1, 9001);
-        membership.know(ONE, node, address, "", now);
-        assert_eq!(membership.state(ONE), NodeState::Suspect);
-        assert_eq!(membership.page(None, 9, now, |_| 3).0[0].chunks, 3);
-        assert_eq!(
-            membership.page(None, 9, now, |_| 3).0[0].heartbeat_age_ms,
-            None
-        );
-        assert_eq!(membership.tick(now + FAILURE)[0].to, NodeState::Dead);
-    }
-
-    #[test]
-    fn an_address_belongs_to_the_node_that_serves_there() {
-        let now = Instant::now();
-        let mut membership = with_one_node(now);
-        let two = NodeNumber(2);
-        let refused = membership.register(two, &registration(2, 2, 9001), 8, now);
-        assert_eq!(refused.unwrap_err().code, ErrorCode::InvalidArgument);
-
-        membership.disconnected(7);
-        membership
-            .register(two, &registration(2, 2, 9001), 8, now)
-            .unwrap();
-        let displaced = membership.displaced_by(two);
-        assert_eq!((displaced[0].node, displaced[0].to), (ONE, NodeState::Dead));
-        assert_eq!(membership.displaced_by(two), []);
-    }
-
-    #[test]
-    fn only_live_nodes_with_room_are_candidates() {
-        let now = Instant::now();
-        let mut membership = with_one_node(now);
-        for (number, full) in [
-            (2, usage(0)),
-            (
-                3,
-                NodeUsage {
-                    writable: false,
-                    ..usage(9)
-                },
-            ),
-        ] {
-            let mut request = registration(number, 1, u16::try_from(9000 + number).unwrap());
-            request.usage = full;
-            let number = NodeNumber(u32::try_from(number).unwrap());
-            membership
-                .register(number, &request, u64::from(number.0) + 100, now)
-                .unwrap();
-        }
-        let candidates = membership.candidates();
-        assert_eq!(candidates.len(), 1);
-        assert_eq!(candidates[0].node, ONE);
-        let counts = membership.counts();
-        assert_eq!((counts.total, counts.live, counts.writable), (3, 3, 1));
-        let (first, more) = membership.page(None, 2, now, |_| 0);
-        assert!(more);
-        let (rest, more) = membership.page(Some(first[1].node), 2, now, |_| 0);
-        assert_eq!((rest.len(), more), (1, false));
-        membership.forget(ONE);
-        assert!(membership.candidates().is_empty());
     }
 }

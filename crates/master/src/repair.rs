@@ -22,6 +22,8 @@ use survey::Tally;
 
 mod controller;
 mod copy;
+mod finding;
+mod moves;
 mod pace;
 pub mod plan;
 pub mod queue;

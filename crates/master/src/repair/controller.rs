@@ -3,13 +3,12 @@
 //! All that it knows is in one value that one task owns; copies, recordings and trims run as tasks of their own and
 //! come back as [`Done`]. **Invariant:** it never waits for a node, and for the store only as long as a page takes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::WireError;
 use proto::id::ChunkId;
-use proto::master::NodeState;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -17,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::copy::{CopyFailure, CopyOrder, MadeCopy};
+use super::moves::{Moves, REBALANCE_INTERVAL};
 use super::pace::Pace;
 use super::plan::{Loads, Need, View};
 use super::queue::RepairQueue;
 use super::rate_limit::RateLimiter;
-use super::survey::{Found, Page, Survey};
 use super::surveys::Surveys;
 use super::trim::Trims;
-use super::{RepairReport, lock, rebalance};
+use super::{RepairReport, lock};
 use crate::claims::CopyClaim;
 use crate::command::NodeNumber;
 use crate::control::Control;
@@ -35,39 +34,33 @@ const QUEUE_LEN: usize = 32 * 1024;
 const FLIGHTS_MAX: usize = 512;
 /// Chunks considered at once, so that one whose nodes are busy does not hold up the others.
 const LOOK_AHEAD: usize = 32;
-const SURVEY_PAGE: usize = 512;
 /// After a failure to record.
 const RECORD_AGAIN_AFTER: Duration = Duration::from_millis(500);
 const SAFE_MODE_POLL: Duration = Duration::from_millis(200);
-const REBALANCE_INTERVAL: Duration = Duration::from_secs(5);
-/// Chunks moved in one interval: repair and uploads come first.
-const REBALANCE_BATCH: usize = 64;
 
 pub(super) struct Controller {
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
     inbox: mpsc::Receiver<Vec<ChunkId>>,
-    queue: RepairQueue,
-    loads: Loads,
+    pub(super) queue: RepairQueue,
+    pub(super) loads: Loads,
     limiter: RateLimiter,
     pace: Pace,
-    flights: HashMap<u64, Flight>,
+    pub(super) flights: HashMap<u64, Flight>,
     next_flight: u64,
     /// Nodes that failed to take a chunk: others are tried before them.
     avoided: HashMap<ChunkId, Vec<NodeNumber>>,
     running: JoinSet<Done>,
     unrecorded: Vec<MadeCopy>,
     recording: bool,
-    surveys: Surveys,
-    trims: Trims,
+    pub(super) surveys: Surveys,
+    pub(super) trims: Trims,
     rate_until: Option<Instant>,
-    moves: VecDeque<(ChunkId, NodeNumber)>,
-    move_cursor: Option<(NodeNumber, ChunkId)>,
-    rebalance_at: Instant,
+    pub(super) moves: Moves,
 }
 
 /// A copy that is being made.
-struct Flight {
-    order: CopyOrder,
+pub(super) struct Flight {
+    pub(super) order: CopyOrder,
     present: usize,
     missing: usize,
     /// Whether it stands in the queue, and not among the moves.
@@ -84,7 +77,7 @@ enum Done {
 
 /// Whether a chunk's copy could begin.
 #[derive(PartialEq, Eq)]
-enum Begun {
+pub(super) enum Begun {
     /// It has, or there is nothing to do.
     Settled,
     /// Its nodes are busy.
@@ -109,9 +102,7 @@ impl Controller {
             surveys: Surveys::default(),
             trims: Trims::new(now),
             rate_until: None,
-            moves: VecDeque::new(),
-            move_cursor: None,
-            rebalance_at: now + REBALANCE_INTERVAL,
+            moves: Moves::new(now),
             control,
         }
     }
@@ -143,99 +134,9 @@ impl Controller {
         }
     }
 
-    fn view(&self) -> View {
+    pub(super) fn view(&self) -> View {
         let wanted = self.control.config.rules.replication_factor;
         View::new(&self.control.membership(), wanted)
-    }
-
-    // What is to be done.
-
-    async fn look_at(&mut self, chunks: Vec<ChunkId>) {
-        let ids = chunks.clone();
-        let rows = self
-            .control
-            .read(move |snapshot| snapshot.chunks(&ids))
-            .await;
-        let view = self.view();
-        for (chunk, row) in chunks.into_iter().zip(rows.unwrap_or_default()) {
-            let Some(row) = row.filter(|row| row.references > 0) else {
-                continue;
-            };
-            match view.need(&row.replicas) {
-                Need::Copy(_) => self.queue.push(chunk, view.present(&row.replicas).len()),
-                Need::Trim(_) => self.trims.add(chunk),
-                Need::Nothing | Need::Wait | Need::Unavailable => {}
-            }
-        }
-        self.surveys.changed = true;
-    }
-
-    fn nodes_changed(&mut self) {
-        for node in std::mem::take(&mut *lock(&self.control.repair.returned)) {
-            self.loads.forgive(node);
-        }
-        let view = self.view();
-        let lost: Vec<_> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| {
-                let is_dead = |node| view.state(node) == NodeState::Dead;
-                is_dead(flight.order.target) || is_dead(flight.order.sources[0])
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in lost {
-            self.land(id, Err(CopyFailure::Obsolete));
-        }
-        self.surveys.nodes_changed(&view, Instant::now());
-    }
-
-    async fn read_survey_page(&mut self) {
-        let Some(page) = self.surveys.current.as_ref().and_then(Survey::page) else {
-            return;
-        };
-        let read = self.control.read(move |snapshot| {
-            Ok(match page {
-                Page::Needs(after) => {
-                    let rows = snapshot.needs_copies_page(after.as_ref(), SURVEY_PAGE)?;
-                    let last = rows.last().filter(|_| rows.len() == SURVEY_PAGE);
-                    (last.map(|row| row.0), rows)
-                }
-                Page::Dead(node, after) => {
-                    let ids = snapshot.node_chunks_page(node, after.as_ref(), SURVEY_PAGE)?;
-                    let last = ids.last().copied().filter(|_| ids.len() == SURVEY_PAGE);
-                    let rows = ids.iter().copied().zip(snapshot.chunks(&ids)?);
-                    (
-                        last,
-                        rows.filter_map(|(id, row)| Some((id, row?))).collect(),
-                    )
-                }
-            })
-        });
-        match read.await {
-            Ok((last, rows)) => self.take_survey_page(&rows, last),
-            Err(error) => {
-                warn!(%error, "a survey of the chunks was cut off; it begins again");
-                self.surveys.cut_off(Instant::now());
-            }
-        }
-    }
-
-    fn take_survey_page(&mut self, rows: &[(ChunkId, ChunkRow)], last: Option<ChunkId>) {
-        let view = self.view();
-        let Some(survey) = &mut self.surveys.current else {
-            return;
-        };
-        let Found { copy, trim } = survey.take(&view, rows, last);
-        for (chunk, copies) in copy {
-            self.queue.push(chunk, copies);
-        }
-        for chunk in trim {
-            self.trims.add(chunk);
-        }
-        if let Some(tally) = self.surveys.take_whole(Instant::now()) {
-            lock(&self.control.repair.report).tally = Some(tally);
-        }
     }
 
     // What can begin.
@@ -334,7 +235,7 @@ impl Controller {
     }
 
     /// Begins a copy if a source has time for it; `missing` is nothing for a move.
-    fn begin_copy(
+    pub(super) fn begin_copy(
         &mut self,
         view: &View,
         chunk: ChunkId,
@@ -411,50 +312,6 @@ impl Controller {
         });
     }
 
-    async fn rebalance(&mut self, now: Instant) {
-        self.begin_moves(now).await;
-        let is_quiet = self.queue.is_empty() && self.flights.is_empty() && self.moves.is_empty();
-        if now < self.rebalance_at || !is_quiet {
-            return;
-        }
-        self.rebalance_at = now + REBALANCE_INTERVAL;
-        let fills = self.control.membership().fills();
-        let Some(found) = rebalance::choose_move(&fills, self.control.config.rebalance_min_bytes)
-        else {
-            return;
-        };
-        let after = self.move_cursor.filter(|(from, _)| *from == found.from);
-        let after = after.map(|(_, chunk)| chunk);
-        let page = self.control.read(move |snapshot| {
-            snapshot.node_chunks_page(found.from, after.as_ref(), REBALANCE_BATCH)
-        });
-        let chunks = page.await.unwrap_or_default();
-        self.move_cursor = chunks.last().map(|chunk| (found.from, *chunk));
-        self.moves
-            .extend(chunks.into_iter().map(|chunk| (chunk, found.to)));
-        self.begin_moves(now).await;
-    }
-
-    async fn begin_moves(&mut self, now: Instant) {
-        while let Some((chunk, to)) = self.moves.pop_front() {
-            let row = self
-                .control
-                .read(move |snapshot| snapshot.chunk(&chunk))
-                .await;
-            let view = self.view();
-            let Ok(Some(row)) = row else { continue };
-            if row.references == 0 || !view.may_move_to(&row.replicas, to) {
-                continue;
-            }
-            let begun = self.loads.can_take(to, now)
-                && self.begin_copy(&view, chunk, &row, to, None, now) == Begun::Settled;
-            if !begun {
-                self.moves.push_front((chunk, to));
-                return;
-            }
-        }
-    }
-
     // What is done.
 
     fn finish(&mut self, done: Done) {
@@ -488,7 +345,7 @@ impl Controller {
     }
 
     /// A copy came to its end, or is given up.
-    fn land(&mut self, id: u64, result: Result<(), CopyFailure>) {
+    pub(super) fn land(&mut self, id: u64, result: Result<(), CopyFailure>) {
         let Some(flight) = self.flights.remove(&id) else {
             return;
         };

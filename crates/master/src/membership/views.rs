@@ -1,0 +1,158 @@
+//! What others want to know of all nodes together: pages, sums and lists, each made when it is asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::id::NodeId;
+use proto::master::{NodeCounts, NodeState, NodeSummary};
+use proto::net::Address;
+use proto::node::NodeUsage;
+use tokio::time::Instant;
+
+use super::{Member, Membership};
+use crate::command::NodeNumber;
+use crate::placement::Candidate;
+use crate::repair::rebalance::Fill;
+
+impl Membership {
+    /// The nodes that take new chunks.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        self.members
+            .iter()
+            .filter(|(_, member)| member.takes_writes())
+            .map(|(number, member)| Candidate {
+                node: *number,
+                zone: member.zone.clone(),
+                free_bytes: member.usage.free_bytes,
+            })
+            .collect()
+    }
+
+    /// Of every node its state, its zone, and the used share of its disk in billionths.
+    pub fn conditions(&self) -> BTreeMap<NodeNumber, (NodeState, Arc<str>, u64)> {
+        self.members
+            .iter()
+            .map(|(number, member)| {
+                let used = used_billionths(&member.usage);
+                (*number, (member.state, member.zone.clone(), used))
+            })
+            .collect()
+    }
+
+    /// What every live node holds, and how big it is.
+    pub fn fills(&self) -> Vec<Fill> {
+        self.members
+            .iter()
+            .filter(|(_, member)| member.state == NodeState::Live)
+            .map(|(number, member)| Fill {
+                node: *number,
+                held: held_bytes(&member.usage),
+                capacity: member.usage.capacity_bytes,
+                writable: member.takes_writes(),
+            })
+            .collect()
+    }
+
+    /// The nodes that are not live: where, how long they are silent, and whether they are dead; the dead ones first.
+    pub fn down(&self, now: Instant) -> Vec<(Address, Duration, bool)> {
+        let mut down: Vec<_> = self
+            .members
+            .values()
+            .filter(|member| member.state != NodeState::Live)
+            .map(|member| {
+                let silence = now.saturating_duration_since(member.silent_since);
+                let is_dead = member.state == NodeState::Dead;
+                (member.address.clone(), silence, is_dead)
+            })
+            .collect();
+        down.sort_by_key(|(_, silence, is_dead)| std::cmp::Reverse((*is_dead, *silence)));
+        down
+    }
+
+    /// Live nodes that take no new chunks although no disk of theirs failed.
+    pub fn full(&self) -> Vec<Address> {
+        self.live_where(|member| !member.takes_writes() && member.usage.failed_disks == 0)
+    }
+
+    /// Live nodes with disks that failed.
+    pub fn with_failed_disks(&self) -> Vec<Address> {
+        self.live_where(|member| member.usage.failed_disks > 0)
+    }
+
+    /// Bytes of the live nodes' disks, and bytes that they can still take.
+    pub fn space(&self) -> (u64, u64) {
+        let live = self.members.values();
+        live.filter(|member| member.state == NodeState::Live)
+            .map(|member| (member.usage.capacity_bytes, member.usage.free_bytes))
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    fn live_where(&self, admit: impl Fn(&Member) -> bool) -> Vec<Address> {
+        self.members
+            .values()
+            .filter(|member| member.state == NodeState::Live && admit(member))
+            .map(|member| member.address.clone())
+            .collect()
+    }
+
+    /// How many there are in each state.
+    pub fn counts(&self) -> NodeCounts {
+        let mut counts = NodeCounts::default();
+        for member in self.members.values() {
+            counts.total += 1;
+            match member.state {
+                NodeState::Live => counts.live += 1,
+                NodeState::Suspect => counts.suspect += 1,
+                NodeState::Dead => counts.dead += 1,
+            }
+            counts.writable += u32::from(member.takes_writes());
+        }
+        counts
+    }
+
+    /// A page of nodes by id, and whether more follow. `chunks` tells the copies recorded on one.
+    pub fn page(
+        &self,
+        after: Option<NodeId>,
+        limit: usize,
+        now: Instant,
+        chunks: impl Fn(NodeNumber) -> u64,
+    ) -> (Vec<NodeSummary>, bool) {
+        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let mut rest = self.numbers.range((start, std::ops::Bound::Unbounded));
+        let nodes = rest
+            .by_ref()
+            .take(limit)
+            .map(|(_, number)| self.members[number].summary(now, chunks(*number)))
+            .collect();
+        (nodes, rest.next().is_some())
+    }
+}
+
+impl Member {
+    fn summary(&self, now: Instant, chunks: u64) -> NodeSummary {
+        let silence = now.saturating_duration_since(self.silent_since);
+        NodeSummary {
+            node: self.id,
+            address: self.address.clone(),
+            zone: self.zone.to_string(),
+            state: self.state,
+            heartbeat_age_ms: self
+                .spoke
+                .then(|| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)),
+            chunks,
+            usage: self.usage,
+        }
+    }
+}
+
+fn held_bytes(usage: &NodeUsage) -> u64 {
+    usage.stored_bytes.saturating_sub(usage.reclaimable_bytes)
+}
+
+fn used_billionths(usage: &NodeUsage) -> u64 {
+    let capacity = u128::from(usage.capacity_bytes.max(1));
+    let used = u128::from(held_bytes(usage)) * 1_000_000_000 / capacity;
+    u64::try_from(used).unwrap_or(u64::MAX)
+}

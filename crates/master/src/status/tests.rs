@@ -1,0 +1,176 @@
+//! Each state of the cluster with the sentences that a person then reads.
+
+use super::*;
+use proto::name::NameRules;
+
+fn healthy() -> Facts {
+    Facts {
+        rules: ClusterRules {
+            chunk_size: 1 << 20,
+            replication_factor: 3,
+            min_write_replicas: 2,
+            file_size_max: None,
+            names: NameRules::Any,
+        },
+        nodes: NodeCounts {
+            total: 3,
+            live: 3,
+            suspect: 0,
+            dead: 0,
+            writable: 3,
+        },
+        down: Vec::new(),
+        full: Vec::new(),
+        failed_disks: Vec::new(),
+        failure_timeout: Duration::from_secs(15),
+        tally: Tally::default(),
+        repair: RepairStatus::default(),
+        safe_mode: None,
+        safe_mode_is_held: false,
+        delete_fuse: None,
+        superseded: None,
+        master_disk_full: false,
+    }
+}
+
+fn node(port: u16) -> Address {
+    format!("10.0.0.1:{port}").parse().unwrap()
+}
+
+fn check(change: impl FnOnce(&mut Facts), expected: Health, sentences: &[(&str, &str)]) {
+    let mut facts = healthy();
+    change(&mut facts);
+    let problems = facts.problems();
+    assert_eq!(health(&problems), expected, "{problems:?}");
+    assert_eq!(problems.len(), sentences.len(), "{problems:?}");
+    for (problem, (code, part)) in problems.iter().zip(sentences) {
+        assert_eq!(problem.code, *code);
+        assert!(problem.message.contains(part), "{}", problem.message);
+        assert!(problem.message.ends_with('.'), "{}", problem.message);
+    }
+}
+
+#[test]
+fn a_healthy_cluster_has_no_problems() {
+    check(|_| {}, Health::Green, &[]);
+    assert!(healthy().uploads_possible());
+}
+
+#[test]
+fn missing_nodes_are_told_with_what_still_works() {
+    check(
+        |facts| facts.nodes = NodeCounts::default(),
+        Health::Red,
+        &[("too_few_nodes", "No storage node has joined yet")],
+    );
+    check(
+        |facts| {
+            facts.nodes.writable = 2;
+            facts.down = vec![(node(1), Duration::from_secs(3), false)];
+        },
+        Health::Yellow,
+        &[
+            ("too_few_nodes", "get 2 of 3 copies for now"),
+            ("node_down", "without an answer in 12 seconds"),
+        ],
+    );
+    check(
+        |facts| {
+            facts.nodes.writable = 1;
+            facts.down = vec![
+                (node(1), Duration::from_secs(300), true),
+                (node(2), Duration::from_secs(300), true),
+            ];
+            facts.tally = Tally {
+                missing_copies: 10,
+                one_copy: 9,
+                unavailable: 1,
+                ..Tally::default()
+            };
+        },
+        Health::Red,
+        &[
+            ("too_few_nodes", "Only 1 of 3 nodes"),
+            (
+                "chunks_lost",
+                "1 chunk of files cannot be read now. Start the",
+            ),
+            (
+                "node_down",
+                "Nodes 10.0.0.1:1, 10.0.0.1:2 do not answer (silent for 5 minutes)",
+            ),
+            (
+                "chunks_missing_copies",
+                "9 chunks of files can be read, but have fewer than 3 copies (9 of them just one). They are made as soon as",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn running_repair_says_how_long_it_takes() {
+    let report = RepairReport {
+        tally: Some(Tally {
+            missing_copies: 50,
+            repairable: 50,
+            repairable_bytes: 9_000,
+            ..Tally::default()
+        }),
+        running: 4,
+        bytes_per_second: 100,
+    };
+    let repair = repair_status(&report);
+    assert_eq!((repair.queued, repair.seconds_left), (46, Some(90)));
+    check(
+        |facts| {
+            facts.tally = report.tally.unwrap();
+            facts.repair = repair;
+        },
+        Health::Yellow,
+        &[("chunks_missing_copies", "about 90 seconds left")],
+    );
+    assert_eq!(
+        repair_status(&RepairReport::default()),
+        RepairStatus::default()
+    );
+}
+
+#[test]
+fn what_was_stopped_says_what_to_do() {
+    check(
+        |facts| {
+            facts.superseded = Some((Epoch(3), Epoch(9)));
+            facts.delete_fuse = Some(DeleteFuse { copies: 5, of: 6 });
+            facts.safe_mode = Some(SafeMode {
+                waiting_for: 2,
+                examples: vec![node(1)],
+                repair_waits: true,
+            });
+        },
+        Health::Red,
+        &[
+            ("stale_master", "--restored"),
+            ("delete_fuse", "reset the fuse"),
+            (
+                "safe_mode",
+                "2 nodes (10.0.0.1:1, …): nothing is deleted until they have",
+            ),
+        ],
+    );
+    check(
+        |facts| {
+            facts.full = vec![node(1), node(2)];
+            facts.failed_disks = vec![node(3)];
+        },
+        Health::Yellow,
+        &[
+            ("disk_failed", "node 10.0.0.1:3 failed"),
+            ("no_space", "10.0.0.1:1 (and of 1 others)"),
+        ],
+    );
+    check(
+        |facts| facts.master_disk_full = true,
+        Health::Red,
+        &[("no_space", "The master's own disk is full")],
+    );
+}
