@@ -361,6 +361,30 @@ async fn a_damaged_index_never_costs_a_chunk() {
     }
 }
 
+/// An index from a copy names the place of one chunk where another of the same length is: that one's bytes are never
+/// served for it.
+#[tokio::test]
+async fn an_index_that_names_the_wrong_record_serves_nothing_wrong() {
+    let begun = disk_with(&[chunk(1, 50)]).await;
+    let (named, there) = (chunk(2, 100), chunk(3, 100));
+    let (copied, disk) = (begun.fork(), begun.fork());
+    for (disk, chunk) in [(&copied, &named), (&disk, &there)] {
+        let node = TestNode::open(&[disk]);
+        node.put(chunk).await.unwrap();
+        node.stop().await;
+    }
+    disk.put("index.redb", &copied.content("index.redb").unwrap());
+    let node = TestNode::open(&[&disk]);
+    assert_eq!(
+        node.state(&named.0),
+        ChunkState::Good,
+        "the index believes it"
+    );
+    let error = node.get(&named.0).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Corrupt);
+    node.stop().await;
+}
+
 /// Anybody can read a folder without the node, the index or the cluster.
 #[tokio::test]
 async fn tools_read_a_folder_offline() {

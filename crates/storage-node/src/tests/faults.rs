@@ -139,6 +139,55 @@ async fn a_crash_at_any_step_of_a_compaction_loses_nothing() {
     }
 }
 
+/// A batch of a put and a deletion is torn: the put is lost, the deletion behind it reached the disk, and the node is seen
+/// without either. When the put is sent again it takes the very same bytes of the file; the deletion behind it must
+/// not come to life by that.
+#[tokio::test]
+async fn what_was_cut_off_never_comes_back_to_life() {
+    let (kept, lost) = (chunk(1, 100), chunk(2, 5000));
+    let mut torn = 0;
+    for seed in 0..200 {
+        let disk = MemoryDisk::new();
+        let node = TestNode::open(&[&disk]);
+        node.put(&kept).await.unwrap();
+        // The write gets through to the system, the sync does not come.
+        disk.stop_after(1);
+        let ids = [kept.0];
+        let (put, delete) = futures::join!(node.put(&lost), node.delete(&ids));
+        assert!(put.is_err() && delete.is_err());
+        node.crash(seed).await;
+        let node = TestNode::open(&[&disk]);
+        let states = [node.state(&lost.0), node.state(&kept.0)];
+        if states == [ChunkState::Missing, ChunkState::Good] {
+            torn += 1;
+            node.put(&lost).await.unwrap();
+            node.crash(seed).await;
+            // The crash may have taken it already.
+            drop(disk.remove("index.redb"));
+            let node = TestNode::open(&[&disk]);
+            node.check_digest([kept.0, lost.0]);
+            node.stop().await;
+        }
+    }
+    assert!(torn > 20, "{torn} of 200 crashes tore the batch");
+}
+
+/// Whatever asks for it, an extent with a chunk in it stays.
+#[tokio::test]
+async fn an_extent_that_is_needed_is_not_removed() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let needed = chunk(1, 100);
+    node.put(&needed).await.unwrap();
+    let writer = &node.node.disks()[0].writer;
+    writer.remove_extent(1, vec![needed.0]).await.unwrap();
+    writer.seal().await.unwrap();
+    writer.remove_extent(1, vec![needed.0]).await.unwrap();
+    assert_eq!(node.get(&needed.0).await.unwrap(), needed.1);
+    assert_eq!(extents(&disk).len(), 1);
+    node.stop().await;
+}
+
 /// Puts of one chunk at once write it once, and each is told only when it is durable.
 #[tokio::test]
 async fn puts_of_one_chunk_at_once_write_once() {

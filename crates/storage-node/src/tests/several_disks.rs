@@ -93,5 +93,14 @@ async fn puts_of_one_chunk_at_once_go_to_one_disk() {
     }
     assert!(!extents(&one).is_empty() && !extents(&two).is_empty());
     assert_eq!(node.node.usage().chunks, 20);
+
+    let last = chunk(20, 5000);
+    one.set_capacity(2 << 40);
+    let mut first = Box::pin(node.put(&last));
+    assert!(futures::poll!(&mut first).is_pending());
+    two.set_capacity(4 << 40);
+    let (first, second) = futures::join!(first, node.put(&last));
+    assert!(first.unwrap() && !second.unwrap());
+    assert_eq!(node.node.usage().chunks, 21);
     node.stop().await;
 }

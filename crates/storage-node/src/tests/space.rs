@@ -1,6 +1,6 @@
 //! Full disks, reserves, and space that comes back.
 
-use disk::MemoryDisk;
+use disk::{Disk, MemoryDisk};
 use proto::ErrorCode;
 
 use super::support::{TestNode, chunk, config, extents};
@@ -28,6 +28,7 @@ async fn a_full_disk_refuses_puts_and_recovers() {
     };
     assert_eq!(error.code, ErrorCode::NoSpace);
     assert!(stored.len() > 100);
+    assert!(disk.space().unwrap().free >= config.reserve);
     let usage = node.node.usage();
     assert!(!usage.writable && usage.failed_disks == 0, "{usage:?}");
     assert_eq!(node.get(&stored[0].0).await.unwrap(), stored[0].1);
