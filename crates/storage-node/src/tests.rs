@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod membership;
 mod model;
 mod several_disks;
 mod space;

@@ -1,0 +1,313 @@
+//! What a node tells its master, and what it does when the master is away, new or a stranger.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use disk::MemoryDisk;
+use proto::hello::Role;
+use proto::id::{ChunkId, ClusterId, Epoch};
+use proto::master::{
+    ClusterRules, CorruptChunksNoted, HeartbeatNoted, MasterRequest, NodeRegistered, RegisterNode,
+};
+use proto::memory::MemoryNetwork;
+use proto::name::NameRules;
+use proto::net::{Address, Network};
+use proto::server::{Identity, Limits, serve};
+use proto::table::{Answer, Caller, Service};
+use proto::{ErrorCode, WireError};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::support::{TestNode, chunk, config, environment, extents};
+use crate::config::Config;
+use crate::run::{RunError, run};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// What a master heard.
+#[derive(Debug)]
+enum Heard {
+    Registered(Box<RegisterNode>),
+    Heartbeat(u64),
+    Corrupt(Vec<ChunkId>),
+}
+
+/// A master that only listens.
+#[derive(Debug)]
+struct Listening {
+    cluster: ClusterId,
+    epoch: Epoch,
+    heard: Mutex<VecDeque<Heard>>,
+    news: Notify,
+}
+
+impl Listening {
+    async fn next(&self) -> Heard {
+        let waited = timeout(SOON, async {
+            loop {
+                let news = self.news.notified();
+                if let Some(heard) = self.heard.lock().unwrap().pop_front() {
+                    return heard;
+                }
+                news.await;
+            }
+        });
+        waited.await.expect("the node says something soon")
+    }
+
+    async fn next_registration(&self) -> RegisterNode {
+        loop {
+            if let Heard::Registered(request) = self.next().await {
+                return *request;
+            }
+        }
+    }
+
+    async fn next_heartbeat(&self) -> u64 {
+        loop {
+            if let Heard::Heartbeat(sequence) = self.next().await {
+                return sequence;
+            }
+        }
+    }
+
+    async fn next_corrupt(&self) -> Vec<ChunkId> {
+        loop {
+            if let Heard::Corrupt(chunks) = self.next().await {
+                return chunks;
+            }
+        }
+    }
+
+    fn note(&self, heard: Heard) {
+        self.heard.lock().unwrap().push_back(heard);
+        self.news.notify_one();
+    }
+}
+
+impl Service for Listening {
+    type Request = MasterRequest;
+
+    async fn answer(&self, _: &Caller, request: MasterRequest) -> Result<Answer, WireError> {
+        match request {
+            MasterRequest::RegisterNode(request) => {
+                if request
+                    .cluster
+                    .is_some_and(|cluster| cluster != self.cluster)
+                {
+                    return Err(WireError::new(ErrorCode::WrongCluster, "another cluster's"));
+                }
+                self.note(Heard::Registered(Box::new(request)));
+                Answer::new(NodeRegistered {
+                    cluster: self.cluster,
+                    epoch: self.epoch,
+                    rules: ClusterRules {
+                        chunk_size: 1 << 20,
+                        replication_factor: 3,
+                        min_write_replicas: 2,
+                        file_size_max: None,
+                        names: NameRules::Any,
+                    },
+                    heartbeat_interval_ms: 30,
+                })
+            }
+            MasterRequest::ReportHeartbeat(request) => {
+                self.note(Heard::Heartbeat(request.sequence));
+                Answer::new(HeartbeatNoted { epoch: self.epoch })
+            }
+            MasterRequest::ReportCorruptChunks(request) => {
+                self.note(Heard::Corrupt(request.chunks));
+                Answer::new(CorruptChunksNoted {})
+            }
+            _ => Err(WireError::new(
+                ErrorCode::Internal,
+                "nodes do not ask for this",
+            )),
+        }
+    }
+
+    fn disconnected(&self, _: &Caller) {}
+}
+
+struct Master {
+    service: Arc<Listening>,
+    address: Address,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn master(network: &MemoryNetwork, listen: &Address, cluster: u128, epoch: u64) -> Master {
+    let listener = network.listen(listen).await.unwrap();
+    let address = listener.address();
+    let cluster = ClusterId::new(Uuid::from_u128(cluster));
+    let service = Arc::new(Listening {
+        cluster,
+        epoch: Epoch(epoch),
+        heard: Mutex::default(),
+        news: Notify::new(),
+    });
+    let (_, known) = watch::channel(Some(cluster));
+    let identity = Identity {
+        role: Role::Master,
+        cluster: known,
+        secret: None,
+    };
+    let shutdown = CancellationToken::new();
+    let served = Arc::clone(&service);
+    let task = tokio::spawn(serve(
+        listener,
+        served,
+        identity,
+        Limits::default(),
+        shutdown.clone(),
+    ));
+    Master {
+        service,
+        address,
+        shutdown,
+        task,
+    }
+}
+
+impl Master {
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+type RunningNode = (CancellationToken, JoinHandle<Result<(), RunError>>);
+
+fn start(network: &MemoryNetwork, disk: &MemoryDisk, masters: &[&Address]) -> RunningNode {
+    let shutdown = CancellationToken::new();
+    let config = Config {
+        masters: masters.iter().map(|address| (*address).clone()).collect(),
+        ..config()
+    };
+    let network: Arc<dyn Network> = Arc::new(network.clone());
+    let disks = vec![disk.shared()];
+    let running = run(
+        config,
+        environment(),
+        network,
+        disks,
+        shutdown.clone(),
+        |_| {},
+    );
+    (shutdown, tokio::spawn(running))
+}
+
+async fn stop((shutdown, task): RunningNode) {
+    shutdown.cancel();
+    task.await.unwrap().unwrap();
+}
+
+fn any_port() -> Address {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+/// A new node joins, says that it lives, keeps what it joined, and comes back by itself to a master that was away.
+#[tokio::test]
+async fn a_node_joins_and_comes_back() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let first = master(&network, &any_port(), 7, 3).await;
+    let address = first.address.clone();
+    let node = start(&network, &disk, &[&address]);
+    let request = first.service.next_registration().await;
+    assert_eq!((request.cluster, request.epoch), (None, Epoch(0)));
+    assert!(request.usage.writable);
+    assert_eq!(first.service.next_heartbeat().await, 1);
+    assert_eq!(first.service.next_heartbeat().await, 2);
+    first.stop().await;
+
+    let second = master(&network, &address, 7, 4).await;
+    let again = second.service.next_registration().await;
+    assert_eq!((again.node, again.boot), (request.node, request.boot));
+    assert_eq!(again.cluster, Some(ClusterId::new(Uuid::from_u128(7))));
+    assert_eq!(again.epoch, Epoch(3));
+    assert!(
+        second.service.next_heartbeat().await > 2,
+        "heartbeats count on"
+    );
+    stop(node).await;
+
+    let node = start(&network, &disk, &[&address]);
+    let restarted = second.service.next_registration().await;
+    assert_eq!((restarted.node, restarted.epoch), (request.node, Epoch(4)));
+    assert_ne!(restarted.boot, request.boot);
+    stop(node).await;
+    second.stop().await;
+}
+
+/// What was found corrupt is told at once, and all of it again to a master that just came to know the node.
+#[tokio::test]
+async fn corrupt_chunks_are_reported_now_and_at_each_registration() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let (one, two) = (chunk(1, 100), chunk(2, 100));
+    let node = TestNode::open(&[&disk]);
+    node.put(&one).await.unwrap();
+    node.put(&two).await.unwrap();
+    disk.flip(&extents(&disk)[0], 4096 + 90, 1);
+    node.get(&one.0).await.unwrap_err();
+    node.stop().await;
+
+    let first = master(&network, &any_port(), 7, 1).await;
+    let node = start(&network, &disk, &[&first.address]);
+    let node_address = first.service.next_registration().await.address;
+    assert_eq!(first.service.next_corrupt().await, [one.0]);
+    disk.flip(&extents(&disk)[0], 4096 + 188 + 90, 1);
+    let caller = proto::connection::CallerIdentity {
+        role: Role::Client,
+        cluster: None,
+        secret: None,
+    };
+    let client = proto::connection::Connection::open(&network, &node_address, &caller, SOON);
+    let read = proto::node::GetChunk { chunk: two.0 };
+    client.await.unwrap().call(read, SOON).await.unwrap_err();
+    assert_eq!(first.service.next_corrupt().await, [two.0]);
+    let address = first.address.clone();
+    first.stop().await;
+    let second = master(&network, &address, 7, 1).await;
+    let mut all = second.service.next_corrupt().await;
+    all.sort();
+    let mut expected = [one.0, two.0];
+    expected.sort();
+    assert_eq!(all, expected);
+    stop(node).await;
+    second.stop().await;
+}
+
+/// The folder is another cluster's: the node says so and ends, and the folder stays as it was.
+#[tokio::test]
+async fn a_node_of_another_cluster_ends() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let own = master(&network, &any_port(), 7, 1).await;
+    let node = start(&network, &disk, &[&own.address]);
+    own.service.next_heartbeat().await;
+    stop(node).await;
+    let stranger = master(&network, &any_port(), 8, 9).await;
+    let (_, task) = start(&network, &disk, &[&stranger.address]);
+    let ended = timeout(SOON, task).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(RunError::WrongCluster(_))), "{ended:?}");
+    let node = start(&network, &disk, &[&own.address]);
+    assert_eq!(own.service.next_registration().await.epoch, Epoch(1));
+    stop(node).await;
+    own.stop().await;
+    stranger.stop().await;
+}
+
+/// The first master is gone: the next in the list is tried.
+#[tokio::test]
+async fn the_next_master_is_tried() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let there = master(&network, &any_port(), 7, 1).await;
+    let gone: Address = "127.0.0.1:60000".parse().unwrap();
+    let node = start(&network, &disk, &[&gone, &there.address]);
+    there.service.next_heartbeat().await;
+    stop(node).await;
+    there.stop().await;
+}
