@@ -31,6 +31,11 @@ pub trait BodySource: Send + 'static {
         self.len() == 0
     }
 
+    /// How many bytes of memory writing them takes.
+    fn memory_len(&self) -> usize {
+        self.len()
+    }
+
     /// Writes all of them. An error closes the connection, since the length was already announced.
     fn write_to<'a>(
         self: Box<Self>,
@@ -45,6 +50,15 @@ impl Body {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len(),
             Self::Source(source) => source.len(),
+        }
+    }
+
+    /// How many bytes of memory it takes until it is written.
+    pub fn memory_len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Source(source) => source.memory_len(),
         }
     }
 

@@ -8,11 +8,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
@@ -52,6 +54,9 @@ pub enum FrameError {
     /// The line is not a message.
     #[error("the line is not a message: {0}")]
     NotAMessage(serde_json::Error),
+    /// Less of a body came than had to come by now.
+    #[error("the body came too slowly")]
+    TooSlow,
     /// The connection ended in the middle, or failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -63,6 +68,7 @@ impl FrameError {
         let code = match self {
             Self::LineTooLong { .. } | Self::BodyTooLong { .. } => ErrorCode::TooLarge,
             Self::NotAMessage(_) => ErrorCode::BadMessage,
+            Self::TooSlow => ErrorCode::TimedOut,
             Self::Io(_) => return None,
         };
         Some(WireError::new(code, self.to_string()))
@@ -84,6 +90,23 @@ impl Default for FrameLimits {
             line_len_max: LINE_LEN_MAX,
             body_len_max: 2 * CHUNK_LEN_MAX,
         }
+    }
+}
+
+/// How fast a body must come.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Nothing has to be here before this moment.
+    pub start: Instant,
+    /// So much each second from then on.
+    pub bytes_per_second_min: u64,
+}
+
+impl Pace {
+    /// When more than these bytes must be here.
+    fn deadline(&self, received: usize) -> Instant {
+        let rate = self.bytes_per_second_min.max(1);
+        self.start + Duration::from_millis((received as u64).saturating_mul(1000) / rate)
     }
 }
 
@@ -141,6 +164,24 @@ impl FrameReader {
         self.read_len = READ_LEN;
     }
 
+    /// Waits until a line is here, or so much of one that it is longer than `len`: whether it is longer. May be
+    /// cancelled: what has come is kept.
+    pub async fn is_longer_than(&mut self, len: usize) -> Result<bool, FrameError> {
+        let mut searched = 0;
+        loop {
+            if self.newline(searched).is_some() {
+                return Ok(false);
+            }
+            searched = self.buffer.len();
+            if searched > len {
+                return Ok(true);
+            }
+            if !self.read_more().await? {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Waits until a line begins: false if the connection ends instead. May be cancelled.
     pub async fn begins(&mut self) -> io::Result<bool> {
         Ok(!self.buffer.is_empty() || self.read_more().await?)
@@ -151,13 +192,8 @@ impl FrameReader {
     pub async fn line(&mut self) -> Result<Option<Bytes>, FrameError> {
         let mut searched = 0;
         loop {
-            let newline = self.buffer[searched..]
-                .iter()
-                .position(|byte| *byte == b'\n');
-            if let Some(place) = newline {
-                let line = self.buffer.split_to(searched + place).freeze();
-                self.buffer.advance(1);
-                return Ok(Some(line));
+            if let Some(len) = self.newline(searched) {
+                return Ok(Some(self.take_line(len)));
             }
             searched = self.buffer.len();
             if searched >= self.limits.line_len_max {
@@ -174,6 +210,28 @@ impl FrameReader {
         }
     }
 
+    fn newline(&self, searched: usize) -> Option<usize> {
+        let rest = &self.buffer[searched..];
+        let place = rest.iter().position(|byte| *byte == b'\n')?;
+        Some(searched + place)
+    }
+
+    /// A short line is copied, so that it does not keep the whole buffer in memory while it is handled; behind a long
+    /// one the buffer is made small again.
+    fn take_line(&mut self, len: usize) -> Bytes {
+        let line = if len <= READ_LEN {
+            let line = Bytes::copy_from_slice(&self.buffer[..len]);
+            self.buffer.advance(len);
+            line
+        } else {
+            let line = self.buffer.split_to(len).freeze();
+            self.buffer = BytesMut::from(&self.buffer[..]);
+            line
+        };
+        self.buffer.advance(1);
+        line
+    }
+
     /// Whether a body of this length is within the limit.
     pub fn check_body_len(&self, len: u64) -> Result<usize, FrameError> {
         match usize::try_from(len) {
@@ -187,27 +245,48 @@ impl FrameReader {
 
     /// The next `len` bytes. Must not be cancelled if the connection is to be used further.
     pub async fn body(&mut self, len: usize) -> Result<Bytes, FrameError> {
-        if len <= self.buffer.len() {
-            return Ok(self.buffer.split_to(len).freeze());
-        }
-        let mut body = BytesMut::with_capacity(len.min(FIRST_BODY_LEN.max(self.buffer.len())));
-        body.extend_from_slice(&self.buffer);
-        self.buffer.clear();
+        let mut body = self.begin_body(len);
         while body.len() < len {
-            if body.len() == body.capacity() {
-                body.reserve(len - body.len());
-            }
-            let room = body.capacity().min(len) - body.len();
-            if self.source.read_buf(&mut (&mut body).limit(room)).await? == 0 {
-                return Err(ended_in("a body"));
-            }
+            self.read_body(&mut body, len).await?;
         }
         Ok(body.freeze())
     }
 
+    /// The same, at least at this pace.
+    pub async fn body_at_pace(&mut self, len: usize, pace: &Pace) -> Result<Bytes, FrameError> {
+        let mut body = self.begin_body(len);
+        while body.len() < len {
+            let deadline = pace.deadline(body.len());
+            let read = timeout_at(deadline, self.read_body(&mut body, len)).await;
+            read.map_err(|_| FrameError::TooSlow)??;
+        }
+        Ok(body.freeze())
+    }
+
+    /// What has come of a body already.
+    fn begin_body(&mut self, len: usize) -> BytesMut {
+        let here = len.min(self.buffer.len());
+        let mut body = BytesMut::with_capacity(len.min(FIRST_BODY_LEN.max(here)));
+        body.extend_from_slice(&self.buffer[..here]);
+        self.buffer.advance(here);
+        body
+    }
+
+    async fn read_body(&mut self, body: &mut BytesMut, len: usize) -> Result<(), FrameError> {
+        if body.len() == body.capacity() {
+            body.reserve(len - body.len());
+        }
+        let room = body.capacity().min(len) - body.len();
+        match self.source.read_buf(&mut body.limit(room)).await? {
+            0 => Err(ended_in("a body")),
+            _ => Ok(()),
+        }
+    }
+
     async fn read_more(&mut self) -> io::Result<bool> {
         self.buffer.reserve(self.read_len);
-        Ok(self.source.read_buf(&mut self.buffer).await? > 0)
+        let mut piece = (&mut self.buffer).limit(self.read_len);
+        Ok(self.source.read_buf(&mut piece).await? > 0)
     }
 }
 

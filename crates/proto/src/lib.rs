@@ -47,6 +47,7 @@
 //! | a body | twice the largest chunk | `too_large`, closed before it is read |
 //! | the hello, and any line that was begun | 10 s | `timed_out`, closed |
 //! | a body, a reply | 10 s, and 10 KiB a second | closed |
+//! | memory for requests, for replies | 64 MiB each, beyond 32 KiB for each connection | a request waits 10 s, then `busy`, closed; a reply becomes `busy`; who is slower than 10 s while others wait is closed |
 //! | between two requests | 60 s | closed; `ping` keeps it |
 //! | requests at once on a connection | 64 | further ones are read later |
 //! | connections | 4,096 a server | the one idle longest is closed; if none is idle, `busy` |

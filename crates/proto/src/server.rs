@@ -1,14 +1,15 @@
 //! The answering end: accepts connections, says hello, and hands each request to the [`Service`].
 //!
 //! Requests of one connection run side by side, each in a task, and are answered as they are done. Everything has a
-//! bound: connections, requests a connection, memory for bodies, and the time that a line, a body or a reply may
-//! take. A peer that breaks a rule of the protocol gets one error that says which, and its connection is closed.
+//! bound: connections, requests a connection, memory for requests and replies, and the time that a line, a body or a
+//! reply may take. A peer that breaks a rule of the protocol gets one error that says which, and its connection is closed.
 //!
 //! **Invariant:** whoever does nothing cannot keep others out. When there are too many connections, the one that has
 //! been idle longest makes room; connections of nodes and of the master are spared.
 
 mod connection;
 mod gate;
+mod memory;
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -16,20 +17,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
-use crate::frame::{FrameLimits, FrameWriter, LINE_LEN_MAX, error_line};
+use crate::frame::{FrameLimits, FrameWriter, LINE_LEN_MAX, Pace, error_line};
 use crate::hello::{Authenticate, ClusterSecret, Hello, Ping, Pong, Role};
 use crate::id::ClusterId;
 use crate::net::{Address, Listener, Stream};
 use crate::table::{Answer, Caller, Operation, OperationTable, Service};
 use connection::{ConnectionTask, Request};
 use gate::Gate;
+use memory::Memory;
 
 /// What a server says of itself.
 #[derive(Debug, Clone)]
@@ -53,13 +55,15 @@ pub struct Limits {
     pub connections_max: usize,
     /// Requests of one connection at once; further ones are not read yet.
     pub requests_per_connection_max: usize,
-    /// Bytes of all bodies that are being received or handled.
-    pub body_memory_max: usize,
+    /// Bytes of all requests that are being received or handled, beyond 32 KiB for each connection.
+    pub request_memory_max: usize,
+    /// Bytes of all replies that are being sent from memory, beyond 32 KiB for each connection.
+    pub reply_memory_max: usize,
     /// The hello, and any line that was begun, must be here within this time.
     pub line_timeout: Duration,
     /// A connection without a request for this long is closed.
     pub idle_timeout: Duration,
-    /// A body or a reply must move at this many bytes a second, on top of `line_timeout`.
+    /// A body or a reply must move at this many bytes a second, after `line_timeout`.
     pub bytes_per_second_min: u64,
     /// When the server stops, requests that are being answered get this long.
     pub drain_timeout: Duration,
@@ -72,7 +76,8 @@ impl Default for Limits {
             body_len_max: FrameLimits::default().body_len_max,
             connections_max: 4096,
             requests_per_connection_max: 64,
-            body_memory_max: 64 << 20,
+            request_memory_max: 64 << 20,
+            reply_memory_max: 64 << 20,
             line_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             bytes_per_second_min: 10 << 10,
@@ -82,6 +87,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How fast a body must come that begins now.
+    fn pace(&self) -> Pace {
+        Pace {
+            start: Instant::now() + self.line_timeout,
+            bytes_per_second_min: self.bytes_per_second_min,
+        }
+    }
+
     fn transfer_timeout(&self, len: usize) -> Duration {
         self.line_timeout + Duration::from_secs(len as u64 / self.bytes_per_second_min.max(1))
     }
@@ -114,7 +127,8 @@ pub async fn serve<S: Service>(
         service,
         identity,
         gate: Arc::new(Gate::new(limits.connections_max)),
-        body_memory: Arc::new(Semaphore::new(permits(limits.body_memory_max))),
+        request_memory: Memory::new(limits.request_memory_max),
+        reply_memory: Memory::new(limits.reply_memory_max),
         limits,
         shutdown: shutdown.clone(),
     });
@@ -146,7 +160,8 @@ struct Server<S> {
     identity: Identity,
     limits: Limits,
     gate: Arc<Gate>,
-    body_memory: Arc<Semaphore>,
+    request_memory: Arc<Memory>,
+    reply_memory: Arc<Memory>,
     shutdown: CancellationToken,
 }
 
@@ -181,6 +196,7 @@ impl<S: Service> Server<S> {
         drop(timeout(Duration::from_millis(100), refusal).await);
     }
 }
+
 impl<S: Service> Server<S> {
     async fn answer(&self, caller: &Caller, request: Request) -> Result<Answer, WireError> {
         match request.op.as_str() {
@@ -199,21 +215,4 @@ impl<S: Service> Server<S> {
             Err(WireError::new(ErrorCode::Internal, message))
         })
     }
-
-    async fn reserve_body(&self, len: usize) -> Result<OwnedSemaphorePermit, WireError> {
-        let wanted = permits(len).min(permits(self.limits.body_memory_max));
-        let wanted = u32::try_from(wanted).expect("a body is at most 4 TiB");
-        let reserved = self.body_memory.clone().acquire_many_owned(wanted);
-        match timeout(self.limits.line_timeout, reserved).await {
-            Ok(permit) => Ok(permit.expect("it is never closed")),
-            Err(_) => Err(WireError::new(
-                ErrorCode::Busy,
-                "no memory is free for the body; try again soon",
-            )),
-        }
-    }
-}
-/// Memory is counted in KiB, so that a semaphore can count it.
-fn permits(bytes: usize) -> usize {
-    bytes.div_ceil(1024)
 }

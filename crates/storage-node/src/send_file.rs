@@ -65,6 +65,15 @@ impl BodySource for ChunkBody {
         self.chunk.file.payload().2
     }
 
+    /// Where the system sends them, none is needed.
+    fn memory_len(&self) -> usize {
+        if cfg!(target_os = "linux") {
+            0
+        } else {
+            self.len()
+        }
+    }
+
     fn write_to<'a>(
         self: Box<Self>,
         sink: &'a mut dyn ByteSink,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gate::Admission;
+use super::memory::{Loan, Share};
 use super::{Limits, Server};
 use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
@@ -28,10 +29,16 @@ use crate::table::{Answer, Caller, Operation, Service, parse_fields};
 pub(super) struct ConnectionTask<S> {
     server: Arc<Server<S>>,
     reader: FrameReader,
+    memory: Share,
     replies: Arc<Replies>,
     admission: Arc<Admission>,
     caller: Caller,
 }
+
+/// What a request takes beside its line and its body: the task that answers it, and the like.
+const REQUEST_LEN: usize = 4 << 10;
+/// A line up to here fits into what a connection reads at once; for a longer one memory is asked for first.
+const SHORT_LINE_LEN_MAX: usize = 16 << 10;
 
 /// Why a connection ends before its time.
 enum Ending {
@@ -49,6 +56,16 @@ impl From<FrameError> for Ending {
     }
 }
 
+impl Ending {
+    /// The same, as the answer to a request.
+    fn about_request(self, id: u64) -> Self {
+        match self {
+            Self::Refused(_, error) => Self::Refused(Some(id), error),
+            Self::Silent => Self::Silent,
+        }
+    }
+}
+
 /// A request whose line and body are here.
 pub(super) struct Request {
     id: u64,
@@ -56,7 +73,7 @@ pub(super) struct Request {
     pub(super) line: Bytes,
     pub(super) body: Bytes,
     /// Held until it is answered.
-    _memory: Option<OwnedSemaphorePermit>,
+    _memory: Loan,
 }
 
 impl<S: Service> ConnectionTask<S> {
@@ -69,6 +86,7 @@ impl<S: Service> ConnectionTask<S> {
             reader: FrameReader::new(stream.source, limits),
             replies: Arc::new(Replies {
                 writer: tokio::sync::Mutex::new(FrameWriter::new(stream.sink)),
+                memory: server.reply_memory.share(),
                 broken: CancellationToken::new(),
             }),
             caller: Caller {
@@ -77,6 +95,7 @@ impl<S: Service> ConnectionTask<S> {
                 role: Role::Client,
             },
             admission: Arc::new(admission),
+            memory: server.request_memory.share(),
             server,
         }
     }
@@ -84,9 +103,11 @@ impl<S: Service> ConnectionTask<S> {
     pub(super) async fn run(mut self) {
         let requests = TaskTracker::new();
         let _disconnected = Disconnected(&self.server.service.clone(), self.caller.clone());
-        let ending = match self.greet().await {
-            Ok(()) => self.answer_requests(&requests).await,
-            Err(ending) => ending,
+        let shutdown = self.server.shutdown.clone();
+        let ending = tokio::select! {
+            ending = self.converse(&requests) => ending,
+            // Only requests that are here are waited for, not those of which a part is still to come.
+            () = shutdown.cancelled() => Ending::Silent,
         };
         requests.close();
         requests.wait().await;
@@ -96,6 +117,13 @@ impl<S: Service> ConnectionTask<S> {
             let line_timeout = self.server.limits.line_timeout;
             // The connection ends here: whether the peer still hears why is up to it.
             self.replies.write(line, Body::Empty, line_timeout).await;
+        }
+    }
+
+    async fn converse(&mut self, requests: &TaskTracker) -> Ending {
+        match self.greet().await {
+            Ok(()) => self.answer_requests(requests).await,
+            Err(ending) => ending,
         }
     }
 
@@ -171,7 +199,7 @@ impl<S: Service> ConnectionTask<S> {
         Ok((reply, Some(secret.proof(Prover::Caller, caller, nonce))))
     }
 
-    /// Reads requests and sets each to work, until the connection ends, is idle for too long, or is to stop.
+    /// Reads requests and sets each to work, until the connection ends or is idle for too long.
     async fn answer_requests(&mut self, requests: &TaskTracker) -> Ending {
         let slots = Arc::new(Semaphore::new(
             self.server.limits.requests_per_connection_max,
@@ -208,7 +236,6 @@ impl<S: Service> ConnectionTask<S> {
                     Err(_) if self.admission.is_working() => {}
                     Ok(_) | Err(_) => return Err(Ending::Silent),
                 },
-                () = self.server.shutdown.cancelled() => return Err(Ending::Silent),
                 () = self.replies.broken.cancelled() => return Err(Ending::Silent),
             }
         }
@@ -216,26 +243,27 @@ impl<S: Service> ConnectionTask<S> {
 
     /// A line that has begun, and its body.
     async fn next_request(&mut self) -> Result<Request, Ending> {
-        let limits = &self.server.limits;
-        let line = timeout(limits.line_timeout, self.reader.line()).await;
-        let line = line
-            .map_err(|_| too_slow("the line"))??
-            .ok_or(Ending::Silent)?;
+        let line_timeout = self.server.limits.line_timeout;
+        let (line, lent) = self.line().await?;
         let head: RequestHead<'_> =
             serde_json::from_slice(&line).map_err(FrameError::NotAMessage)?;
         let (id, op) = (head.id, head.op.into_owned());
-        let refused = |error: FrameError| match error.to_wire() {
-            Some(error) => Ending::Refused(Some(id), error),
-            None => Ending::Silent,
+        let body_len = self.reader.check_body_len(head.body_len);
+        let body_len = body_len.map_err(|error| Ending::from(error).about_request(id))?;
+        let request_len = REQUEST_LEN + line.len() + body_len;
+        let memory = match lent {
+            Some(lent) if body_len == 0 => lent,
+            lent => {
+                let memory = self.memory.lend(request_len, line_timeout).await;
+                drop(lent);
+                memory.map_err(refusal(id))?
+            }
         };
-        let body_len = self.reader.check_body_len(head.body_len).map_err(refused)?;
-        let (body, memory) = match body_len {
-            0 => (Bytes::new(), None),
+        let body = match body_len {
+            0 => Bytes::new(),
             len => {
-                let memory = self.server.reserve_body(len).await.map_err(refusal(id))?;
-                let transfer = timeout(limits.transfer_timeout(len), self.reader.body(len));
-                let body = transfer.await.map_err(|_| too_slow("the body"))?;
-                (body.map_err(refused)?, Some(memory))
+                let body = self.body(len, &memory).await;
+                body.map_err(|ending| ending.about_request(id))?
             }
         };
         Ok(Request {
@@ -247,36 +275,84 @@ impl<S: Service> ConnectionTask<S> {
         })
     }
 
+    /// The line; with the memory that it takes, if it is long.
+    async fn line(&mut self) -> Result<(Bytes, Option<Loan>), Ending> {
+        let limits = &self.server.limits;
+        let is_long = self.reader.is_longer_than(SHORT_LINE_LEN_MAX);
+        let lent = if in_time(limits, is_long).await? {
+            let lent = self.memory.lend(limits.line_len_max, limits.line_timeout);
+            let lent = lent.await.map_err(|error| Ending::Refused(None, error))?;
+            Some((lent, Admission::work(&self.admission)))
+        } else {
+            None
+        };
+        let line = in_time(limits, self.reader.line()).await?;
+        let line = line.ok_or(Ending::Silent)?;
+        let memory = lent.map(|(mut memory, _)| {
+            memory.shrink_to(REQUEST_LEN + line.len());
+            memory
+        });
+        Ok((line, memory))
+    }
+
+    /// The body. Whoever sends one is not idle.
+    async fn body(&mut self, len: usize, memory: &Loan) -> Result<Bytes, Ending> {
+        let _work = Admission::work(&self.admission);
+        let limits = &self.server.limits;
+        let pace = limits.pace();
+        let body = self.reader.body_at_pace(len, &pace);
+        match memory.during(body, limits.line_timeout).await {
+            Some(body) => Ok(body?),
+            None => Err(too_slow("the body")),
+        }
+    }
+
     async fn reply(&mut self, id: u64, answer: Result<Answer, WireError>) {
         self.replies.send(id, answer, &self.server.limits).await;
     }
 }
+
 /// The writing half, shared by all requests of a connection.
 struct Replies {
     writer: tokio::sync::Mutex<FrameWriter>,
+    memory: Share,
     broken: CancellationToken,
 }
 
 impl Replies {
     async fn send(&self, id: u64, answer: Result<Answer, WireError>, limits: &Limits) {
-        let (line, body) = match answer {
-            Ok(Answer { ok, body }) => (reply_line(id, &ok, body.len()), body),
+        let lent = answer.and_then(|answer| self.lend(id, answer, limits));
+        let (line, body, memory) = match lent {
+            Ok(lent) => lent,
             Err(error) => {
                 tracing::debug!(code = error.code.as_str(), %error, "refused a request");
-                (error_line(Some(id), &error), Body::Empty)
+                let line = error_line(Some(id), &error);
+                return self.write(line, Body::Empty, limits.line_timeout).await;
             }
         };
-        if line.len() > limits.line_len_max {
-            let error = WireError::new(ErrorCode::Internal, "the reply is too long for a line");
-            let written = self.write(
-                error_line(Some(id), &error),
-                Body::Empty,
-                limits.line_timeout,
-            );
-            return written.await;
-        }
         let write_timeout = limits.transfer_timeout(line.len() + body.len());
-        self.write(line, body, write_timeout).await;
+        let write = self.write(line, body, write_timeout);
+        if memory.during(write, limits.line_timeout).await.is_none() {
+            tracing::debug!(
+                "a reply is read too slowly while others wait: the connection is broken off"
+            );
+        }
+    }
+
+    /// The reply's line and body, with memory for them.
+    fn lend(
+        &self,
+        id: u64,
+        Answer { ok, body }: Answer,
+        limits: &Limits,
+    ) -> Result<(Vec<u8>, Body, Loan), WireError> {
+        let line = reply_line(id, &ok, body.len());
+        if line.len() > limits.line_len_max {
+            let message = "the reply is too long for a line";
+            return Err(WireError::new(ErrorCode::Internal, message));
+        }
+        let memory = self.memory.lend_for_reply(line.len() + body.memory_len())?;
+        Ok((line, body, memory))
     }
 
     /// Writes one message; if that fails, or takes too long, the connection is broken.
@@ -317,6 +393,15 @@ fn expect_operation<O: Operation>(request: &Request, code: ErrorCode) -> Result<
 
 fn refusal(id: u64) -> impl Fn(WireError) -> Ending {
     move |error| Ending::Refused(Some(id), error)
+}
+
+/// What a line must be here in.
+async fn in_time<T>(
+    limits: &Limits,
+    read: impl Future<Output = Result<T, FrameError>>,
+) -> Result<T, Ending> {
+    let read = timeout(limits.line_timeout, read).await;
+    Ok(read.map_err(|_| too_slow("the line"))??)
 }
 
 fn too_slow(what: &str) -> Ending {

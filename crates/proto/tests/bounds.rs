@@ -1,0 +1,276 @@
+//! What peers cannot do to a server however they try: take its memory, its places or the time that it needs to stop.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::WireError;
+use proto::body::Body;
+use proto::hello::Role;
+use proto::memory::MemoryNetwork;
+use proto::net::{Address, Network, Stream};
+use proto::server::{Identity, Limits, serve};
+use proto::table::{Answer, Caller, OperationTable, Service};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+const SOON: Duration = Duration::from_secs(5);
+const MIB: usize = 1 << 20;
+
+/// Answers at once, with as many bytes as are asked for.
+struct Echo;
+
+struct Ask {
+    reply_len: usize,
+}
+
+impl OperationTable for Ask {
+    fn parse(op: &str, _: &[u8], _: Bytes) -> Result<Self, WireError> {
+        let reply_len = op.strip_prefix("get ").and_then(|len| len.parse().ok());
+        Ok(Self {
+            reply_len: reply_len.unwrap_or(0),
+        })
+    }
+}
+
+impl Service for Echo {
+    type Request = Ask;
+
+    async fn answer(&self, _: &Caller, ask: Ask) -> Result<Answer, WireError> {
+        Ok(Answer {
+            ok: b"{}".to_vec(),
+            body: match ask.reply_len {
+                0 => Body::Empty,
+                len => Body::Bytes(vec![b'x'; len].into()),
+            },
+        })
+    }
+
+    fn disconnected(&self, _: &Caller) {}
+}
+
+struct Server {
+    network: MemoryNetwork,
+    address: Address,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(limits: Limits) -> Self {
+        let network = MemoryNetwork::new();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = network.listen(&any).await.unwrap();
+        let address = listener.address();
+        let identity = Identity {
+            role: Role::Node,
+            cluster: watch::channel(None).1,
+            secret: None,
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(serve(
+            listener,
+            Arc::new(Echo),
+            identity,
+            limits,
+            stop.clone(),
+        ));
+        Self {
+            network,
+            address,
+            stop,
+            task,
+        }
+    }
+
+    /// Somebody who said hello.
+    async fn peer(&self) -> Peer {
+        let stream = self.network.connect(&self.address).await.unwrap();
+        let mut peer = Peer(stream);
+        let hello = peer.ask("\"op\":\"hello\",\"protocol\":1").await;
+        assert!(hello.contains("\"ok\""), "{hello}");
+        peer
+    }
+}
+
+struct Peer(Stream);
+
+impl Peer {
+    async fn send(&mut self, bytes: &[u8]) {
+        self.0.sink.write_all(bytes).await.unwrap();
+    }
+
+    /// The next line that comes; what there is of one if the connection ends.
+    async fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            match self.0.source.read_u8().await {
+                Ok(byte) => line.push(byte),
+                Err(_) => break,
+            }
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    async fn ask(&mut self, fields: &str) -> String {
+        self.send(format!("{{\"id\":1,{fields}}}\n").as_bytes())
+            .await;
+        self.line().await
+    }
+
+    async fn ping(&mut self) -> String {
+        self.ask("\"op\":\"ping\"").await
+    }
+
+    /// Begins a body and sends only a part of it.
+    async fn begin_body(&mut self, len: usize, part: usize) {
+        let line = format!("{{\"id\":2,\"op\":\"put\",\"body_len\":{len}}}\n");
+        self.send(line.as_bytes()).await;
+        self.send(&vec![b'x'; part]).await;
+    }
+
+    /// Goes on with a body at this rate until the server has enough of it.
+    async fn drip(mut self, bytes_per_second: usize) -> Duration {
+        let begun = Instant::now();
+        let piece = vec![b'x'; bytes_per_second];
+        while self.0.sink.write_all(&piece).await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        begun.elapsed()
+    }
+}
+
+fn little_memory() -> Limits {
+    Limits {
+        request_memory_max: 2 * MIB,
+        reply_memory_max: 2 * MIB,
+        ..Limits::default()
+    }
+}
+
+/// Lines without an end take the memory for lines: small calls of others pass, long ones wait until the lines that
+/// never end are dropped.
+#[tokio::test(start_paused = true)]
+async fn long_lines_take_no_more_than_there_is() {
+    let server = Server::start(little_memory()).await;
+    let mut greedy = Vec::new();
+    for _ in 0..20 {
+        let mut peer = server.peer().await;
+        peer.send(&vec![b' '; 40_000]).await;
+        greedy.push(peer);
+    }
+    let mut other = server.peer().await;
+    let begun = Instant::now();
+    assert!(other.ping().await.contains("\"ok\""));
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    let refused = greedy.pop().unwrap().line().await;
+    assert!(
+        refused.contains("\"busy\""),
+        "only two have memory: {refused}"
+    );
+    drop(greedy);
+    let padding = " ".repeat(500_000);
+    let long = other.ask(&format!("\"op\":\"ping\"{padding}")).await;
+    assert!(long.contains("\"ok\""), "{long}");
+}
+
+/// Somebody sends a body as slowly as is allowed, and that takes all memory: it may go on while nobody needs it, and
+/// not when others wait.
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_gives_way_when_others_wait() {
+    let server = Server::start(little_memory()).await;
+    let mut slow = server.peer().await;
+    slow.begin_body(2 * MIB, 0).await;
+    let slow = tokio::spawn(slow.drip(11 << 10));
+    sleep(Duration::from_secs(100)).await;
+    assert!(!slow.is_finished(), "nobody needs the memory");
+    let mut other = server.peer().await;
+    other.begin_body(MIB, MIB).await;
+    let begun = Instant::now();
+    assert!(other.line().await.contains("\"ok\""));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(timeout(SOON, slow).await.is_ok());
+}
+
+/// A body that hardly moves is dropped at once, not when all of it should have come.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_hardly_moves_is_dropped() {
+    let server = Server::start(Limits::default()).await;
+    let mut slow = server.peer().await;
+    slow.begin_body(16 * MIB, 1000).await;
+    let lasted = slow.drip(100).await;
+    assert!(lasted < Duration::from_secs(15), "{lasted:?}");
+}
+
+/// Replies that nobody reads take the memory for replies, and no more; small calls of others pass.
+#[tokio::test(start_paused = true)]
+async fn unread_replies_take_no_more_than_there_is() {
+    let server = Server::start(little_memory()).await;
+    let mut greedy = Vec::new();
+    for _ in 0..8 {
+        let mut peer = server.peer().await;
+        for _ in 0..20 {
+            peer.send(b"{\"id\":1,\"op\":\"get 500000\"}\n").await;
+        }
+        greedy.push(peer);
+    }
+    let mut other = server.peer().await;
+    assert!(other.ping().await.contains("\"ok\""));
+    let refused = other.ask("\"op\":\"get 500000\"").await;
+    assert!(refused.contains("\"busy\""), "{refused}");
+    assert!(
+        other.ping().await.contains("\"ok\""),
+        "the connection goes on"
+    );
+    // Whoever does not read gives way as soon as others ask.
+    sleep(Duration::from_secs(11)).await;
+    other.ask("\"op\":\"get 500000\"").await;
+    let read = other.ask("\"op\":\"get 500000\"").await;
+    assert!(read.contains("\"body_len\":500000"), "{read}");
+}
+
+/// All places are taken: the connection that does nothing makes room, not the one whose body is on its way.
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_a_body_is_not_idle() {
+    let server = Server::start(Limits {
+        connections_max: 2,
+        ..Limits::default()
+    })
+    .await;
+    let mut sender = server.peer().await;
+    sender.begin_body(3000, 1000).await;
+    sleep(Duration::from_secs(1)).await;
+    let mut idle = server.peer().await;
+    sleep(Duration::from_secs(1)).await;
+    let mut third = server.peer().await;
+    assert_eq!(idle.line().await, "", "the idle one makes room");
+    sender.send(&[b'x'; 2000]).await;
+    assert!(sender.line().await.contains("\"ok\""));
+    assert!(third.ping().await.contains("\"ok\""));
+}
+
+/// Whoever has sent half a request is not waited for when the server stops.
+#[tokio::test(start_paused = true)]
+async fn half_a_request_does_not_hold_up_a_stop() {
+    for half in ["body", "line", "hello"] {
+        let server = Server::start(Limits::default()).await;
+        let mut peer = match half {
+            "hello" => Peer(server.network.connect(&server.address).await.unwrap()),
+            _ => server.peer().await,
+        };
+        match half {
+            "body" => peer.begin_body(1000, 10).await,
+            _ => peer.send(b"{\"id\":1").await,
+        }
+        sleep(Duration::from_secs(1)).await;
+        let begun = Instant::now();
+        server.stop.cancel();
+        server.task.await.unwrap();
+        assert!(begun.elapsed() < Duration::from_millis(10), "half a {half}");
+    }
+}
