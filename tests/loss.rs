@@ -39,6 +39,8 @@ async fn with_two_of_three_nodes_dead_everything_is_read() {
 #[tokio::test]
 async fn with_one_node_dead_uploads_work_and_become_whole_when_it_returns() {
     let mut cluster = Cluster::start().await;
+    let before = content(2, 2 * CHUNK);
+    cluster.upload("/before", &before).await;
     cluster.node(2).kill();
     let bytes = content(1, 10 * CHUNK);
     let path: EntryPath = "/a".parse().unwrap();
@@ -48,9 +50,15 @@ async fn with_one_node_dead_uploads_work_and_become_whole_when_it_returns() {
         .await
         .unwrap();
     assert_eq!((uploaded.copies, uploaded.copies_wanted), (2, 3));
+    let again: EntryPath = "/before-again".parse().unwrap();
+    let stored_before = client
+        .upload(&again, &before[..], UploadOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(stored_before.copies, 2, "the third is on the dead node");
     cluster
         .until("it says that copies are missing", |status| {
-            status.health == Health::Yellow && status.chunks.missing_copies == 10
+            status.health == Health::Yellow && status.chunks.missing_copies == 12
         })
         .await;
     cluster.node(2).start().await;

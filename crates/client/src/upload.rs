@@ -244,7 +244,7 @@ impl Upload {
                 self.recording = false;
                 match recorded {
                     Ok(()) => self.note_recorded(),
-                    Err(error) => return Trouble::of_record(error).map(Some),
+                    Err(error) => return Trouble::of(error).map(Some),
                 }
             }
             Event::Renewed(renewed) => match renewed {
@@ -285,7 +285,7 @@ impl Upload {
                     self.ledger.note_stored(index, chunk, Vec::new());
                     self.tell_progress();
                 }
-                Destination::Nodes(nodes) => {
+                Destination::Nodes(promise, nodes) => {
                     self.meet(&nodes);
                     let (chunk_to_store, upload) = (hashed.to_store(), self.session.id());
                     let store = ChunkStore::new(
@@ -295,9 +295,9 @@ impl Upload {
                         hashed.bytes,
                         self.copies_min,
                     );
-                    self.spawn(
-                        async move { Event::Stored(index, chunk, store.store(nodes).await) },
-                    );
+                    self.spawn(async move {
+                        Event::Stored(index, chunk, store.store(promise, nodes).await)
+                    });
                 }
             }
         }
@@ -472,13 +472,5 @@ impl Trouble {
             return Ok((Self::Lacking, error));
         }
         Err(error)
-    }
-
-    /// The same for a block that is not recorded. A master that has it out of order has forgotten those before it.
-    fn of_record(error: Error) -> Result<(Self, Error), Error> {
-        match error {
-            Error::InvalidArgument { .. } => Ok((Self::Forgotten, error)),
-            error => Self::of(error),
-        }
     }
 }

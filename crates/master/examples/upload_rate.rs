@@ -13,7 +13,7 @@ use master::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use master::commit::{CommitOptions, Committer};
 use master::state::{State, StateOptions};
 use proto::hello::ReceiptKey;
-use proto::id::{ChunkId, ClusterId, NodeId, UploadId};
+use proto::id::{ChunkId, ClusterId, NodeId, PromiseId, UploadId};
 use proto::master::{ChunkToStore, ClusterRules, Precondition, StoredChunk};
 use proto::name::NameRules;
 use proto::node::Receipt;
@@ -103,27 +103,26 @@ async fn upload_until(committer: Committer, uploader: u32, end: Instant) -> Resu
 
 async fn upload(committer: &Committer, uploader: u32, number: u32) -> Result<()> {
     let upload = UploadId::new(Uuid::new_v4());
+    let promise = PromiseId::new(Uuid::new_v4());
     let name = format!("/folder{uploader}/file{number}");
     let chunk = ChunkToStore {
         chunk: ChunkId::of(name.as_bytes()),
         len: 4096,
     };
     let nodes: Vec<_> = (1..=NODES).map(NodeNumber).collect();
-    let promise = ChunkPromise {
-        chunk,
-        live: Vec::new(),
-        nodes,
-    };
+    let wanted = ChunkPromise { chunk, nodes };
     committer
         .submit(Command::AllocateChunks {
             upload,
             lease_until: ClusterMillis(u64::MAX),
-            chunks: vec![promise],
+            promise,
+            down: Vec::new(),
+            chunks: vec![wanted],
         })
         .await?;
     let receipt = |node| Receipt {
         node: node_id(node),
-        mac: key_of(node).receipt(upload, &chunk.chunk, 4096),
+        mac: key_of(node).receipt(promise, &chunk.chunk, 4096),
     };
     let stored = StoredChunk {
         chunk: chunk.chunk,
@@ -136,6 +135,7 @@ async fn upload(committer: &Committer, uploader: u32, number: u32) -> Result<()>
         size: 4096,
         modified_ms: None,
         blocks: 0,
+        down: Vec::new(),
         chunks: vec![stored],
         parents: true,
         precondition: Precondition::Any,

@@ -5,7 +5,7 @@
 //! and a replicated log can be put in front of `apply` without a change to it.
 
 use proto::hello::ReceiptKey;
-use proto::id::{ChunkId, NodeId, RequestId, UploadId, VersionId};
+use proto::id::{ChunkId, NodeId, PromiseId, RequestId, UploadId, VersionId};
 use proto::master::{ChunkToStore, Precondition, StoredChunk, TrashId};
 use proto::name::EntryPath;
 use proto::net::Address;
@@ -96,6 +96,10 @@ pub enum Command {
         upload: UploadId,
         /// Its lease ends then.
         lease_until: ClusterMillis,
+        /// The id of the promises that are made now; one that the upload holds already keeps its own. Drawn at random.
+        promise: PromiseId,
+        /// Nodes that are down: what they hold does not count.
+        down: Vec<NodeNumber>,
         /// What is promised.
         chunks: Vec<ChunkPromise>,
     },
@@ -107,6 +111,8 @@ pub enum Command {
         lease_until: ClusterMillis,
         /// Which block.
         block: u32,
+        /// Nodes that are down: what they hold does not count, unless a receipt comes with it.
+        down: Vec<NodeNumber>,
         /// Its chunks.
         chunks: Vec<StoredChunk>,
     },
@@ -122,6 +128,8 @@ pub enum Command {
         modified_ms: Option<u64>,
         /// Blocks recorded before.
         blocks: u32,
+        /// Nodes that are down: what they hold does not count, unless a receipt comes with it.
+        down: Vec<NodeNumber>,
         /// The rest.
         chunks: Vec<StoredChunk>,
         /// Make missing parents.
@@ -168,10 +176,10 @@ pub enum Command {
         /// What.
         chunks: Vec<ChunkId>,
     },
-    /// Plans the deletion of surplus copies: each only if enough others remain on the nodes that are live.
+    /// Plans the deletion of surplus copies: each only if enough others remain on nodes that are not down.
     TrimReplicas {
-        /// The nodes that were live when this was decided.
-        live: Vec<NodeNumber>,
+        /// The nodes that were down when this was decided.
+        down: Vec<NodeNumber>,
         /// What, where.
         copies: Vec<(ChunkId, NodeNumber)>,
     },
@@ -234,11 +242,9 @@ pub enum Command {
 pub struct ChunkPromise {
     /// The chunk.
     pub chunk: ChunkToStore,
-    /// Where it goes unless enough of `live` hold it: at most the replication factor. Nodes where a deletion of
-    /// this very chunk is planned are left out by `apply`.
+    /// Where it goes unless enough nodes hold it that are not down: at most the replication factor. Nodes where a
+    /// deletion of this very chunk is planned are left out by `apply`.
     pub nodes: Vec<NodeNumber>,
-    /// Nodes that live, of those that hold it: if these are enough, the chunk need not be sent.
-    pub live: Vec<NodeNumber>,
 }
 
 /// The version that an upload makes, and what there is to say of it.
@@ -248,6 +254,6 @@ pub struct CommittedVersion {
     pub version: VersionId,
     /// Whether the name was free before.
     pub created: bool,
-    /// Copies of its least replicated chunk.
+    /// Copies of its least replicated chunk, without those on nodes that are down.
     pub copies: u8,
 }

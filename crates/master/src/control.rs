@@ -278,6 +278,10 @@ impl ClusterView for Control {
         self.membership().is_live(node)
     }
 
+    fn down(&self) -> Vec<NodeNumber> {
+        self.membership().not_live()
+    }
+
     fn live_count(&self) -> usize {
         self.membership().live().len()
     }

@@ -30,7 +30,7 @@ use proto::master::{
     TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
 };
 use proto::table::Caller;
-use rand::rngs::SmallRng;
+use rand::rngs::StdRng;
 
 use crate::command::NodeNumber;
 use crate::commit::Committer;
@@ -43,6 +43,8 @@ pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
     fn candidates(&self) -> Vec<Candidate>;
     /// Whether a node's heartbeats come.
     fn is_live(&self, node: NodeNumber) -> bool;
+    /// The nodes whose heartbeats do not come.
+    fn down(&self) -> Vec<NodeNumber>;
     /// How many nodes live, full ones included.
     fn live_count(&self) -> usize;
     /// Where a node is reached; nothing if it is not known.
@@ -124,8 +126,8 @@ pub struct Files<V> {
     pub blocking: Blocking,
     /// How long an upload may be silent.
     pub upload_lease: Duration,
-    /// Chance, for placement.
-    pub chance: Mutex<SmallRng>,
+    /// Chance, for placement and for the ids of promises: nobody can foretell it.
+    pub chance: Mutex<StdRng>,
 }
 
 /// Answers everything.

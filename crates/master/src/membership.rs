@@ -306,6 +306,13 @@ impl Membership {
         self.in_state(NodeState::Live)
     }
 
+    /// All nodes that are not: suspect or dead.
+    pub fn not_live(&self) -> Vec<NodeNumber> {
+        let members = self.members.iter();
+        let down = members.filter(|(_, member)| member.state != NodeState::Live);
+        down.map(|(number, _)| *number).collect()
+    }
+
     /// All nodes in a state.
     pub fn in_state(&self, state: NodeState) -> Vec<NodeNumber> {
         self.members

@@ -17,7 +17,7 @@ use proto::net::{Address, Network};
 use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, Identity};
 use rand::SeedableRng;
-use rand::rngs::SmallRng;
+use rand::rngs::{SmallRng, StdRng};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -176,7 +176,7 @@ pub async fn start(
         cluster: control.clone(),
         blocking: config.blocking,
         upload_lease: config.upload_lease,
-        chance: Mutex::new(SmallRng::seed_from_u64(seed.rotate_left(32))),
+        chance: Mutex::new(StdRng::seed_from_u64(seed.rotate_left(32) ^ epoch.0)),
     };
     let end = tokio::spawn(serve(
         config,

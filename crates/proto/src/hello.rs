@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::id::{ChunkId, ClusterId, ReceiptMac, UploadId};
+use crate::id::{ChunkId, ClusterId, PromiseId, ReceiptMac};
 use crate::table::{Message, Operation};
 
 /// The version of the protocol that this crate speaks.
@@ -175,12 +175,12 @@ impl ReceiptKey {
         Self(ChunkId::from_bytes(bytes))
     }
 
-    /// The receipt for a chunk of `len` bytes held durably for an upload.
-    pub fn receipt(&self, upload: UploadId, chunk: &ChunkId, len: u64) -> ReceiptMac {
+    /// The receipt for a chunk of `len` bytes held durably, as it was promised.
+    pub fn receipt(&self, promise: PromiseId, chunk: &ChunkId, len: u64) -> ReceiptMac {
         mac(
             self.0.as_bytes(),
             &[
-                upload.uuid().as_bytes(),
+                promise.uuid().as_bytes(),
                 chunk.as_bytes(),
                 &len.to_be_bytes(),
             ],
@@ -227,19 +227,19 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn a_receipt_is_good_for_its_upload_chunk_and_length_only() {
+    fn a_receipt_is_good_for_its_promise_chunk_and_length_only() {
         let key = ReceiptKey::from_bytes([7; 32]);
-        let upload = UploadId::new(Uuid::from_u128(1));
-        let receipt = key.receipt(upload, &ChunkId::of(b"a"), 1);
+        let promise = PromiseId::new(Uuid::from_u128(1));
+        let receipt = key.receipt(promise, &ChunkId::of(b"a"), 1);
         assert!(same_mac(
             &receipt,
-            &key.receipt(upload, &ChunkId::of(b"a"), 1)
+            &key.receipt(promise, &ChunkId::of(b"a"), 1)
         ));
         let others = [
-            key.receipt(UploadId::new(Uuid::from_u128(2)), &ChunkId::of(b"a"), 1),
-            key.receipt(upload, &ChunkId::of(b"b"), 1),
-            key.receipt(upload, &ChunkId::of(b"a"), 2),
-            ReceiptKey::from_bytes([8; 32]).receipt(upload, &ChunkId::of(b"a"), 1),
+            key.receipt(PromiseId::new(Uuid::from_u128(2)), &ChunkId::of(b"a"), 1),
+            key.receipt(promise, &ChunkId::of(b"b"), 1),
+            key.receipt(promise, &ChunkId::of(b"a"), 2),
+            ReceiptKey::from_bytes([8; 32]).receipt(promise, &ChunkId::of(b"a"), 1),
         ];
         assert!(others.iter().all(|other| !same_mac(&receipt, other)));
     }

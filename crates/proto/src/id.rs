@@ -1,7 +1,7 @@
 //! The names that machines give to things: newtypes, so that a chunk id is never taken for a node id.
 //!
-//! On the wire and in logs every id is text: a chunk id is 64 hex digits, a node, cluster, boot, upload or
-//! request id is a UUID, a version is a decimal number. In the stores the same types are their bytes.
+//! On the wire and in logs every id is text: a chunk id is 64 hex digits, a node, cluster, boot, upload,
+//! promise or request id is a UUID, a version is a decimal number. In the stores the same types are their bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -99,8 +99,8 @@ impl<'de> Deserialize<'de> for ChunkId {
     }
 }
 
-/// A proof that a node holds a chunk durably for one upload: the first 16 bytes of
-/// HMAC-SHA-256(receipt key, upload id || chunk id || length as u64 big-endian).
+/// A proof that a node holds a chunk durably, as it was promised: the first 16 bytes of
+/// HMAC-SHA-256(receipt key, promise id || chunk id || length as u64 big-endian).
 ///
 /// Only the node and the master know the key (it goes to the master when the node registers), so the
 /// client can carry a receipt but cannot make one.
@@ -211,6 +211,11 @@ uuid_id! {
 uuid_id! {
     /// An upload session, named by the caller, so that a repeated request finds the first.
     UploadId
+}
+uuid_id! {
+    /// The master's promise to an upload that a chunk may be stored on some nodes: drawn at random by the master, and
+    /// never used again, so that a receipt is worth nothing once the promise behind it has ended or was lost.
+    PromiseId
 }
 uuid_id! {
     /// A change asked for, named by the caller: repeated with the same id it is done once.

@@ -57,8 +57,8 @@
 //!
 //! # Values
 //!
-//! Chunk ids are SHA-256 digests in 64 lower-case hex digits; nodes, clusters, uploads and requests are UUIDs; versions, epochs and
-//! times are whole numbers; times end in `_ms` and are milliseconds since 1970, UTC; lengths are bytes. A path is names with
+//! Chunk ids are SHA-256 digests in 64 lower-case hex digits; nodes, clusters, uploads, promises and requests are UUIDs; versions,
+//! epochs and times are whole numbers; times end in `_ms` and are milliseconds since 1970, UTC; lengths are bytes. A path is names with
 //! `/` between them ([`name`]), an address is `host:port`.
 //!
 //! Requests that change something carry an id of the caller's choice (`request`, or `upload`). Repeated with the same
@@ -68,15 +68,17 @@
 //!
 //! 1. Cut it into chunks of the cluster's `chunk_size` (in the reply of `get_status`, and of each `allocate_chunks`); the last may be
 //!    shorter, and an empty file has none. Make an upload id.
-//! 2. `allocate_chunks` at the master, for up to 512 chunks at once: each is answered with `stored`, or with the nodes that take it.
-//! 3. `put_chunk`, with the upload id, to *each* of these nodes, and keep their receipts. Enough copies for now are
-//!    `min_write_replicas`; ask `allocate_chunks` again, with `avoid`, for others in the place of nodes that fail.
+//! 2. `allocate_chunks` at the master, for up to 512 chunks at once: each is answered with `stored`, or with a
+//!    `promise` and the nodes that take it.
+//! 3. `put_chunk`, with the promise, to *each* of these nodes, and keep their receipts. Enough copies for now are
+//!    `min_write_replicas`; ask `allocate_chunks` again, with `avoid`, for others in the place of nodes that fail. If the
+//!    promise is another one then, the master has forgotten the first, and receipts for that are worth nothing.
 //! 4. For every full 512 chunks, in order, `record_chunks` with their receipts.
 //! 5. `commit_upload` with the rest. Its answer is the promise: the file is durable, under its name.
 //!
 //! A receipt is a node's proof to the master that it holds the chunk durably:
-//! the first 16 bytes of HMAC-SHA-256(the node's key, upload id || chunk id || length as 8 bytes, big-endian). The client only
-//! carries it.
+//! the first 16 bytes of HMAC-SHA-256(the node's key, promise id || chunk id || length as 8 bytes, big-endian). The client only
+//! carries it. The master takes it only while it holds that promise: until then no copy that it promised is deleted.
 //!
 //! # Downloading a file
 //!

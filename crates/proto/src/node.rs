@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
 use crate::error::WireError;
-use crate::id::{ChunkId, Epoch, NodeId, ReceiptMac, UploadId};
+use crate::id::{ChunkId, Epoch, NodeId, PromiseId, ReceiptMac};
 use crate::net::Address;
 use crate::table::{Message, without_body};
 
@@ -65,9 +65,9 @@ without_body!(
 pub struct PutChunk {
     /// The SHA-256 of the body.
     pub chunk: ChunkId,
-    /// The session that the receipt shall be good for; without one there is no receipt.
+    /// The master's promise that the receipt shall be good for; without one there is no receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upload: Option<UploadId>,
+    pub promise: Option<PromiseId>,
     /// The chunk's bytes.
     #[serde(skip)]
     pub body: Bytes,

@@ -188,7 +188,7 @@ fn somebody() -> CallerIdentity {
 fn put(bytes: &[u8]) -> PutChunk {
     PutChunk {
         chunk: ChunkId::of(bytes),
-        upload: None,
+        promise: None,
         body: bytes.to_vec().into(),
     }
 }

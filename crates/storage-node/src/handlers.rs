@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proto::connection::CallError;
 use proto::hello::Role;
-use proto::id::{ChunkId, UploadId};
+use proto::id::{ChunkId, PromiseId};
 use proto::net::Address;
 use proto::node::{
     BucketListed, CHUNKS_PER_MESSAGE_MAX, ChunkRead, ChunkReplicated, ChunkStored, ChunkVerified,
@@ -43,11 +43,11 @@ impl Handlers {
         Self { node, pool }
     }
 
-    fn receipt(&self, upload: UploadId, chunk: &ChunkId, len: usize) -> Receipt {
+    fn receipt(&self, promise: PromiseId, chunk: &ChunkId, len: usize) -> Receipt {
         let identity = self.node.identity();
         Receipt {
             node: identity.node(),
-            mac: identity.receipt_key().receipt(upload, chunk, len as u64),
+            mac: identity.receipt_key().receipt(promise, chunk, len as u64),
         }
     }
 
@@ -105,14 +105,14 @@ impl NodeHandlers for Handlers {
     async fn put_chunk(&self, _: &Caller, request: PutChunk) -> Result<ChunkStored, WireError> {
         let PutChunk {
             chunk,
-            upload,
+            promise,
             body,
         } = request;
         let len = body.len();
         let stored = self.node.put(chunk, body).await?;
         Ok(ChunkStored {
             stored,
-            receipt: upload.map(|upload| self.receipt(upload, &chunk, len)),
+            receipt: promise.map(|promise| self.receipt(promise, &chunk, len)),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::id::{NodeId, UploadId};
+use proto::id::{NodeId, PromiseId, UploadId};
 use proto::master::{AllocateChunks, ChunkToStore, ChunksAllocated, NodeLocation, Placement};
 use proto::{ErrorCode, WireError};
 use tokio::time::{Instant, sleep};
@@ -27,8 +27,8 @@ pub(crate) struct Allocated {
 pub(crate) enum Destination {
     /// Nowhere: the cluster has it.
     Stored,
-    /// To all of these.
-    Nodes(Vec<NodeLocation>),
+    /// To all of these, as promised.
+    Nodes(PromiseId, Vec<NodeLocation>),
 }
 
 /// Asks once. Fails with [`Error::NotEnoughReplicas`] where the nodes that are left do not suffice.
@@ -79,13 +79,13 @@ fn resolve(reply: ChunksAllocated) -> Allocated {
     let nodes = reply.nodes;
     let destination = |placement| match placement {
         Placement::Stored => Destination::Stored,
-        Placement::Nodes(places) => {
+        Placement::Promised {
+            promise,
+            nodes: places,
+        } => {
             let places = places.into_iter().map(usize::from);
-            Destination::Nodes(
-                places
-                    .filter_map(|place| nodes.get(place).cloned())
-                    .collect(),
-            )
+            let locations = places.filter_map(|place| nodes.get(place).cloned());
+            Destination::Nodes(promise, locations.collect())
         }
     };
     Allocated {

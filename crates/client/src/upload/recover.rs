@@ -1,7 +1,8 @@
 //! What an upload does when the master forgot some of it, or all: a crash may lose promises, and leases run out.
 //!
-//! The bytes of stored chunks are not in memory any more. So what the master does not call stored is read back from the
-//! nodes that hold it, verified, and stored again; only if no node gives it, the upload fails.
+//! The bytes of stored chunks are not in memory any more, and receipts for promises that were forgotten are worth
+//! nothing. So what the master does not call stored is read back from the nodes that hold it, verified, and stored again;
+//! only if no node gives it, the upload fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,12 +50,12 @@ impl Upload {
                 trouble = trouble.max(worse);
             }
             let recovered = match trouble {
-                Trouble::Lacking => self.secure_pending().await,
+                Trouble::Lacking => self.secure_all().await,
                 Trouble::Forgotten => self.begin_again().await,
             };
             (trouble, error) = match recovered {
                 Ok(()) => return Ok(()),
-                Err(error) => Trouble::of_record(error)?,
+                Err(error) => Trouble::of(error)?,
             };
         }
     }
@@ -77,7 +78,7 @@ impl Upload {
         let recorded: Vec<_> = self.ledger.recorded_blocks().collect();
         for (block, chunks) in recorded {
             let distinct = distinct(&chunks);
-            let secured = self.secure(distinct, false).await?;
+            let secured = self.secure(distinct).await?;
             let stored = |chunk: &ChunkToStore| StoredChunk {
                 chunk: chunk.chunk,
                 len: chunk.len,
@@ -86,19 +87,13 @@ impl Upload {
             let stored = chunks.iter().map(stored).collect();
             self.record(block, stored).await?;
         }
-        // Receipts are made for one upload's id: those for the former one are worth nothing.
-        self.secure_all(false).await
+        self.secure_all().await
     }
 
-    /// Has the stored chunks that are not recorded yet promised again. Where receipts that the master should count were
-    /// not counted, they are not trusted a second time.
-    async fn secure_pending(&mut self) -> Result<(), Error> {
-        self.secure_all(self.recoveries == 1).await
-    }
-
-    async fn secure_all(&mut self, receipts_count: bool) -> Result<(), Error> {
+    /// Has the stored chunks that are not recorded yet promised again.
+    async fn secure_all(&mut self) -> Result<(), Error> {
         for (block, chunks) in self.ledger.stored_pending().into_iter().enumerate() {
-            for (chunk, receipts) in self.secure(chunks, receipts_count).await? {
+            for (chunk, receipts) in self.secure(chunks).await? {
                 self.ledger.replace_receipts(block, chunk.chunk, receipts);
             }
         }
@@ -110,7 +105,6 @@ impl Upload {
     async fn secure(
         &mut self,
         chunks: Vec<(ChunkToStore, Vec<Receipt>)>,
-        receipts_count: bool,
     ) -> Result<Vec<(ChunkToStore, Vec<Receipt>)>, Error> {
         if chunks.is_empty() {
             return Ok(chunks);
@@ -120,7 +114,7 @@ impl Upload {
         self.session.note_lease(allocated.lease);
         self.copies_min = allocated.copies_min;
         for destination in &allocated.places {
-            if let Destination::Nodes(nodes) = destination {
+            if let Destination::Nodes(_, nodes) = destination {
                 self.meet(nodes);
             }
         }
@@ -129,7 +123,6 @@ impl Upload {
             upload: self.session.id(),
             copies_min: self.copies_min,
             known: &self.nodes,
-            receipts_count,
         };
         let secured = chunks.into_iter().zip(allocated.places);
         let secured = secured.map(async move |((chunk, receipts), destination)| {
@@ -149,8 +142,6 @@ struct Restorer<'a> {
     copies_min: usize,
     /// The nodes that the upload has met.
     known: &'a HashMap<NodeId, NodeLocation>,
-    /// Whether receipts of nodes that are promised the chunk count.
-    receipts_count: bool,
 }
 
 impl Restorer<'_> {
@@ -160,14 +151,9 @@ impl Restorer<'_> {
         receipts: Vec<Receipt>,
         destination: Destination,
     ) -> Result<Vec<Receipt>, Error> {
-        let Destination::Nodes(nodes) = destination else {
+        let Destination::Nodes(promise, nodes) = destination else {
             return Ok(Vec::new());
         };
-        let is_promised = |receipt: &&Receipt| nodes.iter().any(|node| node.node == receipt.node);
-        let promised = receipts.iter().filter(is_promised).count();
-        if self.receipts_count && promised >= self.copies_min {
-            return Ok(receipts);
-        }
         let sources = self.sources(&receipts, &nodes);
         let fetched = fetch_from(self.shared, chunk.chunk, chunk.len, sources).await;
         let bytes = fetched.map_err(|failures| {
@@ -176,7 +162,7 @@ impl Restorer<'_> {
         })?;
         let (shared, copies_min) = (self.shared.clone(), self.copies_min);
         let store = ChunkStore::new(shared, self.upload, chunk, bytes, copies_min);
-        store.store(nodes).await
+        store.store(promise, nodes).await
     }
 
     /// Who gave a receipt, or else who may hold it.

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use proto::ErrorCode;
 use proto::connection::CallError;
-use proto::id::{NodeId, UploadId};
+use proto::id::{NodeId, PromiseId, UploadId};
 use proto::master::{ChunkToStore, NodeLocation};
 use proto::node::{PutChunk, Receipt};
 use proto::table::Operation;
@@ -64,26 +64,31 @@ impl ChunkStore {
         }
     }
 
-    /// Stores it. The receipts are at least as many as a write needs, or none where the cluster came to have it
-    /// by other ways.
-    pub(crate) async fn store(mut self, nodes: Vec<NodeLocation>) -> Result<Vec<Receipt>, Error> {
+    /// Stores it as promised. The receipts are at least as many as a write needs, or none where the cluster came to
+    /// have it by other ways.
+    pub(crate) async fn store(
+        mut self,
+        promise: PromiseId,
+        nodes: Vec<NodeLocation>,
+    ) -> Result<Vec<Receipt>, Error> {
         let started = Instant::now();
         let wanted = nodes.len();
+        let mut promise = promise;
         let mut targets = nodes;
         let mut patience = self.shared.health.write_patience(PATIENCE_MIN);
         let mut pause = PAUSE_MIN;
         loop {
-            let timed_out = self.send_to(targets, patience).await;
+            let timed_out = self.send_to(promise, targets, patience).await;
             if self.receipts.len() >= wanted.max(self.copies_min) {
                 return Ok(self.receipts);
             }
             if self.has_enough() && !self.shared.health.spares_may_exist() {
                 return Ok(self.receipts);
             }
-            targets = match self.find_others().await? {
-                Destination::Stored => return Ok(Vec::new()),
-                Destination::Nodes(nodes) => nodes,
-            };
+            match self.find_others(&mut promise).await? {
+                Some(others) => targets = others,
+                None => return Ok(Vec::new()),
+            }
             if targets.is_empty() && self.has_enough() {
                 self.shared.health.note_no_spare();
                 return Ok(self.receipts);
@@ -96,10 +101,10 @@ impl ChunkStore {
                 pause = (pause * 2).min(PAUSE_MAX);
                 // Whoever failed may be back.
                 self.failed.clear();
-                targets = match self.find_others().await? {
-                    Destination::Stored => return Ok(Vec::new()),
-                    Destination::Nodes(nodes) => nodes,
-                };
+                match self.find_others(&mut promise).await? {
+                    Some(others) => targets = others,
+                    None => return Ok(Vec::new()),
+                }
             }
             patience = (patience * 2).min(self.shared.options.transfer_timeout);
         }
@@ -120,7 +125,12 @@ impl ChunkStore {
     }
 
     /// One round: sends to all of them, and says whether some were given up for being late.
-    async fn send_to(&mut self, targets: Vec<NodeLocation>, patience: Duration) -> bool {
+    async fn send_to(
+        &mut self,
+        promise: PromiseId,
+        targets: Vec<NodeLocation>,
+        patience: Duration,
+    ) -> bool {
         let targets = self.leave_out_avoided(targets);
         let started = Instant::now();
         let mut enough = self.has_enough();
@@ -129,7 +139,7 @@ impl ChunkStore {
         if enough {
             give_up_at = started + self.shared.options.straggler_patience;
         }
-        let puts = targets.into_iter().map(|target| self.put(target));
+        let puts = targets.into_iter().map(|target| self.put(promise, target));
         let mut puts: FuturesUnordered<_> = puts.collect();
         while !waiting.is_empty() {
             tokio::select! {
@@ -179,12 +189,13 @@ impl ChunkStore {
     /// Sends it to one node. Does not borrow from `self`, which takes note of others' answers meanwhile.
     fn put(
         &self,
+        promise: PromiseId,
         target: NodeLocation,
     ) -> impl Future<Output = (NodeId, Result<Receipt, CallError>)> + Send + use<> {
         let shared = self.shared.clone();
         let request = PutChunk {
             chunk: self.chunk.chunk,
-            upload: Some(self.upload),
+            promise: Some(promise),
             body: self.bytes.clone(),
         };
         async move {
@@ -226,8 +237,12 @@ impl ChunkStore {
         }
     }
 
-    /// Where else it can go. With enough copies made, this is not worth waiting for a master that is away.
-    async fn find_others(&self) -> Result<Destination, Error> {
+    /// Where else it can go; nothing if the cluster has it. With enough copies made, this is not worth waiting for a
+    /// master that is away.
+    async fn find_others(
+        &mut self,
+        promise: &mut PromiseId,
+    ) -> Result<Option<Vec<NodeLocation>>, Error> {
         let retry_for = if self.has_enough() {
             Duration::ZERO
         } else {
@@ -243,14 +258,22 @@ impl ChunkStore {
         .await;
         let mut places = match allocated {
             Ok(allocated) => allocated.places,
-            Err(Error::NotEnoughReplicas { .. }) => return Ok(Destination::Nodes(Vec::new())),
-            Err(_) if self.has_enough() => return Ok(Destination::Nodes(Vec::new())),
+            Err(Error::NotEnoughReplicas { .. }) => return Ok(Some(Vec::new())),
+            Err(_) if self.has_enough() => return Ok(Some(Vec::new())),
             Err(error) => return Err(error),
         };
-        Ok(match places.pop() {
-            Some(Destination::Nodes(nodes)) => Destination::Nodes(self.untried(nodes)),
-            other => other.unwrap_or(Destination::Nodes(Vec::new())),
-        })
+        match places.pop() {
+            Some(Destination::Stored) => Ok(None),
+            Some(Destination::Nodes(promised, nodes)) => {
+                if promised != *promise {
+                    // The master forgot the promise before, and takes no receipt for that any more.
+                    *promise = promised;
+                    self.receipts.clear();
+                }
+                Ok(Some(self.untried(nodes)))
+            }
+            None => Ok(Some(Vec::new())),
+        }
     }
 
     fn untried(&self, nodes: Vec<NodeLocation>) -> Vec<NodeLocation> {

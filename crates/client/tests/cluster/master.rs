@@ -1,7 +1,7 @@
 //! A master with just enough of a memory: names without folders, uploads with promises, and where chunks are.
 //!
 //! It is as strict as the real one: a chunk is recorded only with receipts that verify, of nodes that it promised the
-//! chunk to in that upload, or where it said itself that the chunk is stored.
+//! chunk to, for that very promise, or where it said itself that the chunk is stored.
 
 mod handlers;
 
@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use proto::hello::same_mac;
-use proto::id::{ChunkId, NodeId, RequestId, UploadId, VersionId};
+use proto::id::{ChunkId, NodeId, PromiseId, RequestId, UploadId, VersionId};
 use proto::master::{
     CHUNKS_PER_BLOCK, ChunkLocations, ChunkToStore, CommitUpload, LocatedChunk, NodeLocation,
     Precondition, StoredChunk, UploadCommitted,
@@ -47,6 +47,7 @@ pub(crate) struct MasterState {
     folders: HashMap<RequestId, bool>,
     folder_paths: BTreeSet<EntryPath>,
     versions: u64,
+    promises: u128,
     /// How often each operation was asked for.
     pub(crate) calls: HashMap<&'static str, u32>,
     pub(crate) reports: BTreeSet<(ChunkId, NodeId)>,
@@ -70,8 +71,9 @@ pub(crate) struct UploadRow {
     lease_until: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Promise {
+    id: PromiseId,
     stored: bool,
     nodes: BTreeSet<NodeId>,
 }
@@ -213,7 +215,7 @@ impl FakeMaster {
             };
             let is_good = |node: NodeId, mac| {
                 let key = &self.node(node).receipt_key;
-                let good = key.receipt(upload, &stored.chunk, u64::from(stored.len));
+                let good = key.receipt(promise.id, &stored.chunk, u64::from(stored.len));
                 promise.nodes.contains(&node) && same_mac(mac, &good)
             };
             let good = stored.receipts.iter();
@@ -267,7 +269,7 @@ impl FakeMaster {
             let rest = self.prove(&mut state, ask.upload, &ask.chunks)?;
             chunks = open_upload(&mut state, ask.upload)?.blocks.concat();
             if chunks.len() != ask.blocks as usize * CHUNKS_PER_BLOCK {
-                return refuse(ErrorCode::InvalidArgument, "other blocks are recorded");
+                return refuse(ErrorCode::UploadUnknown, "blocks are not here");
             }
             chunks.extend(rest);
         }

@@ -124,9 +124,9 @@ impl NodeHandlers for FakeNode {
         let len = put.body.len() as u64;
         let mut state = self.state.lock().unwrap();
         let stored = state.chunks.insert(put.chunk, put.body).is_none();
-        let receipt = put.upload.map(|upload| Receipt {
+        let receipt = put.promise.map(|promise| Receipt {
             node: self.id,
-            mac: self.receipt_key.receipt(upload, &put.chunk, len),
+            mac: self.receipt_key.receipt(promise, &put.chunk, len),
         });
         Ok(ChunkStored { stored, receipt })
     }

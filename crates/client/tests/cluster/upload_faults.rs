@@ -388,14 +388,34 @@ async fn an_upload_whose_blocks_are_out_of_order_begins_again() {
     check_forgetting(54_000, 3, FakeMaster::forget_uploads).await;
 }
 
-/// With as many nodes as are promised each chunk, the receipts that are there count again: nothing is sent twice.
+/// Receipts for forgotten promises are worth nothing: what they stand for is stored again.
 #[tokio::test(start_paused = true)]
-async fn forgotten_promises_need_no_second_sending() {
+async fn chunks_of_forgotten_promises_are_stored_again() {
     let cluster = Arc::new(TestCluster::start(3, CHUNK).await);
     let bytes = content(40_000);
     let crash = |cluster: &TestCluster| cluster.master().crash();
     upload_and(&cluster, &bytes, 40_000, crash).await.unwrap();
-    assert_eq!(cluster.puts(), 120);
+    assert_eq!(cluster.puts(), 240);
+    assert_comes_back(&cluster, &bytes).await;
+}
+
+/// The master crashed between two rounds of one chunk: the copies of the first do not count in the second.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_whose_promise_is_forgotten_on_its_way_is_sent_to_all_nodes_again() {
+    let cluster = Arc::new(TestCluster::start(4, CHUNK).await);
+    cluster.nodes().for_each(|node| node.become_(Mood::Full));
+    let again = cluster.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(1)).await;
+        again.node(1).become_(Mood::Good);
+        sleep(Duration::from_secs(1)).await;
+        again.master().crash();
+        again.nodes().for_each(|node| node.become_(Mood::Good));
+    });
+    let uploaded = cluster.upload("/a", b"one chunk").await.unwrap();
+    assert_eq!(uploaded.copies, 3);
+    assert_eq!(cluster.master().calls("commit_upload"), 1);
+    assert_comes_back(&cluster, b"one chunk").await;
 }
 
 /// The master forgot the upload, and the nodes lost what they had stored: there is nothing to begin again with.

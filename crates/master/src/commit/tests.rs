@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::{MemoryDisk, RedbBackend};
-use proto::id::{ChunkId, ClusterId, RequestId, UploadId};
+use proto::id::{ChunkId, ClusterId, PromiseId, RequestId, UploadId};
 use proto::master::{ChunkToStore, ClusterRules, Precondition};
 use proto::name::NameRules;
 use rand::SeedableRng;
@@ -90,10 +90,11 @@ fn promise(upload: u128) -> Command {
     Command::AllocateChunks {
         upload: UploadId::new(Uuid::from_u128(upload)),
         lease_until: ClusterMillis(1000),
+        promise: PromiseId::new(Uuid::from_u128(upload)),
+        down: Vec::new(),
         chunks: vec![ChunkPromise {
             chunk,
             nodes: Vec::new(),
-            live: Vec::new(),
         }],
     }
 }

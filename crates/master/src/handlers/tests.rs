@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use disk::{Disk, MemoryDisk, RedbBackend};
 use proto::ErrorCode;
 use proto::hello::{ReceiptKey, Role};
-use proto::id::{ChunkId, ClusterId, NodeId, RequestId, UploadId};
+use proto::id::{ChunkId, ClusterId, NodeId, PromiseId, RequestId, UploadId};
 use proto::master::{
     CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, Placement, Precondition, StoredChunk,
 };
@@ -50,6 +50,13 @@ impl ClusterView for Told {
 
     fn is_live(&self, node: NodeNumber) -> bool {
         NODES.contains(&node.0) && !self.is_down(node.0)
+    }
+
+    fn down(&self) -> Vec<NodeNumber> {
+        NODES
+            .filter(|node| self.is_down(*node))
+            .map(NodeNumber)
+            .collect()
     }
 
     fn live_count(&self) -> usize {
@@ -140,7 +147,7 @@ async fn files() -> Files<Told> {
         cluster: Arc::new(Told::default()),
         blocking: Blocking::inline(),
         upload_lease: Duration::from_secs(900),
-        chance: Mutex::new(SmallRng::seed_from_u64(1)),
+        chance: Mutex::new(StdRng::seed_from_u64(1)),
     }
 }
 
@@ -151,6 +158,17 @@ impl Files<Told> {
         chunks: &[ChunkToStore],
         avoid: &[u32],
     ) -> Result<Vec<BTreeSet<NodeId>>, WireError> {
+        let placed = self.place(upload, chunks, avoid).await?;
+        Ok(placed.into_iter().map(|(_, nodes)| nodes).collect())
+    }
+
+    /// The promise and the nodes of each chunk; no nodes where it is stored.
+    async fn place(
+        &self,
+        upload: u128,
+        chunks: &[ChunkToStore],
+        avoid: &[u32],
+    ) -> Result<Vec<(Option<PromiseId>, BTreeSet<NodeId>)>, WireError> {
         let request = AllocateChunks {
             upload: upload_id(upload),
             chunks: chunks.to_vec(),
@@ -159,22 +177,23 @@ impl Files<Told> {
         let reply = self.allocate_chunks(&caller(), request).await?;
         assert_eq!(reply.placements.len(), chunks.len());
         let nodes_of = |placement: &Placement| match placement {
-            Placement::Stored => BTreeSet::new(),
-            Placement::Nodes(places) => places
-                .iter()
-                .map(|place| reply.nodes[usize::from(*place)].node)
-                .collect(),
+            Placement::Stored => (None, BTreeSet::new()),
+            Placement::Promised { promise, nodes } => {
+                let id = |place: &u16| reply.nodes[usize::from(*place)].node;
+                (Some(*promise), nodes.iter().map(id).collect())
+            }
         };
         Ok(reply.placements.iter().map(nodes_of).collect())
     }
 
     async fn put(&self, at: &str, number: u32) -> UploadCommitted {
         let upload = u128::from(number) + 1000;
-        let nodes = self.allocate(upload, &[chunk(number)], &[]).await.unwrap();
-        let receipts = nodes[0].iter().map(|node| Receipt {
+        let placed = self.place(upload, &[chunk(number)], &[]).await.unwrap();
+        let (promise, nodes) = &placed[0];
+        let receipts = nodes.iter().map(|node| Receipt {
             node: *node,
             mac: key_of(u32::try_from(node.uuid().as_u128()).unwrap()).receipt(
-                upload_id(upload),
+                promise.unwrap(),
                 &chunk(number).chunk,
                 100,
             ),
@@ -288,7 +307,7 @@ async fn requests_over_their_bounds_are_refused() {
     assert_eq!(refusal.code, ErrorCode::InvalidArgument);
     let receipt = Receipt {
         node: node_id(1),
-        mac: key_of(1).receipt(upload_id(1), &chunk(1).chunk, 100),
+        mac: key_of(1).receipt(PromiseId::new(Uuid::nil()), &chunk(1).chunk, 100),
     };
     let request = RecordChunks {
         upload: upload_id(1),

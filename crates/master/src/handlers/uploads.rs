@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, PoisonError};
 
-use proto::id::{ChunkId, NodeId};
+use proto::id::{ChunkId, NodeId, PromiseId};
 use proto::master::{
     AbandonUpload, AllocateChunks, CHUNKS_PER_BLOCK, ChunkToStore, ChunksAllocated, ChunksRecorded,
     CommitUpload, Placement, RecordChunks, StoredChunk, UploadAbandoned, UploadCommitted,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
+use rand::RngExt;
 
 use super::downloads::NodePlaces;
 use super::names::unexpected;
@@ -33,6 +34,8 @@ impl<V: ClusterView> Files<V> {
         let command = Command::AllocateChunks {
             upload: request.upload,
             lease_until: self.lease_until(),
+            promise: self.new_promise(),
+            down: self.cluster.down(),
             chunks,
         };
         let Outcome::Allocated(allocations) = self.committer.submit(command).await? else {
@@ -52,6 +55,7 @@ impl<V: ClusterView> Files<V> {
             upload: request.upload,
             lease_until: self.lease_until(),
             block: request.block,
+            down: self.cluster.down(),
             chunks: request.chunks,
         };
         self.committer.submit(command).await?;
@@ -72,6 +76,7 @@ impl<V: ClusterView> Files<V> {
             size: request.size,
             modified_ms: request.modified_ms,
             blocks: request.blocks,
+            down: self.cluster.down(),
             chunks: request.chunks,
             parents: request.parents,
             precondition: request.precondition,
@@ -116,6 +121,11 @@ impl<V: ClusterView> Files<V> {
         ClusterMillis(self.committer.now().0.saturating_add(lease))
     }
 
+    fn new_promise(&self) -> PromiseId {
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        PromiseId::new(uuid::Builder::from_random_bytes(chance.random()).into_uuid())
+    }
+
     /// Chooses nodes for every chunk. What is chosen from this snapshot is checked again when it is applied.
     fn propose(&self, request: &AllocateChunks) -> Result<Vec<ChunkPromise>, WireError> {
         if request.chunks.is_empty() {
@@ -125,33 +135,26 @@ impl<V: ClusterView> Files<V> {
         let candidates = self.cluster.candidates();
         let avoided = avoided(&snapshot, &request.avoid)?;
         let usable = candidates.iter().filter(|c| !avoided.contains(&c.node));
-        let usable = usable.count();
+        let check = self.check_usable(usable.count());
         let proposed = request.chunks.iter().map(|chunk| {
-            let live = self.live_holders(&snapshot, &chunk.chunk)?;
-            let enough = live.len() >= usize::from(self.state.rules().min_write_replicas);
-            if !enough {
-                self.check_usable(usable)?;
+            if check.is_err() && !self.is_stored(&snapshot, &chunk.chunk)? {
+                check.clone()?;
             }
             let nodes = self.choose(&snapshot, request, chunk, &candidates, &avoided)?;
-            Ok(ChunkPromise {
-                chunk: *chunk,
-                nodes,
-                live,
-            })
+            let chunk = *chunk;
+            Ok(ChunkPromise { chunk, nodes })
         });
         proposed.collect()
     }
 
-    fn live_holders(
-        &self,
-        snapshot: &Snapshot,
-        chunk: &ChunkId,
-    ) -> Result<Vec<NodeNumber>, StateError> {
-        let mut holders = snapshot
-            .chunk(chunk)?
-            .map_or_else(Vec::new, |row| row.replicas);
-        holders.retain(|node| self.cluster.is_live(*node));
-        Ok(holders)
+    /// Whether enough nodes hold a chunk that are not down.
+    fn is_stored(&self, snapshot: &Snapshot, chunk: &ChunkId) -> Result<bool, StateError> {
+        let Some(row) = snapshot.chunk(chunk)? else {
+            return Ok(false);
+        };
+        let down = self.cluster.down();
+        let live = row.replicas.iter().filter(|node| !down.contains(node));
+        Ok(live.count() >= usize::from(self.state.rules().min_write_replicas))
     }
 
     /// Nodes for one chunk: those that it was promised to before, and others in the place of those that are to be
@@ -164,7 +167,8 @@ impl<V: ClusterView> Files<V> {
         candidates: &[Candidate],
         avoided: &[NodeNumber],
     ) -> Result<Vec<NodeNumber>, StateError> {
-        let promised = snapshot.promised_nodes(request.upload, &chunk.chunk)?;
+        let promised = snapshot.promise(request.upload, &chunk.chunk)?;
+        let promised = promised.map_or_else(Vec::new, |(_, nodes)| nodes);
         let mut excluded = avoided.to_vec();
         loop {
             let nodes = self.draw(candidates, &promised, &excluded);
@@ -235,12 +239,13 @@ impl<V: ClusterView> Files<V> {
             .into_iter()
             .map(|allocation| match allocation {
                 Allocation::Stored => Placement::Stored,
-                Allocation::Nodes(nodes) => Placement::Nodes(
-                    nodes
+                Allocation::Promised { promise, nodes } => Placement::Promised {
+                    promise,
+                    nodes: nodes
                         .into_iter()
                         .filter_map(|node| places.place(node, &*self.cluster))
                         .collect(),
-                ),
+                },
             })
             .collect();
         let rules = self.state.rules();

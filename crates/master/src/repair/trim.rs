@@ -101,8 +101,8 @@ impl Control {
         if copies.is_empty() || self.deletions_wait() {
             return 0;
         }
-        let live = self.membership().live();
-        let trim = Command::TrimReplicas { live, copies };
+        let down = self.membership().not_live();
+        let trim = Command::TrimReplicas { down, copies };
         match self.committer.submit(trim).await {
             Ok(outcome) => {
                 let count = changed(&outcome);

@@ -2,9 +2,6 @@
 //!
 //! Requests and uploads have one row each; the sweep forgets them by age. Refusals are not kept: they changed
 //! nothing, so the request is simply tried again.
-//!
-//! **Invariant:** the id of an upload that ended without a file is remembered far longer than what it left on nodes
-//! lasts there: opened again, it could present receipts for copies that were deleted meanwhile.
 
 use proto::ErrorCode;
 use redb::ReadableTable;
@@ -14,10 +11,6 @@ use super::error::{StateError, refuse};
 use super::rows::{self, Answer, AnswerRow};
 use super::tables::Tables;
 use crate::command::ClusterMillis;
-
-/// Ids of uploads that ended without a file are kept so much longer than answers, in the cluster's time: 90 days. An
-/// uploader that slept may come back with its receipts as late as that. There are few: a file's upload is committed.
-const ENDED_UPLOADS_KEPT_LONGER_MS: u64 = 90 * 24 * 60 * 60 * 1000;
 
 /// Whose answer it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +28,7 @@ impl Tables<'_> {
         }
     }
 
-    /// Keeps an answer, by the time from which its age counts.
+    /// Keeps an answer.
     pub(super) fn remember(
         &mut self,
         kind: Kind,
@@ -44,11 +37,6 @@ impl Tables<'_> {
         answer: Answer,
     ) -> Result<(), StateError> {
         let (kind, id) = (kind as u8, id.as_u128());
-        let longer = match answer {
-            Answer::UploadEnded => ENDED_UPLOADS_KEPT_LONGER_MS,
-            _ => 0,
-        };
-        let at = ClusterMillis(at.0.saturating_add(longer));
         let row = AnswerRow { at, answer };
         self.answers
             .insert((kind, id), rows::encode(&row).as_slice())?;

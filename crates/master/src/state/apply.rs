@@ -9,6 +9,7 @@ use super::outcome::Outcome;
 use super::sweep::Ages;
 use super::tables::Tables;
 use super::trash::Deletion;
+use super::uploads::Allocate;
 
 use super::{commits, names, nodes, replicas, sweep, trash, uploads};
 use crate::command::{Command, TimedCommand};
@@ -62,20 +63,33 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
         Command::AllocateChunks {
             upload,
             lease_until,
+            promise,
+            down,
             chunks,
-        } => uploads::allocate_chunks(tables, *upload, *lease_until, chunks),
+        } => {
+            let allocation = Allocate {
+                upload: *upload,
+                lease_until: *lease_until,
+                promise: *promise,
+                down,
+                chunks,
+            };
+            uploads::allocate_chunks(tables, &allocation)
+        }
         Command::RecordChunks {
             upload,
             lease_until,
             block,
+            down,
             chunks,
-        } => uploads::record_chunks(tables, *upload, *lease_until, *block, chunks),
+        } => uploads::record_chunks(tables, *upload, *lease_until, *block, down, chunks),
         Command::CommitUpload {
             upload,
             path,
             size,
             modified_ms,
             blocks,
+            down,
             chunks,
             parents,
             precondition,
@@ -86,6 +100,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
                 size: *size,
                 modified_ms: *modified_ms,
                 blocks: *blocks,
+                down,
                 chunks,
                 parents: *parents,
                 precondition: *precondition,
@@ -106,7 +121,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
         Command::RemoveReplicas { node, chunks } => {
             replicas::remove_replicas(tables, *node, chunks)
         }
-        Command::TrimReplicas { live, copies } => replicas::trim_replicas(tables, live, copies),
+        Command::TrimReplicas { down, copies } => replicas::trim_replicas(tables, down, copies),
         Command::CollectGarbage {
             unreferenced_before,
             chunks,

@@ -17,7 +17,7 @@ use super::rows::{self, Answer, EntryRow, Sums, UploadRow, VersionRow};
 use super::tables::Tables;
 use super::trash::check_precondition;
 use super::uploads::{NO_CHUNK_YET, check_file_size, check_lens, keep, upload_unknown};
-use crate::command::{ClusterMillis, CommittedVersion, TimedCommand};
+use crate::command::{ClusterMillis, CommittedVersion, NodeNumber, TimedCommand};
 
 /// What `CommitUpload` asks for.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub(super) struct Commit<'c> {
     pub(super) size: u64,
     pub(super) modified_ms: Option<u64>,
     pub(super) blocks: u32,
+    pub(super) down: &'c [NodeNumber],
     pub(super) chunks: &'c [StoredChunk],
     pub(super) parents: bool,
     pub(super) precondition: Precondition,
@@ -65,7 +66,7 @@ pub(super) fn commit_upload(
         let message = format!("{} is a folder, and a file cannot replace it", commit.path);
         return refuse(ErrorCode::IsAFolder, message);
     }
-    let proved = prove(tables, commit.upload, commit.chunks)?;
+    let proved = prove(tables, commit.upload, commit.chunks, commit.down)?;
 
     let mut draft = draft;
     if open.is_none() {
@@ -93,11 +94,14 @@ fn check_shape(
     draft: &UploadRow,
     commit: &Commit<'_>,
 ) -> Result<(), StateError> {
-    if commit.blocks != draft.blocks {
+    if commit.blocks > draft.blocks {
+        return upload_unknown(commit.upload);
+    }
+    if commit.blocks < draft.blocks {
         return refuse(
             ErrorCode::InvalidArgument,
             format!(
-                "the commit says {} blocks, and {} are recorded: record what is missing first",
+                "the commit says {} blocks, and {} are recorded: it cannot leave any out",
                 commit.blocks, draft.blocks
             ),
         );

@@ -1,6 +1,6 @@
 //! What a command answers when it was applied.
 
-use proto::id::Epoch;
+use proto::id::{Epoch, PromiseId};
 use proto::master::{Entry, TrashId};
 use proto::name::EntryPath;
 
@@ -51,6 +51,11 @@ pub enum Outcome {
 pub enum Allocation {
     /// Enough nodes hold it, and it is kept for this upload.
     Stored,
-    /// It is promised to these.
-    Nodes(Vec<NodeNumber>),
+    /// It may be stored on some nodes.
+    Promised {
+        /// What receipts have to answer.
+        promise: PromiseId,
+        /// Where.
+        nodes: Vec<NodeNumber>,
+    },
 }

@@ -1,7 +1,10 @@
 //! Promises: which chunks an upload may store where, until they are recorded or the upload ends.
 //!
 //! While a promise names a copy, its deletion is not planned, and while a deletion is planned, no promise names the
-//! copy. A promise that says *stored* names no copy, but keeps the chunk from being collected.
+//! copy. A promise that names no copy still keeps the chunk from being collected: the upload counts on those on record.
+//!
+//! **Invariant:** a promise has its id from when it is made until it ends, and no other has that id. So a receipt, which
+//! is made for an id, was given while that promise was held, and the copy behind it was not ordered away since.
 
 use proto::id::{ChunkId, UploadId};
 use redb::ReadableTable;

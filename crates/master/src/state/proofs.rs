@@ -1,7 +1,8 @@
 //! What proves that a chunk is stored: receipts, and copies on record.
 //!
-//! **Invariant:** a receipt counts only for the upload, the chunk and the length that it was made for, of a node that was
-//! promised this chunk in this upload, and while no deletion of the copy is planned. Nothing here writes.
+//! **Invariant:** a receipt counts only for the promise, the chunk and the length that it was made for, of a node that
+//! this promise names, and while no deletion of the copy is planned. A copy on record counts only on a node that is not
+//! down. Nothing here writes.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,8 @@ pub(super) struct Proved {
     pub(super) before: Option<ChunkRow>,
     /// The row with the copies that are proved now, and no new reference yet.
     pub(super) after: ChunkRow,
+    /// Copies that can be counted on.
+    pub(super) copies: usize,
 }
 
 /// Sees that every chunk has enough proved copies. Writes nothing.
@@ -33,6 +36,7 @@ pub(super) fn prove(
     tables: &Tables<'_>,
     upload: UploadId,
     chunks: &[StoredChunk],
+    down: &[NodeNumber],
 ) -> Result<Vec<Proved>, StateError> {
     let mut distinct: BTreeMap<ChunkId, (u64, u32, Vec<Receipt>)> = BTreeMap::new();
     for stored in chunks {
@@ -50,42 +54,29 @@ pub(super) fn prove(
     distinct
         .into_iter()
         .map(|(chunk, (times, len, receipts))| {
-            let (before, after) = prove_chunk(tables, upload, &chunk, len, &receipts)?;
-            Ok(Proved {
-                chunk,
-                times,
-                before,
-                after,
-            })
+            let promise = tables.promise(upload, &chunk)?;
+            let proved = match &promise {
+                Some(promise) => good_receipts(tables, &chunk, len, &receipts, promise)?,
+                None => Vec::new(),
+            };
+            prove_chunk(tables, (chunk, len, times), &proved, down)
         })
         .collect()
 }
 
 fn prove_chunk(
     tables: &Tables<'_>,
-    upload: UploadId,
-    chunk: &ChunkId,
-    len: u32,
-    receipts: &[Receipt],
-) -> Result<(Option<ChunkRow>, ChunkRow), StateError> {
-    let before = tables.chunk(chunk)?;
-    check_same_len(chunk, before.as_ref(), len)?;
-    let promise = tables.promise(upload, chunk)?;
-    let proved = match &promise {
-        Some(promise) => good_receipts(tables, upload, chunk, len, receipts, promise)?,
-        None => Vec::new(),
-    };
+    (chunk, len, times): (ChunkId, u32, u64),
+    proved: &[NodeNumber],
+    down: &[NodeNumber],
+) -> Result<Proved, StateError> {
+    let before = tables.chunk(&chunk)?;
+    check_same_len(&chunk, before.as_ref(), len)?;
     let mut after = before.clone().unwrap_or_default();
+    let recorded = known_copies(tables, &after.replicas, down, proved)?;
     after.len = len;
-    super::promises::unite(&mut after.replicas, &proved);
-
-    // Copies on record prove a chunk only where nobody was told to send it: they may be on nodes that are down.
-    let record_counts = promise.is_none_or(|promise| promise.stored);
-    let copies = if record_counts {
-        known_copies(tables, &after)?
-    } else {
-        proved.len()
-    };
+    super::promises::unite(&mut after.replicas, proved);
+    let copies = proved.len() + recorded;
     let needed = usize::from(tables.rules.min_write_replicas);
     if copies < needed {
         return refuse(
@@ -96,13 +87,18 @@ fn prove_chunk(
             ),
         );
     }
-    Ok((before, after))
+    Ok(Proved {
+        chunk,
+        times,
+        before,
+        after,
+        copies,
+    })
 }
 
 /// The nodes, among those promised the chunk, whose receipts are good.
 fn good_receipts(
     tables: &Tables<'_>,
-    upload: UploadId,
     chunk: &ChunkId,
     len: u32,
     receipts: &[Receipt],
@@ -120,7 +116,7 @@ fn good_receipts(
         let Some(row) = tables.node(node)? else {
             continue;
         };
-        let expected = row.receipt_key.receipt(upload, chunk, u64::from(len));
+        let expected = row.receipt_key.receipt(promise.id, chunk, u64::from(len));
         if same_mac(&receipt.mac, &expected) && !tables.is_planned(node, chunk)? {
             good.push(node);
         }
@@ -128,11 +124,17 @@ fn good_receipts(
     Ok(good)
 }
 
-/// Copies on nodes that were not removed.
-pub(super) fn known_copies(tables: &Tables<'_>, row: &ChunkRow) -> Result<usize, StateError> {
+/// How many of these copies are on nodes that are neither down nor removed, nor among `others`.
+pub(super) fn known_copies(
+    tables: &Tables<'_>,
+    replicas: &[NodeNumber],
+    down: &[NodeNumber],
+    others: &[NodeNumber],
+) -> Result<usize, StateError> {
     let mut copies = 0;
-    for node in &row.replicas {
-        copies += usize::from(tables.node(*node)?.is_some());
+    for node in replicas {
+        let counts = !down.contains(node) && !others.contains(node);
+        copies += usize::from(counts && tables.node(*node)?.is_some());
     }
     Ok(copies)
 }

@@ -9,6 +9,7 @@ use redb::ReadableTable;
 
 use super::error::StateError;
 use super::outcome::Outcome;
+use super::proofs::known_copies;
 use super::rows::ChunkRow;
 use super::tables::Tables;
 use crate::command::{ClusterMillis, NodeNumber};
@@ -72,7 +73,7 @@ fn take_replica(
 /// `TrimReplicas`.
 pub(super) fn trim_replicas(
     tables: &mut Tables<'_>,
-    live: &[NodeNumber],
+    down: &[NodeNumber],
     copies: &[(ChunkId, NodeNumber)],
 ) -> Result<Outcome, StateError> {
     let wanted = usize::from(tables.rules.replication_factor);
@@ -81,11 +82,7 @@ pub(super) fn trim_replicas(
         let Some(before) = tables.chunk(chunk)? else {
             continue;
         };
-        let others = before
-            .replicas
-            .iter()
-            .filter(|replica| *replica != node && live.contains(replica))
-            .count();
+        let others = known_copies(tables, &before.replicas, down, &[*node])?;
         let is_surplus =
             before.references > 0 && before.replicas.contains(node) && others >= wanted;
         if is_surplus && !tables.is_promised_on(*node, chunk)? {

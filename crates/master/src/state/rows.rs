@@ -4,7 +4,7 @@
 //! newer program's, and is never guessed at.
 
 use proto::hello::ReceiptKey;
-use proto::id::{NodeId, VersionId};
+use proto::id::{NodeId, PromiseId, VersionId};
 use proto::master::{CHUNKS_PER_BLOCK, Entry, TrashId};
 use proto::name::EntryName;
 use proto::net::Address;
@@ -185,12 +185,12 @@ pub struct UploadRow {
 }
 
 /// A promise to an upload: this chunk may be stored on these nodes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PromiseRow {
+    /// What receipts have to answer.
+    pub(super) id: PromiseId,
     pub(super) len: u32,
-    /// The cluster has it: nothing needs to be sent.
-    pub(super) stored: bool,
-    /// Ascending.
+    /// Ascending; none while the cluster has the chunk and nothing needs to be sent.
     pub(super) nodes: Vec<NodeNumber>,
 }
 
@@ -274,7 +274,7 @@ pub struct UnknownChunk {
 /// What was answered to a request, so that it can be answered again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AnswerRow {
-    /// From when its age counts.
+    /// When.
     pub(super) at: ClusterMillis,
     pub(super) answer: Answer,
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Bound;
 
-use proto::id::{ChunkId, NodeId, UploadId};
+use proto::id::{ChunkId, NodeId, PromiseId, UploadId};
 use proto::node::BucketDigest;
 use redb::ReadableTable;
 use uuid::Uuid;
@@ -188,17 +188,18 @@ impl Snapshot {
         range.take(limit).map(read).collect()
     }
 
-    /// The nodes that a chunk was promised to in an upload, those included that failed the uploader.
-    pub fn promised_nodes(
+    /// The promise of a chunk to an upload: its id, and its nodes, those included that failed the uploader.
+    pub fn promise(
         &self,
         upload: UploadId,
         chunk: &ChunkId,
-    ) -> Result<Vec<NodeNumber>, StateError> {
+    ) -> Result<Option<(PromiseId, Vec<NodeNumber>)>, StateError> {
         let key = (upload.uuid().as_u128(), chunk.as_bytes());
-        match self.table(tables::PROMISES)?.get(key)? {
-            Some(row) => Ok(rows::decode::<PromiseRow>(row.value())?.nodes),
-            None => Ok(Vec::new()),
-        }
+        let Some(row) = self.table(tables::PROMISES)?.get(key)? else {
+            return Ok(None);
+        };
+        let promise: PromiseRow = rows::decode(row.value())?;
+        Ok(Some((promise.id, promise.nodes)))
     }
 
     /// Open uploads, by id.

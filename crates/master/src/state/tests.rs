@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod names;
 mod nodes;
+mod proofs;
 mod random;
 mod replicas;
 mod store;

@@ -5,11 +5,11 @@
 //! upload ends, its promises end with it: what may lie on a node unrecorded becomes garbage, and blocks that no
 //! version took over go to the sweep.
 //!
-//! **Invariant:** a chunk gets a reference only when enough copies are proved: by receipts of nodes that were promised it
-//! in this very upload, or by copies that are on record. The caller's word is no proof.
+//! **Invariant:** a chunk gets a reference only when enough copies are proved: by receipts for a promise that this very
+//! upload holds, or by copies that are on record on nodes that are not down. The caller's word is no proof.
 
 use proto::ErrorCode;
-use proto::id::{ChunkId, UploadId};
+use proto::id::{ChunkId, PromiseId, UploadId};
 use proto::master::{CHUNKS_PER_BLOCK, StoredChunk};
 use redb::ReadableTable;
 
@@ -93,19 +93,28 @@ pub(super) fn upload_unknown<T>(upload: UploadId) -> Result<T, StateError> {
     refuse(
         ErrorCode::UploadUnknown,
         format!(
-            "the upload {upload} is not open: its lease ran out, it was ended, or the master restarted; \
-             begin again with a new id"
+            "the upload {upload} is not open, or not all of it is here any more: its lease ran out, it was ended, \
+             or the master restarted; begin again with a new id"
         ),
     )
+}
+
+/// What `AllocateChunks` asks for.
+#[derive(Debug)]
+pub(super) struct Allocate<'c> {
+    pub(super) upload: UploadId,
+    pub(super) lease_until: ClusterMillis,
+    pub(super) promise: PromiseId,
+    pub(super) down: &'c [NodeNumber],
+    pub(super) chunks: &'c [ChunkPromise],
 }
 
 /// `AllocateChunks`.
 pub(super) fn allocate_chunks(
     tables: &mut Tables<'_>,
-    upload: UploadId,
-    lease_until: ClusterMillis,
-    chunks: &[ChunkPromise],
+    ask: &Allocate<'_>,
 ) -> Result<Outcome, StateError> {
+    let (upload, lease_until, chunks) = (ask.upload, ask.lease_until, ask.chunks);
     if tables.answered(Kind::Upload, upload.uuid())?.is_some() {
         return upload_unknown(upload);
     }
@@ -122,7 +131,7 @@ pub(super) fn allocate_chunks(
     }
     let allocations = chunks
         .iter()
-        .map(|chunk| allocate(tables, upload, chunk))
+        .map(|chunk| allocate(tables, ask, chunk))
         .collect::<Result<Vec<_>, _>>()?;
 
     let mut row = open.unwrap_or_else(|| UploadRow {
@@ -136,7 +145,7 @@ pub(super) fn allocate_chunks(
     });
     row.lease_until = row.lease_until.max(lease_until);
     for (chunk, allocation) in chunks.iter().zip(&allocations) {
-        row.promises += u32::from(make_promise(tables, upload, chunk, allocation)?);
+        row.promises += u32::from(make_promise(tables, ask, chunk, allocation)?);
     }
     tables.put_upload(upload, &row)?;
     Ok(Outcome::Allocated(allocations))
@@ -144,21 +153,21 @@ pub(super) fn allocate_chunks(
 
 fn allocate(
     tables: &Tables<'_>,
-    upload: UploadId,
-    promise: &ChunkPromise,
+    ask: &Allocate<'_>,
+    wanted: &ChunkPromise,
 ) -> Result<Allocation, StateError> {
-    let (chunk, len) = (&promise.chunk.chunk, promise.chunk.len);
+    let (chunk, len) = (&wanted.chunk.chunk, wanted.chunk.len);
     check_len(tables, chunk, len)?;
     let row = tables.chunk(chunk)?;
     check_same_len(chunk, row.as_ref(), len)?;
     let enough = usize::from(tables.rules.min_write_replicas);
-    let is_holder = |node: &&NodeNumber| row.as_ref().is_some_and(|r| r.replicas.contains(node));
-    if promise.live.iter().filter(is_holder).count() >= enough {
+    let replicas = row.as_ref().map_or(&[][..], |row| &row.replicas);
+    if known_copies(tables, replicas, ask.down, &[])? >= enough {
         return Ok(Allocation::Stored);
     }
-    let mut nodes = Vec::with_capacity(promise.nodes.len());
+    let mut nodes = Vec::with_capacity(wanted.nodes.len());
     let mut waiting = 0;
-    for node in &promise.nodes {
+    for node in &wanted.nodes {
         if tables.is_planned(*node, chunk)? {
             waiting += 1;
         } else if tables.node(*node)?.is_some() && !nodes.contains(node) {
@@ -168,14 +177,16 @@ fn allocate(
     if nodes.len() < enough {
         return refuse_nodes(chunk, nodes.len(), enough, waiting);
     }
-    let held = tables.promise(upload, chunk)?.map_or(0, |p| p.nodes.len());
+    let before = tables.promise(ask.upload, chunk)?;
+    let held = before.as_ref().map_or(0, |promise| promise.nodes.len());
     if held + nodes.len() > PROMISED_NODES_MAX {
         return refuse(
             ErrorCode::NotEnoughReplicas,
             format!("chunk {chunk} failed on {held} nodes: find out what is wrong with it"),
         );
     }
-    Ok(Allocation::Nodes(nodes))
+    let promise = before.map_or(ask.promise, |promise| promise.id);
+    Ok(Allocation::Promised { promise, nodes })
 }
 
 fn refuse_nodes<T>(
@@ -201,21 +212,22 @@ fn refuse_nodes<T>(
 
 fn make_promise(
     tables: &mut Tables<'_>,
-    upload: UploadId,
-    chunk: &ChunkPromise,
+    ask: &Allocate<'_>,
+    wanted: &ChunkPromise,
     allocation: &Allocation,
 ) -> Result<bool, StateError> {
-    let id = &chunk.chunk.chunk;
-    let mut promise = tables.promise(upload, id)?.unwrap_or_default();
-    promise.len = chunk.chunk.len;
-    match allocation {
-        Allocation::Stored => promise.stored = true,
-        Allocation::Nodes(nodes) => {
-            promise.stored = false;
-            unite(&mut promise.nodes, nodes);
-        }
+    let chunk = &wanted.chunk.chunk;
+    let before = tables.promise(ask.upload, chunk)?;
+    let mut promise = before.unwrap_or(PromiseRow {
+        id: ask.promise,
+        len: 0,
+        nodes: Vec::new(),
+    });
+    promise.len = wanted.chunk.len;
+    if let Allocation::Promised { nodes, .. } = allocation {
+        unite(&mut promise.nodes, nodes);
     }
-    tables.put_promise(upload, id, &promise)
+    tables.put_promise(ask.upload, chunk, &promise)
 }
 
 /// Gives proved chunks their references, and ends their promises. Returns the least number of copies.
@@ -226,7 +238,7 @@ pub(super) fn keep(
     row: &mut UploadRow,
 ) -> Result<(), StateError> {
     for chunk in proved {
-        let copies = u8::try_from(known_copies(tables, &chunk.after)?).unwrap_or(u8::MAX);
+        let copies = u8::try_from(chunk.copies).unwrap_or(u8::MAX);
         row.copies = row.copies.min(copies);
         let mut after = chunk.after;
         after.references += chunk.times;
@@ -282,6 +294,7 @@ pub(super) fn record_chunks(
     upload: UploadId,
     lease_until: ClusterMillis,
     block: u32,
+    down: &[NodeNumber],
     chunks: &[StoredChunk],
 ) -> Result<Outcome, StateError> {
     let Some(mut row) = tables.upload(upload)? else {
@@ -290,18 +303,20 @@ pub(super) fn record_chunks(
     if block < row.blocks {
         return recorded_again(tables, &row, block, chunks);
     }
-    if block != row.blocks || chunks.len() != CHUNKS_PER_BLOCK {
+    if block > row.blocks {
+        return upload_unknown(upload);
+    }
+    if chunks.len() != CHUNKS_PER_BLOCK {
         return refuse(
             ErrorCode::InvalidArgument,
             format!(
-                "block {block} with {} chunks was sent; the next one is block {} with {CHUNKS_PER_BLOCK}",
-                chunks.len(),
-                row.blocks
+                "block {block} was sent with {} chunks: it has to have {CHUNKS_PER_BLOCK}",
+                chunks.len()
             ),
         );
     }
     let (bytes, ended_short) = check_lens(tables, &row, chunks)?;
-    let proved = prove(tables, upload, chunks)?;
+    let proved = prove(tables, upload, chunks, down)?;
 
     keep(tables, upload, proved, &mut row)?;
     tables.put_block(row.version, block, chunks.iter().map(|stored| stored.chunk))?;

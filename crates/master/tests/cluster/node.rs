@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proto::connection::{CallError, CallerIdentity, Connection};
 use proto::hello::{ReceiptKey, Role};
-use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId, UploadId};
+use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId, PromiseId};
 use proto::master::{NodeRegistered, RegisterNode, ReportCorruptChunks, ReportHeartbeat};
 use proto::memory::MemoryNetwork;
 use proto::net::{Address, Network};
@@ -142,14 +142,14 @@ impl Node {
     }
 
     /// Stores a chunk as an uploader would have it stored.
-    pub(crate) fn put(&self, upload: UploadId, bytes: &Bytes) -> Receipt {
+    pub(crate) fn put(&self, promise: PromiseId, bytes: &Bytes) -> Receipt {
         let chunk = ChunkId::of(bytes);
         self.disk().chunks.insert(chunk, bytes.clone());
         Receipt {
             node: self.0.id,
             mac: self
                 .receipt_key()
-                .receipt(upload, &chunk, bytes.len() as u64),
+                .receipt(promise, &chunk, bytes.len() as u64),
         }
     }
 

@@ -9,7 +9,7 @@ use master::{Config, Running};
 use proto::WireError;
 use proto::connection::{CallError, CallerIdentity, Connection};
 use proto::hello::Role;
-use proto::id::{ChunkId, RequestId, UploadId};
+use proto::id::{ChunkId, PromiseId, RequestId, UploadId};
 use proto::master::{
     AllocateChunks, ChunkToStore, ClusterStatus, CommitUpload, DeleteEntry, GetStatus, OpenFile,
     Placement, Precondition, StoredChunk,
@@ -170,14 +170,14 @@ impl World {
             };
             let allocated = self.call(allocate).await?;
             for (bytes, placement) in batch.iter().zip(&allocated.placements) {
-                let places = match placement {
-                    Placement::Stored => &[][..],
-                    Placement::Nodes(places) => places,
+                let (promise, places) = match placement {
+                    Placement::Stored => (PromiseId::new(Uuid::nil()), &[][..]),
+                    Placement::Promised { promise, nodes } => (*promise, &nodes[..]),
                 };
                 let receipts = places.iter().take(copies).map(|place| {
                     let location = &allocated.nodes[usize::from(*place)];
                     let node = self.nodes.iter().find(|node| node.0.id == location.node);
-                    node.unwrap().put(upload, bytes)
+                    node.unwrap().put(promise, bytes)
                 });
                 let ChunkToStore { chunk, len } = to_store(bytes);
                 stored.push(StoredChunk {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::Precondition;
-use crate::id::{ChunkId, NodeId, UploadId, VersionId};
+use crate::id::{ChunkId, NodeId, PromiseId, UploadId, VersionId};
 use crate::name::EntryPath;
 use crate::net::Address;
 use crate::node::Receipt;
@@ -65,8 +65,14 @@ pub struct ChunksAllocated {
 pub enum Placement {
     /// The cluster has it, and keeps it for this upload: nothing needs to be sent.
     Stored,
-    /// It is to be sent to all of these, as places in the reply's `nodes`.
-    Nodes(Vec<u16>),
+    /// It is to be sent to all of these nodes.
+    Promised {
+        /// What `put_chunk` is to say. The same as before if the chunk was promised to this upload before; another one
+        /// if that was forgotten: then receipts from before are worth nothing.
+        promise: PromiseId,
+        /// The nodes, as places in the reply's `nodes`.
+        nodes: Vec<u16>,
+    },
 }
 
 /// Where a node is reached.
@@ -80,8 +86,8 @@ pub struct NodeLocation {
     pub live: bool,
 }
 
-/// See [`record_chunks`](super::MasterHandlers::record_chunks). Fails with `upload_unknown`, `not_enough_replicas` (a chunk with too few
-/// good receipts), `invalid_argument` (out of order).
+/// See [`record_chunks`](super::MasterHandlers::record_chunks). Fails with `upload_unknown` (also if
+/// blocks before this one are not recorded: begin again), `not_enough_replicas` (a chunk with too few good receipts).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RecordChunks {
     /// The session.

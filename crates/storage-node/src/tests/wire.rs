@@ -7,7 +7,7 @@ use disk::MemoryDisk;
 use proto::ErrorCode;
 use proto::connection::{CallError, CallerIdentity, Connection};
 use proto::hello::Role;
-use proto::id::{Epoch, UploadId};
+use proto::id::{Epoch, PromiseId};
 use proto::memory::MemoryNetwork;
 use proto::net::{Address, Network};
 use proto::node::{
@@ -81,22 +81,22 @@ async fn chunks_are_put_read_described_and_verified() {
     let network = MemoryNetwork::new();
     let node = start(&network).await;
     let client = node.connect(&network, Role::Client).await;
-    let upload = UploadId::new(Uuid::from_u128(1));
+    let promise = PromiseId::new(Uuid::from_u128(1));
     // Below and above the length from which bodies are sent from the file.
     for (number, len) in [(1, 8), (2, 5000), (3, 64 << 10), (4, 300_000)] {
         let (id, body) = chunk(number, len);
-        let put = |upload, body| PutChunk {
+        let put = |promise, body| PutChunk {
             chunk: id,
-            upload,
+            promise,
             body,
         };
         let stored = client
-            .call(put(Some(upload), body.clone()), SOON)
+            .call(put(Some(promise), body.clone()), SOON)
             .await
             .unwrap();
         assert!(stored.stored);
         let again = client
-            .call(put(Some(upload), body.clone()), SOON)
+            .call(put(Some(promise), body.clone()), SOON)
             .await
             .unwrap();
         assert!(!again.stored);
@@ -133,7 +133,7 @@ async fn wrong_bytes_never_leave_the_node() {
     let (id, body) = chunk(1, 300_000);
     let put = PutChunk {
         chunk: id,
-        upload: None,
+        promise: None,
         body,
     };
     client.call(put, SOON).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_chunk_is_copied_from_node_to_node() {
         let client = node.connect(&network, Role::Client).await;
         let put = PutChunk {
             chunk: id,
-            upload: None,
+            promise: None,
             body: body.clone(),
         };
         client.call(put, SOON).await.unwrap();
@@ -244,7 +244,7 @@ async fn a_copy_that_rotted_unseen_is_fetched_anew() {
         let client = node.connect(&network, Role::Client).await;
         let put = PutChunk {
             chunk: id,
-            upload: None,
+            promise: None,
             body: body.clone(),
         };
         client.call(put, SOON).await.unwrap();

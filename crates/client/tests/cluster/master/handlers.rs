@@ -1,8 +1,8 @@
 //! What the master answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use proto::id::{ClusterId, Epoch};
+use proto::id::{ClusterId, Epoch, PromiseId};
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, CHUNKS_PER_BLOCK, ChunkCounts, ChunksAllocated,
     ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload, CorruptChunksNoted,
@@ -20,7 +20,7 @@ use proto::{ErrorCode, WireError};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{FakeMaster, FileRow, LEASE, UploadRow, open_upload, refuse};
+use super::{FakeMaster, FileRow, LEASE, Promise, UploadRow, open_upload, refuse};
 
 impl MasterHandlers for FakeMaster {
     async fn look_up_entry(&self, _: &Caller, ask: LookUpEntry) -> Result<EntryFound, WireError> {
@@ -78,7 +78,11 @@ impl MasterHandlers for FakeMaster {
             let placement = if holders.filter(|node| !dead.contains(node)).count() >= 2 {
                 Placement::Stored
             } else {
-                Placement::Nodes(self.place(&state, chunk, &ask.avoid)?)
+                state.promises += 1;
+                Placement::Promised {
+                    promise: PromiseId::new(Uuid::from_u128(state.promises)),
+                    nodes: self.place(&state, chunk, &ask.avoid)?,
+                }
             };
             placements.push(placement);
         }
@@ -90,10 +94,22 @@ impl MasterHandlers for FakeMaster {
             lease_until,
         });
         row.lease_until = lease_until;
-        for (chunk, placement) in ask.chunks.iter().zip(&placements) {
-            let promise = row.promises.entry(chunk.chunk).or_default();
+        for (chunk, placement) in ask.chunks.iter().zip(&mut placements) {
+            let promise = row.promises.entry(chunk.chunk).or_insert(Promise {
+                id: PromiseId::new(Uuid::nil()),
+                stored: true,
+                nodes: BTreeSet::new(),
+            });
             promise.stored = *placement == Placement::Stored;
-            if let Placement::Nodes(places) = placement {
+            if let Placement::Promised {
+                promise: id,
+                nodes: places,
+            } = placement
+            {
+                if promise.nodes.is_empty() {
+                    promise.id = *id;
+                }
+                *id = promise.id;
                 let promised = places.iter().map(|place| nodes[usize::from(*place)].node);
                 promise.nodes.extend(promised);
             }
@@ -122,7 +138,7 @@ impl MasterHandlers for FakeMaster {
             let blocks = open_upload(&mut state, ask.upload)?.blocks.len();
             match ask.block as usize {
                 block if block < blocks => Ok(ChunksRecorded {}),
-                block if block > blocks => refuse(ErrorCode::InvalidArgument, "out of order"),
+                block if block > blocks => refuse(ErrorCode::UploadUnknown, "blocks are not here"),
                 _ => {
                     let chunks = self.prove(&mut state, ask.upload, &ask.chunks)?;
                     open_upload(&mut state, ask.upload)?.blocks.push(chunks);

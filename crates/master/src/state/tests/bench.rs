@@ -2,7 +2,7 @@
 
 use disk::{Disk, MemoryDisk, RedbBackend};
 use proto::hello::ReceiptKey;
-use proto::id::{ChunkId, ClusterId, NodeId, RequestId, UploadId};
+use proto::id::{ChunkId, ClusterId, NodeId, PromiseId, RequestId, UploadId};
 use proto::master::{ChunkToStore, ClusterRules, Entry, Precondition, StoredChunk};
 use proto::name::{EntryPath, NameRules};
 use proto::node::Receipt;
@@ -57,6 +57,8 @@ pub(super) struct Bench {
     pub(super) log: Vec<TimedCommand>,
     /// Commands in the log when the last durable transaction ended.
     pub(super) durable: usize,
+    /// Nodes that are down.
+    pub(super) down: Vec<NodeNumber>,
     ids: u128,
 }
 
@@ -75,6 +77,7 @@ impl Bench {
             now: 0,
             log: Vec::new(),
             durable: 0,
+            down: Vec::new(),
             ids: 1 << 64,
         };
         for node in 1..=nodes {
@@ -139,6 +142,10 @@ impl Bench {
         UploadId::new(Uuid::from_u128(self.ids))
     }
 
+    pub(super) fn promise_id(&mut self) -> PromiseId {
+        PromiseId::new(self.upload_id().uuid())
+    }
+
     pub(super) fn allocate(
         &mut self,
         upload: UploadId,
@@ -146,15 +153,15 @@ impl Bench {
         nodes: &[u32],
     ) -> Result<Vec<Allocation>, WireError> {
         let nodes = numbers(nodes);
-        let live: Vec<_> = (1..=9).map(NodeNumber).collect();
         let promise = |chunk: &ChunkToStore| ChunkPromise {
             chunk: *chunk,
             nodes: nodes.clone(),
-            live: live.clone(),
         };
         let command = Command::AllocateChunks {
             upload,
             lease_until: ClusterMillis(self.now + LEASE),
+            promise: promise_of(upload),
+            down: self.down.clone(),
             chunks: chunks.iter().map(promise).collect(),
         };
         match self.apply(command)? {
@@ -189,6 +196,7 @@ impl Bench {
             size,
             modified_ms: None,
             blocks,
+            down: self.down.clone(),
             chunks: chunks.to_vec(),
             parents: true,
             precondition,
@@ -330,16 +338,38 @@ fn key_of(node: u32) -> ReceiptKey {
     ReceiptKey::from_bytes([u8::try_from(node).unwrap(); 32])
 }
 
+/// The id of all promises that [`Bench::allocate`] makes to an upload.
+pub(super) fn promise_of(upload: UploadId) -> PromiseId {
+    PromiseId::new(upload.uuid())
+}
+
+/// What an upload is told that has to send a chunk to these nodes.
+pub(super) fn sent(upload: UploadId, nodes: &[u32]) -> Allocation {
+    Allocation::Promised {
+        promise: promise_of(upload),
+        nodes: numbers(nodes),
+    }
+}
+
 /// A chunk with receipts of these nodes.
 pub(super) fn stored(upload: UploadId, chunk: &ChunkToStore, nodes: &[u32]) -> StoredChunk {
-    let receipt = |node: &u32| Receipt {
-        node: node_id(*node),
-        mac: key_of(*node).receipt(upload, &chunk.chunk, u64::from(chunk.len)),
+    let receipts = nodes.iter().map(|node| (*node, promise_of(upload)));
+    with_receipts(chunk, receipts)
+}
+
+/// A chunk with receipts of these nodes, each for a promise.
+pub(super) fn with_receipts(
+    chunk: &ChunkToStore,
+    receipts: impl Iterator<Item = (u32, PromiseId)>,
+) -> StoredChunk {
+    let receipt = |(node, promise)| Receipt {
+        node: node_id(node),
+        mac: key_of(node).receipt(promise, &chunk.chunk, u64::from(chunk.len)),
     };
     StoredChunk {
         chunk: chunk.chunk,
         len: chunk.len,
-        receipts: nodes.iter().map(receipt).collect(),
+        receipts: receipts.map(receipt).collect(),
     }
 }
 

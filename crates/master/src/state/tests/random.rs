@@ -2,7 +2,8 @@
 //!
 //! The model knows three things: the names (a map from paths), the disks of the nodes (a set of copies), and what was
 //! answered. After every step: the store agrees with itself (`audit`), the listing is the model's, and the promise
-//! holds: every copy on record, and every copy whose receipt an open upload could still use, is on its node's disk.
+//! holds: every copy on record, and every copy whose receipt an uploader could still use, is on its node's disk, whatever
+//! the master forgot.
 //! In the end the same log, applied to a new store in one transaction, makes the same state.
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -43,7 +44,7 @@ pub(super) enum Step {
         upload: usize,
         chunks: Vec<u32>,
         nodes: Vec<u32>,
-        live: Vec<u32>,
+        down: Vec<u32>,
     },
     Store {
         upload: usize,
@@ -53,6 +54,7 @@ pub(super) enum Step {
         upload: usize,
         at: usize,
         chunks: Vec<u32>,
+        down: Vec<u32>,
     },
     End {
         upload: usize,
@@ -69,7 +71,7 @@ pub(super) enum Step {
     Trim {
         node: u32,
         chunk: u32,
-        live: Vec<u32>,
+        down: Vec<u32>,
     },
     Collect,
     Inventory {
@@ -99,6 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
     let number = || 0..CHUNKS;
     let upload = || 0..4_usize;
     let nodes = || proptest::sample::subsequence((1..=NODES).collect::<Vec<_>>(), 1..=4);
+    let down = || proptest::sample::subsequence((1..=NODES).collect::<Vec<_>>(), 0..=2);
     let chunks = || proptest::collection::vec(0..CHUNKS, 0..4);
     prop_oneof![
         2 => (at(), any::<bool>()).prop_map(|(at, parents)| Step::Folder { at, parents }),
@@ -108,14 +111,15 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(at, recursive, purge)| Step::Delete { at, recursive, purge }),
         2 => (1..6_u64, proptest::option::of(at())).prop_map(|(trash, to)| Step::Restore { trash, to }),
         1 => proptest::option::of(1..6_u64).prop_map(|trash| Step::Empty { trash }),
-        6 => (upload(), chunks(), nodes(), nodes())
-            .prop_map(|(upload, chunks, nodes, live)| Step::Allocate { upload, chunks, nodes, live }),
+        6 => (upload(), chunks(), nodes(), down())
+            .prop_map(|(upload, chunks, nodes, down)| Step::Allocate { upload, chunks, nodes, down }),
         8 => (upload(), node()).prop_map(|(upload, node)| Step::Store { upload, node }),
-        6 => (upload(), at(), chunks()).prop_map(|(upload, at, chunks)| Step::Commit { upload, at, chunks }),
+        6 => (upload(), at(), chunks(), down())
+            .prop_map(|(upload, at, chunks, down)| Step::Commit { upload, at, chunks, down }),
         1 => upload().prop_map(|upload| Step::End { upload }),
         1 => (node(), number()).prop_map(|(node, chunk)| Step::Lose { node, chunk }),
         2 => (node(), node(), number()).prop_map(|(from, to, chunk)| Step::Copy { from, to, chunk }),
-        2 => (node(), number(), nodes()).prop_map(|(node, chunk, live)| Step::Trim { node, chunk, live }),
+        2 => (node(), number(), down()).prop_map(|(node, chunk, down)| Step::Trim { node, chunk, down }),
         2 => Just(Step::Collect),
         2 => node().prop_map(|node| Step::Inventory { node }),
         1 => node().prop_map(|node| Step::DeleteUnknown { node }),
@@ -155,7 +159,7 @@ fn the_steps_of_an_upload_succeed_in_order() {
             upload: 0,
             chunks: vec![0, 1],
             nodes: vec![1, 2],
-            live: vec![1, 2],
+            down: vec![3],
         },
         Step::Store { upload: 0, node: 1 },
         Step::Store { upload: 0, node: 2 },
@@ -163,6 +167,7 @@ fn the_steps_of_an_upload_succeed_in_order() {
             upload: 0,
             at: 3,
             chunks: vec![0, 1, 0],
+            down: vec![4],
         },
         Step::PowerCut { seed: 1 },
     ];

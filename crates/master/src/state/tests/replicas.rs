@@ -16,9 +16,9 @@ fn add(bench: &mut Bench, node: u32, number: u32, len: u32) -> u64 {
     changed(outcome)
 }
 
-fn trim(bench: &mut Bench, node: u32, live: &[u32]) -> u64 {
+fn trim(bench: &mut Bench, node: u32, down: &[u32]) -> u64 {
     let outcome = bench.apply(Command::TrimReplicas {
-        live: numbers(live),
+        down: numbers(down),
         copies: vec![(chunk(1).chunk, NodeNumber(node))],
     });
     changed(outcome)
@@ -74,14 +74,14 @@ fn a_lost_copy_is_noted_and_needs_another() {
 fn only_a_surplus_copy_is_trimmed() {
     let mut bench = Bench::new(5);
     bench.put("/f", &[chunk(1)]);
-    assert_eq!(trim(&mut bench, 1, &[1, 2, 3, 4]), 0, "no surplus");
+    assert_eq!(trim(&mut bench, 1, &[]), 0, "no surplus");
     add(&mut bench, 4, 1, 100);
-    assert_eq!(trim(&mut bench, 5, &[1, 2, 3, 4]), 0, "not a copy");
-    assert_eq!(trim(&mut bench, 1, &[1, 2, 3]), 0, "another one is down");
+    assert_eq!(trim(&mut bench, 5, &[]), 0, "not a copy");
+    assert_eq!(trim(&mut bench, 1, &[4]), 0, "another one is down");
     let upload = bench.upload_id();
     bench.allocate(upload, &[chunk(1)], &[4, 5]).unwrap();
-    assert_eq!(trim(&mut bench, 1, &[1, 2, 3, 4]), 1);
-    assert_eq!(trim(&mut bench, 2, &[2, 3, 4]), 0, "no surplus any more");
+    assert_eq!(trim(&mut bench, 1, &[]), 1);
+    assert_eq!(trim(&mut bench, 2, &[]), 0, "no surplus any more");
     assert!(!holds(&bench.state, NodeNumber(1), &chunk(1).chunk));
     assert_eq!(add(&mut bench, 1, 1, 100), 0, "its deletion is planned");
 }
@@ -98,13 +98,14 @@ fn a_promised_copy_is_not_trimmed() {
         chunks: vec![crate::command::ChunkPromise {
             chunk: chunk(1),
             nodes: numbers(&[3, 4]),
-            live: Vec::new(),
         }],
+        promise: super::bench::promise_of(upload),
+        down: numbers(&[1, 2, 3]),
     };
     bench.apply(promise).unwrap();
     add(&mut bench, 4, 1, 100);
-    assert_eq!(trim(&mut bench, 4, &[1, 2, 3, 4]), 0);
-    assert_eq!(trim(&mut bench, 2, &[1, 2, 3, 4]), 1);
+    assert_eq!(trim(&mut bench, 4, &[]), 0);
+    assert_eq!(trim(&mut bench, 2, &[]), 1);
 }
 
 #[test]

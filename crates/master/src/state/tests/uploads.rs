@@ -1,13 +1,11 @@
-//! Uploads: what counts as stored, what a commit takes, and what an upload leaves behind.
+//! Uploads: what a commit takes, and what an upload leaves behind.
 
 use proto::ErrorCode;
 use proto::id::VersionId;
 use proto::master::{ClusterRules, Precondition, StoredChunk};
 
 use super::audit::holds;
-use super::bench::{
-    Bench, CHUNK_SIZE, changed, chunk, chunk_of, code, numbers, path, rules, stored,
-};
+use super::bench::{Bench, CHUNK_SIZE, chunk, chunk_of, code, numbers, path, rules, sent, stored};
 use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::state::{Allocation, Outcome};
 
@@ -44,57 +42,12 @@ fn an_empty_file_needs_no_upload_before_its_commit() {
 }
 
 #[test]
-fn only_receipts_that_prove_a_promised_copy_count() {
-    let mut bench = Bench::new(4);
-    let (one, two) = (chunk(1), chunk(2));
-    let upload = bench.upload_id();
-    let other = bench.upload_id();
-    bench.allocate(upload, &[one, two], &[1, 2, 3]).unwrap();
-    let try_commit = |bench: &mut Bench, chunk: StoredChunk| {
-        let result = bench.commit(upload, "/f", 0, &[chunk]);
-        assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
-    };
-    try_commit(&mut bench, stored(upload, &one, &[]));
-    try_commit(&mut bench, stored(upload, &one, &[1]));
-    try_commit(&mut bench, stored(upload, &one, &[1, 1, 1]));
-    // Node 4 was not promised it, node 9 is not known.
-    try_commit(&mut bench, stored(upload, &one, &[1, 4, 9]));
-    // Receipts of another upload, of another chunk.
-    try_commit(&mut bench, stored(other, &one, &[1, 2, 3]));
-    let mut mixed = stored(upload, &two, &[1, 2, 3]);
-    mixed.chunk = one.chunk;
-    try_commit(&mut bench, mixed);
-    let committed = bench
-        .commit(upload, "/f", 0, &[stored(upload, &one, &[3, 1])])
-        .unwrap();
-    assert_eq!(committed.copies, 2);
-    let row = bench.read().chunk(&one.chunk).unwrap().unwrap();
-    assert_eq!(row.replicas, numbers(&[1, 3]));
-    let needy = bench.read().needs_copies_page(None, 10).unwrap();
-    assert_eq!(needy.len(), 1);
-}
-
-#[test]
-fn a_receipt_of_a_removed_node_does_not_count() {
-    let mut bench = Bench::new(3);
-    let upload = bench.upload_id();
-    bench.allocate(upload, &[chunk(1)], &[1, 2]).unwrap();
-    bench
-        .apply(Command::RemoveNode {
-            node: super::bench::node_id(2),
-        })
-        .unwrap();
-    let result = bench.commit(upload, "/f", 0, &[stored(upload, &chunk(1), &[1, 2])]);
-    assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
-}
-
-#[test]
 fn a_chunk_that_is_stored_is_not_sent_again() {
     let mut bench = Bench::new(3);
     bench.put("/f", &[chunk(1)]);
     let upload = bench.upload_id();
     let allocated = bench.allocate(upload, &[chunk(1), chunk(2)], &[1, 2, 3]);
-    let expected = [Allocation::Stored, Allocation::Nodes(numbers(&[1, 2, 3]))];
+    let expected = [Allocation::Stored, sent(upload, &[1, 2, 3])];
     assert_eq!(allocated.unwrap(), expected);
     let chunks = [
         stored(upload, &chunk(1), &[]),
@@ -104,46 +57,6 @@ fn a_chunk_that_is_stored_is_not_sent_again() {
     assert_eq!(committed.copies, 2);
     let row = bench.read().chunk(&chunk(1).chunk).unwrap().unwrap();
     assert_eq!(row.references, 2);
-}
-
-#[test]
-fn a_stored_chunk_that_lost_its_copies_has_to_be_sent_after_all() {
-    let mut bench = Bench::new(3);
-    bench.put("/f", &[chunk(1)]);
-    let upload = bench.upload_id();
-    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
-    for node in [1, 2] {
-        let lost = Command::RemoveReplicas {
-            node: NodeNumber(node),
-            chunks: vec![chunk(1).chunk],
-        };
-        assert_eq!(changed(bench.apply(lost)), 1);
-    }
-    let result = bench.commit(upload, "/g", 0, &[stored(upload, &chunk(1), &[])]);
-    assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
-    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
-    let chunks = [stored(upload, &chunk(1), &[1, 2])];
-    assert_eq!(bench.commit(upload, "/g", 0, &chunks).unwrap().copies, 3);
-}
-
-#[test]
-fn copies_on_nodes_that_are_down_are_no_reason_not_to_send() {
-    let mut bench = Bench::new(3);
-    bench.put("/f", &[chunk(1)]);
-    let upload = bench.upload_id();
-    let allocate = Command::AllocateChunks {
-        upload,
-        lease_until: ClusterMillis(9_999),
-        chunks: vec![crate::command::ChunkPromise {
-            chunk: chunk(1),
-            nodes: numbers(&[2, 3]),
-            live: numbers(&[3]),
-        }],
-    };
-    let expected = Outcome::Allocated(vec![Allocation::Nodes(numbers(&[2, 3]))]);
-    assert_eq!(bench.apply(allocate), Ok(expected));
-    let result = bench.commit(upload, "/g", 0, &[stored(upload, &chunk(1), &[3])]);
-    assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
 }
 
 #[test]
@@ -180,7 +93,8 @@ fn a_commit_must_add_up() {
     let invalid = Some(ErrorCode::InvalidArgument);
     check(&mut bench, (139, 0), &proved, invalid);
     check(&mut bench, (141, 0), &proved, invalid);
-    check(&mut bench, (140, 1), &proved, invalid);
+    let forgotten = Some(ErrorCode::UploadUnknown);
+    check(&mut bench, (140, 1), &proved, forgotten);
     check(&mut bench, (140, 0), &swapped, invalid);
     check(&mut bench, (140, 0), &proved, None);
     let unknown = bench.upload_id();
@@ -217,10 +131,11 @@ fn a_big_file_is_recorded_block_by_block() {
             upload,
             lease_until: ClusterMillis(5_000),
             block,
+            down: Vec::new(),
             chunks: chunks.to_vec(),
         };
         let early = bench.apply(record(block + 1, &proved));
-        assert_eq!(code(early), ErrorCode::InvalidArgument);
+        assert_eq!(code(early), ErrorCode::UploadUnknown);
         let short = bench.apply(record(block, &proved[1..]));
         assert_eq!(code(short), ErrorCode::InvalidArgument);
         assert_eq!(bench.apply(record(block, &proved)), Ok(Outcome::Done));
@@ -277,6 +192,7 @@ fn a_file_of_exactly_one_block_may_end_short_there() {
         upload,
         lease_until: ClusterMillis(5_000),
         block: 0,
+        down: Vec::new(),
         chunks,
     };
     bench.apply(record).unwrap();
@@ -365,35 +281,6 @@ fn an_upload_that_ends_leaves_only_garbage() {
     assert_eq!(bench.read().counters().unwrap().uploads, 0);
 }
 
-/// A laptop slept in the middle of an upload: its lease ran out, what it had stored was collected and deleted, and its
-/// id was forgotten soon after. Awake again, it went on under the same id, was promised the same nodes, and its
-/// receipts of before were good: the file was acknowledged without a single copy.
-#[test]
-fn an_upload_that_ended_is_not_opened_again_to_redeem_old_receipts() {
-    let mut bench = Bench::new(3);
-    let upload = bench.upload_id();
-    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
-    let expired_by = Some(ClusterMillis(u64::MAX));
-    bench
-        .apply(Command::EndUpload { upload, expired_by })
-        .unwrap();
-    assert_eq!(bench.collect(), 3);
-    for node in [1, 2, 3].map(NodeNumber) {
-        let chunks = vec![chunk(1).chunk];
-        bench
-            .apply(Command::ConfirmDeletions { node, chunks })
-            .unwrap();
-    }
-    let a_day_later = bench.now + 24 * 60 * 60 * 1000;
-    bench.sweep(0, 0, a_day_later);
-
-    let again = bench.allocate(upload, &[chunk(1)], &[1, 2, 3]);
-    assert_eq!(code(again), ErrorCode::UploadUnknown);
-    let receipts = [stored(upload, &chunk(1), &[1, 2, 3])];
-    let late = bench.commit(upload, "/late", 0, &receipts);
-    assert_eq!(code(late), ErrorCode::UploadUnknown);
-}
-
 #[test]
 fn blocks_of_an_ended_upload_are_swept() {
     let mut bench = Bench::new(3);
@@ -408,6 +295,7 @@ fn blocks_of_an_ended_upload_are_swept() {
         upload,
         lease_until: ClusterMillis(5_000),
         block: 0,
+        down: Vec::new(),
         chunks,
     };
     bench.apply(record).unwrap();
@@ -421,50 +309,6 @@ fn blocks_of_an_ended_upload_are_swept() {
     bench.sweep(0, 0, 0);
     assert_eq!(bench.read().counters().unwrap().chunks, 0);
     assert_eq!(bench.collect(), 3 * 512);
-}
-
-#[test]
-fn a_promise_and_a_planned_deletion_of_a_copy_exclude_each_other() {
-    let mut bench = Bench::new(5);
-    bench.put("/f", &[chunk(1)]);
-    bench.delete("/f", true).unwrap();
-    bench.sweep(0, 0, 0);
-
-    // A promise keeps the garbage.
-    let upload = bench.upload_id();
-    let allocated = bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
-    assert_eq!(allocated, [Allocation::Stored]);
-    assert_eq!(bench.collect(), 0);
-    bench
-        .apply(Command::EndUpload {
-            upload,
-            expired_by: None,
-        })
-        .unwrap();
-    assert_eq!(bench.collect(), 3);
-
-    // A planned deletion keeps promises away from its node.
-    let upload = bench.upload_id();
-    let refused = bench.allocate(upload, &[chunk(1)], &[1, 2, 4]);
-    assert_eq!(code(refused), ErrorCode::Unavailable);
-    let allocated = bench.allocate(upload, &[chunk(1)], &[1, 4, 5]).unwrap();
-    assert_eq!(allocated, [Allocation::Nodes(numbers(&[4, 5]))]);
-    let early = [stored(upload, &chunk(1), &[1, 4])];
-    assert_eq!(
-        code(bench.commit(upload, "/g", 0, &early)),
-        ErrorCode::NotEnoughReplicas
-    );
-
-    for node in [1, 2, 3] {
-        let confirm = Command::ConfirmDeletions {
-            node: NodeNumber(node),
-            chunks: vec![chunk(1).chunk],
-        };
-        assert_eq!(changed(bench.apply(confirm)), 1);
-    }
-    bench.allocate(upload, &[chunk(1)], &[1, 2]).unwrap();
-    let chunks = [stored(upload, &chunk(1), &[1, 4])];
-    assert_eq!(bench.commit(upload, "/g", 0, &chunks).unwrap().copies, 2);
 }
 
 #[test]

@@ -1,0 +1,128 @@
+//! The model of uploaders: what each was told to send, and the receipts that it got.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::id::{PromiseId, UploadId};
+use proto::master::{Precondition, StoredChunk};
+
+use super::World;
+use super::names::Item;
+use crate::command::{ChunkPromise, ClusterMillis, Command};
+use crate::state::tests::bench::{chunk, with_receipts};
+use crate::state::{Allocation, Outcome};
+
+/// An uploader. It goes on under its id whatever the master forgot, and keeps all receipts that it ever got.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Upload {
+    id: Option<UploadId>,
+    /// Which chunks it was told to send, for which promise, to which nodes.
+    told: BTreeMap<u32, (PromiseId, BTreeSet<u32>)>,
+    /// (node, chunk, promise).
+    receipts: BTreeSet<(u32, u32, PromiseId)>,
+}
+
+impl World {
+    /// Copies are gone by a node's fault, and not on the master's order: receipts for them are not looked at.
+    pub(super) fn lose_receipts(&mut self, is_lost: impl Fn(u32, u32) -> bool) {
+        for upload in &mut self.uploads {
+            let receipts = &mut upload.receipts;
+            receipts.retain(|(node, chunk, _)| !is_lost(*node, *chunk));
+        }
+    }
+
+    pub(super) fn allocate(&mut self, upload: usize, chunks: &[u32], nodes: &[u32], down: &[u32]) {
+        let id = self.uploads[upload].id;
+        let id = id.unwrap_or_else(|| self.bench.upload_id());
+        self.uploads[upload].id = Some(id);
+        let wanted = |number: &u32| ChunkPromise {
+            chunk: chunk(*number),
+            nodes: self.numbers(nodes),
+        };
+        let command = Command::AllocateChunks {
+            upload: id,
+            lease_until: ClusterMillis(u64::MAX),
+            down: self.numbers(down),
+            chunks: chunks.iter().map(wanted).collect(),
+            promise: self.bench.promise_id(),
+        };
+        let Ok(Outcome::Allocated(allocations)) = self.bench.apply_as(command, false) else {
+            return;
+        };
+        for (number, allocation) in chunks.iter().zip(allocations) {
+            if let Allocation::Promised { promise, nodes } = allocation {
+                let nodes = nodes.iter().map(|number| self.node_with(*number).unwrap());
+                let nodes = nodes.collect();
+                self.uploads[upload].told.insert(*number, (promise, nodes));
+            }
+        }
+    }
+
+    /// The uploader sends what it was told to send to one of the nodes, and gets receipts. It may be late.
+    pub(super) fn store(&mut self, upload: usize, node: u32) {
+        let Upload { told, receipts, .. } = &mut self.uploads[upload];
+        for (chunk, (promise, nodes)) in told {
+            if nodes.contains(&node) {
+                self.disks.insert((node, *chunk));
+                receipts.insert((node, *chunk, *promise));
+            }
+        }
+    }
+
+    /// Every copy whose receipt could still be used is there.
+    pub(super) fn check_receipts(&self) {
+        let snapshot = self.bench.read();
+        for upload in &self.uploads {
+            let Some(id) = upload.id else { continue };
+            for (node, number, promise) in &upload.receipts {
+                let held = snapshot.promise(id, &chunk(*number).chunk).unwrap();
+                let node = self.node_numbers[node];
+                if held.is_some_and(|(held, nodes)| held == *promise && nodes.contains(&node)) {
+                    self.check_on_disk(node, *number);
+                }
+            }
+        }
+    }
+
+    pub(super) fn commit(&mut self, upload: usize, at: &str, chunks: &[u32], down: &[u32]) {
+        let Some(id) = self.uploads[upload].id else {
+            return;
+        };
+        let proved: Vec<StoredChunk> = chunks
+            .iter()
+            .map(|number| {
+                let receipts = self.uploads[upload].receipts.iter();
+                let receipts = receipts.filter(|(_, chunk, _)| chunk == number);
+                let receipts = receipts.map(|(node, _, promise)| (*node, *promise));
+                with_receipts(&chunk(*number), receipts)
+            })
+            .collect();
+        let size = 100 * chunks.len() as u64;
+        self.bench.down = self.numbers(down);
+        let result = self
+            .bench
+            .commit_if(id, at, (size, 0), &proved, Precondition::Any);
+        let parent_error = self.parent_error(at, true);
+        let Ok(committed) = result else {
+            return;
+        };
+        assert_eq!(parent_error, None);
+        assert!(committed.copies >= 2);
+        let before = self.names.get(at).cloned();
+        assert_eq!(committed.created, before.is_none());
+        assert_ne!(before, Some(Item::Folder));
+        self.make_parents(at);
+        self.names
+            .insert(at.to_owned(), Item::File(chunks.to_vec()));
+        self.uploads[upload] = Upload::default();
+    }
+
+    pub(super) fn end(&mut self, upload: usize) {
+        if let Some(id) = self.uploads[upload].id {
+            let end = Command::EndUpload {
+                upload: id,
+                expired_by: None,
+            };
+            self.bench.apply(end).unwrap();
+        }
+    }
+}
