@@ -289,7 +289,10 @@ pub enum SafeMode {
 /// The fuse against mass deletion.
 #[derive(Debug, Subcommand)]
 pub enum Fuse {
-    /// Let the deletions go on; look first why there are so many
+    /// Let as many copies be deleted as the fuse stopped, and no more; look first why there are so many
+    ///
+    /// The fuse trips when more than 1,000 copies of chunks that the master does not know, and more than 1 % of all copies,
+    /// would be deleted within 24 hours.
     Reset,
 }
 

@@ -233,7 +233,7 @@ pub enum Command {
         /// Of how many.
         of: u64,
     },
-    /// A person lets them go on.
+    /// A person lets as many go as it stopped.
     ResetDeleteFuse,
 }
 

@@ -29,7 +29,6 @@ use crate::claims::CopyClaims;
 use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::config::Config;
-use crate::garbage::FuseAllowance;
 use crate::handlers::ClusterView;
 use crate::membership::{Change, Membership};
 use crate::placement::Candidate;
@@ -53,7 +52,6 @@ pub struct Control {
     pub(crate) deletions: Notify,
     pub(crate) garbage: Notify,
     pub(crate) inventories: InventoriesDue,
-    pub(crate) fuse_allowance: FuseAllowance,
     /// Of the last delete order.
     pub(crate) order_sequence: AtomicU64,
     /// What the server says that it is: nothing before a new cluster has its first node.
@@ -111,7 +109,6 @@ impl Control {
             deletions: Notify::new(),
             garbage: Notify::new(),
             inventories: InventoriesDue::default(),
-            fuse_allowance: FuseAllowance::default(),
             order_sequence: AtomicU64::new(0),
             announced: watch::Sender::new((!known.is_empty()).then_some(cluster)),
             disk: parts.disk,

@@ -4,12 +4,10 @@
 //! and removed nodes left in the store, and empty the old trash.
 //!
 //! A chunk that the master does not know is planned only after its grace and two inventories, and **invariant:**
-//! never more of them in a round than the fuse lets pass: more than 1,000 and more than 1 % of all copies at once
-//! look like a defect, or like an old copy of the master's store, and not like garbage. Then nothing of the kind goes
-//! until a person says so.
+//! never more of them than the state's [`Fuse`](crate::state::Fuse) lets pass. All that is due is counted first, so that
+//! too many of them are stopped as a whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proto::WireError;
@@ -30,34 +28,6 @@ const ROUND_LONGEST: Duration = Duration::from_secs(60);
 const ROUND_SHORTEST: Duration = Duration::from_millis(200);
 /// Inventories that must have shown an unknown chunk.
 const INVENTORIES_MIN: u32 = 2;
-/// Fewer deletions than this never trip the fuse.
-pub const FUSE_COPIES_MIN: u64 = 1000;
-/// So many of a hundred recorded copies trip it.
-pub const FUSE_PERCENT: u64 = 1;
-
-/// Whether so many deletions at once, that nobody asked for, are too many.
-pub fn trips_fuse(deletions: u64, recorded: u64) -> bool {
-    deletions > FUSE_COPIES_MIN && deletions.saturating_mul(100) > recorded * FUSE_PERCENT
-}
-
-/// What a person let pass after the fuse had tripped, in copies.
-#[derive(Debug, Default)]
-pub(crate) struct FuseAllowance(AtomicU64);
-
-impl FuseAllowance {
-    pub(crate) fn grant(&self, copies: u64) {
-        self.0.fetch_max(copies, Ordering::Relaxed);
-    }
-
-    fn covers(&self, copies: u64) -> bool {
-        copies <= self.0.load(Ordering::Relaxed)
-    }
-
-    fn use_up(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-}
-
 /// Works through rounds until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     let interval = control.config.garbage_grace / 10;
@@ -145,7 +115,6 @@ impl Control {
         for node in nodes {
             planned += self.plan_unknown(node, seen_before).await?;
         }
-        self.fuse_allowance.use_up();
         Ok(planned)
     }
 
@@ -208,20 +177,20 @@ impl Control {
     }
 
     async fn fuse_lets_pass(&self, due: u64) -> Result<bool, WireError> {
-        let (recorded, tripped) = self
-            .read(|snapshot| Ok((snapshot.counters()?.replicas, snapshot.tripped_fuse()?)))
+        let (recorded, fuse) = self
+            .read(|snapshot| Ok((snapshot.counters()?.replicas, snapshot.fuse()?)))
             .await?;
-        if tripped.is_some() {
-            return Ok(false);
-        }
-        if !trips_fuse(due, recorded) || self.fuse_allowance.covers(due) {
+        if fuse.lets_pass(due, recorded, self.committer.now()) {
             return Ok(true);
+        }
+        if fuse.tripped().is_some() {
+            return Ok(false);
         }
         error!(
             copies = due,
             of = recorded,
-            "the delete fuse has tripped: {due} copies of chunks that this master does not know would go at once, and \
-             {recorded} are recorded. Is this an old copy of the master's folder? Nothing unknown is deleted until \
+            "the delete fuse has tripped: {due} more copies of chunks that this master does not know would go within a day, \
+             and {recorded} are recorded. Is this an old copy of the master's folder? Nothing unknown is deleted until \
              somebody resets the fuse"
         );
         let trip = Command::TripDeleteFuse {
@@ -243,29 +212,5 @@ pub(crate) fn changed(outcome: &Outcome) -> u64 {
     match outcome {
         Outcome::Changed(count) => *count,
         _ => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fuse_trips_above_a_thousand_and_one_percent() {
-        let check = |deletions, recorded, expected| {
-            assert_eq!(
-                trips_fuse(deletions, recorded),
-                expected,
-                "{deletions} of {recorded}"
-            );
-        };
-        check(1, 1, false);
-        check(1000, 1000, false);
-        check(1001, 1000, true);
-        check(1001, 100_100, false);
-        check(1002, 100_100, true);
-        check(5_000_000, 1_000_000_000, false);
-        check(20_000_000, 1_000_000_000, true);
-        check(5000, 0, true);
     }
 }

@@ -14,6 +14,7 @@ mod apply;
 mod chunks;
 mod commits;
 mod error;
+mod fuse;
 mod head;
 mod names;
 mod nodes;
@@ -45,7 +46,8 @@ use tables::Tables;
 
 pub use error::StateError;
 pub(crate) use error::refuse;
-pub use head::{COPIES_COUNTED, Counters, TrippedFuse};
+pub use fuse::{Fuse, TrippedFuse};
+pub use head::{COPIES_COUNTED, Counters};
 pub use outcome::{Allocation, Outcome};
 pub use rows::{ChunkRow, NodeRow, NodeTally, Sums, UnknownChunk, UploadRow, VersionRow};
 pub use snapshot::Snapshot;

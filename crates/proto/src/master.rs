@@ -79,7 +79,7 @@ crate::operations! {
     list_nodes: ListNodes => NodesListed;
     /// Ends safe mode although not all nodes have reported.
     leave_safe_mode: LeaveSafeMode => SafeModeLeft;
-    /// Lets the deletions go on that the fuse stopped.
+    /// Lets as many copies be deleted as the fuse stopped.
     reset_delete_fuse: ResetDeleteFuse => DeleteFuseReset;
     /// Forgets a node that is gone for good.
     remove_node: RemoveNode => NodeRemoved;

@@ -18,6 +18,6 @@ pub(super) async fn reset_fuse(context: &Context) -> anyhow::Result<()> {
     reset.context("reset the fuse")?;
     context
         .narrator
-        .done("the fuse is reset: the deletions that it stopped go on")?;
+        .done("the fuse is reset: as many copies as it stopped may go")?;
     Ok(())
 }

@@ -46,7 +46,7 @@ impl ControlHandlers for Control {
     ) -> Result<ClusterStatus, WireError> {
         let (sums, counters, fuse) = self
             .read(|snapshot| {
-                let fuse = snapshot.tripped_fuse()?;
+                let fuse = snapshot.fuse()?.tripped();
                 Ok((snapshot.sums()?, snapshot.counters()?, fuse))
             })
             .await?;
@@ -112,11 +112,10 @@ impl ControlHandlers for Control {
         caller: &Caller,
         _request: ResetDeleteFuse,
     ) -> Result<DeleteFuseReset, WireError> {
-        let tripped = self.read(Snapshot::tripped_fuse).await?;
-        if let Some(TrippedFuse { copies, .. }) = tripped {
-            warn!(peer = %caller.peer, copies, "a person resets the delete fuse: what it stopped goes on");
+        let fuse = self.read(Snapshot::fuse).await?;
+        if let Some(TrippedFuse { copies, .. }) = fuse.tripped() {
+            warn!(peer = %caller.peer, copies, "a person resets the delete fuse: as many copies as it stopped may go");
             self.committer.submit(Command::ResetDeleteFuse).await?;
-            self.fuse_allowance.grant(copies);
             self.garbage.notify_one();
         }
         Ok(DeleteFuseReset {})

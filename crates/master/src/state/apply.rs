@@ -4,7 +4,6 @@ use proto::id::Epoch;
 
 use super::commits::Commit;
 use super::error::StateError;
-use super::head::TrippedFuse;
 use super::outcome::Outcome;
 use super::sweep::Ages;
 use super::tables::Tables;
@@ -133,7 +132,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
             node,
             seen_before,
             chunks,
-        } => replicas::delete_unknown_chunks(tables, *node, *seen_before, chunks),
+        } => replicas::delete_unknown_chunks(tables, timed.at, *node, *seen_before, chunks),
         Command::ConfirmDeletions { node, chunks } => {
             replicas::confirm_deletions(tables, *node, chunks)
         }
@@ -151,14 +150,11 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
             sweep::sweep_some(tables, timed.at, ages, *limit)
         }
         Command::TripDeleteFuse { copies, of } => {
-            tables.head.fuse = Some(TrippedFuse {
-                copies: *copies,
-                of: *of,
-            });
+            tables.head.fuse.trip(*copies, *of);
             Ok(Outcome::Done)
         }
         Command::ResetDeleteFuse => {
-            tables.head.fuse = None;
+            tables.head.fuse.reset(timed.at);
             Ok(Outcome::Done)
         }
     }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fuse::Fuse;
 use super::rows::Sums;
 use crate::command::ClusterMillis;
 
@@ -25,7 +26,7 @@ pub(super) struct Head {
     pub(super) next_node: u32,
     /// Rows of the trash below this number were emptied, and only wait to be swept.
     pub(super) trash_emptied_below: u64,
-    pub(super) fuse: Option<TrippedFuse>,
+    pub(super) fuse: Fuse,
     pub(super) counters: Counters,
 }
 
@@ -41,19 +42,10 @@ impl Default for Head {
             next_purge: 1,
             next_node: 1,
             trash_emptied_below: 1,
-            fuse: None,
+            fuse: Fuse::default(),
             counters: Counters::default(),
         }
     }
-}
-
-/// The fuse against mass deletion, after it tripped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrippedFuse {
-    /// How many copies would have gone.
-    pub copies: u64,
-    /// Of how many.
-    pub of: u64,
 }
 
 /// Sums over the whole state.

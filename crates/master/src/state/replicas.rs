@@ -4,10 +4,11 @@
 //! from an older snapshot is checked again here. A deletion is planned only for a copy that nothing needs, and that
 //! no promise names.
 
+use proto::ErrorCode;
 use proto::id::ChunkId;
 use redb::ReadableTable;
 
-use super::error::StateError;
+use super::error::{StateError, refuse};
 use super::outcome::Outcome;
 use super::proofs::known_copies;
 use super::rows::ChunkRow;
@@ -156,32 +157,51 @@ pub(super) fn note_unknown_chunks(
 /// Inventories that must have shown an unknown chunk before it is deleted.
 const INVENTORIES_MIN: u32 = 2;
 
-/// `DeleteUnknownChunks`.
+/// `DeleteUnknownChunks`: all of what still holds of it, or nothing if the fuse does not let so many pass.
 pub(super) fn delete_unknown_chunks(
     tables: &mut Tables<'_>,
+    at: ClusterMillis,
     node: NodeNumber,
     seen_before: ClusterMillis,
     chunks: &[ChunkId],
 ) -> Result<Outcome, StateError> {
-    let mut changed = 0;
+    let (mut unknown, mut known) = (Vec::new(), Vec::new());
     for chunk in chunks {
         let key = (node.0, chunk.as_bytes());
         let Some((first_seen, inventories)) = tables.unknown.get(key)?.map(|seen| seen.value())
         else {
             continue;
         };
-        if first_seen >= seen_before.0 || inventories < INVENTORIES_MIN {
+        let is_due = first_seen < seen_before.0 && inventories >= INVENTORIES_MIN;
+        if !is_due || tables.is_promised_on(node, chunk)? {
             continue;
         }
-        if tables.is_promised_on(node, chunk)? {
-            continue;
-        }
-        tables.unknown.remove(key)?;
-        // Known by now: the next inventory adds it to the copies.
-        if tables.chunk(chunk)?.is_none() {
-            changed += u64::from(tables.plan_deletion(node, chunk)?);
+        match tables.chunk(chunk)? {
+            None => unknown.push(chunk),
+            // Known by now: the next inventory adds it to the copies.
+            Some(_) => known.push(chunk),
         }
     }
+    let recorded = tables.head.counters.replicas;
+    if !tables
+        .head
+        .fuse
+        .lets_pass(unknown.len() as u64, recorded, at)
+    {
+        return refuse(
+            ErrorCode::PreconditionFailed,
+            "the delete fuse stops this: too many copies of unknown chunks would go within a day",
+        );
+    }
+    for chunk in known {
+        tables.unknown.remove((node.0, chunk.as_bytes()))?;
+    }
+    let mut changed = 0;
+    for chunk in unknown {
+        tables.unknown.remove((node.0, chunk.as_bytes()))?;
+        changed += u64::from(tables.plan_deletion(node, chunk)?);
+    }
+    tables.head.fuse.note_gone(changed, at);
     Ok(Outcome::Changed(changed))
 }
 

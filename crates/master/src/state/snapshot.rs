@@ -15,7 +15,8 @@ use proto::name::{EntryName, EntryPath};
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
 
 use super::error::{StateError, refuse};
-use super::head::{Counters, Head, TrippedFuse};
+use super::fuse::Fuse;
+use super::head::{Counters, Head};
 use super::names::{self, NAME_TEXT};
 use super::rows::{self, EntryRow, FolderRow, Sums, TrashRow, VersionRow};
 use super::tables;
@@ -52,8 +53,8 @@ impl Snapshot {
         Ok(self.head()?.counters)
     }
 
-    /// Whether the fuse against mass deletion has tripped.
-    pub fn tripped_fuse(&self) -> Result<Option<TrippedFuse>, StateError> {
+    /// The fuse against mass deletion.
+    pub fn fuse(&self) -> Result<Fuse, StateError> {
         Ok(self.head()?.fuse)
     }
 

@@ -1,6 +1,6 @@
 //! What may be deleted is, in the end; nothing else ever is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -101,6 +101,48 @@ async fn the_fuse_stops_mass_deletion_until_a_person_lets_it_go_on() {
         .await;
     assert!(known.iter().all(|chunk| world.copies(chunk) == 3));
     assert_eq!(world.status().await.delete_fuse, None);
+}
+
+/// Chunks that the master does not know turn up bit by bit, and it restarts in between: they count together.
+#[tokio::test(start_paused = true)]
+async fn the_fuse_counts_what_went_before_and_before_a_restart() {
+    let mut world = World::new(config(), 3).await;
+    let stray = |world: &World, from: u32, count: u32| {
+        let bytes = (from..from + count).map(|number| Bytes::from(format!("stray {number}")));
+        let strays = bytes.map(|bytes| (ChunkId::of(&bytes), bytes));
+        let strays: BTreeMap<_, _> = strays.collect();
+        world.nodes[0].disk().chunks.extend(strays.clone());
+        strays
+    };
+    let gone = |world: &World, strays: &BTreeMap<ChunkId, Bytes>| {
+        let disk = world.nodes[0].disk();
+        strays.keys().all(|chunk| !disk.chunks.contains_key(chunk))
+    };
+    let first = stray(&world, 0, 700);
+    world
+        .until_so("the first are gone", || gone(&world, &first))
+        .await;
+    world.stop_master().await;
+    world.start_master().await;
+    let second = stray(&world, 1000, 700);
+    world
+        .until("the fuse has tripped", |status| {
+            status.delete_fuse.is_some()
+        })
+        .await;
+    assert_eq!(world.nodes[0].disk().deleted.len(), 700);
+
+    world.call(ResetDeleteFuse {}).await.unwrap();
+    world.stop_master().await;
+    world.start_master().await;
+    world
+        .until_so("a reset outlives a restart", || gone(&world, &second))
+        .await;
+    stray(&world, 2000, 301);
+    world
+        .until("it trips again", |status| status.delete_fuse.is_some())
+        .await;
+    assert_eq!(world.nodes[0].disk().deleted.len(), 1400);
 }
 
 /// A node lost its disk, or part of it, and knows nothing of it: the inventory finds out, and repair replaces.

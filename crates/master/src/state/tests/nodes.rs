@@ -72,8 +72,8 @@ fn the_fuse_stays_tripped_until_it_is_reset() {
     bench
         .apply(Command::TripDeleteFuse { copies: 5, of: 9 })
         .unwrap();
-    let fuse = bench.read().tripped_fuse().unwrap().unwrap();
+    let fuse = bench.read().fuse().unwrap().tripped().unwrap();
     assert_eq!((fuse.copies, fuse.of), (5, 9));
     bench.apply(Command::ResetDeleteFuse).unwrap();
-    assert_eq!(bench.read().tripped_fuse().unwrap(), None);
+    assert_eq!(bench.read().fuse().unwrap().tripped(), None);
 }

@@ -1,9 +1,10 @@
 //! Copies that are found, lost, surplus, garbage or unknown.
 
+use proto::ErrorCode;
 use proto::id::ChunkId;
 
 use super::audit::holds;
-use super::bench::{Bench, changed, chunk, numbers};
+use super::bench::{Bench, changed, chunk, code, numbers};
 use crate::command::{ClusterMillis, Command, NodeNumber};
 
 const NODE: NodeNumber = NodeNumber(4);
@@ -39,6 +40,33 @@ fn delete_unknown(bench: &mut Bench, seen_before: u64, chunks: &[ChunkId]) -> u6
         chunks: chunks.to_vec(),
     });
     changed(outcome)
+}
+
+#[test]
+fn unknown_chunks_go_only_as_the_fuse_lets_them() {
+    let mut bench = Bench::new(4);
+    let ids = |range: std::ops::Range<u32>| range.map(|n| chunk(n).chunk).collect::<Vec<_>>();
+    for _ in 0..2 {
+        assert_eq!(note(&mut bench, &ids(0..1600)), 1600);
+    }
+    let before = bench.now + 1;
+    assert_eq!(delete_unknown(&mut bench, before, &ids(0..900)), 900);
+    let delete = |range| Command::DeleteUnknownChunks {
+        node: NODE,
+        seen_before: ClusterMillis(before),
+        chunks: ids(range),
+    };
+    let refused = bench.apply(delete(900..1001));
+    assert_eq!(code(refused), ErrorCode::PreconditionFailed);
+
+    let (copies, of) = (500, 0);
+    bench.apply(Command::TripDeleteFuse { copies, of }).unwrap();
+    let refused = bench.apply(delete(900..901));
+    assert_eq!(code(refused), ErrorCode::PreconditionFailed);
+    bench.apply(Command::ResetDeleteFuse).unwrap();
+    assert_eq!(delete_unknown(&mut bench, before, &ids(900..1500)), 600);
+    let refused = bench.apply(delete(1500..1501));
+    assert_eq!(code(refused), ErrorCode::PreconditionFailed);
 }
 
 #[test]
