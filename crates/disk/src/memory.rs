@@ -72,6 +72,11 @@ impl MemoryDisk {
         self.state().faults.fail_next_sync = true;
     }
 
+    /// The next write fails; those after it succeed.
+    pub fn fail_next_write(&self) {
+        self.state().faults.fail_next_write = true;
+    }
+
     /// The next `count` writes succeed, then they fail.
     pub fn fail_writes_after(&self, count: u64) {
         self.state().faults.writes_left = Some(count);

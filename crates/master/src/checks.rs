@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use proto::WireError;
 use proto::id::ChunkId;
 use proto::node::{ChunkState, VerifyChunk};
 use tokio::sync::mpsc;
@@ -92,27 +93,29 @@ impl Control {
             }
             Ok(verified) => {
                 warn!(node = node.0, %chunk, state = ?verified.state, "a copy is bad and will be replaced");
-                self.remove_replicas(node, vec![chunk]).await;
+                if let Err(error) = self.remove_replicas(node, vec![chunk]).await {
+                    warn!(node = node.0, %chunk, %error, "cannot record that a copy is bad");
+                }
             }
             Err(error) => debug!(node = node.0, %chunk, %error, "cannot look into a copy"),
         }
     }
 
     /// Notes that a node has no good copies of these, and has others made.
-    pub(crate) async fn remove_replicas(&self, node: NodeNumber, chunks: Vec<ChunkId>) -> bool {
+    ///
+    /// # Errors
+    /// It could not be recorded: the copies still count, and whoever found it out has to say it again.
+    pub(crate) async fn remove_replicas(
+        &self,
+        node: NodeNumber,
+        chunks: Vec<ChunkId>,
+    ) -> Result<(), WireError> {
         let command = Command::RemoveReplicas {
             node,
             chunks: chunks.clone(),
         };
-        match self.committer.submit(command).await {
-            Ok(_) => {
-                self.repair.look_at(chunks);
-                true
-            }
-            Err(error) => {
-                warn!(node = node.0, %error, "cannot record that copies are bad");
-                false
-            }
-        }
+        self.committer.submit(command).await?;
+        self.repair.look_at(chunks);
+        Ok(())
     }
 }

@@ -51,7 +51,7 @@ pub struct Control {
     pub(crate) checks: CheckQueue,
     pub(crate) deletions: Notify,
     pub(crate) garbage: Notify,
-    pub(crate) inventories: InventoriesDue,
+    pub(crate) inventories: Inventories,
     /// Of the last delete order.
     pub(crate) order_sequence: AtomicU64,
     /// What the server says that it is: nothing before a new cluster has its first node.
@@ -65,10 +65,11 @@ pub struct Control {
     chance: Mutex<SmallRng>,
 }
 
-/// Nodes whose inventories are to be compared soon.
+/// Whose inventories are to be compared soon, and whose were since the node came.
 #[derive(Debug, Default)]
-pub(crate) struct InventoriesDue {
-    nodes: Mutex<BTreeSet<NodeNumber>>,
+pub(crate) struct Inventories {
+    due: Mutex<BTreeSet<NodeNumber>>,
+    compared: Mutex<BTreeSet<NodeNumber>>,
     pub(crate) changed: Notify,
 }
 
@@ -108,7 +109,7 @@ impl Control {
             checks: CheckQueue::new(),
             deletions: Notify::new(),
             garbage: Notify::new(),
-            inventories: InventoriesDue::default(),
+            inventories: Inventories::default(),
             order_sequence: AtomicU64::new(0),
             announced: watch::Sender::new((!known.is_empty()).then_some(cluster)),
             disk: parts.disk,
@@ -169,14 +170,29 @@ impl Control {
 
     /// A node has come, or come back: it is compared with the record, and takes part in everything.
     pub(crate) fn node_is_here(&self, node: NodeNumber) {
-        lock(&self.inventories.nodes).insert(node);
+        lock(&self.inventories.compared).remove(&node);
+        lock(&self.inventories.due).insert(node);
         self.inventories.changed.notify_one();
         self.repair.node_returned(node);
         self.deletions.notify_one();
     }
 
     pub(crate) fn take_inventories_due(&self) -> BTreeSet<NodeNumber> {
-        std::mem::take(&mut *lock(&self.inventories.nodes))
+        std::mem::take(&mut *lock(&self.inventories.due))
+    }
+
+    /// A node's inventory agrees with the record, unless the node has come anew meanwhile.
+    pub(crate) fn note_compared(&self, node: NodeNumber) {
+        let due = lock(&self.inventories.due);
+        if !due.contains(&node) {
+            lock(&self.inventories.compared).insert(node);
+        }
+    }
+
+    /// The nodes that hold what is recorded of them, as far as can be known: live, and compared since they came.
+    pub(crate) fn relied_on(&self) -> BTreeSet<NodeNumber> {
+        let live: BTreeSet<_> = self.membership().live().into_iter().collect();
+        &live & &*lock(&self.inventories.compared)
     }
 
     /// Who is here. Never held across an await.

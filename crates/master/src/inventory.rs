@@ -95,6 +95,9 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             () = sleep_until(next) => {}
             Some(Ok((node, is_whole))) = running.join_next() => {
                 let again = busy.remove(&node).unwrap_or(false);
+                if is_whole && !again {
+                    control.note_compared(node);
+                }
                 let wait = match (again, is_whole) {
                     (true, _) => Duration::ZERO,
                     (false, true) => control.config.inventory_interval,
@@ -238,7 +241,7 @@ impl Control {
                 node = node.0,
                 count, "a node does not have copies that were recorded there"
             );
-            self.remove_replicas(node, lost).await;
+            self.remove_replicas(node, lost).await?;
         }
         Ok(count)
     }

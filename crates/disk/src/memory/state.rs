@@ -29,6 +29,7 @@ pub(super) struct Faults {
     pub(super) changes_left: Option<u64>,
     pub(super) syncs_left: Option<u64>,
     pub(super) fail_next_sync: bool,
+    pub(super) fail_next_write: bool,
     pub(super) writes_left: Option<u64>,
     pub(super) unreadable: Vec<(String, Range<u64>)>,
     pub(super) opens_fail: bool,
@@ -137,7 +138,8 @@ impl State {
 
     pub(super) fn begin_write(&mut self) -> io::Result<()> {
         self.begin_change()?;
-        if take_one(&mut self.faults.writes_left) {
+        let fails = std::mem::take(&mut self.faults.fail_next_write);
+        if take_one(&mut self.faults.writes_left) && !fails {
             Ok(())
         } else {
             Err(io::Error::other("injected write error"))

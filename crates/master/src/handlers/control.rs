@@ -19,7 +19,7 @@ use crate::command::{Command, NodeNumber};
 use crate::commit::RESERVE_BYTES;
 use crate::control::Control;
 use crate::membership::Heard;
-use crate::state::{Snapshot, StateError, TrippedFuse};
+use crate::state::{ChunkRow, Snapshot, StateError, TrippedFuse};
 use crate::status::{self, Facts};
 
 /// Nodes named in a status.
@@ -184,11 +184,8 @@ impl ControlHandlers for Control {
             node = node.0,
             count, "a node found corrupt copies; they are replaced"
         );
-        if self.remove_replicas(node, request.chunks).await {
-            return Ok(CorruptChunksNoted {});
-        }
-        let message = "the master could not record it; report it again";
-        Err(WireError::new(ErrorCode::Unavailable, message))
+        self.remove_replicas(node, request.chunks).await?;
+        Ok(CorruptChunksNoted {})
     }
 
     fn disconnected(&self, caller: &Caller) {
@@ -264,7 +261,7 @@ impl Control {
         Err(WireError::new(ErrorCode::PreconditionFailed, message))
     }
 
-    /// Refuses if a chunk that files need has its only copy on this node, or on others that are dead too.
+    /// Refuses unless every chunk that files need has another copy that can be relied on.
     async fn check_others_hold(&self, node: NodeNumber) -> Result<(), WireError> {
         let mut after: Option<ChunkId> = None;
         loop {
@@ -274,27 +271,48 @@ impl Control {
                 Ok((ids, rows))
             };
             let (ids, rows) = self.read(read).await?;
-            let membership = self.membership();
-            let is_here =
-                |other: &NodeNumber| *other != node && membership.state(*other) != NodeState::Dead;
-            let only_here = rows
-                .into_iter()
-                .flatten()
-                .filter(|row| row.references > 0 && !row.replicas.iter().any(is_here));
-            let lost = only_here.count();
-            drop(membership);
-            if lost > 0 {
-                let message = format!(
-                    "the node holds the only copy of {lost} chunks or more: files would be lost with it. Start it again \
-                     so that they can be copied, or say that they may be lost"
-                );
-                return Err(WireError::new(ErrorCode::PreconditionFailed, message));
-            }
+            let rows: Vec<_> = rows.into_iter().flatten().collect();
+            self.check_others_hold_these(node, &rows)?;
             if ids.len() < REMOVAL_PAGE {
                 return Ok(());
             }
             after = ids.last().copied();
         }
+    }
+
+    fn check_others_hold_these(
+        &self,
+        node: NodeNumber,
+        rows: &[ChunkRow],
+    ) -> Result<(), WireError> {
+        let relied_on = self.relied_on();
+        let others = |row: &ChunkRow| {
+            let others = row.replicas.iter().filter(|other| **other != node);
+            others.copied().collect::<Vec<_>>()
+        };
+        let doubtful: Vec<_> = rows
+            .iter()
+            .filter(|row| row.references > 0)
+            .map(others)
+            .filter(|others| !others.iter().any(|other| relied_on.contains(other)))
+            .collect();
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let membership = self.membership();
+        let is_dead = |other: &NodeNumber| membership.state(*other) == NodeState::Dead;
+        let lost = doubtful.iter().filter(|others| others.iter().all(is_dead));
+        let message = match (lost.count(), doubtful.len()) {
+            (0, count) => format!(
+                "the other copies of {count} chunks or more are on nodes that are silent, or that have just come and were \
+                 not compared with the record yet: wait until they are back and compared, and try again"
+            ),
+            (lost, _) => format!(
+                "the node holds the only copy of {lost} chunks or more: files would be lost with it. Start it again \
+                 so that they can be copied, or say that they may be lost"
+            ),
+        };
+        Err(WireError::new(ErrorCode::PreconditionFailed, message))
     }
 }
 

@@ -171,6 +171,29 @@ async fn an_inventory_finds_what_a_node_lost_and_what_it_has() {
     );
 }
 
+/// A node lost chunks, and the master's disk fails just when that is recorded: the comparison is made again soon, and
+/// not only with the next day's inventory.
+#[tokio::test(start_paused = true)]
+async fn an_inventory_whose_findings_are_not_recorded_is_compared_again() {
+    let mut config = config();
+    config.inventory_interval = Duration::from_secs(24 * 60 * 60);
+    let mut world = World::new(config, 3).await;
+    let chunks = world.fill(3).await;
+    world.nodes[1].kill();
+    world
+        .until("it is dead", |status| status.nodes.dead == 1)
+        .await;
+    world.nodes[1].disk().chunks.clear();
+    world.disk.fail_next_write();
+    world.nodes[1].start().await;
+    let took = world
+        .until_so("they are back", || {
+            chunks.iter().all(|chunk| world.copies(chunk) == 3)
+        })
+        .await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
 /// An uploader is between storing its chunks and committing when inventories are compared: its chunks are not touched.
 #[tokio::test(start_paused = true)]
 async fn inventories_do_not_disturb_uploads() {

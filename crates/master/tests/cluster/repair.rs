@@ -377,6 +377,20 @@ async fn a_node_is_removed_when_nothing_is_lost_by_it() {
         .await;
     let refused = refusal(world.call(remove(0, false)).await.unwrap_err());
     assert!(refused.message.contains("only copy"), "{refused}");
+
+    // Two are back, and nobody knows yet whether their disks are.
+    let _second = world.nodes[1].register().await.unwrap();
+    let _third = world.nodes[2].register().await.unwrap();
+    let refused = refusal(world.call(remove(0, false)).await.unwrap_err());
+    assert!(refused.message.contains("not compared"), "{refused}");
+    world
+        .until("they are lost sight of", |status| status.nodes.suspect == 2)
+        .await;
+    let refused = refusal(world.call(remove(0, false)).await.unwrap_err());
+    assert!(refused.message.contains("silent"), "{refused}");
+    world
+        .until("all are dead again", |status| status.nodes.dead == 3)
+        .await;
     world.call(remove(0, true)).await.unwrap();
     assert_eq!(world.status().await.nodes.total, 2);
 }
