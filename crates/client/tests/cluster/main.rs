@@ -7,6 +7,7 @@
 
 mod download;
 mod master;
+mod names;
 mod network;
 mod node;
 mod support;

@@ -1,9 +1,10 @@
-//! A master with just enough of a memory: names without folders, uploads with promises, and where chunks are.
+//! A master with just enough of a memory: names (folders only by name), uploads with promises, and where chunks are.
 //!
 //! It is as strict as the real one: a chunk is recorded only with receipts that verify, of nodes that it promised the
 //! chunk to, for that very promise, or where it said itself that the chunk is stored.
 
 mod handlers;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -13,7 +14,7 @@ use proto::hello::same_mac;
 use proto::id::{ChunkId, NodeId, PromiseId, RequestId, UploadId, VersionId};
 use proto::master::{
     CHUNKS_PER_BLOCK, ChunkLocations, ChunkToStore, CommitUpload, LocatedChunk, NodeLocation,
-    Precondition, StoredChunk, UploadCommitted,
+    Precondition, StoredChunk, TrashId, UploadCommitted,
 };
 use proto::name::EntryPath;
 use proto::net::Address;
@@ -44,8 +45,10 @@ pub(crate) struct MasterState {
     ended: HashSet<UploadId>,
     /// What was answered to commits and other changes.
     committed: HashMap<UploadId, UploadCommitted>,
-    folders: HashMap<RequestId, bool>,
+    answers: HashMap<RequestId, serde_json::Value>,
     folder_paths: BTreeSet<EntryPath>,
+    trash: BTreeMap<TrashId, TrashedFile>,
+    trashed: u64,
     versions: u64,
     promises: u128,
     /// How often each operation was asked for.
@@ -62,6 +65,12 @@ pub(crate) struct FileRow {
     pub(crate) version: VersionId,
     pub(crate) size: u64,
     pub(crate) chunks: Vec<(ChunkId, u32)>,
+}
+
+#[derive(Debug)]
+struct TrashedFile {
+    path: EntryPath,
+    file: FileRow,
 }
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use proto::node::{
     BucketListed, ChunkDescription, ChunkRead, ChunkReplicated, ChunkState, ChunkStored,
     ChunkVerified, ChunksDeleted, ChunksDescribed, DeleteChunks, DescribeChunks, DigestInventory,
     GetChunk, GetNodeStatus, InventoryDigest, ListBucket, NodeHandlers, NodeServer, NodeStatus,
-    PutChunk, Receipt, ReplicateChunk, VerifyChunk,
+    NodeUsage, PutChunk, Receipt, ReplicateChunk, VerifyChunk,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
@@ -93,6 +93,14 @@ impl FakeNode {
         self.state.lock().unwrap().chunks.contains_key(chunk)
     }
 
+    fn chunk_state(&self, chunk: &ChunkId) -> ChunkState {
+        if self.holds(chunk) {
+            ChunkState::Good
+        } else {
+            ChunkState::Missing
+        }
+    }
+
     pub(crate) fn puts(&self) -> u32 {
         self.state.lock().unwrap().puts
     }
@@ -154,11 +162,7 @@ impl NodeHandlers for FakeNode {
     ) -> Result<ChunksDescribed, WireError> {
         let describe_one = |chunk: ChunkId| ChunkDescription {
             chunk,
-            state: if self.holds(&chunk) {
-                ChunkState::Good
-            } else {
-                ChunkState::Missing
-            },
+            state: self.chunk_state(&chunk),
             verified_ms: None,
             extent: Some(1),
         };
@@ -166,12 +170,18 @@ impl NodeHandlers for FakeNode {
         Ok(ChunksDescribed { chunks })
     }
 
-    async fn verify_chunk(&self, _: &Caller, _: VerifyChunk) -> Result<ChunkVerified, WireError> {
-        unimplemented!("clients do not ask for it")
+    async fn verify_chunk(&self, _: &Caller, ask: VerifyChunk) -> Result<ChunkVerified, WireError> {
+        Ok(ChunkVerified {
+            state: self.chunk_state(&ask.chunk),
+        })
     }
 
     async fn get_node_status(&self, _: &Caller, _: GetNodeStatus) -> Result<NodeStatus, WireError> {
-        unimplemented!("clients do not ask for it")
+        Ok(NodeStatus {
+            node: self.id,
+            registered: true,
+            usage: NodeUsage::default(),
+        })
     }
 
     async fn replicate_chunk(
@@ -179,11 +189,11 @@ impl NodeHandlers for FakeNode {
         _: &Caller,
         _: ReplicateChunk,
     ) -> Result<ChunkReplicated, WireError> {
-        unimplemented!("clients do not ask for it")
+        masters_only()
     }
 
     async fn delete_chunks(&self, _: &Caller, _: DeleteChunks) -> Result<ChunksDeleted, WireError> {
-        unimplemented!("clients do not ask for it")
+        masters_only()
     }
 
     async fn digest_inventory(
@@ -191,10 +201,16 @@ impl NodeHandlers for FakeNode {
         _: &Caller,
         _: DigestInventory,
     ) -> Result<InventoryDigest, WireError> {
-        unimplemented!("clients do not ask for it")
+        masters_only()
     }
 
     async fn list_bucket(&self, _: &Caller, _: ListBucket) -> Result<BucketListed, WireError> {
-        unimplemented!("clients do not ask for it")
+        masters_only()
     }
+}
+
+/// As a real node answers a client.
+fn masters_only<T>() -> Result<T, WireError> {
+    let message = "only the master may ask a node for this";
+    Err(WireError::new(ErrorCode::Forbidden, message))
 }

@@ -6,35 +6,37 @@ use proto::id::{ClusterId, Epoch, PromiseId};
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, CHUNKS_PER_BLOCK, ChunkCounts, ChunksAllocated,
     ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload, CorruptChunksNoted,
-    CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, Entry, EntryDeleted, EntryFound,
-    EntryMoved, EntryRestored, FileOpened, FolderCreated, FolderListed, GetStatus, Health,
-    HeartbeatNoted, LeaveSafeMode, ListFolder, ListNodes, ListTrash, LocateChunks, LookUpEntry,
-    MasterHandlers, MoveEntry, NodeCounts, NodeRegistered, NodeRemoved, NodesListed, OpenFile,
-    Placement, RecordChunks, RegisterNode, RemoveNode, RepairStatus, ReportBadReplica,
+    CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, EntryDeleted, EntryFound, EntryMoved,
+    EntryRestored, FileOpened, FolderCreated, FolderListed, GetStatus, Health, HeartbeatNoted,
+    LeaveSafeMode, ListFolder, ListNodes, ListTrash, LocateChunks, LookUpEntry, MasterHandlers,
+    MoveEntry, NodeCounts, NodeRegistered, NodeRemoved, NodeState, NodeSummary, NodesListed,
+    OpenFile, Placement, RecordChunks, RegisterNode, RemoveNode, RepairStatus, ReportBadReplica,
     ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, SafeModeLeft,
     TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
 };
-use proto::name::{EntryPath, NameRules};
+use proto::name::NameRules;
+use proto::node::NodeUsage;
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{FakeMaster, FileRow, LEASE, Promise, UploadRow, open_upload, refuse};
+use crate::node::FakeNode;
+
+use super::names::{file_entry, folder_entry};
+use super::{FakeMaster, LEASE, Promise, UploadRow, open_upload, refuse};
 
 impl MasterHandlers for FakeMaster {
     async fn look_up_entry(&self, _: &Caller, ask: LookUpEntry) -> Result<EntryFound, WireError> {
         self.note("look_up_entry");
         let state = self.lock();
         if state.folder_paths.contains(&ask.path) {
-            let name = ask.path.name().cloned();
-            let modified_ms = 0;
-            let entry = Entry::Folder { name, modified_ms };
+            let entry = folder_entry(&ask.path);
             return Ok(EntryFound { entry });
         }
         match state.files.get(&ask.path) {
             Some(file) => Ok(EntryFound {
-                entry: entry(&ask.path, file),
+                entry: file_entry(&ask.path, file),
             }),
             None => refuse(ErrorCode::NotFound, "no such entry"),
         }
@@ -45,14 +47,12 @@ impl MasterHandlers for FakeMaster {
         _: &Caller,
         ask: CreateFolder,
     ) -> Result<FolderCreated, WireError> {
-        let created = {
-            let mut state = self.lock();
-            let is_new = !state.folder_paths.contains(&ask.path);
-            state.folder_paths.insert(ask.path);
-            *state.folders.entry(ask.request).or_insert(is_new)
-        };
+        let created = self.once(ask.request, |state| {
+            let created = state.folder_paths.insert(ask.path);
+            Ok(FolderCreated { created })
+        });
         self.note("create_folder");
-        Ok(FolderCreated { created })
+        created
     }
 
     async fn allocate_chunks(
@@ -246,32 +246,55 @@ impl MasterHandlers for FakeMaster {
         })
     }
 
-    async fn list_folder(&self, _: &Caller, _: ListFolder) -> Result<FolderListed, WireError> {
-        unimplemented!("a plain call")
+    async fn list_folder(&self, _: &Caller, ask: ListFolder) -> Result<FolderListed, WireError> {
+        self.note("list_folder");
+        Ok(self.lock().list(&ask))
     }
 
-    async fn move_entry(&self, _: &Caller, _: MoveEntry) -> Result<EntryMoved, WireError> {
-        unimplemented!("a plain call")
+    async fn move_entry(&self, _: &Caller, ask: MoveEntry) -> Result<EntryMoved, WireError> {
+        let moved = self.once(ask.request, |state| state.rename(&ask));
+        self.note("move_entry");
+        moved
     }
 
-    async fn delete_entry(&self, _: &Caller, _: DeleteEntry) -> Result<EntryDeleted, WireError> {
-        unimplemented!("a plain call")
+    async fn delete_entry(&self, _: &Caller, ask: DeleteEntry) -> Result<EntryDeleted, WireError> {
+        let deleted = self.once(ask.request, |state| state.delete(&ask));
+        self.note("delete_entry");
+        deleted
     }
 
-    async fn list_trash(&self, _: &Caller, _: ListTrash) -> Result<TrashListed, WireError> {
-        unimplemented!("a plain call")
+    async fn list_trash(&self, _: &Caller, ask: ListTrash) -> Result<TrashListed, WireError> {
+        self.note("list_trash");
+        Ok(self.lock().list_trash(&ask))
     }
 
-    async fn restore_entry(&self, _: &Caller, _: RestoreEntry) -> Result<EntryRestored, WireError> {
-        unimplemented!("a plain call")
+    async fn restore_entry(
+        &self,
+        _: &Caller,
+        ask: RestoreEntry,
+    ) -> Result<EntryRestored, WireError> {
+        let restored = self.once(ask.request, |state| state.restore(ask));
+        self.note("restore_entry");
+        restored
     }
 
-    async fn empty_trash(&self, _: &Caller, _: EmptyTrash) -> Result<TrashEmptied, WireError> {
-        unimplemented!("a plain call")
+    async fn empty_trash(&self, _: &Caller, ask: EmptyTrash) -> Result<TrashEmptied, WireError> {
+        let emptied = self.once(ask.request, |state| Ok(state.empty_trash(&ask)));
+        self.note("empty_trash");
+        emptied
     }
 
-    async fn list_nodes(&self, _: &Caller, _: ListNodes) -> Result<NodesListed, WireError> {
-        unimplemented!("a plain call")
+    async fn list_nodes(&self, _: &Caller, ask: ListNodes) -> Result<NodesListed, WireError> {
+        self.note("list_nodes");
+        let (dead, limit) = (self.lock().dead.clone(), ask.limit as usize);
+        let nodes = self.nodes.iter().map(|node| &node.0);
+        let mut nodes = nodes.filter(|node| ask.after.is_none_or(|after| node.id > after));
+        let page = nodes.by_ref().take(limit);
+        let page = page.map(|node| summary(node, dead.contains(&node.id)));
+        Ok(NodesListed {
+            nodes: page.collect(),
+            more: nodes.next().is_some(),
+        })
     }
 
     async fn leave_safe_mode(
@@ -279,7 +302,8 @@ impl MasterHandlers for FakeMaster {
         _: &Caller,
         _: LeaveSafeMode,
     ) -> Result<SafeModeLeft, WireError> {
-        unimplemented!("a plain call")
+        self.note("leave_safe_mode");
+        Ok(SafeModeLeft {})
     }
 
     async fn reset_delete_fuse(
@@ -287,11 +311,13 @@ impl MasterHandlers for FakeMaster {
         _: &Caller,
         _: ResetDeleteFuse,
     ) -> Result<DeleteFuseReset, WireError> {
-        unimplemented!("a plain call")
+        self.note("reset_delete_fuse");
+        Ok(DeleteFuseReset {})
     }
 
     async fn remove_node(&self, _: &Caller, _: RemoveNode) -> Result<NodeRemoved, WireError> {
-        unimplemented!("a plain call")
+        self.note("remove_node");
+        Ok(NodeRemoved {})
     }
 
     async fn register_node(
@@ -299,7 +325,7 @@ impl MasterHandlers for FakeMaster {
         _: &Caller,
         _: RegisterNode,
     ) -> Result<NodeRegistered, WireError> {
-        unimplemented!("nodes only")
+        nodes_only()
     }
 
     async fn report_heartbeat(
@@ -307,7 +333,7 @@ impl MasterHandlers for FakeMaster {
         _: &Caller,
         _: ReportHeartbeat,
     ) -> Result<HeartbeatNoted, WireError> {
-        unimplemented!("nodes only")
+        nodes_only()
     }
 
     async fn report_corrupt_chunks(
@@ -315,15 +341,28 @@ impl MasterHandlers for FakeMaster {
         _: &Caller,
         _: ReportCorruptChunks,
     ) -> Result<CorruptChunksNoted, WireError> {
-        unimplemented!("nodes only")
+        nodes_only()
     }
 }
 
-fn entry(path: &EntryPath, file: &FileRow) -> Entry {
-    Entry::File {
-        name: path.name().unwrap().clone(),
-        size: file.size,
-        modified_ms: 0,
-        version: file.version,
+/// The nodes of these tests do not speak to their master.
+fn nodes_only<T>() -> Result<T, WireError> {
+    refuse(ErrorCode::Forbidden, "only storage nodes may ask this")
+}
+
+fn summary(node: &FakeNode, is_dead: bool) -> NodeSummary {
+    let state = if is_dead {
+        NodeState::Dead
+    } else {
+        NodeState::Live
+    };
+    NodeSummary {
+        node: node.id,
+        address: node.address.clone(),
+        zone: String::new(),
+        state,
+        heartbeat_age_ms: None,
+        chunks: 0,
+        usage: NodeUsage::default(),
     }
 }

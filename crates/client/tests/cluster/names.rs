@@ -1,0 +1,116 @@
+//! The plain calls: names, the trash, and what people ask of the cluster.
+
+use client::{Cluster, DeleteOptions, Error};
+use proto::master::{Entry, TrashId};
+use proto::name::EntryPath;
+
+use crate::support::{TestCluster, name};
+
+const CHUNK: u32 = 1000;
+
+async fn listed(client: &Cluster, folder: &EntryPath) -> Vec<String> {
+    let (mut names, mut after) = (Vec::new(), None);
+    loop {
+        let page = client.list(folder, after.clone(), 2).await.unwrap();
+        for entry in &page.entries {
+            let (Entry::File { name, .. }
+            | Entry::Folder {
+                name: Some(name), ..
+            }) = entry
+            else {
+                panic!("an entry of a folder has a name");
+            };
+            after = Some(name.clone());
+            names.push(name.as_str().to_owned());
+        }
+        if !page.more {
+            return names;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_is_listed_page_by_page() {
+    let cluster = TestCluster::start(3, CHUNK).await;
+    let client = &cluster.client;
+    client.create_folder(&name("/c"), false).await.unwrap();
+    for path in ["/b", "/a", "/e", "/d", "/c/inside"] {
+        cluster.upload(path, b"bytes").await.unwrap();
+    }
+    let all = listed(client, &EntryPath::ROOT).await;
+    assert_eq!(all, ["a", "b", "c", "d", "e"]);
+    assert_eq!(listed(client, &name("/c")).await, ["inside"]);
+}
+
+/// The answer to each change gets lost once: it is asked for again, with the same id, and the change is made once.
+#[tokio::test(start_paused = true)]
+async fn names_are_changed_once_although_answers_are_lost() {
+    let cluster = TestCluster::start(3, CHUNK).await;
+    let client = &cluster.client;
+    let lose = |operation| cluster.master().lock().cut_answer_to = Some(operation);
+    cluster.upload("/a", b"bytes").await.unwrap();
+
+    lose("move_entry");
+    let moved = client.move_entry(&name("/a"), &name("/b"), false).await;
+    assert!(
+        matches!(moved, Ok(Entry::File { size: 5, .. })),
+        "{moved:?}"
+    );
+    lose("delete_entry");
+    let trashed = client.delete(&name("/b"), DeleteOptions::default()).await;
+    let trashed = trashed.unwrap().unwrap();
+    assert_eq!(client.list_trash(None, 9).await.unwrap().entries.len(), 1);
+    lose("restore_entry");
+    let restored = client.restore(trashed, Some(&name("/c"))).await.unwrap();
+    assert_eq!(restored, name("/c"));
+    assert_eq!(cluster.download("/c").await.unwrap(), b"bytes");
+
+    client
+        .delete(&name("/c"), DeleteOptions::default())
+        .await
+        .unwrap();
+    lose("empty_trash");
+    client.empty_trash(None).await.unwrap();
+    let trash = client.list_trash(None, 9).await.unwrap();
+    assert!(trash.entries.is_empty() && !trash.more);
+    for operation in ["move_entry", "restore_entry", "empty_trash"] {
+        assert_eq!(cluster.master().calls(operation), 2, "{operation}");
+    }
+    assert!(listed(client, &EntryPath::ROOT).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_says_what_a_caller_can_decide_by() {
+    let cluster = TestCluster::start(3, CHUNK).await;
+    let client = &cluster.client;
+    cluster.upload("/a", b"a").await.unwrap();
+    cluster.upload("/b", b"b").await.unwrap();
+    let taken = client.move_entry(&name("/a"), &name("/b"), false).await;
+    assert!(
+        matches!(taken, Err(Error::AlreadyExists { .. })),
+        "{taken:?}"
+    );
+    let missing = client.delete(&name("/x"), DeleteOptions::default()).await;
+    assert!(
+        matches!(missing, Err(Error::NotFound { .. })),
+        "{missing:?}"
+    );
+    let missing = client.restore(TrashId(9), None).await;
+    assert!(
+        matches!(missing, Err(Error::NotFound { .. })),
+        "{missing:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_people_ask_of_the_cluster_reaches_the_master() {
+    let cluster = TestCluster::start(3, CHUNK).await;
+    let client = &cluster.client;
+    assert_eq!(client.nodes(None, 2).await.unwrap().nodes.len(), 2);
+    client.leave_safe_mode().await.unwrap();
+    client.reset_delete_fuse().await.unwrap();
+    client.remove_node(cluster.node(1).id, true).await.unwrap();
+    for operation in ["leave_safe_mode", "reset_delete_fuse", "remove_node"] {
+        assert_eq!(cluster.master().calls(operation), 1, "{operation}");
+    }
+}
