@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
+use proto::connection::Peer;
 use proto::id::{ChunkId, NodeId};
 use proto::master::LocateChunks;
 use proto::name::EntryPath;
@@ -77,7 +78,10 @@ async fn ask_nodes(shared: &Arc<Shared>, places: &[ChunkPlace]) -> Descriptions 
     let calls = by_node.into_iter().map(async |(node, (address, chunks))| {
         let within = shared.options.call_retry_for;
         let request = DescribeChunks { chunks };
-        let reply = shared.pool.call(&address, request, within).await;
+        let reply = shared
+            .pool
+            .call(Peer::node(node, &address), request, within)
+            .await;
         let described = reply.map(|reply| reply.chunks).unwrap_or_default();
         described
             .into_iter()

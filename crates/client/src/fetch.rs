@@ -242,11 +242,11 @@ async fn ask_and_verify(
 ) -> Result<Bytes, Failure> {
     let started = Instant::now();
     let request = GetChunk { chunk };
-    let (address, within) = (&location.address, shared.options.transfer_timeout);
+    let within = shared.options.transfer_timeout;
     let reply = if len as usize <= SMALL_LEN_MAX {
-        shared.pool.call(address, request, within).await
+        shared.pool.call(location, request, within).await
     } else {
-        shared.pool.transfer(address, request, within).await
+        shared.pool.transfer(location, request, within).await
     };
     let body = reply.map_err(Failure::Call)?.body;
     let bytes = body.into_bytes().ok_or(Failure::Wrong)?;

@@ -145,11 +145,13 @@ impl MemoryDisk {
         Some(state.files[&id].current.clone())
     }
 
-    /// A copy of this disk, with a life of its own: for tests that try many ends of one beginning.
+    /// A copy of this disk, with a life of its own, in use by nobody: for tests that try many ends of one beginning.
     #[must_use]
     pub fn fork(&self) -> Self {
+        let mut state = self.state().clone();
+        state.locks.clear();
         Self {
-            state: Arc::new(Mutex::new(self.state().clone())),
+            state: Arc::new(Mutex::new(state)),
         }
     }
 

@@ -9,7 +9,8 @@
 //! writer ends with the error, and the process with it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use disk::{Blocking, Disk};
@@ -80,6 +81,16 @@ impl ClusterClock {
 pub struct Committer {
     queue: mpsc::Sender<Job>,
     clock: ClusterClock,
+    shared: Arc<Shared>,
+}
+
+/// What the queue's entry and its end tell each other.
+#[derive(Debug)]
+struct Shared {
+    /// How many commands are durable.
+    position: AtomicU64,
+    /// Why nothing is taken any more.
+    fenced: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -97,7 +108,12 @@ impl Committer {
         let snapshot = state.read()?;
         let clock = ClusterClock::starting_at(snapshot.now()?);
         let witness = Witness::open(&*options.disk).map_err(redb::StorageError::Io)?;
-        witness.check(snapshot.applied()?)?;
+        let applied = snapshot.applied()?;
+        witness.check(applied)?;
+        let shared = Arc::new(Shared {
+            position: AtomicU64::new(applied),
+            fenced: OnceLock::new(),
+        });
         drop(snapshot);
         let (queue, jobs) = mpsc::channel(QUEUE_LEN_MAX);
         let writer = Writer {
@@ -107,21 +123,32 @@ impl Committer {
                 state,
                 clock,
                 witness,
+                shared: shared.clone(),
                 disk: options.disk,
                 wall_ms: options.wall_ms,
             },
             blocking: options.blocking,
             volatile: 0,
         };
-        Ok((Self { queue, clock }, writer))
+        let committer = Self {
+            queue,
+            clock,
+            shared,
+        };
+        Ok((committer, writer))
     }
 
     /// Has a command applied, and waits until that is durable.
     ///
     /// # Errors
     /// The command's refusal; `no_space` for one that would make the store grow on a full disk; `busy`, `timed_out`
-    /// or `unavailable` if it is not known whether it was done: repeat it with the same id.
+    /// or `unavailable` if it is not known whether it was done: repeat it with the same id; `stale_epoch` once
+    /// [`fence`](Self::fence)d.
     pub async fn submit(&self, command: Command) -> Result<Outcome, WireError> {
+        if let Some(reason) = self.shared.fenced.get() {
+            let message = format!("this master takes no changes: {reason}");
+            return Err(WireError::new(ErrorCode::StaleEpoch, message));
+        }
         let (answer, answered) = oneshot::channel();
         let job = Job { command, answer };
         match self.queue.send_timeout(job, QUEUE_TIMEOUT).await {
@@ -141,6 +168,22 @@ impl Committer {
                  the request with the same id",
             )),
         }
+    }
+
+    /// How many commands are durable, since the cluster was new.
+    pub fn position(&self) -> u64 {
+        self.shared.position.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more commands: this master was superseded, and what it did would be lost with it. `false` if it was
+    /// fenced before.
+    pub fn fence(&self, reason: String) -> bool {
+        self.shared.fenced.set(reason).is_ok()
+    }
+
+    /// Why no more commands are taken, if so.
+    pub fn fenced(&self) -> Option<&str> {
+        self.shared.fenced.get().map(String::as_str)
     }
 
     /// The cluster's time.
@@ -233,6 +276,7 @@ struct Batcher {
     state: Arc<State>,
     clock: ClusterClock,
     witness: Witness,
+    shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
     wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -265,6 +309,8 @@ impl Batcher {
             Ok(applied) => {
                 if durable {
                     self.witness.note(applied.commands);
+                    let position = &self.shared.position;
+                    position.store(applied.commands, Ordering::Relaxed);
                 }
                 for (answer, outcome) in answers.into_iter().zip(applied.outcomes) {
                     reply(answer, outcome);

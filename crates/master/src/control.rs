@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use disk::Disk;
 use proto::connection::CallError;
-use proto::id::{ChunkId, ClusterId, Epoch};
+use proto::id::{ChunkId, ClusterId, Epoch, RunId};
 use proto::master::{NodeLocation, NodeState};
 use proto::pool::Pool;
 use proto::table::Operation;
-use proto::{ErrorCode, WireError};
+use proto::{ErrorCode, HistoryPoint, WireError};
 use rand::rngs::SmallRng;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 
 use crate::checks::{self, CheckQueue};
 use crate::claims::CopyClaims;
-use crate::command::NodeNumber;
+use crate::command::{Command, NodeNumber};
 use crate::commit::Committer;
 use crate::config::Config;
 use crate::handlers::ClusterView;
@@ -34,7 +34,7 @@ use crate::membership::{Change, Membership};
 use crate::placement::Candidate;
 use crate::repair::Repair;
 use crate::safe_mode::SafeMode;
-use crate::state::{Snapshot, State, StateError};
+use crate::state::{Outcome, Snapshot, State, StateError};
 use crate::{deletions, garbage, inventory, repair};
 
 /// How often silence is looked at: a node is found dead at most this much late.
@@ -58,8 +58,9 @@ pub struct Control {
     pub(crate) announced: watch::Sender<Option<ClusterId>>,
     disk: Arc<dyn Disk>,
     epoch: AtomicU64,
-    /// The highest epoch that a node was seen to have had from another master; 0 if none.
-    superseded_by: AtomicU64,
+    run: RunId,
+    /// Held while a node is taken in or removed, in the state and then in `membership`: both in the same order.
+    pub(crate) admission: tokio::sync::Mutex<()>,
     membership: Mutex<Membership>,
     safe_mode: Mutex<SafeMode>,
     chance: Mutex<SmallRng>,
@@ -81,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) pool: Pool,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) epoch: Epoch,
+    pub(crate) run: RunId,
     pub(crate) chance: SmallRng,
 }
 
@@ -114,7 +116,8 @@ impl Control {
             announced: watch::Sender::new((!known.is_empty()).then_some(cluster)),
             disk: parts.disk,
             epoch: AtomicU64::new(parts.epoch.0),
-            superseded_by: AtomicU64::new(0),
+            run: parts.run,
+            admission: tokio::sync::Mutex::new(()),
             membership: Mutex::new(membership),
             safe_mode: Mutex::new(safe_mode),
             chance: Mutex::new(parts.chance),
@@ -215,36 +218,52 @@ impl Control {
         Epoch(self.epoch.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn set_epoch(&self, epoch: Epoch) {
-        self.epoch.fetch_max(epoch.0, Ordering::Relaxed);
+    /// Goes beyond all epochs up to this one, which nodes have seen of a master that is lost.
+    pub(crate) async fn rise_above(&self, epoch: Epoch) -> Result<(), WireError> {
+        let raise = Command::RaiseEpoch {
+            at_least: Epoch(epoch.0 + 1),
+            restored: true,
+            run: self.run,
+        };
+        match self.committer.submit(raise).await? {
+            Outcome::Epoch(epoch) => self.epoch.fetch_max(epoch.0, Ordering::Relaxed),
+            other => unreachable!("raising the epoch gave {other:?}"),
+        };
+        Ok(())
     }
 
     /// Whether nothing may be deleted now, whoever asked for it.
     pub(crate) fn deletions_wait(&self) -> bool {
-        self.safe_mode().deletions_wait() || self.superseded_by().is_some()
+        self.safe_mode().deletions_wait() || self.committer.fenced().is_some()
     }
 
-    /// A node has seen a later master than this one: this one went back in time, and must not delete anything.
-    pub(crate) fn note_superseded(&self, node: NodeNumber, epoch: Option<Epoch>) {
-        let later = epoch.map_or(self.epoch().0 + 1, |epoch| epoch.0);
-        let before = self.superseded_by.fetch_max(later, Ordering::Relaxed);
-        if before < later {
+    /// Where this master's history stands: what goes with every order and every answer to a node.
+    pub(crate) fn point(&self) -> HistoryPoint {
+        // The position first: it must never be beyond where the next start begins.
+        let position = self.committer.position();
+        HistoryPoint {
+            epoch: self.epoch(),
+            run: self.run,
+            position,
+        }
+    }
+
+    /// A node follows a master that is not part of this one's history: this one gives no orders and takes no changes any
+    /// more, since they would be lost with it.
+    pub(crate) fn supersede(&self, reason: &str) {
+        if self.committer.fence(reason.to_owned()) {
             error!(
-                node = node.0,
                 epoch = self.epoch().0,
-                later,
-                "a node has taken orders from a later master than this one: this data folder is an old copy, or two \
-                 masters run for one cluster. Nothing is deleted. Stop this master and start the right folder; if that \
-                 one is lost, start this one with --restored"
+                "this master is superseded: it gives no orders and takes no changes. {reason}"
             );
         }
     }
 
-    /// The later epoch that was seen, if one was.
-    pub(crate) fn superseded_by(&self) -> Option<Epoch> {
-        match self.superseded_by.load(Ordering::Relaxed) {
-            0 => None,
-            epoch => Some(Epoch(epoch)),
+    /// Refuses what only the cluster's one master may do.
+    pub(crate) fn refuse_if_superseded(&self) -> Result<(), WireError> {
+        match self.committer.fenced() {
+            Some(reason) => Err(WireError::new(ErrorCode::StaleEpoch, reason)),
+            None => Ok(()),
         }
     }
 
@@ -263,22 +282,22 @@ impl Control {
         blocking.run(move || read(&state.read()?)).await
     }
 
-    /// Asks a node, wherever it is now.
+    /// Asks a node, wherever it is now, and nobody else who took its address.
     pub(crate) async fn call_node<O: Operation>(
         &self,
         node: NodeNumber,
         request: O,
         timeout: Duration,
     ) -> Result<O::Reply, CallError> {
-        let address = self.membership().address(node);
-        let Some(address) = address else {
+        self.refuse_if_superseded()?;
+        let Some(location) = self.location(node) else {
             let message = format!("node number {} is not known any more", node.0);
             return Err(CallError::Refused(WireError::new(
                 ErrorCode::Unavailable,
                 message,
             )));
         };
-        self.pool.call(&address, request, timeout).await
+        self.pool.call(&location, request, timeout).await
     }
 }
 

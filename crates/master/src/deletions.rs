@@ -109,13 +109,18 @@ impl Control {
         chunks: &[ChunkId],
     ) -> Result<(), CallError> {
         let order = || DeleteChunks {
-            epoch: self.epoch(),
+            master: self.point(),
             sequence: self.order_sequence.fetch_add(1, Ordering::Relaxed) + 1,
             chunks: chunks.to_vec(),
         };
         match self.call_node(node, order(), ORDER_TIMEOUT).await {
             Err(error) if error.code() == Some(ErrorCode::StaleEpoch) => {
                 let again = self.call_node(node, order(), ORDER_TIMEOUT).await;
+                if let Err(error) = &again
+                    && error.code() == Some(ErrorCode::StaleEpoch)
+                {
+                    self.supersede(&format!("A node refused an order: {error}"));
+                }
                 again.map(|_| ())
             }
             result => result.map(|_| ()),

@@ -6,6 +6,7 @@
 //! Point reads are done in place: they touch a few pages, which are in memory as a rule. Pages of many rows go through
 //! [`Blocking`]. No snapshot is ever held while something is awaited.
 
+mod admission;
 mod control;
 mod downloads;
 mod names;

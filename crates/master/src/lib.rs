@@ -19,6 +19,7 @@ pub mod garbage;
 pub mod handlers;
 mod inventory;
 pub mod leases;
+pub mod lineage;
 pub mod membership;
 pub mod placement;
 pub mod repair;

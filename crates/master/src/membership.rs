@@ -159,6 +159,9 @@ impl Membership {
         now: Instant,
     ) -> Result<Heard, WireError> {
         self.check(request)?;
+        if let Some(former) = self.number(request.node).filter(|former| *former != number) {
+            self.forget(former);
+        }
         let address = request.address.clone();
         self.know(number, request.node, address.clone(), &request.zone, now);
         let member = self.members.get_mut(&number).expect("known just now");
@@ -282,7 +285,9 @@ impl Membership {
     /// A node that the cluster does not know any more.
     pub fn forget(&mut self, number: NodeNumber) {
         if let Some(mut member) = self.members.remove(&number) {
-            self.numbers.remove(&member.id);
+            if self.numbers.get(&member.id) == Some(&number) {
+                self.numbers.remove(&member.id);
+            }
             if let Some(connection) = member.take_connection() {
                 self.connections.remove(&connection);
             }

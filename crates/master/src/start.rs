@@ -11,7 +11,7 @@ use disk::{Disk, RedbBackend};
 use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;
-use proto::id::ClusterId;
+use proto::id::{ClusterId, Epoch, RunId};
 use proto::master::MasterServer;
 use proto::net::{Address, Network};
 use proto::pool::{Pool, PoolOptions};
@@ -143,7 +143,13 @@ pub async fn start(
     };
     let (committer, writer) = Committer::new(state.clone(), options)?;
     let writing = tokio::spawn(writer.run());
-    let epoch = match committer.submit(Command::RaiseEpoch).await {
+    let run = RunId::new(Uuid::new_v4());
+    let raise = Command::RaiseEpoch {
+        at_least: Epoch(1),
+        restored: config.restored,
+        run,
+    };
+    let epoch = match committer.submit(raise).await {
         Ok(Outcome::Epoch(epoch)) => epoch,
         Ok(other) => unreachable!("raising the epoch gave {other:?}"),
         Err(error) => return Err(StartError::Epoch(error)),
@@ -166,6 +172,7 @@ pub async fn start(
         committer: committer.clone(),
         disk,
         epoch,
+        run,
         chance: SmallRng::seed_from_u64(seed),
         config: config.clone(),
     })?;
@@ -244,6 +251,7 @@ async fn serve(
     let identity = Identity {
         role: Role::Master,
         cluster: control.announced.subscribe(),
+        node: None,
         secret: config.secret,
     };
     let service = Arc::new(MasterServer(Master { files, control }));

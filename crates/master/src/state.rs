@@ -16,6 +16,7 @@ mod commits;
 mod error;
 mod fuse;
 mod head;
+mod lineage;
 mod names;
 mod nodes;
 mod outcome;

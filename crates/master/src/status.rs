@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use proto::id::Epoch;
 use proto::master::{
     ClusterRules, DeleteFuse, Health, NodeCounts, Problem, RepairStatus, SafeMode,
 };
@@ -13,6 +12,7 @@ use proto::net::Address;
 
 use crate::repair::RepairReport;
 use crate::repair::survey::Tally;
+use crate::state::{COPIES_COUNTED, Counters};
 
 /// Nodes that are named in a sentence; of more, only the number is told.
 const NAMED_MAX: usize = 5;
@@ -42,8 +42,8 @@ pub struct Facts {
     pub safe_mode_is_held: bool,
     /// Whether the fuse has tripped.
     pub delete_fuse: Option<DeleteFuse>,
-    /// This master's epoch, and the later one that a node has seen.
-    pub superseded: Option<(Epoch, Epoch)>,
+    /// Why this master gives no orders and takes no changes any more, if so.
+    pub superseded: Option<String>,
     /// Bytes that the master's own disk has left are fewer than it keeps in reserve.
     pub master_disk_full: bool,
 }
@@ -52,7 +52,7 @@ impl Facts {
     /// Whether an upload would succeed now.
     pub fn uploads_possible(&self) -> bool {
         let needed = u32::from(self.rules.min_write_replicas);
-        self.nodes.writable >= needed && !self.master_disk_full
+        self.nodes.writable >= needed && !self.master_disk_full && self.superseded.is_none()
     }
 
     /// All that is wrong, worst first.
@@ -77,16 +77,9 @@ impl Facts {
     }
 
     fn superseded_problem(&self) -> Option<Problem> {
-        let (own, later) = self.superseded?;
-        Some(problem(
-            "stale_master",
-            Health::Red,
-            format!(
-                "This master has started {own} times, but a node has already worked with start {later}: this data \
-                 folder is an old copy, or two masters run for one cluster. Nothing is deleted. Stop this master and \
-                 start the right folder; if that one is lost, start this one with --restored."
-            ),
-        ))
+        let reason = self.superseded.as_ref()?;
+        let message = format!("This master gives no orders and takes no changes: {reason}.");
+        Some(problem("stale_master", Health::Red, message))
     }
 
     fn master_disk_problem(&self) -> Option<Problem> {
@@ -313,9 +306,26 @@ pub fn health(problems: &[Problem]) -> Health {
     worst.unwrap_or(Health::Green)
 }
 
+/// What the latest survey found, and never less than what is recorded: before the first survey, and until the next one,
+/// chunks may lack copies that none has counted yet.
+pub fn at_least_recorded(surveyed: Option<Tally>, counters: &Counters, wanted: u8) -> Tally {
+    let by_copies = &counters.chunks_by_copies;
+    let wanted = usize::from(wanted).min(COPIES_COUNTED - 1);
+    let missing: u64 = by_copies.iter().take(wanted).sum();
+    let (unavailable, one_copy) = (by_copies[0], if wanted > 1 { by_copies[1] } else { 0 });
+    let surveyed = surveyed.unwrap_or_default();
+    let unseen = missing.saturating_sub(surveyed.missing_copies.max(unavailable));
+    Tally {
+        missing_copies: surveyed.missing_copies.max(missing),
+        one_copy: surveyed.one_copy.max(one_copy),
+        unavailable: surveyed.unavailable.max(unavailable),
+        repairable: surveyed.repairable.max(unseen),
+        ..surveyed
+    }
+}
+
 /// Repair in numbers, with the time that is left at the present pace.
-pub fn repair_status(report: &RepairReport) -> RepairStatus {
-    let tally = report.tally.unwrap_or_default();
+pub fn repair_status(report: &RepairReport, tally: Tally) -> RepairStatus {
     let rate = report.bytes_per_second;
     RepairStatus {
         running: report.running,

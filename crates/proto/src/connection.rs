@@ -25,7 +25,7 @@ use crate::id::ClusterId;
 use crate::net::{Address, Network};
 use crate::table::Operation;
 pub(crate) use call::Outgoing;
-pub use call::{CallError, CallerIdentity};
+pub use call::{CallError, CallerIdentity, Peer};
 use call::{Incoming, unreachable};
 pub use channel::Channel;
 
@@ -48,14 +48,14 @@ struct Shared {
 }
 
 impl Connection {
-    /// Connects and says hello, all within the time.
-    pub async fn open(
+    /// Connects and says hello, all within the time. Fails with `wrong_node` where another node answers than the peer.
+    pub async fn open<'p>(
         network: &dyn Network,
-        address: &Address,
+        peer: impl Into<Peer<'p>>,
         identity: &CallerIdentity,
         connect_timeout: Duration,
     ) -> Result<Self, CallError> {
-        let channel = Channel::open(network, address, identity, connect_timeout).await?;
+        let channel = Channel::open(network, peer, identity, connect_timeout).await?;
         let closed = CancellationToken::new();
         let shared = Arc::new(Shared {
             address: channel.address,

@@ -65,6 +65,8 @@ error_codes! {
     Unauthenticated = "unauthenticated",
     /// The peer belongs to another cluster.
     WrongCluster = "wrong_cluster",
+    /// The node at this address is not the one that was meant.
+    WrongNode = "wrong_node",
     /// This role may not ask for this.
     Forbidden = "forbidden",
     /// More connections or requests than this server takes at once: try again soon.

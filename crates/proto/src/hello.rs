@@ -11,7 +11,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::id::{ChunkId, ClusterId, PromiseId, ReceiptMac};
+use crate::error::{ErrorCode, WireError};
+use crate::id::{ChunkId, ClusterId, NodeId, PromiseId, ReceiptMac};
 use crate::table::{Message, Operation};
 
 /// The version of the protocol that this crate speaks.
@@ -42,6 +43,9 @@ pub struct Hello {
     /// The cluster that it belongs to, if it does: a server of another one refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterId>,
+    /// The node that the caller means to reach: any other server refuses it with `wrong_node`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
     /// 32 hex digits, new for each connection; needed where the cluster has a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Nonce>,
@@ -57,6 +61,9 @@ pub struct HelloReply {
     /// Its cluster; a node that has not joined one yet has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterId>,
+    /// Which node it is; present at nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
     /// Present where the cluster has a secret: `authenticate` must follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge: Option<Challenge>,
@@ -192,6 +199,19 @@ impl std::fmt::Debug for ReceiptKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ReceiptKey(..)")
     }
+}
+
+/// What both ends say when a caller that means one node reaches another, or what is no node.
+pub(crate) fn wrong_node(meant: Option<NodeId>, here: Option<NodeId>) -> WireError {
+    let name = |node: Option<NodeId>| {
+        node.map_or_else(|| "no node".to_owned(), |node| format!("node {node}"))
+    };
+    let message = format!(
+        "this is {}, not {}: has another one taken its address?",
+        name(here),
+        name(meant)
+    );
+    WireError::new(ErrorCode::WrongNode, message)
 }
 
 /// A nonce that was never used before.

@@ -209,6 +209,10 @@ uuid_id! {
     BootId
 }
 uuid_id! {
+    /// One start of a master: tells two masters apart that started as often, on copies of one folder.
+    RunId
+}
+uuid_id! {
     /// An upload session, named by the caller, so that a repeated request finds the first.
     UploadId
 }

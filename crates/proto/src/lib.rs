@@ -27,9 +27,10 @@
 //! # Hello
 //!
 //! The first request is `hello` ([`hello::Hello`]): the version of the protocol that the caller speaks, its role (`client`,
-//! `node` or `master`), and optionally the cluster to which it belongs. The server answers with the version that both
-//! speak from now on (it takes its own and the one before), its own role and its cluster. A server of another
-//! cluster answers `wrong_cluster`.
+//! `node` or `master`), and optionally the cluster to which it belongs and the `node` that it means to reach. The server
+//! answers with the version that both speak from now on (it takes its own and the one before), its own role, its cluster
+//! and, if it is a node, which one. A server of another cluster answers `wrong_cluster`; one that is not the node that
+//! was meant answers `wrong_node`, since addresses change hands. Masters always say which node they mean.
 //!
 //! Where the cluster has a secret, `hello` carries a `nonce` of 16 random bytes in hex, and the reply a `challenge`: the
 //! server's own nonce, and the first 16 bytes of
@@ -80,6 +81,20 @@
 //! the first 16 bytes of HMAC-SHA-256(the node's key, promise id || chunk id || length as 8 bytes, big-endian). The client only
 //! carries it. The master takes it only while it holds that promise: until then no copy that it promised is deleted.
 //!
+//! # Masters and nodes
+//!
+//! Orders to nodes, and the master's answers to them, carry `master`: where its history stands ([`HistoryPoint`]). A node
+//! keeps the latest that it has `seen` and sends it with `register_node`; both refuse with `stale_epoch` what does not fit
+//! together:
+//!
+//! | who | refuses |
+//! |---|---|
+//! | a node | an earlier epoch than the latest seen; the same epoch with another run |
+//! | the master | a node that has seen a later epoch; an epoch that was another run; an earlier epoch beyond the position where the next start of *this* master began |
+//!
+//! So a master whose folder is an old copy, and the second of two masters on copies of one folder, are found out by
+//! the first node that knows better.
+//!
 //! # Downloading a file
 //!
 //! `open_file` at the master gives size, version and where the first chunks are, `locate_chunks` the rest of that version. Then
@@ -92,6 +107,7 @@ pub mod connection;
 pub mod error;
 pub mod frame;
 pub mod hello;
+pub mod history;
 pub mod id;
 pub mod master;
 pub mod memory;
@@ -104,3 +120,4 @@ pub mod table;
 
 pub use body::Body;
 pub use error::{ErrorCode, WireError};
+pub use history::HistoryPoint;

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
+use crate::connection::Peer;
 use crate::error::WireError;
-use crate::id::{ChunkId, Epoch, NodeId, PromiseId, ReceiptMac};
+use crate::history::HistoryPoint;
+use crate::id::{ChunkId, NodeId, PromiseId, ReceiptMac};
 use crate::net::Address;
 use crate::table::{Message, without_body};
 
@@ -200,17 +202,33 @@ pub struct NodeUsage {
     pub scrubbed_bytes: u64,
 }
 
-/// See [`NodeHandlers::replicate_chunk`]. Tries the sources in order.
+/// See [`NodeHandlers::replicate_chunk`]. Tries the sources in order. Refused with `stale_epoch` unless the master is the
+/// latest that the node has seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReplicateChunk {
-    /// The master's.
-    pub epoch: Epoch,
+    /// Who orders it.
+    pub master: HistoryPoint,
     /// Which.
     pub chunk: ChunkId,
     /// Its length, to refuse a source that announces another.
     pub len: u32,
     /// Nodes that hold it.
-    pub sources: Vec<Address>,
+    pub sources: Vec<ChunkSource>,
+}
+
+/// A node that holds a chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkSource {
+    /// Which.
+    pub node: NodeId,
+    /// Where it is reached.
+    pub address: Address,
+}
+
+impl<'a> From<&'a ChunkSource> for Peer<'a> {
+    fn from(source: &'a ChunkSource) -> Self {
+        Self::node(source.node, &source.address)
+    }
 }
 
 /// The chunk is verified and durable here.
@@ -224,8 +242,8 @@ pub struct ChunkReplicated {
 /// that the node has seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeleteChunks {
-    /// The master's.
-    pub epoch: Epoch,
+    /// Who orders it.
+    pub master: HistoryPoint,
     /// Counts the master's delete orders to this node in this epoch.
     pub sequence: u64,
     /// At most [`CHUNKS_PER_MESSAGE_MAX`].

@@ -1,5 +1,8 @@
-//! Connections kept for the next call: one shared connection an address for small calls, and idle channels
+//! Connections kept for the next call: one shared connection a peer for small calls, and idle channels
 //! for transfers, each used by one transfer at a time.
+//!
+//! **Invariant:** a connection is kept under the address and the node for which its hello was said: a call that means
+//! a node never goes to another that took its address.
 //!
 //! A kept connection may have died while nobody looked. So a call that fails on one that was used before,
 //! without an answer, is made once more on a new one; all operations can be repeated.
@@ -11,8 +14,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use crate::connection::{CallError, CallerIdentity, Channel, Connection, Outgoing};
+use crate::connection::{CallError, CallerIdentity, Channel, Connection, Outgoing, Peer};
 use crate::error::ErrorCode;
+use crate::id::NodeId;
 use crate::net::{Address, Network};
 use crate::table::Operation;
 
@@ -23,7 +27,7 @@ pub struct PoolOptions {
     pub connect_timeout: Duration,
     /// A connection unused for this long is not used again: servers close theirs after twice this time.
     pub idle_max: Duration,
-    /// Transfers at once to one address; further ones wait.
+    /// Transfers at once to one peer; further ones wait.
     pub transfers_max: usize,
 }
 
@@ -46,12 +50,15 @@ struct Inner {
     network: Arc<dyn Network>,
     identity: CallerIdentity,
     options: PoolOptions,
-    peers: Mutex<HashMap<Address, Arc<Peer>>>,
+    kept: Mutex<HashMap<Address, OfAddress>>,
 }
 
-/// What is kept for one address.
+/// What is kept for one address: for each node that was meant, and for whoever answers.
+type OfAddress = HashMap<Option<NodeId>, Arc<OfPeer>>;
+
+/// What is kept for one peer.
 #[derive(Debug)]
-struct Peer {
+struct OfPeer {
     shared: tokio::sync::Mutex<Option<Kept<Connection>>>,
     idle: Mutex<Vec<Kept<Channel>>>,
     transfers: Semaphore,
@@ -79,71 +86,73 @@ impl Pool {
             network,
             identity,
             options,
-            peers: Mutex::new(HashMap::new()),
+            kept: Mutex::new(HashMap::new()),
         }))
     }
 
-    /// A small call, on the connection that all small calls to this address share.
-    pub async fn call<O: Operation>(
+    /// A small call, on the connection that all small calls to this peer share.
+    pub async fn call<'p, O: Operation>(
         &self,
-        address: &Address,
+        peer: impl Into<Peer<'p>>,
         request: O,
         call_timeout: Duration,
     ) -> Result<O::Reply, CallError> {
+        let peer = peer.into();
         let request = Outgoing::new(request);
         let deadline = Instant::now() + call_timeout;
         let called = async {
-            let (connection, is_new) = self.shared_connection(address).await?;
+            let (connection, is_new) = self.shared_connection(peer).await?;
             match connection.call_outgoing::<O>(&request, call_timeout).await {
                 Err(CallError::Unreachable { .. }) if !is_new => {}
                 result => return result,
             }
-            let (connection, _) = self.shared_connection(address).await?;
+            let (connection, _) = self.shared_connection(peer).await?;
             connection.call_outgoing::<O>(&request, call_timeout).await
         };
-        let result = within(deadline, called, address, &request, call_timeout).await;
+        let result = within(deadline, called, peer.address, &request, call_timeout).await;
         if matches!(result, Err(CallError::TimedOut { .. })) {
             // The connection may lead nowhere, which nobody would tell: the next call makes a new one.
-            self.peer(address).forget_shared();
+            self.of_peer(peer).forget_shared();
         }
         result
     }
 
     /// A call that moves a body, on a connection of its own for as long as it takes. Cancelling it closes that.
-    pub async fn transfer<O: Operation>(
+    pub async fn transfer<'p, O: Operation>(
         &self,
-        address: &Address,
+        peer: impl Into<Peer<'p>>,
         request: O,
         call_timeout: Duration,
     ) -> Result<O::Reply, CallError> {
+        let peer = peer.into();
         let request = Outgoing::new(request);
         let deadline = Instant::now() + call_timeout;
-        let transferred = self.transfer_outgoing::<O>(address, &request);
-        within(deadline, transferred, address, &request, call_timeout).await
+        let transferred = self.transfer_outgoing::<O>(peer, &request);
+        within(deadline, transferred, peer.address, &request, call_timeout).await
     }
 
     async fn transfer_outgoing<O: Operation>(
         &self,
-        address: &Address,
+        peer: Peer<'_>,
         request: &Outgoing,
     ) -> Result<O::Reply, CallError> {
-        let peer = self.peer(address);
+        let kept = self.of_peer(peer);
         let _turn: SemaphorePermit<'_> =
-            peer.transfers.acquire().await.expect("it is never closed");
-        if let Some(mut channel) = peer.take_idle(self.0.options.idle_max) {
+            kept.transfers.acquire().await.expect("it is never closed");
+        if let Some(mut channel) = kept.take_idle(self.0.options.idle_max) {
             match channel.exchange_outgoing::<O>(request).await {
-                Err(CallError::Unreachable { .. }) => peer.forget_idle(),
-                result => return peer.keep(channel, result),
+                Err(CallError::Unreachable { .. }) => kept.forget_idle(),
+                result => return kept.keep(channel, result),
             }
         }
-        let mut channel = self.open_channel(address).await?;
+        let mut channel = self.open_channel(peer).await?;
         let result = channel.exchange_outgoing::<O>(request).await;
-        peer.keep(channel, result)
+        kept.keep(channel, result)
     }
 
-    async fn shared_connection(&self, address: &Address) -> Result<(Connection, bool), CallError> {
-        let peer = self.peer(address);
-        let mut shared = peer.shared.lock().await;
+    async fn shared_connection(&self, peer: Peer<'_>) -> Result<(Connection, bool), CallError> {
+        let kept = self.of_peer(peer);
+        let mut shared = kept.shared.lock().await;
         if let Some(kept) = &mut *shared
             && !kept.connection.is_closed()
             && kept.last_used.elapsed() < self.0.options.idle_max
@@ -158,37 +167,38 @@ impl Pool {
             ..
         } = &*self.0;
         let connection =
-            Connection::open(&**network, address, identity, options.connect_timeout).await?;
+            Connection::open(&**network, peer, identity, options.connect_timeout).await?;
         *shared = Some(Kept::new(connection.clone()));
         Ok((connection, true))
     }
 
-    async fn open_channel(&self, address: &Address) -> Result<Channel, CallError> {
+    async fn open_channel(&self, peer: Peer<'_>) -> Result<Channel, CallError> {
         let Inner {
             network,
             identity,
             options,
             ..
         } = &*self.0;
-        Channel::open(&**network, address, identity, options.connect_timeout).await
+        Channel::open(&**network, peer, identity, options.connect_timeout).await
     }
 
-    fn peer(&self, address: &Address) -> Arc<Peer> {
-        let mut peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(peer) = peers.get(address) {
-            return peer.clone();
+    fn of_peer(&self, peer: Peer<'_>) -> Arc<OfPeer> {
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_peer) = kept.get(peer.address).and_then(|of| of.get(&peer.node)) {
+            return of_peer.clone();
         }
-        let peer = Arc::new(Peer {
+        let of_peer = Arc::new(OfPeer {
             shared: tokio::sync::Mutex::new(None),
             idle: Mutex::new(Vec::new()),
             transfers: Semaphore::new(self.0.options.transfers_max),
         });
-        peers.insert(address.clone(), peer.clone());
-        peer
+        let of_address = kept.entry(peer.address.clone()).or_default();
+        of_address.insert(peer.node, of_peer.clone());
+        of_peer
     }
 }
 
-impl Peer {
+impl OfPeer {
     /// The channel used last, so that those that are not needed grow old; the old ones are closed here.
     fn take_idle(&self, idle_max: Duration) -> Option<Channel> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -26,7 +26,7 @@ use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
 use crate::frame::{FrameLimits, FrameWriter, LINE_LEN_MAX, Pace, error_line};
 use crate::hello::{Authenticate, ClusterSecret, Hello, Ping, Pong, Role};
-use crate::id::ClusterId;
+use crate::id::{ClusterId, NodeId};
 use crate::net::{Address, Listener, Stream};
 use crate::table::{Answer, Caller, Operation, OperationTable, Service};
 use connection::{ConnectionTask, Request};
@@ -40,6 +40,8 @@ pub struct Identity {
     pub role: Role,
     /// The cluster that it belongs to: a node may learn it later.
     pub cluster: watch::Receiver<Option<ClusterId>>,
+    /// Which node it is, if it is one: callers who mean another are refused.
+    pub node: Option<NodeId>,
     /// The cluster's secret, if it has one.
     pub secret: Option<ClusterSecret>,
 }

@@ -70,6 +70,7 @@ impl Server {
         let identity = Identity {
             role: Role::Node,
             cluster: watch::channel(None).1,
+            node: None,
             secret: None,
         };
         let stop = CancellationToken::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use proto::connection::{CallError, CallerIdentity, Channel, Connection};
+use proto::connection::{CallError, CallerIdentity, Channel, Connection, Peer};
 use proto::hello::{ClusterSecret, Role};
 use proto::id::{ChunkId, ClusterId, NodeId};
 use proto::memory::MemoryNetwork;
@@ -126,6 +126,7 @@ impl Server {
         let identity = Identity {
             role: Role::Node,
             cluster: watch::channel(Some(cluster(1))).1,
+            node: Some(node(1)),
             secret: secret.map(ClusterSecret::new),
         };
         let stop = CancellationToken::new();
@@ -171,6 +172,10 @@ impl Server {
         read.unwrap();
         answer
     }
+}
+
+fn node(number: u128) -> NodeId {
+    NodeId::new(Uuid::from_u128(number))
 }
 
 fn cluster(number: u128) -> ClusterId {
@@ -298,6 +303,7 @@ async fn a_pool_uses_its_connections_again_and_replaces_dead_ones() {
     let identity = Identity {
         role: Role::Node,
         cluster: watch::channel(None).1,
+        node: Some(node(2)),
         secret: None,
     };
     let (left, _) = mpsc::unbounded_channel();
@@ -315,6 +321,14 @@ async fn a_pool_uses_its_connections_again_and_replaces_dead_ones() {
     pool.call(&server.address, GetNodeStatus {}, SOON)
         .await
         .unwrap();
+    // Whoever means a node gets that one only, also where a connection to its address is kept.
+    for (expected, code) in [(node(2), None), (node(1), Some(ErrorCode::WrongNode))] {
+        let peer = Peer::node(expected, &server.address);
+        let called = pool.call(peer, GetNodeStatus {}, SOON).await;
+        let moved = pool.transfer(peer, put(b"x"), SOON).await;
+        assert_eq!(called.err().and_then(|error| error.code()), code);
+        assert_eq!(moved.err().and_then(|error| error.code()), code);
+    }
 }
 
 #[tokio::test]

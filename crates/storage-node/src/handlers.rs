@@ -8,12 +8,11 @@ use std::time::Duration;
 use proto::connection::CallError;
 use proto::hello::Role;
 use proto::id::{ChunkId, PromiseId};
-use proto::net::Address;
 use proto::node::{
-    BucketListed, CHUNKS_PER_MESSAGE_MAX, ChunkRead, ChunkReplicated, ChunkStored, ChunkVerified,
-    ChunksDeleted, ChunksDescribed, DeleteChunks, DescribeChunks, DigestInventory, GetChunk,
-    GetNodeStatus, InventoryDigest, ListBucket, NodeHandlers, NodeStatus, PutChunk, Receipt,
-    ReplicateChunk, VerifyChunk,
+    BucketListed, CHUNKS_PER_MESSAGE_MAX, ChunkRead, ChunkReplicated, ChunkSource, ChunkStored,
+    ChunkVerified, ChunksDeleted, ChunksDescribed, DeleteChunks, DescribeChunks, DigestInventory,
+    GetChunk, GetNodeStatus, InventoryDigest, ListBucket, NodeHandlers, NodeStatus, PutChunk,
+    Receipt, ReplicateChunk, VerifyChunk,
 };
 use proto::pool::Pool;
 use proto::table::Caller;
@@ -56,13 +55,14 @@ impl Handlers {
         let chunk = request.chunk;
         let mut failures = Vec::new();
         for source in request.sources.iter().take(SOURCES_MAX) {
+            let address = &source.address;
             match self.fetch_from(source, chunk).await {
                 Ok(bytes) if bytes.len() != request.len as usize => {
-                    failures.push(format!("{source}: it has {} bytes", bytes.len()));
+                    failures.push(format!("{address}: it has {} bytes", bytes.len()));
                 }
                 Ok(bytes) => match self.node.verify_bytes(chunk, bytes).await {
                     Ok(verified) => return Ok(verified),
-                    Err(_) => failures.push(format!("{source}: its copy is corrupt")),
+                    Err(_) => failures.push(format!("{address}: its copy is corrupt")),
                 },
                 Err(error) => failures.push(error.to_string()),
             }
@@ -74,7 +74,7 @@ impl Handlers {
 
     async fn fetch_from(
         &self,
-        source: &Address,
+        source: &ChunkSource,
         chunk: ChunkId,
     ) -> Result<bytes::Bytes, CallError> {
         let request = GetChunk { chunk };
@@ -186,7 +186,7 @@ impl NodeHandlers for Handlers {
         request: ReplicateChunk,
     ) -> Result<ChunkReplicated, WireError> {
         masters_only(caller)?;
-        self.node.check_epoch(request.epoch)?;
+        self.node.follow(request.master).await?;
         if self.node.holds_good(&request.chunk).await? {
             return Ok(ChunkReplicated { stored: false });
         }
@@ -202,8 +202,9 @@ impl NodeHandlers for Handlers {
     ) -> Result<ChunksDeleted, WireError> {
         masters_only(caller)?;
         check_count(request.chunks.len())?;
+        self.node.follow(request.master).await?;
         let order = Order {
-            epoch: request.epoch,
+            epoch: request.master.epoch,
             sequence: request.sequence,
         };
         let deleted = self.node.delete(order, &request.chunks).await?;

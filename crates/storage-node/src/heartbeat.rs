@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
-use crate::node::Node;
+use crate::node::{FollowError, Node};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,14 +44,18 @@ enum Ended {
     Call(#[from] CallError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    NotFollowed(#[from] FollowError),
     #[error("the connection to {0} broke")]
     Broken(Address),
 }
 
 impl Ended {
+    /// What the master has against this node, or the node against the master.
     fn refusal(&self) -> Option<&WireError> {
         match self {
-            Self::Call(CallError::Refused(error)) => Some(error),
+            Self::Call(CallError::Refused(error))
+            | Self::NotFollowed(FollowError::Refused(error)) => Some(error),
             _ => None,
         }
     }
@@ -119,11 +123,12 @@ impl Reporter {
         let network = &*self.membership.network;
         let connection = Connection::open(network, master, &caller, CONNECT_TIMEOUT).await?;
         let registered = self.register(&connection).await?;
-        self.node.join(registered.cluster, registered.epoch).await?;
+        self.node.join(registered.cluster).await?;
+        self.node.follow(registered.master).await?;
         self.was_registered = true;
         self.last_complaint.clear();
         self.node.set_registered(true);
-        tracing::info!(%master, cluster = %registered.cluster, epoch = %registered.epoch, "registered with the master at {master}");
+        tracing::info!(%master, cluster = %registered.cluster, epoch = %registered.master.epoch, "registered with the master at {master}");
         self.report_corrupt(&connection, true).await?;
         let wanted = Duration::from_millis(registered.heartbeat_interval_ms).max(INTERVAL_MIN);
         let mut ticks = interval_at(Instant::now() + wanted, wanted);
@@ -145,7 +150,7 @@ impl Reporter {
             address: self.membership.address.clone(),
             zone: self.membership.zone.clone(),
             cluster: identity.cluster(),
-            epoch: identity.epoch(),
+            seen: self.node.seen(),
             receipt_key: identity.receipt_key().clone(),
             usage: self.usage().await,
         };
@@ -160,7 +165,8 @@ impl Reporter {
             sequence: self.sequence,
             usage: self.usage().await,
         };
-        connection.call(request, CALL_TIMEOUT).await?;
+        let noted = connection.call(request, CALL_TIMEOUT).await?;
+        self.node.follow(noted.master).await?;
         Ok(())
     }
 
@@ -197,7 +203,7 @@ impl Reporter {
             return;
         }
         if ended.refusal().is_some() {
-            tracing::error!("the master refuses this node: {complaint}");
+            tracing::error!("this node and its master do not fit together: {complaint}");
         } else {
             tracing::info!("not in touch with the master, trying again: {complaint}");
         }

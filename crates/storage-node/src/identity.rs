@@ -1,7 +1,7 @@
 //! Who a node is: `node.json` in each of its folders.
 //!
 //! The first folder's says everything: the node's id, the key with which it signs receipts, the cluster that it
-//! joined and the highest epoch of a master that it has seen. Each folder's says which disk of how many it is, so
+//! joined and the latest point of its master's history that it has seen. Each folder's says which disk of how many it is, so
 //! that a folder that is missing, swapped, not mounted or another node's is told before anything is written.
 //!
 //! **Invariant:** the file is always whole: it is written beside, synced, renamed and its folder synced.
@@ -10,8 +10,9 @@ use std::io;
 use std::sync::Arc;
 
 use disk::{Disk, DiskEntryKind};
+use proto::HistoryPoint;
 use proto::hello::ReceiptKey;
-use proto::id::{ClusterId, Epoch, NodeId};
+use proto::id::{ClusterId, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
@@ -38,8 +39,8 @@ struct IdentityFile {
     cluster: Option<ClusterId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     receipt_key: Option<ReceiptKey>,
-    #[serde(default)]
-    epoch: Epoch,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<HistoryPoint>,
 }
 
 /// Only what every format has.
@@ -135,23 +136,34 @@ impl Identity {
         self.file.cluster
     }
 
-    /// The highest epoch that it has seen.
-    pub fn epoch(&self) -> Epoch {
-        self.file.epoch
+    /// The latest point of its master's history that is kept.
+    pub fn seen(&self) -> Option<HistoryPoint> {
+        self.file.seen
     }
 
-    /// The same node, once it has joined this cluster and seen this epoch: durable when this returns.
+    /// The same node, once it has joined this cluster: durable when this returns.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn joined(&self, cluster: ClusterId, epoch: Epoch) -> io::Result<Self> {
-        let mut joined = self.clone();
-        joined.file.cluster = Some(cluster);
-        joined.file.epoch = epoch.max(self.file.epoch);
-        if joined.file != self.file {
-            write(&*joined.disk, &joined.file)?;
+    pub fn joined(&self, cluster: ClusterId) -> io::Result<Self> {
+        self.changed(|file| file.cluster = Some(cluster))
+    }
+
+    /// The same node, once it keeps that it has seen this: durable when this returns.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn having_seen(&self, seen: HistoryPoint) -> io::Result<Self> {
+        self.changed(|file| file.seen = Some(seen))
+    }
+
+    fn changed(&self, change: impl FnOnce(&mut IdentityFile)) -> io::Result<Self> {
+        let mut changed = self.clone();
+        change(&mut changed.file);
+        if changed.file != self.file {
+            write(&*changed.disk, &changed.file)?;
         }
-        Ok(joined)
+        Ok(changed)
     }
 
     fn write_all(
@@ -167,7 +179,7 @@ impl Identity {
                     disk: count(place),
                     cluster: None,
                     receipt_key: None,
-                    epoch: Epoch::default(),
+                    seen: None,
                     ..self.file.clone()
                 }
             };
@@ -218,7 +230,7 @@ fn new_identity(
         disks: count(files.len()),
         cluster: None,
         receipt_key: Some(ReceiptKey::from_bytes(environment.random())),
-        epoch: Epoch::default(),
+        seen: None,
     })
 }
 
@@ -353,6 +365,7 @@ fn count(number: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use disk::{Blocking, MemoryDisk};
+    use proto::id::{Epoch, RunId};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
     use std::sync::atomic::{AtomicU8, Ordering};
@@ -390,14 +403,18 @@ mod tests {
         let disk = MemoryDisk::new();
         let identity = open(&[&disk]).unwrap();
         let cluster = ClusterId::new(Uuid::from_u128(5));
-        identity.joined(cluster, Epoch(3)).unwrap();
+        let seen = HistoryPoint {
+            epoch: Epoch(3),
+            run: RunId::new(Uuid::from_u128(1)),
+            position: 70,
+        };
+        let joined = identity.joined(cluster).unwrap();
+        joined.having_seen(seen).unwrap();
         disk.crash(&mut StdRng::seed_from_u64(1));
         let again = open(&[&disk]).unwrap();
         assert_eq!(again.node(), identity.node());
         assert_eq!(again.receipt_key(), identity.receipt_key());
-        assert_eq!((again.cluster(), again.epoch()), (Some(cluster), Epoch(3)));
-        let older = again.joined(cluster, Epoch(2)).unwrap();
-        assert_eq!(older.epoch(), Epoch(3), "an epoch never sinks");
+        assert_eq!((again.cluster(), again.seen()), (Some(cluster), Some(seen)));
     }
 
     /// A crash at any step leaves a folder that is either new or whole.
@@ -409,7 +426,7 @@ mod tests {
                 let first = open(&[&disk]).unwrap();
                 disk.stop_after(stop);
                 let cluster = ClusterId::new(Uuid::from_u128(5));
-                let joined = first.joined(cluster, Epoch(1)).is_ok();
+                let joined = first.joined(cluster).is_ok();
                 disk.crash(&mut StdRng::seed_from_u64(seed));
                 let again = open(&[&disk]).unwrap();
                 assert_eq!(again.node(), first.node());

@@ -4,13 +4,13 @@
 //! go to the same disk, whose writer stores it once. A disk that failed is read as long as it can be, and
 //! the others go on.
 //!
-//! **Invariants:** orders of a master before the newest seen are refused; deletions are done in the order of their
+//! **Invariants:** orders of a master before the newest seen are refused (`node/master.rs`); deletions are done in the order of their
 //! sequence, one order at a time, and an order is answered only when it is durable on every disk.
 
+mod master;
 mod report;
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +29,9 @@ use crate::identity::Identity;
 use crate::store::{ChunkFile, Store};
 use crate::verified::VerifiedChunk;
 use crate::writer::Writer;
+use master::Following;
+
+pub(crate) use master::FollowError;
 
 /// Up to this length hashing and reading take less time than handing them to another thread.
 pub(crate) const INLINE_LEN_MAX: usize = 64 << 10;
@@ -50,7 +53,9 @@ pub(crate) struct Node {
     disks: Vec<NodeDisk>,
     /// Disks that could not be opened when the node started.
     unopened_disks: u32,
-    identity: Mutex<Identity>,
+    following: Mutex<Following>,
+    /// Of the last deletion that was carried out before this start.
+    first_epoch: Epoch,
     cluster: watch::Sender<Option<ClusterId>>,
     order: tokio::sync::Mutex<Order>,
     puts: Mutex<HashMap<ChunkId, DiskClaim>>,
@@ -88,16 +93,18 @@ impl Node {
         unopened_disks: u32,
         environment: Environment,
     ) -> Self {
-        let seen = disks.iter().map(|disk| disk.store.catalog().order).max();
+        let order = disks.iter().map(|disk| disk.store.catalog().order).max();
+        let order = order.unwrap_or_default();
         let cluster = watch::Sender::new(identity.cluster());
         Self {
             boot: environment.boot(),
             environment,
             disks,
             unopened_disks,
-            identity: Mutex::new(identity),
+            following: Mutex::new(Following::new(identity)),
+            first_epoch: order.epoch,
             cluster,
-            order: tokio::sync::Mutex::new(seen.unwrap_or_default()),
+            order: tokio::sync::Mutex::new(order),
             puts: Mutex::default(),
             corrupt: Mutex::default(),
             corrupt_found: Notify::new(),
@@ -108,7 +115,7 @@ impl Node {
 
     /// Who it is.
     pub(crate) fn identity(&self) -> Identity {
-        unpoisoned(&self.identity).clone()
+        unpoisoned(&self.following).identity.clone()
     }
 
     /// The cluster that it joined, and any that it joins later.
@@ -131,34 +138,6 @@ impl Node {
 
     pub(crate) fn blocking(&self) -> Blocking {
         self.environment.blocking
-    }
-
-    /// Keeps the cluster and the epoch, durably, before anything is done for them.
-    pub(crate) async fn join(
-        self: &Arc<Self>,
-        cluster: ClusterId,
-        epoch: Epoch,
-    ) -> Result<(), StoreError> {
-        let node = Arc::clone(self);
-        let joined = move || -> io::Result<()> {
-            let mut identity = unpoisoned(&node.identity);
-            *identity = identity.joined(cluster, epoch)?;
-            Ok(())
-        };
-        self.blocking().run(joined).await?;
-        self.cluster.send_replace(Some(cluster));
-        Ok(())
-    }
-
-    /// Refuses an order of a master that is not the newest seen.
-    pub(crate) fn check_epoch(&self, epoch: Epoch) -> Result<(), WireError> {
-        let seen = unpoisoned(&self.identity).epoch();
-        if epoch >= seen {
-            return Ok(());
-        }
-        Err(stale(format!(
-            "this order is of epoch {epoch}, but the node has seen epoch {seen}: the master went back in time"
-        )))
     }
 
     /// Stores bytes as this chunk. `false` if it was here; either way it is durable now.
@@ -261,8 +240,8 @@ impl Node {
 
     /// Removes chunks on an order that is above all seen before.
     pub(crate) async fn delete(&self, order: Order, chunks: &[ChunkId]) -> Result<u64, WireError> {
-        self.check_epoch(order.epoch)?;
         let mut seen = self.order.lock().await;
+        self.check_epoch(order.epoch)?;
         if order <= *seen {
             return Err(stale(format!(
                 "delete order {} of epoch {} is not above {} of epoch {}, which the node has seen",

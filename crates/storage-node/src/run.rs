@@ -131,6 +131,7 @@ async fn run_node(
         server::Identity {
             role: Role::Node,
             cluster: node.cluster(),
+            node: Some(node.identity().node()),
             secret: config.secret.clone(),
         },
         config.limits.clone(),
@@ -142,6 +143,7 @@ async fn run_node(
         ended
     };
     let ((), ended) = tokio::join!(serving, heart);
+    node.keep_seen().await;
     background.close();
     background.wait().await;
     ended.map_err(RunError::WrongCluster)

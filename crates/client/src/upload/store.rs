@@ -202,9 +202,9 @@ impl ChunkStore {
             let started = Instant::now();
             let within = shared.options.transfer_timeout;
             let reply = if request.body.len() <= SMALL_LEN_MAX {
-                shared.pool.call(&target.address, request, within).await
+                shared.pool.call(&target, request, within).await
             } else {
-                shared.pool.transfer(&target.address, request, within).await
+                shared.pool.transfer(&target, request, within).await
             };
             let receipt = reply.and_then(|stored| match stored.receipt {
                 Some(receipt) if receipt.node == target.node => Ok(receipt),

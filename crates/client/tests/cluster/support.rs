@@ -54,14 +54,15 @@ impl TestCluster {
             let id = NodeId::new(Uuid::from_u128(number));
             let node = FakeNode::new(id, listener.address(), network.clone());
             let node = Arc::new(NodeServer(node));
-            spawn(listener, node.clone(), Role::Node);
+            let id = Some(node.0.id);
+            spawn(listener, node.clone(), Role::Node, id);
             started.push(node);
         }
         let listener = listen(&network).await;
         let masters = vec![listener.address()];
         let master = FakeMaster::new(listener.address(), started, chunk_size, network.clone());
         let master = Arc::new(MasterServer(master));
-        spawn(listener, master.clone(), Role::Master);
+        spawn(listener, master.clone(), Role::Master, None);
         let client = Cluster::new(Arc::new(network.clone()), masters, None, options);
         Self {
             network,
@@ -138,10 +139,16 @@ async fn listen(network: &CuttableNetwork) -> Box<dyn Listener> {
     network.listen(&any_port).await.unwrap()
 }
 
-fn spawn<S: Service>(listener: Box<dyn Listener>, service: Arc<S>, role: Role) {
+fn spawn<S: Service>(
+    listener: Box<dyn Listener>,
+    service: Arc<S>,
+    role: Role,
+    node: Option<NodeId>,
+) {
     let identity = Identity {
         role,
         cluster: watch::Sender::new(None).subscribe(),
+        node,
         secret: None,
     };
     let shutdown = CancellationToken::new();

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::{MemoryDisk, RedbBackend};
-use proto::id::{ChunkId, ClusterId, PromiseId, RequestId, UploadId};
+use proto::id::{ChunkId, ClusterId, Epoch, PromiseId, RequestId, RunId, UploadId};
 use proto::master::{ChunkToStore, ClusterRules, Precondition};
 use proto::name::NameRules;
 use rand::SeedableRng;
@@ -99,13 +99,21 @@ fn promise(upload: u128) -> Command {
     }
 }
 
+fn a_start() -> Command {
+    Command::RaiseEpoch {
+        at_least: Epoch(1),
+        restored: false,
+        run: RunId::new(Uuid::nil()),
+    }
+}
+
 #[tokio::test]
 async fn commands_that_wait_share_one_transaction() {
     let disk = new_disk();
     let (state, committer, _writer) = start(&disk);
-    committer.submit(Command::RaiseEpoch).await.unwrap();
+    committer.submit(a_start()).await.unwrap();
     let before = disk.changes();
-    committer.submit(Command::RaiseEpoch).await.unwrap();
+    committer.submit(a_start()).await.unwrap();
     let alone = disk.changes() - before;
     let before = disk.changes();
     let all = (0..200).map(|number| committer.submit(folder(number)));

@@ -2,7 +2,6 @@
 
 use super::*;
 use proto::hello::ReceiptKey;
-use proto::id::Epoch;
 use uuid::Uuid;
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -16,7 +15,7 @@ fn registration(node: u128, boot: u128, port: u16) -> RegisterNode {
         address: format!("127.0.0.1:{port}").parse().unwrap(),
         zone: "hall".to_owned(),
         cluster: None,
-        epoch: Epoch(0),
+        seen: None,
         receipt_key: ReceiptKey::from_bytes([1; 32]),
         usage: usage(100),
     }
@@ -190,4 +189,23 @@ fn only_live_nodes_with_room_are_candidates() {
     assert_eq!((rest.len(), more), (1, false));
     membership.forget(ONE);
     assert!(membership.candidates().is_empty());
+}
+
+/// A node was removed and came back before this was told that it was removed: it is known by its new number alone.
+#[test]
+fn a_node_with_a_new_number_loses_its_former_one() {
+    let mut membership = Membership::new(HEARTBEAT, FAILURE);
+    let now = Instant::now();
+    let request = registration(1, 1, 9001);
+    membership.register(ONE, &request, 1, now).unwrap();
+    membership.disconnected(1);
+    let new = NodeNumber(5);
+    membership.register(new, &request, 2, now).unwrap();
+    assert_eq!(membership.live(), [new]);
+    assert_eq!(membership.number(request.node), Some(new));
+    membership.forget(ONE);
+    assert_eq!(membership.number(request.node), Some(new));
+    membership
+        .heartbeat(&heartbeat(1, 1, 1), 2, now)
+        .expect("it speaks for the new number");
 }

@@ -8,12 +8,14 @@ use proto::ErrorCode;
 use proto::WireError;
 use proto::connection::CallError;
 use proto::id::ChunkId;
-use proto::node::ReplicateChunk;
+use proto::master::NodeLocation;
+use proto::node::{ChunkSource, ReplicateChunk};
 
 use crate::claims::CopyClaim;
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
 use crate::garbage::changed;
+use crate::handlers::ClusterView;
 
 /// A chunk is fetched, verified, and made durable within this time, or the copy has failed.
 const REPLICATE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,13 +67,14 @@ impl Control {
         if !still_wanted.await.unwrap_or(false) {
             return Err(CopyFailure::Obsolete);
         }
-        let addresses = order.sources.iter().copied();
+        let sources = order.sources.iter();
         let request = ReplicateChunk {
-            epoch: self.epoch(),
+            master: self.point(),
             chunk,
             len: order.len,
-            sources: addresses
-                .filter_map(|node| self.membership().address(node))
+            sources: sources
+                .filter_map(|node| self.location(*node))
+                .map(|NodeLocation { node, address, .. }| ChunkSource { node, address })
                 .collect(),
         };
         match self.call_node(target, request, REPLICATE_TIMEOUT).await {
@@ -79,7 +82,7 @@ impl Control {
             Err(error) => {
                 tracing::debug!(%chunk, node = target.0, %error, "a copy failed; it is tried again");
                 if error.code() == Some(ErrorCode::StaleEpoch) {
-                    self.note_superseded(target, None);
+                    self.supersede(&format!("A node refused an order: {error}"));
                 }
                 Err(blame(&error))
             }

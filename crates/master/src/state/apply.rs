@@ -1,7 +1,5 @@
 //! The one function that changes the state: every command, and where it is done.
 
-use proto::id::Epoch;
-
 use super::commits::Commit;
 use super::error::StateError;
 use super::outcome::Outcome;
@@ -10,7 +8,7 @@ use super::tables::Tables;
 use super::trash::Deletion;
 use super::uploads::Allocate;
 
-use super::{commits, names, nodes, replicas, sweep, trash, uploads};
+use super::{commits, lineage, names, nodes, replicas, sweep, trash, uploads};
 use crate::command::{Command, TimedCommand};
 
 /// Does what a command says, or refuses it and changes nothing.
@@ -22,10 +20,11 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
     tables.head.at = tables.head.at.max(timed.at);
     tables.head.applied += 1;
     match &timed.command {
-        Command::RaiseEpoch => {
-            tables.head.epoch += 1;
-            Ok(Outcome::Epoch(Epoch(tables.head.epoch)))
-        }
+        Command::RaiseEpoch {
+            at_least,
+            restored,
+            run,
+        } => lineage::raise_epoch(tables, *at_least, *restored, *run),
         Command::CreateFolder {
             request,
             path,

@@ -21,7 +21,7 @@ pub enum StateError {
     #[error(
         "the master's store lost what it had answered: it knows {applied} changes, and {answered} were done. It is \
          damaged, or an old copy of it was put back. Restore the whole data folder from a backup; if this old state is \
-         what you want, remove state.witness from the folder and start again"
+         what you want, remove state.witness from the folder and start once with --restored"
     )]
     FellBack {
         /// What it has.

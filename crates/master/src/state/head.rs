@@ -15,6 +15,8 @@ pub const COPIES_COUNTED: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) epoch: u64,
+    /// The latest epoch that was begun with `--restored`; 0 if none was.
+    pub(super) restored_at: u64,
     /// The latest command's time.
     pub(super) at: ClusterMillis,
     /// Commands applied or refused since the store was new.
@@ -34,6 +36,7 @@ impl Default for Head {
     fn default() -> Self {
         Self {
             epoch: 0,
+            restored_at: 0,
             at: ClusterMillis(0),
             applied: 0,
             next_folder: super::names::ROOT + 1,

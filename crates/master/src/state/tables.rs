@@ -69,6 +69,8 @@ pub(super) const ANSWERS: Definition<(u8, u128), Row> = TableDefinition::new("an
 /// (when, kind, id): the same, by age.
 pub(super) const ANSWERS_BY_TIME: Definition<(u64, u8, u128), ()> =
     TableDefinition::new("answers_by_time");
+/// Epoch -> (run, changes that were durable when it began): the master's starts.
+pub(super) const LINEAGE: Definition<u64, (u128, u64)> = TableDefinition::new("lineage");
 /// Chunks that have more or fewer copies than they should.
 pub(super) const NEEDS_COPIES: Definition<ChunkKey, ()> = TableDefinition::new("needs_copies");
 /// Node number -> `NodeRow`.
@@ -125,6 +127,7 @@ pub(super) struct Tables<'txn> {
     pub(super) purges: Table<'txn, u64, Row>,
     pub(super) answers: Table<'txn, (u8, u128), Row>,
     pub(super) answers_by_time: Table<'txn, (u64, u8, u128), ()>,
+    pub(super) lineage: Table<'txn, u64, (u128, u64)>,
     pub(super) needs_copies: Table<'txn, ChunkKey, ()>,
     pub(super) nodes: Table<'txn, u32, Row>,
     pub(super) node_numbers: Table<'txn, u128, u32>,
@@ -168,6 +171,7 @@ impl<'txn> Tables<'txn> {
             purges: transaction.open_table(PURGES)?,
             answers: transaction.open_table(ANSWERS)?,
             answers_by_time: transaction.open_table(ANSWERS_BY_TIME)?,
+            lineage: transaction.open_table(LINEAGE)?,
             needs_copies: transaction.open_table(NEEDS_COPIES)?,
             nodes: transaction.open_table(NODES)?,
             node_numbers: transaction.open_table(NODE_NUMBERS)?,

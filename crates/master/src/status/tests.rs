@@ -119,7 +119,7 @@ fn running_repair_says_how_long_it_takes() {
         running: 4,
         bytes_per_second: 100,
     };
-    let repair = repair_status(&report);
+    let repair = repair_status(&report, report.tally.unwrap());
     assert_eq!((repair.queued, repair.seconds_left), (46, Some(90)));
     check(
         |facts| {
@@ -130,16 +130,47 @@ fn running_repair_says_how_long_it_takes() {
         &[("chunks_missing_copies", "about 90 seconds left")],
     );
     assert_eq!(
-        repair_status(&RepairReport::default()),
+        repair_status(&RepairReport::default(), Tally::default()),
         RepairStatus::default()
     );
+}
+
+/// Before the first survey nothing was counted, and the status was green although the record said that copies are missing.
+#[test]
+fn what_is_recorded_as_missing_is_told_before_any_survey() {
+    let mut counters = Counters {
+        chunks_by_copies: [1, 2, 4, 100, 3, 0, 0, 0],
+        ..Counters::default()
+    };
+    let tally = at_least_recorded(None, &counters, 3);
+    let counted = (tally.missing_copies, tally.one_copy, tally.unavailable);
+    assert_eq!(counted, (7, 2, 1));
+    assert_eq!(tally.repairable, 6);
+    check(
+        |facts| facts.tally = tally,
+        Health::Red,
+        &[
+            ("chunks_lost", "1 chunk of files"),
+            ("chunks_missing_copies", "6 chunks of files can be read"),
+        ],
+    );
+    let surveyed = Tally {
+        missing_copies: 50,
+        repairable: 9,
+        ..Tally::default()
+    };
+    let with_dead_nodes = at_least_recorded(Some(surveyed), &counters, 3);
+    assert_eq!(with_dead_nodes.missing_copies, 50);
+    assert_eq!(with_dead_nodes.repairable, 9);
+    counters.chunks_by_copies = [0, 0, 0, 100, 0, 0, 0, 0];
+    assert_eq!(at_least_recorded(None, &counters, 3), Tally::default());
 }
 
 #[test]
 fn what_was_stopped_says_what_to_do() {
     check(
         |facts| {
-            facts.superseded = Some((Epoch(3), Epoch(9)));
+            facts.superseded = Some("start this one with --restored".to_owned());
             facts.delete_fuse = Some(DeleteFuse { copies: 5, of: 6 });
             facts.safe_mode = Some(SafeMode {
                 waiting_for: 2,

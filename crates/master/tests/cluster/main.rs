@@ -7,6 +7,7 @@
 
 mod garbage;
 mod joining;
+mod lineage;
 mod node;
 mod repair;
 mod starting;

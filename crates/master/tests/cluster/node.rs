@@ -21,7 +21,7 @@ use proto::node::{
 use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, Identity, Limits};
 use proto::table::Caller;
-use proto::{ErrorCode, WireError};
+use proto::{ErrorCode, HistoryPoint, WireError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -35,12 +35,22 @@ pub(crate) struct Disk {
     pub(crate) chunks: BTreeMap<ChunkId, Bytes>,
     pub(crate) corrupt: BTreeSet<ChunkId>,
     pub(crate) cluster: Option<ClusterId>,
-    pub(crate) epoch: Epoch,
+    pub(crate) seen: Option<HistoryPoint>,
     last_order: (Epoch, u64),
     /// Chunks that were fetched, in order.
     pub(crate) fetched: Vec<ChunkId>,
     /// Chunks whose deletion was ordered, in order.
     pub(crate) deleted: Vec<ChunkId>,
+}
+
+impl Disk {
+    fn follow(&mut self, master: HistoryPoint) -> Result<(), WireError> {
+        self.seen = Some(match self.seen {
+            Some(seen) => seen.advanced_to(master)?,
+            None => master,
+        });
+        Ok(())
+    }
 }
 
 /// A node, running or not. Clones are the same one.
@@ -57,6 +67,7 @@ pub(crate) struct Inner {
     pool: Pool,
     disk: Mutex<Disk>,
     process: Mutex<CancellationToken>,
+    serving: Mutex<CancellationToken>,
     boot: AtomicU64,
     /// How long fetching a chunk takes.
     pub(crate) fetch_time: Mutex<Duration>,
@@ -65,6 +76,17 @@ pub(crate) struct Inner {
 
 impl Node {
     pub(crate) fn new(network: &MemoryNetwork, master: &Address, number: u16, zone: &str) -> Self {
+        let address = format!("127.0.0.1:{}", 10_000 + number).parse().unwrap();
+        Self::at(network, master, number, zone, address)
+    }
+
+    fn at(
+        network: &MemoryNetwork,
+        master: &Address,
+        number: u16,
+        zone: &str,
+        address: Address,
+    ) -> Self {
         let caller = CallerIdentity {
             role: Role::Node,
             cluster: None,
@@ -74,12 +96,13 @@ impl Node {
         process.cancel();
         Self(Arc::new(Inner {
             id: NodeId::new(Uuid::from_u128(u128::from(number))),
-            address: format!("127.0.0.1:{}", 10_000 + number).parse().unwrap(),
+            address,
             zone: zone.to_owned(),
             master: master.clone(),
             network: network.clone(),
             pool: Pool::new(Arc::new(network.clone()), caller, PoolOptions::default()),
             disk: Mutex::default(),
+            serving: Mutex::new(process.clone()),
             process: Mutex::new(process),
             boot: AtomicU64::new(0),
             fetch_time: Mutex::new(Duration::from_millis(1)),
@@ -92,6 +115,29 @@ impl Node {
         let process = CancellationToken::new();
         *self.0.process.lock().unwrap() = process.clone();
         self.0.boot.fetch_add(1, Ordering::Relaxed);
+        self.serve(process.child_token()).await;
+        let node = self.clone();
+        tokio::spawn(async move {
+            process.run_until_cancelled(node.keep_registered()).await;
+        });
+    }
+
+    /// Another node, which is no member, listens at this one's address from now on; this one stays connected to the master.
+    pub(crate) async fn lose_address_to(&self, number: u16) -> Self {
+        self.0.serving.lock().unwrap().cancel();
+        let Inner {
+            network,
+            master,
+            address,
+            ..
+        } = &*self.0;
+        let other = Self::at(network, master, number, "", address.clone());
+        other.serve(CancellationToken::new()).await;
+        other
+    }
+
+    async fn serve(&self, serving: CancellationToken) {
+        *self.0.serving.lock().unwrap() = serving.clone();
         let listener = loop {
             match self.0.network.listen(&self.0.address).await {
                 Ok(listener) => break listener,
@@ -102,6 +148,7 @@ impl Node {
         let identity = Identity {
             role: Role::Node,
             cluster: watch::Sender::new(self.disk().cluster).subscribe(),
+            node: Some(self.0.id),
             secret: None,
         };
         let service = Arc::new(NodeServer(self.clone()));
@@ -109,17 +156,7 @@ impl Node {
             drain_timeout: Duration::from_millis(1),
             ..Limits::default()
         };
-        tokio::spawn(server::serve(
-            listener,
-            service,
-            identity,
-            limits,
-            process.clone(),
-        ));
-        let node = self.clone();
-        tokio::spawn(async move {
-            process.run_until_cancelled(node.keep_registered()).await;
-        });
+        tokio::spawn(server::serve(listener, service, identity, limits, serving));
     }
 
     /// As `kill -9`: its connections break, and what it holds stays.
@@ -162,9 +199,9 @@ impl Node {
         };
         let network = &self.0.network;
         let connection = Connection::open(network, &self.0.master, &caller, CALL_TIMEOUT).await?;
-        let (cluster, epoch) = {
+        let (cluster, seen) = {
             let disk = self.disk();
-            (disk.cluster, disk.epoch)
+            (disk.cluster, disk.seen)
         };
         let request = RegisterNode {
             node: self.0.id,
@@ -172,14 +209,14 @@ impl Node {
             address: self.0.address.clone(),
             zone: self.0.zone.clone(),
             cluster,
-            epoch,
+            seen,
             receipt_key: self.receipt_key(),
             usage: self.usage(),
         };
         let registered = connection.call(request, CALL_TIMEOUT).await?;
         let mut disk = self.disk();
         disk.cluster = Some(registered.cluster);
-        disk.epoch = disk.epoch.max(registered.epoch);
+        disk.follow(registered.master)?;
         drop(disk);
         Ok((connection, registered))
     }
@@ -212,7 +249,10 @@ impl Node {
                 sequence,
                 usage: self.usage(),
             };
-            if connection.call(heartbeat, CALL_TIMEOUT).await.is_err() {
+            let Ok(noted) = connection.call(heartbeat, CALL_TIMEOUT).await else {
+                return;
+            };
+            if self.disk().follow(noted.master).is_err() {
                 return;
             }
             let known: Vec<_> = self.disk().corrupt.iter().copied().collect();
@@ -320,9 +360,7 @@ impl NodeHandlers for Node {
         self.answers_again().await;
         let fetch_time = *self.0.fetch_time.lock().unwrap();
         tokio::time::sleep(fetch_time).await;
-        if self.disk().epoch > request.epoch {
-            return Err(WireError::new(ErrorCode::StaleEpoch, "an older master"));
-        }
+        self.disk().follow(request.master)?;
         if self.holds(&request.chunk) {
             return Ok(ChunkReplicated { stored: false });
         }
@@ -351,8 +389,9 @@ impl NodeHandlers for Node {
         assert_eq!(caller.role, Role::Master);
         self.answers_again().await;
         let mut disk = self.disk();
-        let order = (request.epoch, request.sequence);
-        if order <= disk.last_order || request.epoch < disk.epoch {
+        disk.follow(request.master)?;
+        let order = (request.master.epoch, request.sequence);
+        if order <= disk.last_order {
             return Err(WireError::new(ErrorCode::StaleEpoch, "an older order"));
         }
         disk.last_order = order;

@@ -161,11 +161,15 @@ async fn a_master_that_went_back_in_time_deletes_nothing() {
             .await;
         world.stop_master().await;
     }
+    world.nodes[0].kill();
+    world.nodes[1].kill();
     world.try_start_master(old).await.unwrap();
     world.nodes[2].start().await;
     world
         .until("the third is taken in", |status| status.nodes.live == 1)
         .await;
+    world.nodes[0].start().await;
+    world.nodes[1].start().await;
     world
         .until("the others show it", |status| {
             let mut problems = status.problems.iter();

@@ -9,7 +9,7 @@ use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
 use crate::frame::{FrameError, FrameReader, FrameWriter, ReplyHead, request_line};
 use crate::hello::{ClusterSecret, Role};
-use crate::id::ClusterId;
+use crate::id::{ClusterId, NodeId};
 use crate::net::Address;
 use crate::table::{Message, Operation};
 
@@ -68,6 +68,34 @@ pub struct CallerIdentity {
     pub cluster: Option<ClusterId>,
     /// The cluster's secret, if it has one.
     pub secret: Option<ClusterSecret>,
+}
+
+/// Whom a call is for: whoever listens at an address, or one node and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Peer<'a> {
+    /// Where.
+    pub address: &'a Address,
+    /// The node that must answer there; nothing where any server will do, for example the master.
+    pub node: Option<NodeId>,
+}
+
+impl<'a> Peer<'a> {
+    /// This node, at this address.
+    pub const fn node(node: NodeId, address: &'a Address) -> Self {
+        Self {
+            address,
+            node: Some(node),
+        }
+    }
+}
+
+impl<'a> From<&'a Address> for Peer<'a> {
+    fn from(address: &'a Address) -> Self {
+        Self {
+            address,
+            node: None,
+        }
+    }
 }
 
 /// A request as it is sent: made once, so that it can be sent again.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::call::{CallError, CallerIdentity, Incoming, Outgoing, unreachable};
+use super::call::{CallError, CallerIdentity, Incoming, Outgoing, Peer, unreachable};
 use crate::error::{ErrorCode, WireError};
 use crate::frame::{FrameError, FrameLimits, FrameReader, FrameWriter};
 use crate::hello::{
     Authenticate, Hello, HelloReply, Nonce, PROTOCOL, PROTOCOL_MIN, Prover, new_nonce, same_mac,
+    wrong_node,
 };
-use crate::id::ClusterId;
+use crate::id::{ClusterId, NodeId};
 use crate::net::{Address, Network, connect};
 use crate::table::Operation;
 
@@ -26,13 +27,15 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Connects and says hello, all within the time.
-    pub async fn open(
+    /// Connects and says hello, all within the time. Fails with `wrong_node` where another node answers than the peer.
+    pub async fn open<'p>(
         network: &dyn Network,
-        address: &Address,
+        peer: impl Into<Peer<'p>>,
         identity: &CallerIdentity,
         connect_timeout: Duration,
     ) -> Result<Self, CallError> {
+        let peer = peer.into();
+        let address = peer.address;
         let opening = async {
             let stream = connect(network, address, connect_timeout)
                 .await
@@ -45,7 +48,7 @@ impl Channel {
                 cluster: None,
             };
             channel.reader.expect_more();
-            channel.greet(identity).await?;
+            channel.greet(identity, peer.node).await?;
             Ok(channel)
         };
         match timeout(connect_timeout, opening).await {
@@ -104,19 +107,27 @@ impl Channel {
         self.cluster
     }
 
-    async fn greet(&mut self, identity: &CallerIdentity) -> Result<(), CallError> {
+    async fn greet(
+        &mut self,
+        identity: &CallerIdentity,
+        node: Option<NodeId>,
+    ) -> Result<(), CallError> {
         let nonce = new_nonce().map_err(|source| unreachable(&self.address, source))?;
         let reply = self
             .exchange(Hello {
                 protocol: PROTOCOL,
                 role: identity.role,
                 cluster: identity.cluster,
+                node,
                 nonce: identity.secret.as_ref().map(|_| nonce),
             })
             .await?;
         if !(PROTOCOL_MIN..=PROTOCOL).contains(&reply.protocol) {
             let reason = format!("it speaks version {} of the protocol", reply.protocol);
             return Err(self.bad_reply(Hello::NAME, reason));
+        }
+        if node.is_some() && reply.node != node {
+            return Err(wrong_node(node, reply.node).into());
         }
         self.cluster = reply.cluster;
         self.authenticate(identity, nonce, &reply).await

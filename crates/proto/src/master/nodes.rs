@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster::ClusterRules;
 use crate::hello::ReceiptKey;
-use crate::id::{BootId, ChunkId, ClusterId, Epoch, NodeId};
+use crate::history::HistoryPoint;
+use crate::id::{BootId, ChunkId, ClusterId, NodeId};
 use crate::net::Address;
 use crate::node::NodeUsage;
 use crate::table::without_body;
@@ -19,7 +20,8 @@ without_body!(
 );
 
 /// See [`register_node`](super::MasterHandlers::register_node). Fails with `wrong_cluster`, `duplicate_node`, `stale_epoch` (the node has
-/// seen a later master than this: it was restored from an old copy).
+/// worked with a master that is not part of this one's history: this folder is an old copy, or two masters run),
+/// `invalid_argument` (what it says that it has seen cannot be).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RegisterNode {
     /// Who.
@@ -33,8 +35,9 @@ pub struct RegisterNode {
     /// The cluster that it belongs to; nothing for a new node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterId>,
-    /// The highest epoch that it has seen.
-    pub epoch: Epoch,
+    /// The latest point of the master's history that it has seen; nothing for a new node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<HistoryPoint>,
     /// With which it signs receipts.
     pub receipt_key: ReceiptKey,
     /// How full it is.
@@ -46,15 +49,16 @@ pub struct RegisterNode {
 pub struct NodeRegistered {
     /// The cluster, which the node keeps from now on.
     pub cluster: ClusterId,
-    /// The epoch, which the node makes durable before it goes on.
-    pub epoch: Epoch,
+    /// Where its history stands; of a new start, the node makes it durable before it goes on.
+    pub master: HistoryPoint,
     /// What the cluster was made with.
     pub rules: ClusterRules,
     /// How often heartbeats are wanted.
     pub heartbeat_interval_ms: u64,
 }
 
-/// See [`report_heartbeat`](super::MasterHandlers::report_heartbeat). Fails with `not_found` (register again).
+/// See [`report_heartbeat`](super::MasterHandlers::report_heartbeat). Fails with `not_found` (register again), and with
+/// `stale_epoch` (this master was found to be superseded: try another).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReportHeartbeat {
     /// Who.
@@ -70,8 +74,8 @@ pub struct ReportHeartbeat {
 /// The master heard it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HeartbeatNoted {
-    /// The master's.
-    pub epoch: Epoch,
+    /// Where the master's history stands.
+    pub master: HistoryPoint,
 }
 
 /// See [`report_corrupt_chunks`](super::MasterHandlers::report_corrupt_chunks).

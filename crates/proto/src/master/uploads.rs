@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::Precondition;
+use crate::connection::Peer;
 use crate::id::{ChunkId, NodeId, PromiseId, UploadId, VersionId};
 use crate::name::EntryPath;
 use crate::net::Address;
@@ -84,6 +85,12 @@ pub struct NodeLocation {
     pub address: Address,
     /// Whether it answers now, as far as the master knows: try others first if not.
     pub live: bool,
+}
+
+impl<'a> From<&'a NodeLocation> for Peer<'a> {
+    fn from(location: &'a NodeLocation) -> Self {
+        Self::node(location.node, &location.address)
+    }
 }
 
 /// See [`record_chunks`](super::MasterHandlers::record_chunks). Fails with `upload_unknown` (also if

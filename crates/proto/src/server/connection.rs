@@ -20,7 +20,7 @@ use crate::frame::{
 };
 use crate::hello::{
     Authenticate, Authenticated, Challenge, Hello, HelloReply, Nonce, PROTOCOL, PROTOCOL_MIN,
-    Prover, Role, new_nonce, same_mac,
+    Prover, Role, new_nonce, same_mac, wrong_node,
 };
 use crate::net::Stream;
 use crate::table::{Answer, Caller, Operation, Service, parse_fields};
@@ -177,10 +177,14 @@ impl<S: Service> ConnectionTask<S> {
             let message = format!("this is cluster {here}, not {there}; check the addresses");
             return Err(WireError::new(ErrorCode::WrongCluster, message));
         }
+        if hello.node.is_some() && hello.node != identity.node {
+            return Err(wrong_node(hello.node, identity.node));
+        }
         let mut reply = HelloReply {
             protocol: hello.protocol.min(PROTOCOL),
             server: identity.role,
             cluster,
+            node: identity.node,
             challenge: None,
         };
         let Some(secret) = &identity.secret else {

@@ -1,12 +1,13 @@
 //! What a node tells its master, and what it does when the master is away, new or a stranger.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use disk::MemoryDisk;
 use proto::hello::Role;
-use proto::id::{ChunkId, ClusterId, Epoch};
+use proto::id::{ChunkId, ClusterId};
 use proto::master::{
     ClusterRules, CorruptChunksNoted, HeartbeatNoted, MasterRequest, NodeRegistered, RegisterNode,
 };
@@ -15,14 +16,14 @@ use proto::name::NameRules;
 use proto::net::{Address, Network};
 use proto::server::{Identity, Limits, serve};
 use proto::table::{Answer, Caller, Service};
-use proto::{ErrorCode, WireError};
+use proto::{ErrorCode, HistoryPoint, WireError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::support::{TestNode, chunk, config, environment, extents};
+use super::support::{TestNode, chunk, config, environment, extents, master_at};
 use crate::config::Config;
 use crate::run::{RunError, run};
 
@@ -40,7 +41,8 @@ enum Heard {
 #[derive(Debug)]
 struct Listening {
     cluster: ClusterId,
-    epoch: Epoch,
+    start: HistoryPoint,
+    position: AtomicU64,
     heard: Mutex<VecDeque<Heard>>,
     news: Notify,
 }
@@ -83,6 +85,13 @@ impl Listening {
         }
     }
 
+    fn point(&self) -> HistoryPoint {
+        HistoryPoint {
+            position: self.position.load(Ordering::Relaxed),
+            ..self.start
+        }
+    }
+
     fn note(&self, heard: Heard) {
         self.heard.lock().unwrap().push_back(heard);
         self.news.notify_one();
@@ -104,7 +113,7 @@ impl Service for Listening {
                 self.note(Heard::Registered(Box::new(request)));
                 Answer::new(NodeRegistered {
                     cluster: self.cluster,
-                    epoch: self.epoch,
+                    master: self.point(),
                     rules: ClusterRules {
                         chunk_size: 1 << 20,
                         replication_factor: 3,
@@ -117,7 +126,9 @@ impl Service for Listening {
             }
             MasterRequest::ReportHeartbeat(request) => {
                 self.note(Heard::Heartbeat(request.sequence));
-                Answer::new(HeartbeatNoted { epoch: self.epoch })
+                Answer::new(HeartbeatNoted {
+                    master: self.point(),
+                })
             }
             MasterRequest::ReportCorruptChunks(request) => {
                 self.note(Heard::Corrupt(request.chunks));
@@ -146,7 +157,8 @@ async fn master(network: &MemoryNetwork, listen: &Address, cluster: u128, epoch:
     let cluster = ClusterId::new(Uuid::from_u128(cluster));
     let service = Arc::new(Listening {
         cluster,
-        epoch: Epoch(epoch),
+        start: master_at(epoch),
+        position: AtomicU64::new(0),
         heard: Mutex::default(),
         news: Notify::new(),
     });
@@ -154,6 +166,7 @@ async fn master(network: &MemoryNetwork, listen: &Address, cluster: u128, epoch:
     let identity = Identity {
         role: Role::Master,
         cluster: known,
+        node: None,
         secret: None,
     };
     let shutdown = CancellationToken::new();
@@ -218,7 +231,7 @@ async fn a_node_joins_and_comes_back() {
     let address = first.address.clone();
     let node = start(&network, &disk, &[&address]);
     let request = first.service.next_registration().await;
-    assert_eq!((request.cluster, request.epoch), (None, Epoch(0)));
+    assert_eq!((request.cluster, request.seen), (None, None));
     assert!(request.usage.writable);
     assert_eq!(first.service.next_heartbeat().await, 1);
     assert_eq!(first.service.next_heartbeat().await, 2);
@@ -228,7 +241,7 @@ async fn a_node_joins_and_comes_back() {
     let again = second.service.next_registration().await;
     assert_eq!((again.node, again.boot), (request.node, request.boot));
     assert_eq!(again.cluster, Some(ClusterId::new(Uuid::from_u128(7))));
-    assert_eq!(again.epoch, Epoch(3));
+    assert_eq!(again.seen, Some(master_at(3)));
     assert!(
         second.service.next_heartbeat().await > 2,
         "heartbeats count on"
@@ -237,7 +250,10 @@ async fn a_node_joins_and_comes_back() {
 
     let node = start(&network, &disk, &[&address]);
     let restarted = second.service.next_registration().await;
-    assert_eq!((restarted.node, restarted.epoch), (request.node, Epoch(4)));
+    assert_eq!(
+        (restarted.node, restarted.seen),
+        (request.node, Some(master_at(4)))
+    );
     assert_ne!(restarted.boot, request.boot);
     stop(node).await;
     second.stop().await;
@@ -294,10 +310,53 @@ async fn a_node_of_another_cluster_ends() {
     let ended = timeout(SOON, task).await.unwrap().unwrap();
     assert!(matches!(ended, Err(RunError::WrongCluster(_))), "{ended:?}");
     let node = start(&network, &disk, &[&own.address]);
-    assert_eq!(own.service.next_registration().await.epoch, Epoch(1));
+    assert_eq!(
+        own.service.next_registration().await.seen,
+        Some(master_at(1))
+    );
     stop(node).await;
     own.stop().await;
     stranger.stop().await;
+}
+
+/// An answer of another cluster, or of an earlier start of the master than the node has seen, is not followed.
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_not_followed() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let own = master(&network, &any_port(), 7, 5).await;
+    let node = start(&network, &disk, &[&own.address]);
+    own.service.next_heartbeat().await;
+    let address = own.address.clone();
+    own.stop().await;
+    let old = master(&network, &address, 7, 4).await;
+    for _ in 0..3 {
+        let request = old.service.next_registration().await;
+        assert_eq!(request.seen, Some(master_at(5)));
+    }
+    assert!(old.service.heard.lock().unwrap().is_empty());
+    old.stop().await;
+    let own = master(&network, &address, 7, 5).await;
+    own.service.next_heartbeat().await;
+    stop(node).await;
+    own.stop().await;
+}
+
+/// How far the master had come is kept at a clean end, without a new start of the master.
+#[tokio::test]
+async fn the_masters_position_is_kept_at_a_clean_end() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let own = master(&network, &any_port(), 7, 5).await;
+    let node = start(&network, &disk, &[&own.address]);
+    own.service.next_heartbeat().await;
+    own.service.position.store(40, Ordering::Relaxed);
+    own.service.next_heartbeat().await;
+    own.service.next_heartbeat().await;
+    stop(node).await;
+    let node = start(&network, &disk, &[&own.address]);
+    let seen = own.service.next_registration().await.seen.unwrap();
+    assert_eq!(seen.position, 40);
+    stop(node).await;
+    own.stop().await;
 }
 
 /// The first master is gone: the next in the list is tried.

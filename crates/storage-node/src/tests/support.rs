@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use disk::{Blocking, Disk, DiskLock, MemoryDisk};
-use proto::WireError;
-use proto::id::{ChunkId, Epoch};
+use proto::id::{ChunkId, Epoch, RunId};
 use proto::node::{BucketDigest, ChunkState};
+use proto::{HistoryPoint, WireError};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::config::Config;
 use crate::environment::Environment;
@@ -59,6 +60,15 @@ pub(super) fn chunk(number: u64, len: usize) -> (ChunkId, Bytes) {
 
 pub(super) fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
+}
+
+/// A start of the master, by its number.
+pub(super) fn master_at(epoch: u64) -> HistoryPoint {
+    HistoryPoint {
+        epoch: Epoch(epoch),
+        run: RunId::new(Uuid::from_u128(u128::from(epoch))),
+        position: 0,
+    }
 }
 
 /// The paths of a disk's extents, in order.

@@ -5,21 +5,22 @@ use std::time::Duration;
 
 use disk::MemoryDisk;
 use proto::ErrorCode;
-use proto::connection::{CallError, CallerIdentity, Connection};
+use proto::connection::{CallError, CallerIdentity, Connection, Peer};
 use proto::hello::Role;
-use proto::id::{Epoch, PromiseId};
+use proto::id::{NodeId, PromiseId, RunId};
 use proto::memory::MemoryNetwork;
 use proto::net::{Address, Network};
 use proto::node::{
-    ChunkState, DeleteChunks, DescribeChunks, DigestInventory, GetChunk, GetNodeStatus, ListBucket,
-    PutChunk, ReplicateChunk, VerifyChunk,
+    ChunkSource, ChunkState, DeleteChunks, DescribeChunks, DigestInventory, GetChunk,
+    GetNodeStatus, ListBucket, PutChunk, ReplicateChunk, VerifyChunk,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::support::{chunk, config, environment, extents};
+use super::support::{chunk, config, environment, extents, master_at};
+use crate::identity::read_owner;
 use crate::run::{RunError, run};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -32,7 +33,10 @@ struct Running {
 }
 
 async fn start(network: &MemoryNetwork) -> Running {
-    let disk = MemoryDisk::new();
+    start_on(network, MemoryDisk::new()).await
+}
+
+async fn start_on(network: &MemoryNetwork, disk: MemoryDisk) -> Running {
     let shutdown = CancellationToken::new();
     let (tell, told) = oneshot::channel();
     let network: Arc<dyn Network> = Arc::new(network.clone());
@@ -54,6 +58,17 @@ async fn start(network: &MemoryNetwork) -> Running {
 }
 
 impl Running {
+    fn id(&self) -> NodeId {
+        read_owner(&*self.disk.shared()).unwrap().0
+    }
+
+    fn source(&self) -> ChunkSource {
+        ChunkSource {
+            node: self.id(),
+            address: self.address.clone(),
+        }
+    }
+
     async fn connect(&self, network: &MemoryNetwork, role: Role) -> Connection {
         let identity = CallerIdentity {
             role,
@@ -63,6 +78,12 @@ impl Running {
         Connection::open(network, &self.address, &identity, SOON)
             .await
             .unwrap()
+    }
+
+    async fn restart(self, network: &MemoryNetwork) -> Self {
+        let disk = self.disk.clone();
+        self.stop().await;
+        start_on(network, disk).await
     }
 
     async fn stop(self) -> MemoryDisk {
@@ -156,12 +177,12 @@ async fn only_the_master_copies_deletes_and_lists() {
     for role in [Role::Client, Role::Node] {
         let caller = node.connect(&network, role).await;
         let delete = DeleteChunks {
-            epoch: Epoch(9),
+            master: master_at(9),
             sequence: 9,
             chunks: Vec::new(),
         };
         let replicate = ReplicateChunk {
-            epoch: Epoch(9),
+            master: master_at(9),
             chunk: chunk(1, 8).0,
             len: 8,
             sources: Vec::new(),
@@ -183,6 +204,74 @@ async fn only_the_master_copies_deletes_and_lists() {
         assert_eq!(code(caller.call(list, SOON).await), ErrorCode::Forbidden);
     }
     node.stop().await;
+}
+
+/// Whatever names a later start of the master counts, also an order: what comes from an earlier one, or from a second
+/// master that started as often, does nothing, also after a restart of the node.
+#[tokio::test]
+async fn orders_of_a_superseded_master_are_refused() {
+    let network = MemoryNetwork::new();
+    let mut node = start(&network).await;
+    let (id, body) = chunk(1, 100);
+    let client = node.connect(&network, Role::Client).await;
+    let put = PutChunk {
+        chunk: id,
+        promise: None,
+        body,
+    };
+    client.call(put, SOON).await.unwrap();
+    let copy = |master| ReplicateChunk {
+        master,
+        chunk: id,
+        len: 100,
+        sources: Vec::new(),
+    };
+    let delete = |master| DeleteChunks {
+        master,
+        sequence: 99,
+        chunks: vec![id],
+    };
+    let master = node.connect(&network, Role::Master).await;
+    master.call(copy(master_at(6)), SOON).await.unwrap();
+    let mut twin = master_at(6);
+    twin.run = RunId::new(Uuid::from_u128(666));
+    for restarted in [false, true] {
+        if restarted {
+            node = node.restart(&network).await;
+        }
+        let master = node.connect(&network, Role::Master).await;
+        for stale in [master_at(5), twin] {
+            let copied = master.call(copy(stale), SOON).await;
+            assert_eq!(code(copied), ErrorCode::StaleEpoch, "{stale:?}");
+            let deleted = master.call(delete(stale), SOON).await;
+            assert_eq!(code(deleted), ErrorCode::StaleEpoch, "{stale:?}");
+        }
+        let verified = master.call(VerifyChunk { chunk: id }, SOON).await.unwrap();
+        assert_eq!(verified.state, ChunkState::Good);
+    }
+    node.stop().await;
+}
+
+/// Addresses change hands: whoever means one node is not answered by another.
+#[tokio::test]
+async fn a_node_answers_only_who_means_it() {
+    let network = MemoryNetwork::new();
+    let (one, other) = (start(&network).await, start(&network).await);
+    let identity = CallerIdentity {
+        role: Role::Master,
+        cluster: None,
+        secret: None,
+    };
+    let right = Peer::node(one.id(), &one.address);
+    Connection::open(&network, right, &identity, SOON)
+        .await
+        .unwrap();
+    let swapped = Peer::node(one.id(), &other.address);
+    let refused = Connection::open(&network, swapped, &identity, SOON).await;
+    assert_eq!(code(refused), ErrorCode::WrongNode);
+    for node in [one, other] {
+        node.stop().await;
+    }
 }
 
 /// A copy is fetched from the first source that has a good one, and replaces a corrupt one.
@@ -210,18 +299,21 @@ async fn a_chunk_is_copied_from_node_to_node() {
     let master = to.connect(&network, Role::Master).await;
     let verified = master.call(VerifyChunk { chunk: id }, SOON).await.unwrap();
     assert_eq!(verified.state, ChunkState::Corrupt);
-    let order = |sources: Vec<Address>| ReplicateChunk {
-        epoch: Epoch(1),
+    let order = |sources: Vec<ChunkSource>| ReplicateChunk {
+        master: master_at(1),
         chunk: id,
         len: 100_000,
         sources,
     };
-    let nobody: Address = "127.0.0.1:60000".parse().unwrap();
+    let nobody = ChunkSource {
+        node: from.id(),
+        address: "127.0.0.1:60000".parse().unwrap(),
+    };
     let failed = master
-        .call(order(vec![nobody.clone(), rotten.address.clone()]), SOON)
+        .call(order(vec![nobody.clone(), rotten.source()]), SOON)
         .await;
     assert_eq!(code(failed), ErrorCode::Unavailable);
-    let sources = vec![nobody, rotten.address.clone(), from.address.clone()];
+    let sources = vec![nobody, rotten.source(), from.source()];
     let copied = master.call(order(sources.clone()), SOON).await.unwrap();
     assert!(copied.stored);
     let again = master.call(order(sources), SOON).await.unwrap();
@@ -252,10 +344,10 @@ async fn a_copy_that_rotted_unseen_is_fetched_anew() {
     to.disk.flip(&extents(&to.disk)[0], 4096 + 88 + 5, 1);
     let master = to.connect(&network, Role::Master).await;
     let order = ReplicateChunk {
-        epoch: Epoch(1),
+        master: master_at(1),
         chunk: id,
         len: 100_000,
-        sources: vec![from.address.clone()],
+        sources: vec![from.source()],
     };
     assert!(master.call(order, SOON).await.unwrap().stored);
     let read = master.call(GetChunk { chunk: id }, SOON).await.unwrap();

@@ -1,6 +1,8 @@
 //! Nodes that come, change and are forgotten.
 
 use proto::ErrorCode;
+use proto::id::{Epoch, RunId};
+use uuid::Uuid;
 
 use super::bench::{Bench, chunk, code, node_id, numbers};
 use crate::command::{ClusterMillis, Command, NodeNumber};
@@ -59,11 +61,44 @@ fn a_removed_node_is_forgotten_step_by_step_and_its_number_with_it() {
 fn each_start_raises_the_epoch() {
     let mut bench = Bench::new(0);
     for epoch in 1..4 {
-        let outcome = bench.apply(Command::RaiseEpoch).unwrap();
-        assert_eq!(outcome, Outcome::Epoch(proto::id::Epoch(epoch)));
+        let outcome = bench.apply(raise(1, false)).unwrap();
+        assert_eq!(outcome, Outcome::Epoch(Epoch(epoch)));
         assert_eq!(bench.read().epoch().unwrap().0, epoch);
     }
     assert_eq!(bench.read().now().unwrap(), ClusterMillis(3));
+}
+
+#[test]
+fn each_start_is_remembered_with_where_it_began() {
+    let mut bench = Bench::new(0);
+    let before = bench.read().applied().unwrap();
+    bench.apply(raise(1, false)).unwrap();
+    bench.apply(Command::ResetDeleteFuse).unwrap();
+    bench.apply(raise(9, true)).unwrap();
+    let known = bench.read().lineage_of(Epoch(1)).unwrap();
+    assert_eq!(known.start.unwrap().began, before);
+    assert_eq!(known.next_began, Some(before + 2));
+    assert_eq!((known.epoch, known.restored_at), (Epoch(9), Epoch(9)));
+    let known = bench.read().lineage_of(Epoch(9)).unwrap();
+    assert_eq!(
+        (known.start.unwrap().began, known.next_began),
+        (before + 2, None)
+    );
+    assert_eq!(bench.read().lineage_of(Epoch(5)).unwrap().start, None);
+    bench.apply(raise(u64::MAX, false)).unwrap();
+    assert_eq!(
+        code(bench.apply(raise(1, false))),
+        ErrorCode::InvalidArgument
+    );
+    bench.read().lineage_of(Epoch(u64::MAX)).unwrap();
+}
+
+fn raise(at_least: u64, restored: bool) -> Command {
+    Command::RaiseEpoch {
+        at_least: Epoch(at_least),
+        restored,
+        run: RunId::new(Uuid::from_u128(7)),
+    }
 }
 
 #[test]

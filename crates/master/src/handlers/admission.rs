@@ -1,0 +1,351 @@
+//! Who is taken into the cluster, and who is removed from it.
+//!
+//! **Invariant:** the state decides which number a node has, and the membership follows it in the same order: one
+//! admission or removal at a time, each a command. So no number is ever live that the state forgot.
+
+use proto::id::ChunkId;
+use proto::master::{NodeRegistered, NodeState, RegisterNode, RemoveNode};
+use proto::table::Caller;
+use proto::{ErrorCode, WireError};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::command::{Command, NodeNumber};
+use crate::control::Control;
+use crate::lineage;
+use crate::state::{ChunkRow, Outcome, Snapshot, StateError};
+
+/// Chunks looked at in one snapshot before a node is removed.
+const REMOVAL_PAGE: usize = 1024;
+
+impl Control {
+    /// Takes a node in, if it belongs here. See [`RegisterNode`].
+    pub(super) async fn admit(
+        &self,
+        caller: &Caller,
+        request: &RegisterNode,
+    ) -> Result<NodeRegistered, WireError> {
+        self.refuse_if_superseded()?;
+        self.check_cluster(request)?;
+        self.membership().check(request)?;
+        self.check_lineage(request).await?;
+        let _admission = self.admission.lock().await;
+        let number = self.record_node(request).await?;
+        let now = Instant::now();
+        let (heard, displaced) = {
+            let mut membership = self.membership();
+            let heard = membership.register(number, request, caller.connection, now)?;
+            (heard, membership.displaced_by(number))
+        };
+        for change in displaced {
+            self.node_changed(change);
+        }
+        self.safe_mode().note_registered(number);
+        self.announced.send_replace(Some(self.state.cluster()));
+        match heard.change {
+            Some(change) => self.node_changed(change),
+            None => self.node_is_here(number),
+        }
+        info!(node = number.0, id = %request.node, address = %request.address, zone = request.zone, "a node registered");
+        Ok(NodeRegistered {
+            cluster: self.state.cluster(),
+            master: self.point(),
+            rules: self.config.rules,
+            heartbeat_interval_ms: u64::try_from(self.config.heartbeat_interval.as_millis())
+                .unwrap_or(u64::MAX),
+        })
+    }
+
+    fn check_cluster(&self, request: &RegisterNode) -> Result<(), WireError> {
+        let own = self.state.cluster();
+        let Some(theirs) = request.cluster.filter(|theirs| *theirs != own) else {
+            return Ok(());
+        };
+        let is_new = self.announced.borrow().is_none();
+        let message = if is_new {
+            format!(
+                "this master is new and empty (cluster {own}), but node {} belongs to cluster {theirs}: was the master's \
+                 data folder lost, or is another one meant? Start the master with the folder of cluster {theirs}; nothing \
+                 was deleted",
+                request.node
+            )
+        } else {
+            format!(
+                "node {} belongs to cluster {theirs}, and this is the master of cluster {own}: give the node the right \
+                 master's address, or an empty folder; nothing was deleted",
+                request.node
+            )
+        };
+        warn!(node = %request.node, "refused a node: {message}");
+        Err(WireError::new(ErrorCode::WrongCluster, message))
+    }
+
+    /// A node that has worked with another master than this one: either this one went back in time, or two run, unless a
+    /// person said that the other one is lost.
+    async fn check_lineage(&self, request: &RegisterNode) -> Result<(), WireError> {
+        let Some(seen) = request.seen else {
+            return Ok(());
+        };
+        let known = self
+            .read(move |snapshot| snapshot.lineage_of(seen.epoch))
+            .await?;
+        let Err(stranger) = lineage::check(request.node, seen, known) else {
+            return Ok(());
+        };
+        let reason = stranger.to_string();
+        match stranger.forgiven_above() {
+            None => {
+                error!(node = %request.node, "refused a node: {reason}");
+                Err(WireError::new(ErrorCode::InvalidArgument, reason))
+            }
+            Some(epoch) if self.config.restored => {
+                warn!(node = %request.node, "taken in, since the folder was restored: {reason}");
+                self.rise_above(epoch).await
+            }
+            Some(_) => {
+                self.supersede(&reason);
+                Err(WireError::new(ErrorCode::StaleEpoch, reason))
+            }
+        }
+    }
+
+    /// Makes what is new about a node durable, and gives its number. Always a command, although there is seldom news: so
+    /// that it comes after any removal of the node that was begun before.
+    async fn record_node(&self, request: &RegisterNode) -> Result<NodeNumber, WireError> {
+        let upsert = Command::UpsertNode {
+            node: request.node,
+            address: request.address.clone(),
+            zone: request.zone.clone(),
+            receipt_key: request.receipt_key.clone(),
+        };
+        match self.committer.submit(upsert).await? {
+            Outcome::Node(number) => Ok(number),
+            other => Err(super::names::unexpected(&other)),
+        }
+    }
+
+    /// The state decides, and the membership follows: no registration comes between the two.
+    pub(super) async fn remove(&self, request: &RemoveNode) -> Result<(), WireError> {
+        let _admission = self.admission.lock().await;
+        let number = self.removable(request)?;
+        let remove = Command::RemoveNode { node: request.node };
+        match self.committer.submit(remove).await {
+            // One that is not there was removed by an earlier request, which got no answer in time.
+            Ok(_) => {}
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.membership().forget(number);
+        self.safe_mode().note_removed(number);
+        Ok(())
+    }
+
+    pub(super) fn removable(&self, request: &RemoveNode) -> Result<NodeNumber, WireError> {
+        let membership = self.membership();
+        let Some(number) = membership.number(request.node) else {
+            let message = format!("there is no node {} in this cluster", request.node);
+            return Err(WireError::new(ErrorCode::NotFound, message));
+        };
+        if membership.state(number) == NodeState::Dead {
+            return Ok(number);
+        }
+        let message = format!(
+            "node {} is here, or was a moment ago: stop it, and remove it when it counts as dead, {} seconds later",
+            request.node,
+            self.config.failure_timeout.as_secs()
+        );
+        Err(WireError::new(ErrorCode::PreconditionFailed, message))
+    }
+
+    /// Refuses unless every chunk that files need has another copy that can be relied on.
+    pub(super) async fn check_others_hold(&self, node: NodeNumber) -> Result<(), WireError> {
+        let mut after: Option<ChunkId> = None;
+        loop {
+            let read = move |snapshot: &Snapshot| -> Result<_, StateError> {
+                let ids = snapshot.node_chunks_page(node, after.as_ref(), REMOVAL_PAGE)?;
+                let rows = snapshot.chunks(&ids)?;
+                Ok((ids, rows))
+            };
+            let (ids, rows) = self.read(read).await?;
+            let rows: Vec<_> = rows.into_iter().flatten().collect();
+            self.check_others_hold_these(node, &rows)?;
+            if ids.len() < REMOVAL_PAGE {
+                return Ok(());
+            }
+            after = ids.last().copied();
+        }
+    }
+
+    fn check_others_hold_these(
+        &self,
+        node: NodeNumber,
+        rows: &[ChunkRow],
+    ) -> Result<(), WireError> {
+        let relied_on = self.relied_on();
+        let others = |row: &ChunkRow| {
+            let others = row.replicas.iter().filter(|other| **other != node);
+            others.copied().collect::<Vec<_>>()
+        };
+        let doubtful: Vec<_> = rows
+            .iter()
+            .filter(|row| row.references > 0)
+            .map(others)
+            .filter(|others| !others.iter().any(|other| relied_on.contains(other)))
+            .collect();
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let membership = self.membership();
+        let is_dead = |other: &NodeNumber| membership.state(*other) == NodeState::Dead;
+        let lost = doubtful.iter().filter(|others| others.iter().all(is_dead));
+        let message = match (lost.count(), doubtful.len()) {
+            (0, count) => format!(
+                "the other copies of {count} chunks or more are on nodes that are silent, or that have just come and were \
+                 not compared with the record yet: wait until they are back and compared, and try again"
+            ),
+            (lost, _) => format!(
+                "the node holds the only copy of {lost} chunks or more: files would be lost with it. Start it again \
+                 so that they can be copied, or say that they may be lost"
+            ),
+        };
+        Err(WireError::new(ErrorCode::PreconditionFailed, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use disk::{Blocking, Disk, MemoryDisk, RedbBackend};
+    use proto::connection::CallerIdentity;
+    use proto::hello::{ReceiptKey, Role};
+    use proto::id::{BootId, ClusterId, Epoch, NodeId, RunId};
+    use proto::memory::MemoryNetwork;
+    use proto::node::NodeUsage;
+    use proto::pool::{Pool, PoolOptions};
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::command::{ClusterMillis, TimedCommand};
+    use crate::commit::{CommitOptions, Committer, Writer};
+    use crate::config::Config;
+    use crate::control::Parts;
+    use crate::handlers::ControlHandlers;
+    use crate::state::{State, StateOptions};
+
+    const NODE: NodeId = NodeId::new(Uuid::from_u128(1));
+
+    fn registration() -> RegisterNode {
+        RegisterNode {
+            node: NODE,
+            boot: BootId::new(Uuid::from_u128(1)),
+            address: "127.0.0.1:9001".parse().unwrap(),
+            zone: String::new(),
+            cluster: None,
+            seen: None,
+            receipt_key: ReceiptKey::from_bytes([1; 32]),
+            usage: NodeUsage::default(),
+        }
+    }
+
+    fn caller(connection: u64) -> Caller {
+        Caller {
+            connection,
+            peer: "127.0.0.1:50000".parse().unwrap(),
+            role: Role::Node,
+        }
+    }
+
+    /// A master whose state knows one node, and whose writer does not run yet.
+    fn master() -> (Arc<Control>, Writer) {
+        let disk = MemoryDisk::new();
+        disk.create("state.redb").unwrap();
+        disk.sync_folder("").unwrap();
+        let config = Config {
+            blocking: Blocking::inline(),
+            ..Config::default()
+        };
+        let options = StateOptions {
+            new_cluster: ClusterId::new(Uuid::from_u128(1)),
+            rules: config.rules,
+            cache_bytes: 1 << 20,
+        };
+        let shared = disk.shared();
+        let backend = move || Ok(RedbBackend::new(shared.open("state.redb")?));
+        let state = Arc::new(State::open(backend, &options).unwrap());
+        let RegisterNode {
+            node,
+            address,
+            zone,
+            receipt_key,
+            ..
+        } = registration();
+        let known = TimedCommand {
+            at: ClusterMillis(0),
+            wall_ms: 0,
+            command: Command::UpsertNode {
+                node,
+                address,
+                zone,
+                receipt_key,
+            },
+        };
+        state.write().unwrap().run([&known], true).unwrap();
+        let options = CommitOptions {
+            blocking: Blocking::inline(),
+            disk: disk.shared(),
+            wall_ms: Arc::new(|| 0),
+        };
+        let (committer, writer) = Committer::new(state.clone(), options).unwrap();
+        let identity = CallerIdentity {
+            role: Role::Master,
+            cluster: None,
+            secret: None,
+        };
+        let network = Arc::new(MemoryNetwork::new());
+        let parts = Parts {
+            config,
+            state,
+            committer,
+            pool: Pool::new(network, identity, PoolOptions::default()),
+            disk: disk.shared(),
+            epoch: Epoch(1),
+            run: RunId::new(Uuid::from_u128(1)),
+            chance: SmallRng::seed_from_u64(1),
+        };
+        (Control::new(parts).unwrap(), writer)
+    }
+
+    /// A node was removed in the very moment in which it came back. It was told that it is a member under a number that
+    /// the state was about to forget.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_comes_back_while_it_is_removed_gets_a_number_that_lasts() {
+        let (control, writer) = master();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        control.membership().tick(Instant::now());
+        let (one, other) = (control.clone(), control.clone());
+        let removing = tokio::spawn(async move {
+            let remove = RemoveNode {
+                node: NODE,
+                lose_chunks: true,
+            };
+            one.remove_node(&caller(1), remove).await
+        });
+        tokio::task::yield_now().await;
+        let registering =
+            tokio::spawn(async move { other.register_node(&caller(2), registration()).await });
+        tokio::task::yield_now().await;
+        let writing = tokio::spawn(writer.run());
+        removing.await.unwrap().unwrap();
+        registering.await.unwrap().unwrap();
+        let recorded = control.state.read().unwrap().node_number(NODE).unwrap();
+        assert_eq!(control.membership().live(), recorded.as_slice());
+        assert_eq!(control.membership().number(NODE), recorded);
+        assert_eq!(recorded, Some(NodeNumber(2)));
+        drop(control);
+        writing.await.unwrap().unwrap();
+    }
+}
