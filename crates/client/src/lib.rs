@@ -242,7 +242,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Lets the deletions go on that the fuse stopped.
+    /// Lets as many copies be deleted as the fuse stopped.
     pub async fn reset_delete_fuse(&self) -> Result<(), Error> {
         self.ask(|| ResetDeleteFuse {}).await?;
         Ok(())

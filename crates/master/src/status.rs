@@ -263,7 +263,7 @@ impl Facts {
             Health::Yellow,
             format!(
                 "The nodes hold {copies} copies that the master knows nothing of, beside {of} that it knows. Deleting so \
-                 many at once was stopped: is this an old copy of the master's folder? If they may go, reset the fuse."
+                 many within a day was stopped: is this an old copy of the master's folder? If they may go, reset the fuse."
             ),
         ))
     }
