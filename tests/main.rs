@@ -9,6 +9,7 @@
 mod command_line;
 mod files;
 mod http;
+mod lineage;
 mod loss;
 mod starting;
 mod support;

@@ -137,6 +137,38 @@ impl Cluster {
         self.nodes.push(node);
     }
 
+    /// Starts a second master on a copy of the first one's data. Its log is not checked.
+    pub(crate) async fn second_master(&mut self, copy: &Path) -> Process {
+        self.harmed = true;
+        let mut second = Process::new(self.folder.path(), "second-master", "dfs-master");
+        second.arguments(&["--listen", "127.0.0.1:0", "--data"]);
+        second.argument_path(copy);
+        second.start().await;
+        second
+    }
+
+    /// Has a node look for this master first, and for its own one then.
+    pub(crate) fn prefer(&mut self, number: usize, master: &Process) {
+        let own = self.master.address();
+        let node = self.node(number);
+        node.replace_argument("--master", master.address().as_str());
+        node.arguments(&["--master", own.as_str()]);
+    }
+
+    /// Waits until every node has told the master something, and was answered, twice from now on.
+    pub(crate) async fn until_nodes_hear_of_it(&self) {
+        for _ in 0..2 {
+            let began = Instant::now();
+            until("every node's heartbeat has come", || async {
+                let since = began.elapsed().as_millis();
+                let nodes = self.client().nodes(None, 100).await.unwrap().nodes;
+                let is_new = |age: Option<u64>| age.is_some_and(|age| u128::from(age) < since);
+                nodes.iter().all(|node| is_new(node.heartbeat_age_ms))
+            })
+            .await;
+        }
+    }
+
     /// Kills every process in the same moment.
     pub(crate) fn kill_all(&mut self) {
         self.harmed = true;
@@ -178,8 +210,7 @@ impl Cluster {
 
     /// A client of its own, without memory of earlier failures.
     pub(crate) fn client(&self) -> Client {
-        let masters = vec![self.master.address()];
-        Client::new(Tcp::shared(), masters, None, ClientOptions::default())
+        client_of(&self.master)
     }
 
     /// The address of a path of the HTTP API.
@@ -222,7 +253,17 @@ impl Cluster {
 
     /// Waits until the master says so.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&ClusterStatus) -> bool) {
-        let client = self.client();
+        self.until_of(&self.master, what, holds).await;
+    }
+
+    /// Waits until this master says so.
+    pub(crate) async fn until_of(
+        &self,
+        master: &Process,
+        what: &str,
+        holds: impl Fn(&ClusterStatus) -> bool,
+    ) {
+        let client = client_of(master);
         let deadline = Instant::now() + PATIENCE;
         let mut last = String::from("no answer yet");
         while Instant::now() < deadline {
@@ -278,6 +319,12 @@ impl Drop for Cluster {
             self.check_logs();
         }
     }
+}
+
+/// A client of this master.
+pub(crate) fn client_of(master: &Process) -> Client {
+    let masters = vec![master.address()];
+    Client::new(Tcp::shared(), masters, None, ClientOptions::default())
 }
 
 /// Waits until a thing holds that only asking tells.

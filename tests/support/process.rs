@@ -49,6 +49,13 @@ impl Process {
         self.arguments.push(path.into());
     }
 
+    /// Gives it another value behind this flag, from the next start on.
+    pub(crate) fn replace_argument(&mut self, flag: &str, value: &str) {
+        let place = self.arguments.iter().position(|argument| argument == flag);
+        let place = place.expect("it has the flag") + 1;
+        self.arguments[place] = value.into();
+    }
+
     /// Starts it, and waits until it listens. From the second start on it takes the port that it had.
     pub(crate) async fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
@@ -167,6 +174,25 @@ impl Process {
         &self.name
     }
 
+    /// Takes a copy of its data, as a backup does.
+    pub(crate) fn copy_data_to(&self, copy: &Path) {
+        copy_folder(&self.data(), copy);
+    }
+
+    /// Puts an old copy in the place of its data. It must not run.
+    pub(crate) fn put_back(&self, copy: &Path) {
+        assert!(self.child.is_none(), "{} runs", self.name);
+        std::fs::remove_dir_all(self.data()).unwrap();
+        copy_folder(copy, &self.data());
+    }
+
+    /// Starts it with one more argument, for this start only.
+    pub(crate) async fn start_with(&mut self, argument: &str) {
+        self.arguments(&[argument]);
+        self.start().await;
+        self.arguments.pop();
+    }
+
     /// Its data folder.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.join(&self.name)
@@ -197,6 +223,14 @@ impl Process {
 
     fn log_path(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.name))
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for file in super::files_below(from) {
+        let copy = to.join(file.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(&file, &copy).unwrap();
     }
 }
 

@@ -139,6 +139,7 @@ fn exit_of_client(error: &Error) -> Exit {
         Error::Refused(error) => match error.code {
             ErrorCode::Unauthenticated | ErrorCode::WrongCluster => Exit::Usage,
             ErrorCode::Corrupt => Exit::Damaged,
+            ErrorCode::StaleEpoch => Exit::Unavailable,
             _ => Exit::Failure,
         },
         _ => Exit::Failure,

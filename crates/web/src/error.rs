@@ -226,6 +226,8 @@ fn kind(error: &Error) -> Kind {
         Error::Refused(refused) => match refused.code {
             ErrorCode::Busy => Kind::Busy,
             ErrorCode::TimedOut => Kind::TimedOut,
+            // This master is superseded; the right one will do it.
+            ErrorCode::StaleEpoch => Kind::Unavailable,
             ErrorCode::Unauthenticated
             | ErrorCode::WrongCluster
             | ErrorCode::UnsupportedProtocol
