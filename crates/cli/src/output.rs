@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
+use client::people::is_deceptive;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -143,44 +144,13 @@ pub(crate) fn paint(code: u8, text: &str) -> String {
 pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_harmful(c) {
+        if is_deceptive(c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
         }
     }
     shown
-}
-
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            // Marks of direction, which reorder what stands around them.
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            // Breaks of lines and paragraphs.
-            | '\u{2028}' | '\u{2029}'
-            // Without width: two names would look the same. (The joiners 200c and 200d belong to scripts and emoji.)
-            | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}' | '\u{180e}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-/// A size for people: `812 B`, `4.2 GiB`.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    // In tenths of the unit, in whole numbers, so that nothing is rounded up to 1024.0.
-    let mut unit = 0;
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    while tenths >= 10 * 1024 && unit < UNITS.len() - 1 {
-        tenths /= 1024;
-        unit += 1;
-    }
-    if tenths >= 1000 {
-        return format!("{} {}", tenths / 10, UNITS[unit]);
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
 /// A span of time for people, in its largest unit.
@@ -304,24 +274,6 @@ mod tests {
         assert_eq!(shown("a\x1b[31mb\n"), "a\\u{1b}[31mb\\u{a}");
         assert_eq!(shown("a\u{200b}b\u{feff}"), "a\\u{200b}b\\u{feff}");
         assert_eq!(shown("👩\u{200d}🚀"), "👩\u{200d}🚀");
-    }
-
-    #[test]
-    fn sizes_are_for_people() {
-        for (bytes, expected) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1536, "1.5 KiB"),
-            (102_399, "99.9 KiB"),
-            (102_400, "100 KiB"),
-            (1_048_575, "1023 KiB"),
-            (1 << 20, "1.0 MiB"),
-            (5_000_000_000, "4.6 GiB"),
-            (u64::MAX, "15.9 EiB"),
-        ] {
-            assert_eq!(size(bytes), expected);
-        }
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::name::EntryPath;
 
-use crate::output::{shown, size, span};
+use crate::output::{shown, span};
+use client::people::size;
 
 /// How often a transfer says how far it is where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -262,15 +263,18 @@ mod tests {
     fn how_far_a_transfer_is_comes_in_words() {
         let second = Duration::from_secs(1);
         assert_eq!(
-            how_far(50 << 20, 0, Some(100 << 20), second),
-            "50 % of 100 MiB, 50.0 MiB/s, 1 second left"
+            how_far(50_000_000, 0, Some(100_000_000), second),
+            "50 % of 100 MB, 50.0 MB/s, 1 second left"
         );
         assert_eq!(
-            how_far(60 << 20, 50 << 20, Some(100 << 20), second),
-            "60 % of 100 MiB, 10.0 MiB/s, 4 seconds left"
+            how_far(60_000_000, 50_000_000, Some(100_000_000), second),
+            "60 % of 100 MB, 10.0 MB/s, 4 seconds left"
         );
-        assert_eq!(how_far(1 << 20, 0, None, second), "1.0 MiB, 1.0 MiB/s");
-        assert_eq!(how_far(0, 0, Some(10), second), "0 % of 10 B, 0 B/s");
-        assert_eq!(how_far(0, 0, Some(0), Duration::ZERO), "0 B, 0 B/s");
+        assert_eq!(how_far(1_000_000, 0, None, second), "1.0 MB, 1.0 MB/s");
+        assert_eq!(
+            how_far(0, 0, Some(10), second),
+            "0 % of 10 bytes, 0 bytes/s"
+        );
+        assert_eq!(how_far(0, 0, Some(0), Duration::ZERO), "0 bytes, 0 bytes/s");
     }
 }

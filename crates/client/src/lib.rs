@@ -15,6 +15,7 @@ mod hashing;
 mod health;
 mod master;
 mod options;
+pub mod people;
 mod upload;
 
 use std::fmt;

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use client::people;
 use proto::master::{Entry, Health};
 use proto::name::{EntryName, EntryPath};
 
@@ -221,7 +222,7 @@ impl Row {
             name: name.as_str().to_owned(),
             address: size.map_or_else(|| page_address(&path), |_| file_address.clone()),
             download_address: size.map(|_| format!("{file_address}?download=1")),
-            size: size.map(present::size).unwrap_or_default(),
+            size: size.map(people::size).unwrap_or_default(),
             time,
             time_text,
         })

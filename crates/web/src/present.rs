@@ -1,5 +1,6 @@
-//! Values as people read them: sizes, times, and names that cannot lie.
+//! Values as people read them: times, and names that cannot lie.
 
+use client::people::is_deceptive;
 use jiff::Timestamp;
 
 /// A part of a name: text as it is, or a character that would not be seen but changes how the rest is shown.
@@ -16,7 +17,7 @@ pub(crate) enum NamePart {
 pub(crate) fn name_parts(name: &str) -> Vec<NamePart> {
     let mut parts: Vec<NamePart> = Vec::new();
     for character in name.chars() {
-        if is_hidden(character) {
+        if is_deceptive(character) {
             parts.push(NamePart::Hidden(format!("U+{:04X}", u32::from(character))));
         } else if let Some(NamePart::Text(text)) = parts.last_mut() {
             text.push(character);
@@ -25,44 +26,6 @@ pub(crate) fn name_parts(name: &str) -> Vec<NamePart> {
         }
     }
     parts
-}
-
-/// Joiners (U+200C, U+200D) are left alone: Persian and emoji need them.
-fn is_hidden(character: char) -> bool {
-    matches!(
-        character,
-        '\u{61c}'
-            | '\u{200b}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
-}
-
-/// A size with three digits or so, in steps of a thousand, as systems show it today.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    match bytes {
-        1 => return "1 byte".into(),
-        0..1000 => return format!("{bytes} bytes"),
-        _ => {}
-    }
-    // In tenths, so that rounding needs no floating point.
-    let mut unit = 0;
-    let mut thousands = bytes;
-    while thousands >= 999_950 && unit + 1 < UNITS.len() {
-        thousands = thousands / 1000 + u64::from(thousands % 1000 >= 500);
-        unit += 1;
-    }
-    if thousands >= 99_950 {
-        format!("{} {}", (thousands + 500) / 1000, UNITS[unit])
-    } else {
-        let tenths = (thousands + 50) / 100;
-        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-    }
 }
 
 /// A time for machines, and one for people where there is no script that knows their time zone.
@@ -81,27 +44,6 @@ pub(crate) fn time(modified_ms: u64) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        for (bytes, expected) in [
-            (0, "0 bytes"),
-            (1, "1 byte"),
-            (999, "999 bytes"),
-            (1000, "1.0 kB"),
-            (1_234, "1.2 kB"),
-            (99_949, "99.9 kB"),
-            (99_951, "100 kB"),
-            (999_949, "1000 kB"),
-            (999_950, "1.0 MB"),
-            (1_048_576, "1.0 MB"),
-            (734_003_200, "734 MB"),
-            (5_368_709_120, "5.4 GB"),
-            (u64::MAX, "18.4 EB"),
-        ] {
-            assert_eq!(size(bytes), expected, "{bytes}");
-        }
-    }
 
     #[test]
     fn hidden_characters_are_shown_by_their_code() {

@@ -21,9 +21,9 @@ use tokio::task::JoinHandle;
 use crate::args::{Download, IfExists};
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
-use crate::output::size;
 use crate::part::{Part, Whole, remove_outdated};
 use crate::progress::{Position, label};
+use client::people::size;
 
 use target::Target;
 

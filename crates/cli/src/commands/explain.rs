@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use crate::args::Explain;
 use crate::context::Context;
-use crate::output::{Colour, Output, ago, count, size, time};
+use crate::output::{Colour, Output, ago, count, time};
+use client::people::size;
 
 /// A chunk as `--json` shows it.
 #[derive(Debug, Serialize)]

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::args::List;
 use crate::context::Context;
-use crate::output::{Output, count, size, time};
+use crate::output::{Output, count, time};
+use client::people::size;
 
 /// An entry as `--json` shows it.
 #[derive(Debug, Serialize)]
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn rows_are_size_time_and_name() {
-        check(false, false, "   1.0 MiB  2023-11-14 22:13  a.txt");
+        check(false, false, "    1.0 MB  2023-11-14 22:13  a.txt");
         check(false, true, "        1048576  2023-11-14 22:13  a.txt");
         check(true, false, "a.txt");
     }
@@ -235,11 +236,11 @@ mod tests {
         let mut sums = Sums::default();
         assert_eq!(sums.sentence(), "nothing is here yet");
         sums.add(&file(1024));
-        assert_eq!(sums.sentence(), "1 file, 1.0 KiB");
+        assert_eq!(sums.sentence(), "1 file, 1.0 kB");
         sums.add(&Entry::Folder {
             name: None,
             modified_ms: 0,
         });
-        assert_eq!(sums.sentence(), "1 file, 1 folder, 1.0 KiB");
+        assert_eq!(sums.sentence(), "1 file, 1 folder, 1.0 kB");
     }
 }

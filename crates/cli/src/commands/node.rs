@@ -8,7 +8,8 @@ use proto::master::{NodeState, NodeSummary, PAGE_LEN_MAX};
 
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
-use crate::output::{Colour, Output, Table, count, size, span};
+use crate::output::{Colour, Output, Table, count, span};
+use client::people::size;
 
 pub(super) async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     let nodes = all_nodes(context).await?;

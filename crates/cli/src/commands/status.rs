@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::node::{all_nodes, node_table};
 use crate::context::Context;
-use crate::output::{Colour, Output, count, size, span};
+use crate::output::{Colour, Output, count, grouped, span};
+use client::people::size;
 
 /// What `--json` shows.
 #[derive(Debug, Serialize)]
@@ -101,7 +102,7 @@ fn copies(status: &ClusterStatus) -> Option<String> {
     let mut line = format!(
         "{} of {} lack copies",
         count(chunks.missing_copies, "chunk"),
-        chunks.total
+        grouped(chunks.total)
     );
     let parts = [
         (chunks.one_copy, "have one copy left"),
@@ -110,7 +111,7 @@ fn copies(status: &ClusterStatus) -> Option<String> {
     for (number, what) in parts {
         if number > 0 {
             // Writing to a String cannot fail.
-            write!(line, ", {number} {what}").expect("a String takes any text");
+            write!(line, ", {} {what}", grouped(number)).expect("a String takes any text");
         }
     }
     (chunks.missing_copies > 0 || chunks.unavailable > 0).then_some(line)
@@ -177,8 +178,8 @@ mod tests {
         assert_eq!(
             sums(&status()),
             [
-                "1 file in 0 folders, 1.0 KiB",
-                "2 of 3 nodes live, 2.0 KiB free of 4.0 KiB"
+                "1 file in 0 folders, 1.0 kB",
+                "2 of 3 nodes live, 2.0 kB free of 4.1 kB"
             ]
         );
     }
@@ -202,7 +203,7 @@ mod tests {
             sums(&status)[2..],
             [
                 "4 chunks of 10 lack copies, 1 have one copy left",
-                "repair: 2 chunks being copied, 2 waiting, 1.0 MiB/s, about 90 seconds left"
+                "repair: 2 chunks being copied, 2 waiting, 1.0 MB/s, about 90 seconds left"
             ]
         );
     }

@@ -5,7 +5,8 @@ use proto::master::{Entry, PAGE_LEN_MAX, TrashEntry, TrashId};
 use proto::name::EntryPath;
 
 use crate::context::Context;
-use crate::output::{Output, size, time};
+use crate::output::{Output, time};
+use client::people::size;
 
 pub(super) async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     let mut output = Output::stdout();

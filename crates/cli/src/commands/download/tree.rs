@@ -17,8 +17,9 @@ use crate::commands::list::name_of;
 use crate::context::Context;
 use crate::exit::{Exit, SomeFailed, exit_of};
 use crate::local::{LocalNames, System};
-use crate::output::{count, size};
+use crate::output::count;
 use crate::progress::{Position, Transfer, label};
+use client::people::size;
 
 /// A download of a folder, with what became of it so far.
 struct Tree {

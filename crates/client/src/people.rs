@@ -1,0 +1,86 @@
+//! How the page and the command line show values to people, so that both say the same.
+
+/// A size with three digits or so, in steps of a thousand, as systems show it today: `812 bytes`, `4.2 GB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    match bytes {
+        1 => return "1 byte".into(),
+        0..1000 => return format!("{bytes} bytes"),
+        _ => {}
+    }
+    // In whole numbers, so that rounding needs no floating point.
+    let mut unit = 0;
+    let mut thousands = bytes;
+    while thousands >= 999_500 && unit + 1 < UNITS.len() {
+        thousands = thousands / 1000 + u64::from(thousands % 1000 >= 500);
+        unit += 1;
+    }
+    if thousands >= 99_950 {
+        format!("{} {}", (thousands + 500) / 1000, UNITS[unit])
+    } else {
+        let tenths = (thousands + 50) / 100;
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    }
+}
+
+/// Whether a character of a name makes the name look like another: it turns the direction of writing, breaks the
+/// line, or cannot be seen. Such a character is to be shown by its code.
+///
+/// The joiners U+200C and U+200D are not among them: Persian and emoji need them.
+pub fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            // Marks of direction, which reorder what stands around them.
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // Breaks of lines and paragraphs.
+            | '\u{2028}' | '\u{2029}'
+            // Without width: two names would look the same.
+            | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}' | '\u{ad}' | '\u{180e}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1000, "1.0 kB"),
+            (1_234, "1.2 kB"),
+            (99_949, "99.9 kB"),
+            (99_951, "100 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (1_048_576, "1.0 MB"),
+            (734_003_200, "734 MB"),
+            (5_368_709_120, "5.4 GB"),
+            (u64::MAX, "18.4 EB"),
+        ] {
+            assert_eq!(size(bytes), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_deceptive_and_writing_is_not() {
+        for character in [
+            '\u{202e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{200b}',
+            '\u{ad}',
+            '\u{1b}',
+            '\u{e0041}',
+        ] {
+            assert!(is_deceptive(character), "{character:?}");
+        }
+        for character in [
+            'a', 'é', '\u{301}', '日', 'ع', '👩', '\u{200d}', '\u{200c}', ' ',
+        ] {
+            assert!(!is_deceptive(character), "{character:?}");
+        }
+    }
+}
