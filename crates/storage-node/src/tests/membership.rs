@@ -319,7 +319,22 @@ async fn a_node_of_another_cluster_ends() {
     stranger.stop().await;
 }
 
-/// An answer of another cluster, or of an earlier start of the master than the node has seen, is not followed.
+/// A node never changes its cluster, whatever a master answers.
+#[tokio::test]
+async fn a_node_joins_one_cluster_and_no_other() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let (own, other) = (Uuid::from_u128(7), Uuid::from_u128(8));
+    node.node.join(ClusterId::new(own)).await.unwrap();
+    let refused = node.node.join(ClusterId::new(other)).await.unwrap_err();
+    let refused = WireError::from(refused);
+    assert_eq!(refused.code, ErrorCode::WrongCluster, "{refused}");
+    let kept = node.node.identity().cluster();
+    assert_eq!(kept, Some(ClusterId::new(own)));
+    node.stop().await;
+}
+
+/// An answer of an earlier start of the master than the node has seen is not followed.
 #[tokio::test]
 async fn an_answer_that_does_not_fit_is_not_followed() {
     let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
