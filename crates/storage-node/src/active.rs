@@ -84,9 +84,15 @@ impl Active {
         }
     }
 
-    /// Writes the records behind one another and makes them durable. `len` is the sum of their lengths.
-    pub(crate) fn append(&mut self, records: &[RecordBytes], len: u64) -> Result<(), AppendError> {
-        self.allocate(len);
+    /// Writes the records behind one another and makes them durable. `len` is the sum of their lengths, `spare` what
+    /// may be taken of the disk ahead of time.
+    pub(crate) fn append(
+        &mut self,
+        records: &[RecordBytes],
+        len: u64,
+        spare: u64,
+    ) -> Result<(), AppendError> {
+        self.allocate(len, spare);
         let parts: Vec<&[u8]> = records
             .iter()
             .flat_map(|record| [&record.header[..], &record.payload[..]])
@@ -116,10 +122,11 @@ impl Active {
     }
 
     /// Taking blocks ahead only makes appending faster; a full disk is told by the write itself.
-    fn allocate(&mut self, len: u64) {
+    fn allocate(&mut self, len: u64, spare: u64) {
         let needed = self.len + len;
-        if needed > self.allocated && len >= ALLOCATE_STEP_MIN / 16 {
-            let step = self.len.clamp(ALLOCATE_STEP_MIN, ALLOCATE_STEP_MAX);
+        let step = self.len.clamp(ALLOCATE_STEP_MIN, ALLOCATE_STEP_MAX);
+        // What is taken ahead is missing elsewhere: on a nearly full disk nothing is.
+        if needed > self.allocated && len >= ALLOCATE_STEP_MIN / 16 && step <= spare / 4 {
             self.allocated = needed + step;
             if let Err(error) = self.file.allocate(self.allocated) {
                 tracing::debug!(%error, extent = self.number, "could not take blocks ahead");

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use proto::id::ChunkId;
 
 use crate::active::{Active, AppendError, RecordBytes};
+use crate::ballast::Ballast;
 use crate::catalog::{Location, Position, Row};
 use crate::error::{StoreError, is_full};
 use crate::extent::{
@@ -54,6 +55,7 @@ pub(crate) struct Appender {
     records_since_checkpoint: usize,
     bytes_since_checkpoint: u64,
     changed_since_checkpoint: bool,
+    ballast: Ballast,
 }
 
 /// What was planned since the last flush.
@@ -77,7 +79,8 @@ impl Appender {
         next_number: u64,
         previous: Position,
     ) -> Self {
-        Self {
+        let ballast = Ballast::find(&*store.disk, index_reserve(store.options.reserve));
+        let mut appender = Self {
             store,
             active,
             next_number,
@@ -86,7 +89,10 @@ impl Appender {
             records_since_checkpoint: 0,
             bytes_since_checkpoint: 0,
             changed_since_checkpoint: false,
-        }
+            ballast,
+        };
+        appender.take_ballast();
+        appender
     }
 
     /// Plans to store a chunk. `false` if it is here already, in good state.
@@ -105,7 +111,7 @@ impl Appender {
     pub(crate) fn delete(&mut self, order: Order, chunks: &[ChunkId]) -> Result<u64, StoreError> {
         self.check_writable()?;
         let record_len = RECORD_HEADER_LEN as u64;
-        self.take_room(chunks.len() as u64 * record_len, self.index_reserve())?;
+        self.take_room_of_ballast(chunks.len() as u64 * record_len)?;
         let mut deleted = 0;
         for chunk in chunks {
             if let Some(old) = self.row(chunk)? {
@@ -194,7 +200,10 @@ impl Appender {
         self.changed_since_checkpoint
     }
 
+    /// On a full disk it waits: replay takes longer then, and that is all.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.take_ballast();
+        self.make_room_for_index()?;
         let catalog = self.store.catalog().clone();
         let result = self.store.index.checkpoint(&catalog);
         result.map_err(|error| self.fail_index(error))?;
@@ -205,14 +214,17 @@ impl Appender {
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        if !batch.records.is_empty() {
-            let active = self.active.as_mut().expect("records were planned for it");
-            if let Err(error) = active.append(&batch.records, batch.len) {
-                return Err(self.recover_from(error));
-            }
-        }
         if batch.records.is_empty() && batch.rows.is_empty() {
             return Ok(());
+        }
+        self.make_room_for_index()?;
+        if !batch.records.is_empty() {
+            let free = batch.free.unwrap_or(0);
+            let spare = free.saturating_sub(self.store.options.reserve);
+            let active = self.active.as_mut().expect("records were planned for it");
+            if let Err(error) = active.append(&batch.records, batch.len, spare) {
+                return Err(self.recover_from(error));
+            }
         }
         let position = self.active.as_ref().map(position_of);
         let changes = Changes {
@@ -393,9 +405,48 @@ impl Appender {
         Ok(())
     }
 
-    fn index_reserve(&self) -> u64 {
-        INDEX_RESERVE_MAX.min(self.store.options.reserve / 2)
+    /// For deletions, which must be possible on a full disk too.
+    fn take_room_of_ballast(&mut self, len: u64) -> Result<(), StoreError> {
+        if self.take_room(len, self.index_reserve()).is_ok() {
+            return Ok(());
+        }
+        if self.ballast.give(&*self.store.disk) {
+            self.batch.free = None;
+        }
+        self.take_room(len, self.index_room())
     }
+
+    /// An index that hits the end of the disk is lost to this process, so it is not written where that may happen.
+    fn make_room_for_index(&mut self) -> Result<(), StoreError> {
+        let has_room = |appender: &Self| -> Result<bool, StoreError> {
+            Ok(appender.store.space()?.free >= appender.index_room())
+        };
+        if has_room(self)? || (self.ballast.give(&*self.store.disk) && has_room(self)?) {
+            return Ok(());
+        }
+        Err(StoreError::NoSpace)
+    }
+
+    fn take_ballast(&mut self) {
+        if let Ok(space) = self.store.space() {
+            let spare = space.free.saturating_sub(self.index_reserve());
+            self.ballast.take(&*self.store.disk, spare);
+        }
+    }
+
+    fn index_reserve(&self) -> u64 {
+        index_reserve(self.store.options.reserve)
+    }
+
+    /// What one change of the index takes at most, of what is kept for it.
+    fn index_room(&self) -> u64 {
+        self.index_reserve() / 4
+    }
+}
+
+/// What is kept for the index and for deletions, twice: as free space, and as ballast.
+fn index_reserve(reserve: u64) -> u64 {
+    INDEX_RESERVE_MAX.min(reserve / 2)
 }
 
 fn position_of(active: &Active) -> Position {

@@ -14,6 +14,7 @@
 mod active;
 mod appender;
 pub mod arguments;
+mod ballast;
 mod catalog;
 mod compact;
 mod config;

@@ -66,6 +66,49 @@ async fn a_write_that_hits_the_end_of_the_disk_is_refused() {
     node.stop().await;
 }
 
+/// Somebody else fills the disk to the last byte, below the reserve: puts are refused, reads and deletes work, nothing
+/// half made stays behind, and when there is space again the node takes puts without a restart.
+#[tokio::test]
+async fn a_disk_that_others_fill_still_deletes_and_recovers_by_itself() {
+    let disk = MemoryDisk::new();
+    disk.set_capacity(1 << 30);
+    let config = Config {
+        reserve: 8 << 20,
+        ..config()
+    };
+    let node = TestNode::open_with(&[&disk], &config);
+    let chunks: Vec<_> = (0..40).map(|number| chunk(number, 3000)).collect();
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    let files = extents(&disk).len();
+    disk.fill();
+    let refused = node.put(&chunk(100, 3000)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::NoSpace);
+    // The place of the scrubber, a rotten chunk: what else writes the index.
+    disk.flip(&extents(&disk)[0], 4096 + 100, 1);
+    node.scrub().await;
+    assert_eq!(node.state(&chunks[0].0), proto::node::ChunkState::Corrupt);
+    node.node.disks()[0].writer.seal().await.ok();
+    assert_eq!(extents(&disk).len(), files);
+    assert_eq!(node.get(&chunks[39].0).await.unwrap(), chunks[39].1);
+    let ids: Vec<_> = chunks[..30].iter().map(|(id, _)| *id).collect();
+    assert_eq!(node.delete(&ids).await.unwrap(), 30);
+    assert_eq!(node.node.disks()[0].store.failure(), None);
+    node.compact().await;
+    assert!(extents(&disk).len() < files, "its own space comes back");
+    disk.set_capacity(1 << 30);
+    assert!(node.put(&chunk(100, 3000)).await.unwrap());
+    assert!(node.node.usage().writable && node.node.usage().failed_disks == 0);
+    let live = chunks[30..].iter().map(|(id, _)| *id);
+    let live: Vec<_> = live.chain([chunk(100, 3000).0]).collect();
+    node.check_digest(live.iter().copied());
+    node.crash(1).await;
+    let node = TestNode::open_with(&[&disk], &config);
+    node.check_digest(live);
+    node.stop().await;
+}
+
 /// Deleted everything: nothing but a few bytes of deletions stays.
 #[tokio::test]
 async fn compaction_wins_deleted_space_back() {
