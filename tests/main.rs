@@ -8,6 +8,7 @@
 
 mod command_line;
 mod files;
+mod full_disks;
 mod http;
 mod lineage;
 mod loss;

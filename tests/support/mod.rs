@@ -6,6 +6,7 @@
 
 mod content;
 mod process;
+pub(crate) mod small_disk;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,12 +38,19 @@ pub(crate) struct Cluster {
 pub(crate) struct Plan {
     nodes: usize,
     settings: Vec<(&'static str, String)>,
+    master_folder: Option<PathBuf>,
 }
 
 impl Plan {
     /// Another number of nodes than three.
     pub(crate) fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
+        self
+    }
+
+    /// Another folder for the master.
+    pub(crate) fn master_in(mut self, folder: &Path) -> Self {
+        self.master_folder = Some(folder.to_owned());
         self
     }
 
@@ -69,7 +77,8 @@ impl Plan {
         std::fs::write(folder.path().join("config.toml"), &settings).unwrap();
         let mut master = Process::new(folder.path(), "master", "dfs-master");
         master.arguments(&["--listen", "127.0.0.1:0", "--data"]);
-        master.argument_path(&folder.path().join("master"));
+        let default = folder.path().join("master");
+        master.argument_path(self.master_folder.as_deref().unwrap_or(&default));
         master.start().await;
         let mut web = Process::new(folder.path(), "web", "dfs-web");
         web.arguments(&[
@@ -90,7 +99,7 @@ impl Plan {
         for _ in 0..self.nodes {
             cluster.add_node().await;
         }
-        if self.nodes > 0 {
+        if self.nodes > 2 {
             cluster.until_healthy().await;
         }
         cluster
@@ -108,6 +117,7 @@ impl Cluster {
         Plan {
             nodes: 3,
             settings: Vec::new(),
+            master_folder: None,
         }
         .set("chunk_size", "\"64KiB\"")
         .set("heartbeat_interval", "\"300ms\"")
@@ -128,10 +138,17 @@ impl Cluster {
     /// One more node.
     pub(crate) async fn add_node(&mut self) {
         let number = self.nodes.len() + 1;
+        let folder = self.folder.path().join(format!("node{number}"));
+        self.add_node_in(&folder).await;
+    }
+
+    /// One more node, with its data in this folder.
+    pub(crate) async fn add_node_in(&mut self, folder: &Path) {
+        let number = self.nodes.len() + 1;
         let name = format!("node{number}");
         let mut node = Process::new(self.folder.path(), &name, "dfs-storage-node");
         node.arguments(&["127.0.0.1", "0"]);
-        node.argument_path(&self.folder.path().join(&name));
+        node.argument_path(folder);
         node.arguments(&["--master", self.master.address().as_str()]);
         node.start().await;
         self.nodes.push(node);

@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** nothing outside this crate opens, creates, renames or removes a file of a data folder.
 
+mod ballast;
 mod blocking;
 mod memory;
 mod os;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+pub use ballast::Ballast;
 pub use blocking::Blocking;
 pub use memory::{MemoryDisk, SECTOR_LEN};
 pub use real::RealDisk;

@@ -10,10 +10,10 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use disk::{Blocking, Disk};
+use disk::{Ballast, Blocking, Disk};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -30,6 +30,10 @@ const BATCH_WEIGHT_MAX: usize = 16 * 1024;
 const VOLATILE_MAX: u32 = 64;
 /// Free bytes of the disk below which nothing is taken that makes the store grow. Deletions need some to succeed.
 pub const RESERVE_BYTES: u64 = 64 << 20;
+/// What is set aside of that for the time when somebody else has filled the disk.
+const BALLAST_LEN: u64 = 16 << 20;
+/// Free bytes below which that is used.
+const FREE_MIN: u64 = 4 << 20;
 /// How long a command may wait for a place in the queue.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a command may wait for its answer.
@@ -124,6 +128,7 @@ impl Committer {
                 clock,
                 witness,
                 shared: shared.clone(),
+                ballast: Arc::new(Mutex::new(Ballast::find(&*options.disk, BALLAST_LEN))),
                 disk: options.disk,
                 wall_ms: options.wall_ms,
             },
@@ -278,7 +283,15 @@ struct Batcher {
     witness: Witness,
     shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
+    ballast: Arc<Mutex<Ballast>>,
     wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// A store that is opened on a full disk needs some room too.
+pub(crate) fn make_room_to_open(disk: &dyn Disk) {
+    if disk.space().is_ok_and(|space| space.free < FREE_MIN) {
+        Ballast::find(disk, BALLAST_LEN).give(disk);
+    }
 }
 
 impl Batcher {
@@ -349,6 +362,7 @@ impl Batcher {
             // A disk that cannot say is not taken for full: a write tells soon enough.
             Err(_) => u64::MAX,
         };
+        self.keep_ballast(free);
         if free >= RESERVE_BYTES {
             return jobs;
         }
@@ -364,6 +378,16 @@ impl Batcher {
             reply(job.answer, Err(WireError::new(ErrorCode::NoSpace, message)));
         }
         rest
+    }
+
+    /// Uses what was set aside when there is nothing else, and sets it aside again when there is enough.
+    fn keep_ballast(&self, free: u64) {
+        let mut ballast = self.ballast.lock().unwrap_or_else(PoisonError::into_inner);
+        if free < FREE_MIN {
+            ballast.give(&*self.disk);
+        } else {
+            ballast.take(&*self.disk, free.saturating_sub(RESERVE_BYTES));
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use crate::command::Command;
-use crate::commit::{CommitOptions, Committer};
+use crate::commit::{CommitOptions, Committer, make_room_to_open};
 use crate::config::Config;
 use crate::control::{Control, Parts};
 use crate::folder::{Folder, FolderError};
@@ -204,6 +204,7 @@ pub async fn start(
 async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State>), StartError> {
     let (rules, cache_bytes) = (config.rules, config.cache_bytes);
     let opened = config.blocking.run(move || {
+        make_room_to_open(&*disk);
         let folder = Folder::open(disk.clone(), ClusterId::new(Uuid::new_v4()))?;
         let options = StateOptions {
             new_cluster: folder.cluster(),

@@ -18,10 +18,10 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use disk::Ballast;
 use proto::id::ChunkId;
 
 use crate::active::{Active, AppendError, RecordBytes};
-use crate::ballast::Ballast;
 use crate::catalog::{Location, Position, Row};
 use crate::error::{StoreError, is_full};
 use crate::extent::{

@@ -14,7 +14,6 @@
 mod active;
 mod appender;
 pub mod arguments;
-mod ballast;
 mod catalog;
 mod compact;
 mod config;

@@ -341,3 +341,32 @@ async fn damage_after_a_kill_drops_nothing_silently() {
     }
     assert!(fell_back > 0, "the damage never hit the newest pages");
 }
+
+/// Somebody else filled the disk to the last byte: what exists can be deleted, the store can be opened, and when there is
+/// room again it takes new things.
+#[tokio::test]
+async fn a_disk_that_others_fill_still_deletes_and_recovers_by_itself() {
+    let disk = new_disk();
+    disk.set_capacity(1 << 30);
+    let (_state, committer, writer) = start(&disk);
+    for number in 0..300 {
+        committer.submit(folder(number)).await.unwrap();
+    }
+    disk.fill();
+    for number in 0..150 {
+        committer.submit(delete(number)).await.unwrap();
+    }
+    let refused = committer.submit(folder(1000)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::NoSpace);
+    drop(committer);
+    writer.await.unwrap().unwrap();
+
+    disk.fill();
+    super::make_room_to_open(&*disk.shared());
+    let (_state, committer, _writer) = start(&disk);
+    for number in 150..300 {
+        committer.submit(delete(number)).await.unwrap();
+    }
+    disk.set_capacity(1 << 30);
+    committer.submit(folder(1000)).await.unwrap();
+}

@@ -21,7 +21,7 @@ use super::tables::{self, Tables};
 use super::{StateOptions, chunks, names, rows};
 
 /// What is written anew at once.
-const REWRITE_LEN: u64 = 1 << 20;
+const REWRITE_LEN: u64 = 64 << 10;
 
 /// Opens the database, or begins one where the backend is empty. `backend` is called once or twice.
 pub(super) fn open<B: StorageBackend>(
@@ -54,15 +54,18 @@ fn was_closed(backend: &impl StorageBackend) -> io::Result<bool> {
     Ok(flags[0] & RECOVERY_REQUIRED == 0)
 }
 
+/// A piece of zeros is left alone: it is a hole, or is to be written yet, and on a full disk there may be no room for it.
 fn rewrite(backend: &impl StorageBackend) -> io::Result<()> {
     tracing::info!("the store was not closed cleanly: writing it anew before it is used");
     let len = backend.len()?;
     let mut offset = 0;
     while offset < len {
-        let part = usize::try_from(REWRITE_LEN.min(len - offset)).expect("at most a MiB");
+        let part = usize::try_from(REWRITE_LEN.min(len - offset)).expect("it is small");
         let mut buffer = vec![0; part];
         backend.read(offset, &mut buffer)?;
-        backend.write(offset, &buffer)?;
+        if buffer.iter().any(|byte| *byte != 0) {
+            backend.write(offset, &buffer)?;
+        }
         offset += REWRITE_LEN;
     }
     backend.sync_data()

@@ -1,28 +1,26 @@
 //! Space that is kept for the day on which the disk is full: whoever fills it leaves nothing, not even to delete.
 //!
-//! A file of zeros takes it. Deletions, and the index that follows them, are what wins space back; when they find none,
-//! the file goes, and it comes back when there is room again.
-//!
-//! **Invariant:** only deletions, compaction and the index ever get this space; puts never do.
+//! A file of zeros takes it. Deletions, and what has to be written for them, are what wins space back; when they find
+//! none, the file goes, and it comes back when there is room again.
 
 use std::io;
 
-use disk::Disk;
+use crate::Disk;
 
 /// The file.
-pub(crate) const BALLAST_PATH: &str = "reserve";
+const PATH: &str = "reserve";
 
 /// The space that is kept.
 #[derive(Debug)]
-pub(crate) struct Ballast {
+pub struct Ballast {
     len: u64,
     is_held: bool,
 }
 
 impl Ballast {
     /// The ballast as it was left; `len` is what it shall be.
-    pub(crate) fn find(disk: &dyn Disk, len: u64) -> Self {
-        let found = disk.open(BALLAST_PATH).and_then(|file| file.len());
+    pub fn find(disk: &dyn Disk, len: u64) -> Self {
+        let found = disk.open(PATH).and_then(|file| file.len());
         Self {
             len,
             is_held: found.is_ok_and(|found| found >= len),
@@ -30,7 +28,7 @@ impl Ballast {
     }
 
     /// Takes the space, if it is not taken and this much is free beside it.
-    pub(crate) fn take(&mut self, disk: &dyn Disk, spare: u64) {
+    pub fn take(&mut self, disk: &dyn Disk, spare: u64) {
         if self.is_held || self.len == 0 || spare < self.len {
             return;
         }
@@ -44,11 +42,11 @@ impl Ballast {
     }
 
     /// Gives the space to whoever needs it now; `false` if there is none.
-    pub(crate) fn give(&mut self, disk: &dyn Disk) -> bool {
+    pub fn give(&mut self, disk: &dyn Disk) -> bool {
         let was_held = std::mem::take(&mut self.is_held);
         if was_held {
             tracing::warn!(
-                "the disk is full: deletions take the last space that was set aside for them"
+                "the disk is full: the last space is used, which was set aside for deletions"
             );
             remove(disk);
         }
@@ -57,7 +55,7 @@ impl Ballast {
 }
 
 fn remove(disk: &dyn Disk) {
-    match disk.remove(BALLAST_PATH) {
+    match disk.remove(PATH) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(%error, "could not give up the space that was set aside");
         }
@@ -66,8 +64,8 @@ fn remove(disk: &dyn Disk) {
 }
 
 fn write(disk: &dyn Disk, len: u64) -> io::Result<()> {
-    let file = match disk.open(BALLAST_PATH) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(BALLAST_PATH)?,
+    let file = match disk.open(PATH) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(PATH)?,
         found => found?,
     };
     file.set_len(len)?;

@@ -1,0 +1,120 @@
+//! Real file systems that are full to the last byte: what works goes on, what does not says why, and when there is room
+//! again everything recovers by itself.
+
+use client::{DeleteOptions, Error, UploadOptions};
+use proto::master::Health;
+use proto::name::EntryPath;
+
+use crate::support::small_disk::SmallDisk;
+use crate::support::{Cluster, content, download, files_below};
+
+const CHUNK: usize = 64 << 10;
+
+fn purge() -> DeleteOptions {
+    DeleteOptions {
+        purge: true,
+        ..DeleteOptions::default()
+    }
+}
+
+fn path(name: &str) -> EntryPath {
+    name.parse().unwrap()
+}
+
+/// Somebody else fills a node's disk: uploads go to the others, nothing half made stays, deletions reach the full disk
+/// too, and when there is room again the missing copies are made.
+#[tokio::test]
+async fn a_full_node_is_left_out_and_comes_back() {
+    let Some(disk) = SmallDisk::mount(96) else {
+        return;
+    };
+    let mut cluster = Cluster::plan()
+        .nodes(2)
+        .set("garbage_grace", "\"1s\"")
+        .start()
+        .await;
+    cluster.expect_in_log("the disk is full");
+    let folder = disk.path().join("node");
+    cluster.add_node_in(&folder).await;
+    cluster.until_healthy().await;
+    let (first, second) = (content(1, 100 * CHUNK), content(2, 50 * CHUNK));
+    cluster.upload("/first", &first).await;
+    cluster.until_healthy().await;
+    disk.fill();
+    let extents = files_below(&folder.join("extents")).len();
+    let client = cluster.client();
+    for round in 0..3 {
+        let name = path(&format!("/second/{round}"));
+        let uploaded = client.upload(&name, &second[..], UploadOptions::default());
+        assert_eq!(uploaded.await.unwrap().copies, 2);
+    }
+    assert!(download(&client, "/first").await.unwrap() == first);
+    let left = files_below(&folder.join("extents")).len();
+    assert_eq!(left, extents, "something half made was left");
+    client.delete(&path("/first"), purge()).await.unwrap();
+    let full = cluster.nodes()[2].address();
+    crate::support::until("the full node has deleted its copies", || async {
+        let nodes = client.nodes(None, 10).await.unwrap().nodes;
+        let node = nodes.iter().find(|node| node.address == full).unwrap();
+        node.usage.chunks == 0
+    })
+    .await;
+    disk.make_room();
+    cluster
+        .until("the copies are there again", |status| {
+            status.health == Health::Green && status.chunks.missing_copies == 0
+        })
+        .await;
+    cluster.node(1).kill();
+    cluster.node(2).kill();
+    assert!(download(&cluster.client(), "/second/0").await.unwrap() == second);
+}
+
+/// Somebody else fills the master's disk: reads work, what is new is refused with the reason, deletions work, and when
+/// there is room again uploads go on.
+#[tokio::test]
+async fn a_full_master_reads_and_deletes() {
+    let Some(disk) = SmallDisk::mount(160) else {
+        return;
+    };
+    let mut cluster = Cluster::plan()
+        .master_in(&disk.path().join("master"))
+        .start()
+        .await;
+    let bytes = content(1, 20 * CHUNK);
+    for name in ["/first", "/second", "/third"] {
+        cluster.upload(name, &bytes).await;
+    }
+    disk.fill();
+    cluster.master();
+    let client = cluster.client();
+    let refused = client
+        .upload(
+            &path("/new"),
+            &content(3, CHUNK)[..],
+            UploadOptions::default(),
+        )
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, Error::NoSpace { .. }), "{refused:?}");
+    let refused = refused.to_string();
+    assert!(refused.contains("master's disk"), "{refused}");
+    assert!(download(&client, "/first").await.unwrap() == bytes);
+    client.delete(&path("/second"), purge()).await.unwrap();
+    client
+        .delete(&path("/third"), DeleteOptions::default())
+        .await
+        .unwrap();
+    assert!(download(&client, "/first").await.unwrap() == bytes);
+    cluster.master().restart().await;
+    assert!(
+        download(&client, "/first").await.unwrap() == bytes,
+        "after a restart"
+    );
+    let gone = client.entry(&path("/second")).await.unwrap_err();
+    assert!(matches!(gone, Error::NotFound { .. }), "{gone:?}");
+    disk.make_room();
+    cluster.until_healthy().await;
+    cluster.upload("/new", &bytes).await;
+    assert!(download(&client, "/new").await.unwrap() == bytes);
+}
