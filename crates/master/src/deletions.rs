@@ -7,7 +7,7 @@
 //! **Invariant:** only what the state has as planned is ordered, never what is claimed, and nothing in safe mode.
 //! **Invariant:** a node gets no further order while it is not known whether the last one's confirmation is recorded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use proto::ErrorCode;
 use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::master::NodeState;
-use proto::node::{CHUNKS_PER_MESSAGE_MAX, DeleteChunks};
+use proto::node::{CHUNKS_PER_MESSAGE_MAX, ChunksDeleted, DeleteChunks};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -91,13 +91,29 @@ impl Control {
         if self.deletions_wait() || self.membership().state(node) != NodeState::Live {
             return false;
         }
-        if let Err(error) = self.order_once_or_twice(node, &chunks).await {
-            warn!(node = node.0, %error, "a node did not carry out deletions; they are ordered again later");
-            return false;
+        let kept = match self.order_once_or_twice(node, &chunks).await {
+            Ok(deleted) => deleted.kept,
+            Err(error) => {
+                warn!(node = node.0, %error, "a node did not carry out deletions; they are ordered again later");
+                return false;
+            }
+        };
+        let kept: HashSet<ChunkId> = kept.into_iter().collect();
+        let gone: Vec<_> = chunks
+            .into_iter()
+            .filter(|chunk| !kept.contains(chunk))
+            .collect();
+        let count = gone.len();
+        if count > 0 {
+            confirm(&self.committer, node, gone).await;
         }
-        let count = chunks.len();
-        confirm(&self.committer, node, chunks).await;
-        debug!(node = node.0, count, "deleted copies that were planned");
+        // What is kept stays planned: a disk of the node failed, which the status says.
+        debug!(
+            node = node.0,
+            count,
+            kept = kept.len(),
+            "deleted copies that were planned"
+        );
         true
     }
 
@@ -107,7 +123,7 @@ impl Control {
         &self,
         node: NodeNumber,
         chunks: &[ChunkId],
-    ) -> Result<(), CallError> {
+    ) -> Result<ChunksDeleted, CallError> {
         let order = || DeleteChunks {
             master: self.point(),
             sequence: self.order_sequence.fetch_add(1, Ordering::Relaxed) + 1,
@@ -121,9 +137,9 @@ impl Control {
                 {
                     self.supersede(&format!("A node refused an order: {error}"));
                 }
-                again.map(|_| ())
+                again
             }
-            result => result.map(|_| ()),
+            result => result,
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct Heard {
     pub node: NodeNumber,
     /// Whether its state is another now.
     pub change: Option<Change>,
+    /// Whether it takes chunks now, and did not before.
+    pub has_room_again: bool,
 }
 
 #[derive(Debug)]
@@ -175,11 +177,14 @@ impl Membership {
             connection: Some(connection),
             sequence: None,
         });
+        let took_writes = member.takes_writes();
         let change = member.hear(number, request.usage, now);
+        let has_room_again = !took_writes && member.takes_writes();
         self.connections.insert(connection, number);
         Ok(Heard {
             node: number,
             change,
+            has_room_again,
         })
     }
 
@@ -211,15 +216,19 @@ impl Membership {
         let is_older = session
             .sequence
             .is_some_and(|last| request.sequence <= last);
+        if !is_older {
+            session.sequence = Some(request.sequence);
+        }
+        let took_writes = member.takes_writes();
         let change = if is_older {
             None
         } else {
-            session.sequence = Some(request.sequence);
             member.hear(number, request.usage, now)
         };
         Ok(Heard {
             node: number,
             change,
+            has_room_again: !took_writes && member.takes_writes(),
         })
     }
 

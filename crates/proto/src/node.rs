@@ -250,11 +250,14 @@ pub struct DeleteChunks {
     pub chunks: Vec<ChunkId>,
 }
 
-/// None of them is here any more, and that is durable.
+/// None of them is here any more, and that is durable; except for those that are kept.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChunksDeleted {
     /// How many were here.
     pub deleted: u64,
+    /// Those that are on a disk that failed and takes no writes: they are still here. Order them again later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<ChunkId>,
 }
 
 /// See [`NodeHandlers::digest_inventory`].

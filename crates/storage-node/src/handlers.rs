@@ -20,7 +20,7 @@ use proto::{Body, ErrorCode, WireError};
 
 use crate::error::StoreError;
 use crate::extent::Order;
-use crate::node::{INLINE_LEN_MAX, Node};
+use crate::node::{Node, OpenChunk};
 use crate::send_file::ChunkBody;
 use crate::verified::VerifiedChunk;
 
@@ -117,27 +117,14 @@ impl NodeHandlers for Handlers {
     }
 
     async fn get_chunk(&self, _: &Caller, request: GetChunk) -> Result<ChunkRead, WireError> {
-        let found = self.node.open_chunk(&request.chunk).await?;
-        let (disk, file) = (found.disk, &found.file);
-        let read = if file.payload().2 <= INLINE_LEN_MAX {
-            file.read().map(Body::Bytes)
-        } else {
-            file.check_header().map(|_| {
-                Body::Source(Box::new(ChunkBody::new(
-                    Arc::clone(&self.node),
-                    found.clone(),
-                )))
-            })
-        };
-        match read {
-            Ok(body) => Ok(ChunkRead { body }),
-            Err(error) => {
-                if matches!(error, StoreError::Corrupt(_) | StoreError::Disk(_)) {
-                    self.node.mark_corrupt(disk, request.chunk, file.row).await;
-                }
-                Err(error.into())
+        let body = match self.node.open_chunk(&request.chunk).await? {
+            OpenChunk::Bytes(bytes) => Body::Bytes(bytes),
+            OpenChunk::File(found) => {
+                let node = Arc::clone(&self.node);
+                Body::Source(Box::new(ChunkBody::new(node, found)))
             }
-        }
+        };
+        Ok(ChunkRead { body })
     }
 
     async fn describe_chunks(
@@ -154,7 +141,7 @@ impl NodeHandlers for Handlers {
                 .map(|chunk| node.describe(chunk))
                 .collect()
         };
-        let chunks: Result<_, StoreError> = self.node.blocking().run(describe).await;
+        let chunks: Result<_, StoreError> = self.node.lane.run(describe).await;
         Ok(ChunksDescribed { chunks: chunks? })
     }
 
@@ -207,8 +194,7 @@ impl NodeHandlers for Handlers {
             epoch: request.master.epoch,
             sequence: request.sequence,
         };
-        let deleted = self.node.delete(order, &request.chunks).await?;
-        Ok(ChunksDeleted { deleted })
+        self.node.delete(order, &request.chunks).await
     }
 
     async fn digest_inventory(
@@ -231,7 +217,7 @@ impl NodeHandlers for Handlers {
         let limit = (request.limit as usize).clamp(1, CHUNKS_PER_MESSAGE_MAX);
         let node = Arc::clone(&self.node);
         let list = move || node.list_bucket(request.bucket, request.after.as_ref(), limit);
-        let (chunks, more) = self.node.blocking().run(list).await?;
+        let (chunks, more) = self.node.lane.run(list).await?;
         Ok(BucketListed { chunks, more })
     }
 }

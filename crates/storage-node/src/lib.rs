@@ -25,6 +25,7 @@ mod handlers;
 mod heartbeat;
 mod identity;
 mod index;
+mod lane;
 mod node;
 pub mod offline;
 mod recover;

@@ -4,8 +4,9 @@
 //! go to the same disk, whose writer stores it once. A disk that failed is read as long as it can be, and
 //! the others go on.
 //!
-//! **Invariants:** orders of a master before the newest seen are refused (`node/master.rs`); deletions are done in the order of their
-//! sequence, one order at a time, and an order is answered only when it is durable on every disk.
+//! **Invariants:** orders of a master before the newest seen are refused (`node/master.rs`); deletions are done in the
+//! order of their sequence, one order at a time, and an order is answered only when it is durable on every disk that
+//! takes writes; what others hold of it is named in the answer.
 
 mod master;
 mod report;
@@ -16,8 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use disk::Blocking;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use proto::id::{BootId, ChunkId, ClusterId, Epoch};
-use proto::node::ChunkState;
+use proto::node::{ChunkState, ChunksDeleted};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{Notify, watch};
 
@@ -26,6 +29,7 @@ use crate::environment::Environment;
 use crate::error::StoreError;
 use crate::extent::{Order, PAYLOAD_LEN_MAX};
 use crate::identity::Identity;
+use crate::lane::Lane;
 use crate::store::{ChunkFile, Store};
 use crate::verified::VerifiedChunk;
 use crate::writer::Writer;
@@ -38,11 +42,12 @@ pub(crate) const INLINE_LEN_MAX: usize = 64 << 10;
 /// Corrupt chunks that wait to be reported one by one; beyond that all are reported again.
 const UNREPORTED_MAX: usize = 4096;
 
-/// One disk: what readers use, and its writer.
+/// One disk: what readers use and the way to it, and its writer.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeDisk {
     pub(crate) store: Arc<Store>,
     pub(crate) writer: Writer,
+    pub(crate) lane: Lane,
 }
 
 /// The node. Shared by all connections.
@@ -50,6 +55,8 @@ pub(crate) struct NodeDisk {
 pub(crate) struct Node {
     pub(crate) environment: Environment,
     pub(crate) boot: BootId,
+    /// For what is asked of all disks together.
+    pub(crate) lane: Lane,
     disks: Vec<NodeDisk>,
     /// Disks that could not be opened when the node started.
     unopened_disks: u32,
@@ -79,6 +86,15 @@ struct CorruptReports {
     overflowed: bool,
 }
 
+/// A chunk that can be read.
+#[derive(Debug)]
+pub(crate) enum OpenChunk {
+    /// A small one, read and checked.
+    Bytes(Bytes),
+    /// A large one, of which the record's header was checked.
+    File(FoundChunk),
+}
+
 /// A chunk found on one of the disks.
 #[derive(Debug, Clone)]
 pub(crate) struct FoundChunk {
@@ -98,6 +114,7 @@ impl Node {
         let cluster = watch::Sender::new(identity.cluster());
         Self {
             boot: environment.boot(),
+            lane: Lane::new(environment.blocking),
             environment,
             disks,
             unopened_disks,
@@ -151,7 +168,7 @@ impl Node {
     /// Stores a chunk that was verified before. `false` if it was here; either way it is durable now.
     pub(crate) async fn store(&self, verified: VerifiedChunk) -> Result<bool, WireError> {
         let chunk = verified.chunk();
-        let claim = self.claim_disk(chunk)?;
+        let claim = self.claim_disk(chunk).await?;
         if self.holds_good(&chunk).await? {
             return Ok(false);
         }
@@ -163,7 +180,8 @@ impl Node {
     /// Whether the chunk is here and reads well. A copy that rotted unseen is marked, and can then be replaced: it
     /// must not count as the copy that somebody is about to rely on.
     pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> Result<bool, StoreError> {
-        Ok(self.find_good(chunk)?.is_some() && self.verify_chunk(chunk).await? == ChunkState::Good)
+        let good = self.find(chunk).await?.is_some_and(|(_, row)| !row.corrupt);
+        Ok(good && self.verify_chunk(chunk).await? == ChunkState::Good)
     }
 
     /// Hashes on another thread, unless the bytes are few.
@@ -182,40 +200,65 @@ impl Node {
         verified.ok_or_else(|| wrong_bytes(&chunk))
     }
 
-    fn find_good(&self, chunk: &ChunkId) -> Result<Option<(usize, Row)>, StoreError> {
-        Ok(self.find(chunk)?.filter(|(_, row)| !row.corrupt))
-    }
-
     /// The chunk's row: a good one before a corrupt one. An index that cannot be read hides what only it knows.
-    pub(crate) fn find(&self, chunk: &ChunkId) -> Result<Option<(usize, Row)>, StoreError> {
-        let (mut found, mut error) = (None, None);
-        for (place, disk) in self.disks.iter().enumerate() {
-            match disk.store.find(chunk) {
-                Ok(Some(row)) if !row.corrupt => return Ok(Some((place, row))),
-                Ok(Some(row)) => found = Some((place, row)),
-                Ok(None) => {}
-                Err(unreadable) => error = Some(unreadable),
-            }
-        }
-        match (found, error) {
-            (None, Some(error)) => Err(error),
-            (found, _) => Ok(found),
-        }
+    pub(crate) async fn find(&self, chunk: &ChunkId) -> Result<Option<(usize, Row)>, StoreError> {
+        let id = *chunk;
+        let find = move |store: &Store| store.find(&id);
+        self.first_good(find, |row| !row.corrupt).await
     }
 
-    /// Opens a good chunk for reading.
-    pub(crate) async fn open_chunk(&self, chunk: &ChunkId) -> Result<FoundChunk, StoreError> {
-        let (disk, row) = self.find(chunk)?.ok_or(StoreError::NotFound(*chunk))?;
-        if row.corrupt {
-            return Err(StoreError::Corrupt(*chunk));
-        }
-        match self.disks[disk].store.open_chunk(chunk) {
-            Ok(file) => Ok(FoundChunk { disk, file }),
-            Err(StoreError::Corrupt(_)) => {
-                self.mark_corrupt(disk, *chunk, row).await;
-                Err(StoreError::Corrupt(*chunk))
+    /// The same where blocking is allowed.
+    pub(crate) fn find_blocking(
+        &self,
+        chunk: &ChunkId,
+    ) -> Result<Option<(usize, Row)>, StoreError> {
+        let finds = self.disks.iter().enumerate();
+        let finds = finds.map(|(place, disk)| (place, disk.store.find(chunk)));
+        let mut best = Best::default();
+        for (place, found) in finds {
+            if best.take(place, found, |row| !row.corrupt) {
+                break;
             }
-            Err(error) => Err(error),
+        }
+        best.result()
+    }
+
+    /// Asks all disks at once; the first good answer wins, so that a disk that hangs hides only what it alone has.
+    async fn first_good<T: Send + 'static>(
+        &self,
+        ask: impl Fn(&Store) -> Result<Option<T>, StoreError> + Clone + Send + 'static,
+        is_good: impl Fn(&T) -> bool,
+    ) -> Result<Option<(usize, T)>, StoreError> {
+        let asked = self.disks.iter().enumerate().map(|(place, disk)| {
+            let (ask, store) = (ask.clone(), Arc::clone(&disk.store));
+            async move { (place, disk.lane.run(move || ask(&store)).await) }
+        });
+        let mut answers: FuturesUnordered<_> = asked.collect();
+        let mut best = Best::default();
+        while let Some((place, answer)) = answers.next().await {
+            if best.take(place, answer, &is_good) {
+                break;
+            }
+        }
+        best.result()
+    }
+
+    /// Opens a good chunk for reading, and reads it if it is small.
+    pub(crate) async fn open_chunk(&self, chunk: &ChunkId) -> Result<OpenChunk, StoreError> {
+        let id = *chunk;
+        let open = move |store: &Store| open_in(store, &id);
+        let opened = self.first_good(open, |(_, opened)| opened.is_ok()).await?;
+        let (disk, (row, opened)) = opened.ok_or(StoreError::NotFound(*chunk))?;
+        match opened {
+            Ok(Opened::Bytes(bytes)) => Ok(OpenChunk::Bytes(bytes)),
+            Ok(Opened::File(file)) => Ok(OpenChunk::File(FoundChunk { disk, file })),
+            Err(error) => {
+                let is_bad = matches!(error, StoreError::Corrupt(_) | StoreError::Disk(_));
+                if is_bad && !row.corrupt {
+                    self.mark_corrupt(disk, *chunk, row).await;
+                }
+                Err(error)
+            }
         }
     }
 
@@ -239,7 +282,11 @@ impl Node {
     }
 
     /// Removes chunks on an order that is above all seen before.
-    pub(crate) async fn delete(&self, order: Order, chunks: &[ChunkId]) -> Result<u64, WireError> {
+    pub(crate) async fn delete(
+        &self,
+        order: Order,
+        chunks: &[ChunkId],
+    ) -> Result<ChunksDeleted, WireError> {
         let mut seen = self.order.lock().await;
         self.check_epoch(order.epoch)?;
         if order <= *seen {
@@ -249,40 +296,20 @@ impl Node {
             )));
         }
         *seen = order;
-        let orders = self
-            .disks
-            .iter()
-            .map(|disk| self.delete_on(disk, order, chunks));
-        let mut deleted = 0;
+        let orders = self.disks.iter().map(|disk| delete_on(disk, order, chunks));
+        let (mut deleted, mut kept) = (0, Vec::new());
         for done in futures::future::join_all(orders).await {
-            deleted += done?;
+            let done = done?;
+            deleted += done.deleted;
+            kept.extend(done.kept);
         }
         self.deleted.notify_waiters();
-        Ok(deleted)
-    }
-
-    /// A failed disk that has none of the chunks does not stand in the way. Should a put that it refused turn
-    /// out to be there after a restart, the master finds a chunk that it does not know, and deletes it as such.
-    async fn delete_on(
-        &self,
-        disk: &NodeDisk,
-        order: Order,
-        chunks: &[ChunkId],
-    ) -> Result<u64, StoreError> {
-        if disk.store.failure().is_some() {
-            let has_one = chunks
-                .iter()
-                .any(|chunk| !matches!(disk.store.find(chunk), Ok(None)));
-            if !has_one {
-                return Ok(0);
-            }
-        }
-        disk.writer.delete(order, chunks.to_vec()).await
+        Ok(ChunksDeleted { deleted, kept })
     }
 
     /// Chooses the disk for a chunk, and keeps it chosen until the put is done.
-    fn claim_disk(&self, chunk: ChunkId) -> Result<PutClaim<'_>, StoreError> {
-        let preferred = self.find(&chunk)?.map(|(disk, _)| disk);
+    async fn claim_disk(&self, chunk: ChunkId) -> Result<PutClaim<'_>, StoreError> {
+        let preferred = self.find(&chunk).await?.map(|(disk, _)| disk);
         let mut puts = unpoisoned(&self.puts);
         let disk = match puts.get(&chunk) {
             Some(claim) => claim.disk,
@@ -311,6 +338,107 @@ impl Node {
             .filter(takes_writes)
             .max_by_key(|place| self.disks[*place].store.room().unwrap_or(0))
             .unwrap_or(0)
+    }
+}
+
+/// A disk that failed keeps what it has of the chunks. Should a put that it refused turn out to be there after a
+/// restart, the master finds a chunk that it does not know, and deletes it as such.
+async fn delete_on(
+    disk: &NodeDisk,
+    order: Order,
+    chunks: &[ChunkId],
+) -> Result<ChunksDeleted, StoreError> {
+    let done = match disk.store.failure() {
+        Some(why) => Err(StoreError::Failed(why)),
+        None => disk.writer.delete(order, chunks.to_vec()).await,
+    };
+    match done {
+        Ok(deleted) => Ok(ChunksDeleted {
+            deleted,
+            kept: Vec::new(),
+        }),
+        Err(StoreError::Failed(_) | StoreError::Disk(_)) => {
+            let (store, chunks) = (Arc::clone(&disk.store), chunks.to_vec());
+            let has = move |chunk: &ChunkId| !matches!(store.find(chunk), Ok(None));
+            let kept = move || Ok(chunks.into_iter().filter(has).collect());
+            Ok(ChunksDeleted {
+                deleted: 0,
+                kept: disk.lane.run(kept).await?,
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What one disk has of a chunk.
+enum Opened {
+    Bytes(Bytes),
+    File(ChunkFile),
+}
+
+/// The chunk's row and what can be read of it, if the disk has it.
+fn open_in(
+    store: &Store,
+    chunk: &ChunkId,
+) -> Result<Option<(Row, Result<Opened, StoreError>)>, StoreError> {
+    let Some(row) = store.find(chunk)? else {
+        return Ok(None);
+    };
+    if row.corrupt {
+        return Ok(Some((row, Err(StoreError::Corrupt(*chunk)))));
+    }
+    let opened = store.open_chunk(chunk).and_then(|file| {
+        if file.payload().2 <= INLINE_LEN_MAX {
+            return file.read().map(Opened::Bytes);
+        }
+        file.check_header()?;
+        Ok(Opened::File(file))
+    });
+    Ok(Some((row, opened)))
+}
+
+/// The best of what several disks say.
+struct Best<T> {
+    found: Option<(usize, T)>,
+    error: Option<StoreError>,
+}
+
+impl<T> Default for Best<T> {
+    fn default() -> Self {
+        Self {
+            found: None,
+            error: None,
+        }
+    }
+}
+
+impl<T> Best<T> {
+    /// Takes what one disk says; whether that settles it.
+    fn take(
+        &mut self,
+        place: usize,
+        answer: Result<Option<T>, StoreError>,
+        is_good: impl Fn(&T) -> bool,
+    ) -> bool {
+        match answer {
+            Ok(Some(value)) => {
+                let settles = is_good(&value);
+                self.found = Some((place, value));
+                settles
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.error = Some(error);
+                false
+            }
+        }
+    }
+
+    fn result(self) -> Result<Option<(usize, T)>, StoreError> {
+        match (self.found, self.error) {
+            (None, Some(error)) => Err(error),
+            (found, _) => Ok(found),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::error::OpenError;
 use crate::handlers::Handlers;
 use crate::heartbeat::{self, Membership};
 use crate::identity::{Identity, LOCK_PATH};
+use crate::lane::Lane;
 use crate::node::{Node, NodeDisk};
 use crate::store::StoreOptions;
 use crate::writer::Writer;
@@ -213,7 +214,12 @@ impl Opened {
         let start = |(store, appender)| {
             let (writer, task) = Writer::new(appender, blocking);
             writers.spawn(task);
-            NodeDisk { store, writer }
+            let lane = Lane::new(blocking);
+            NodeDisk {
+                store,
+                writer,
+                lane,
+            }
         };
         let disks = self.stores.into_iter().map(start).collect();
         let node = Node::new(self.identity, disks, self.unopened_disks, self.environment);

@@ -151,11 +151,14 @@ impl ControlHandlers for Control {
     ) -> Result<HeartbeatNoted, WireError> {
         require_node(caller)?;
         self.refuse_if_superseded()?;
-        let Heard { change, .. } =
-            self.membership()
-                .heartbeat(&request, caller.connection, Instant::now())?;
-        if let Some(change) = change {
+        let heard = self
+            .membership()
+            .heartbeat(&request, caller.connection, Instant::now())?;
+        if let Some(change) = heard.change {
             self.node_changed(change);
+        }
+        if heard.has_room_again {
+            self.repair.survey();
         }
         let master = self.point();
         Ok(HeartbeatNoted { master })

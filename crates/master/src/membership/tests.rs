@@ -209,3 +209,20 @@ fn a_node_with_a_new_number_loses_its_former_one() {
         .heartbeat(&heartbeat(1, 1, 1), 2, now)
         .expect("it speaks for the new number");
 }
+
+/// A node's disk was full: uploads got fewer copies, and the missing ones were looked for only a minute after there
+/// was room again.
+#[test]
+fn a_node_that_has_room_again_is_noticed() {
+    let now = Instant::now();
+    let mut membership = with_one_node(now);
+    let mut say = |sequence, writable| {
+        let mut heartbeat = heartbeat(1, 1, sequence);
+        heartbeat.usage.writable = writable;
+        let heard = membership.heartbeat(&heartbeat, 7, now).unwrap();
+        heard.has_room_again
+    };
+    let heard = [(1, true), (2, false), (3, false), (4, true), (5, true)];
+    let noticed = heard.map(|(sequence, writable)| say(sequence, writable));
+    assert_eq!(noticed, [false, false, false, true, false]);
+}

@@ -400,7 +400,10 @@ impl NodeHandlers for Node {
             deleted += u64::from(disk.chunks.remove(&chunk).is_some());
             disk.deleted.push(chunk);
         }
-        Ok(ChunksDeleted { deleted })
+        Ok(ChunksDeleted {
+            deleted,
+            kept: Vec::new(),
+        })
     }
 
     async fn digest_inventory(

@@ -41,12 +41,12 @@ impl Node {
 
     /// Reads a chunk and compares it with its id; notes what it found.
     pub(crate) async fn verify_chunk(&self, chunk: &ChunkId) -> Result<ChunkState, StoreError> {
-        let Some((disk, row)) = self.find(chunk)? else {
+        let Some((disk, row)) = self.find(chunk).await? else {
             return Ok(ChunkState::Missing);
         };
         let (store, id) = (Arc::clone(&self.disks[disk].store), *chunk);
-        let verified = self
-            .blocking()
+        let verified = self.disks[disk]
+            .lane
             .run(move || {
                 store
                     .open_chunk(&id)
@@ -63,7 +63,7 @@ impl Node {
             }
             Ok(_) => Ok(ChunkState::Good),
             Err(StoreError::NotFound(_)) => Ok(ChunkState::Missing),
-            Err(error @ StoreError::Unopened(_)) => Err(error),
+            Err(error @ (StoreError::Unopened(_) | StoreError::TimedOut)) => Err(error),
             Err(_) if row.corrupt => Ok(ChunkState::Corrupt),
             Err(error) => {
                 tracing::debug!(%chunk, %error, "verified and found bad");
@@ -75,7 +75,7 @@ impl Node {
 
     /// What is known of a chunk without reading it.
     pub(crate) fn describe(&self, chunk: &ChunkId) -> Result<ChunkDescription, StoreError> {
-        let Some((disk, row)) = self.find(chunk)? else {
+        let Some((disk, row)) = self.find_blocking(chunk)? else {
             return Ok(ChunkDescription {
                 chunk: *chunk,
                 state: ChunkState::Missing,

@@ -45,6 +45,30 @@ async fn a_disk_whose_syncs_fail_takes_no_more() {
     node.stop().await;
 }
 
+/// A put was refused, because its sync failed and no other extent could be made, and yet it reached the disk: after a
+/// restart the chunk is there, whole or not at all, and can be deleted like any other that the master does not know.
+#[tokio::test]
+async fn a_refused_put_that_comes_back_is_whole_and_can_be_deleted() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let (before, refused) = (chunk(1, 900), chunk(2, 900));
+    node.put(&before).await.unwrap();
+    disk.fail_syncs_after(0);
+    node.put(&refused).await.unwrap_err();
+    let done = node.delete_what_can(&[refused.0, before.0]).await.unwrap();
+    assert_eq!((done.deleted, done.kept), (0, vec![before.0]));
+    disk.heal();
+    node.kill().await;
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([before.0, refused.0]);
+    assert_eq!(node.get(&refused.0).await.unwrap(), refused.1);
+    assert_eq!(node.delete(&[refused.0, before.0]).await.unwrap(), 2);
+    node.crash(1).await;
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([]);
+    node.stop().await;
+}
+
 /// Only one sync fails: the next extent takes over at once, and says where the failed one ends.
 #[tokio::test]
 async fn one_failed_sync_costs_one_batch() {
@@ -256,7 +280,8 @@ async fn delete_orders_are_taken_once_and_never_from_the_past() {
         epoch: Epoch(epoch),
         sequence,
     };
-    assert_eq!(node.node.delete(order(2, 5), &[one.0]).await.unwrap(), 0);
+    let done = node.node.delete(order(2, 5), &[one.0]).await.unwrap();
+    assert_eq!(done.deleted, 0);
     node.crash(1).await;
     let node = TestNode::open(&[&disk]);
     node.put(&one).await.unwrap();
@@ -274,10 +299,12 @@ async fn delete_orders_are_taken_once_and_never_from_the_past() {
         node.node
             .delete(order(2, 6), &[one.0, one.0])
             .await
-            .unwrap(),
+            .unwrap()
+            .deleted,
         1
     );
-    assert_eq!(node.node.delete(order(3, 1), &[one.0]).await.unwrap(), 0);
+    let done = node.node.delete(order(3, 1), &[one.0]).await.unwrap();
+    assert_eq!(done.deleted, 0);
     node.stop().await;
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use disk::{Blocking, Disk, DiskLock, MemoryDisk};
 use proto::id::{ChunkId, Epoch, RunId};
-use proto::node::{BucketDigest, ChunkState};
-use proto::{HistoryPoint, WireError};
+use proto::node::{BucketDigest, ChunkState, ChunksDeleted};
+use proto::{ErrorCode, HistoryPoint, WireError};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::environment::Environment;
 use crate::extent::{EXTENTS_FOLDER, Order};
 use crate::identity::Acceptance;
-use crate::node::Node;
+use crate::node::{Node, OpenChunk};
 use crate::run::Opened;
 
 /// Small, so that tests reach many extents.
@@ -154,8 +154,20 @@ impl TestNode {
         self.node.put(chunk.0, chunk.1.clone()).await
     }
 
-    /// Deletes on an order above all before.
+    /// Deletes on an order above all before: all of them, or it is an error.
     pub(super) async fn delete(&self, chunks: &[ChunkId]) -> Result<u64, WireError> {
+        let done = self.delete_what_can(chunks).await?;
+        if done.kept.is_empty() {
+            return Ok(done.deleted);
+        }
+        Err(WireError::new(ErrorCode::Disk, "some are kept"))
+    }
+
+    /// The same, with what is kept.
+    pub(super) async fn delete_what_can(
+        &self,
+        chunks: &[ChunkId],
+    ) -> Result<ChunksDeleted, WireError> {
         let order = self.next_order();
         self.node.delete(order, chunks).await
     }
@@ -169,18 +181,19 @@ impl TestNode {
 
     /// The chunk's bytes as a client gets them, which verifies them.
     pub(super) async fn get(&self, chunk: &ChunkId) -> Result<Bytes, WireError> {
-        let found = self.node.open_chunk(chunk).await?;
-        match found.file.read() {
-            Ok(bytes) => {
-                assert_eq!(ChunkId::of(&bytes), *chunk, "wrong bytes were served");
-                Ok(bytes)
-            }
-            Err(error) => {
-                let row = found.file.row;
-                self.node.mark_corrupt(found.disk, *chunk, row).await;
-                Err(error.into())
-            }
-        }
+        let bytes = match self.node.open_chunk(chunk).await? {
+            OpenChunk::Bytes(bytes) => bytes,
+            OpenChunk::File(found) => match found.file.read() {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    let row = found.file.row;
+                    self.node.mark_corrupt(found.disk, *chunk, row).await;
+                    return Err(error.into());
+                }
+            },
+        };
+        assert_eq!(ChunkId::of(&bytes), *chunk, "wrong bytes were served");
+        Ok(bytes)
     }
 
     pub(super) fn state(&self, chunk: &ChunkId) -> ChunkState {

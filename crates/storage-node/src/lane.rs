@@ -1,0 +1,98 @@
+//! The way to one disk's bytes: reading happens on other threads, and only so many at once.
+//!
+//! **Invariant:** a disk that hangs keeps its own readers waiting and nobody else: no asynchronous thread reads from a
+//! disk, and a disk never has all threads for blocking work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use disk::Blocking;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::error::StoreError;
+
+/// Reads at once; further ones wait.
+const READS_MAX: usize = 32;
+/// Whoever waited this long for a read gives it up.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads of one disk. Clones are the same lane.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    turns: Arc<Semaphore>,
+    blocking: Blocking,
+}
+
+impl Lane {
+    pub(crate) fn new(blocking: Blocking) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(READS_MAX)),
+            blocking,
+        }
+    }
+
+    /// Runs what reads from the disk.
+    ///
+    /// # Errors
+    /// Those of the work; `TimedOut` if the disk hangs.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.blocking.is_inline() {
+            return work();
+        }
+        let read = async {
+            let turn = Arc::clone(&self.turns).acquire_owned().await;
+            let turn = turn.expect("it is never closed");
+            let work = move || {
+                let done = work();
+                // Kept by a read that hangs, also when nobody waits for it any more.
+                drop(turn);
+                done
+            };
+            self.blocking.run(work).await
+        };
+        let read = timeout(READ_TIMEOUT, read).await;
+        read.unwrap_or(Err(StoreError::TimedOut))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// A disk hangs with more reads than it may have at once: other disks are read, and the asynchronous thread, of
+    /// which there is one here, goes on.
+    #[tokio::test]
+    async fn a_disk_that_hangs_keeps_nobody_else_waiting() {
+        let (hung, other) = (
+            Lane::new(Blocking::threads()),
+            Lane::new(Blocking::threads()),
+        );
+        let (release, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let reads: Vec<_> = (0..2 * READS_MAX)
+            .map(|_| {
+                let (lane, wait) = (hung.clone(), Arc::clone(&wait));
+                tokio::spawn(async move {
+                    let hang = move || Ok(wait.lock().unwrap().recv().unwrap());
+                    lane.run(hang).await
+                })
+            })
+            .collect();
+        while hung.turns.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(other.run(|| Ok(7)).await.unwrap(), 7);
+        for _ in 0..reads.len() {
+            release.send(()).unwrap();
+        }
+        for read in reads {
+            read.await.unwrap().unwrap();
+        }
+        assert_eq!(hung.turns.available_permits(), READS_MAX);
+    }
+}
