@@ -119,4 +119,6 @@ pub struct Space {
     pub capacity: u64,
     /// Bytes that may still be written.
     pub free: u64,
+    /// Which file system it is, where the system says so: folders on one share its room.
+    pub file_system: Option<u64>,
 }

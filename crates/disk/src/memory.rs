@@ -111,6 +111,11 @@ impl MemoryDisk {
         self.state().capacity = capacity;
     }
 
+    /// From now on it says to be a folder of this file system.
+    pub fn set_file_system(&self, id: u64) {
+        self.state().file_system = Some(id);
+    }
+
     /// Flips bits of one byte behind everybody's back.
     pub fn flip(&self, path: &str, offset: u64, mask: u8) {
         self.damage(path, |content| {
@@ -234,6 +239,7 @@ impl Disk for MemoryDisk {
         Ok(Space {
             capacity: state.capacity,
             free: state.capacity.saturating_sub(state.used()),
+            file_system: state.file_system,
         })
     }
 

@@ -155,5 +155,17 @@ pub(crate) fn space(path: &Path) -> io::Result<Space> {
     Ok(Space {
         capacity: fs4::total_space(path)?,
         free: fs4::available_space(path)?,
+        file_system: file_system(path)?,
     })
+}
+
+#[cfg(unix)]
+fn file_system(path: &Path) -> io::Result<Option<u64>> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(Some(std::fs::metadata(path)?.dev()))
+}
+
+#[cfg(not(unix))]
+fn file_system(_path: &Path) -> io::Result<Option<u64>> {
+    Ok(None)
 }

@@ -138,6 +138,8 @@ impl Appender {
         location: Location,
         corrupt: bool,
     ) -> Result<(), StoreError> {
+        // Noted or not, from here on the index is what counts.
+        self.store.forget_bad(chunk);
         if let Some(row) = self.row(chunk)?
             && row.location == location
             && row.corrupt != corrupt

@@ -10,6 +10,7 @@
 //! master has had the chunk replaced or deleted.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +22,15 @@ use crate::catalog::Location;
 use crate::error::StoreError;
 use crate::extent::{EXTENT_HEADER_LEN, ExtentHeader, RecordHeader, RecordKind};
 use crate::node::Node;
-use crate::store::Store;
+use crate::scrub;
+use crate::store::{RANGES_MAX, Store};
 use crate::verified::VerifiedChunk;
 use crate::walk::{Item, Payloads, Walk};
 
 /// Bytes that are copied, or walked over, at once.
 const PIECE_LEN: u64 = 8 << 20;
+/// Puts of a removed extent that the index forgets at once.
+const PUTS_AT_ONCE: usize = 4096;
 /// How often an extent is looked for when nothing was deleted.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Deletions come in bursts: what follows shortly is waited for.
@@ -94,20 +98,42 @@ pub(crate) async fn compact_one(
         let Some(piece) = piece? else {
             break;
         };
-        for (chunk, location) in piece.bad {
-            if let Some(row) = store.find(&chunk)?.filter(|row| row.location == location) {
-                node.mark_corrupt(disk, chunk, row).await;
-            }
-        }
+        scrub::mark(node, disk, piece.bad).await?;
         if !piece.moved.is_empty() {
             writer.relocate(extent, piece.moved).await?;
         }
     }
-    writer.remove_extent(extent, pass.puts).await?;
-    let removed = !store.catalog().extents.contains_key(&extent);
+    // It reads on from the extent when that has no name any more.
+    let mut walk = walk_extent(&store, extent, EXTENT_HEADER_LEN)?;
+    let removed = writer.remove_extent(extent).await?;
+    if removed {
+        loop {
+            let (next, puts) = node.blocking().run(move || next_puts(walk)).await;
+            walk = next;
+            if puts.is_empty() {
+                break;
+            }
+            writer.bury(extent, puts).await?;
+        }
+    }
     tracing::info!(disk, extent, removed, "compacted");
     // One that turned out to hold a corrupt chunk is not chosen again, so the next may be.
     Ok(removed || store.index.corrupt_extents()?.contains(&extent))
+}
+
+/// The next chunks of an extent's puts.
+fn next_puts(mut walk: Walk) -> (Walk, Vec<ChunkId>) {
+    let mut puts = Vec::new();
+    while puts.len() < PUTS_AT_ONCE
+        && let Some(item) = walk.next_item()
+    {
+        if let Item::Record { header, .. } = item
+            && matches!(header.kind, RecordKind::Put { .. })
+        {
+            puts.push(header.chunk);
+        }
+    }
+    (walk, puts)
 }
 
 /// The extent with the smallest live share below the limit, of those that are not held.
@@ -137,7 +163,8 @@ struct Pass {
     store: Arc<Store>,
     extent: u64,
     walk: Walk,
-    puts: Vec<ChunkId>,
+    /// Of these the chunks are not looked for yet.
+    damaged: Vec<Range<u64>>,
 }
 
 /// What a piece of an extent holds.
@@ -154,8 +181,13 @@ impl Pass {
             store: Arc::clone(store),
             extent,
             walk,
-            puts: Vec::new(),
+            damaged: Vec::new(),
         })
+    }
+
+    fn rows_in_damage(&mut self) -> Result<Vec<(ChunkId, Location)>, StoreError> {
+        let damaged = std::mem::take(&mut self.damaged);
+        Ok(self.store.rows_in(self.extent, &damaged)?)
     }
 
     /// The next piece; `None` at the end.
@@ -169,10 +201,17 @@ impl Pass {
         let begin = self.walk.offset();
         while self.walk.offset() - begin < PIECE_LEN {
             match self.walk.next_item() {
-                None if self.walk.offset() == begin => return Ok(None),
+                None if self.walk.offset() == begin && self.damaged.is_empty() => return Ok(None),
+                None if self.walk.offset() == begin => {
+                    piece.bad = self.rows_in_damage()?;
+                    break;
+                }
                 None => break,
                 Some(Item::Damage(range)) => {
-                    piece.bad.extend(self.store.rows_in(self.extent, &range)?);
+                    self.damaged.push(range);
+                    if self.damaged.len() >= RANGES_MAX {
+                        piece.bad.extend(self.rows_in_damage()?);
+                    }
                 }
                 Some(Item::Record { header, .. }) => self.take(&header, &mut piece)?,
             }
@@ -185,7 +224,6 @@ impl Pass {
             RecordKind::Order { .. } => {}
             RecordKind::Delete { order } => piece.moved.push(Moved::Delete(header.chunk, order)),
             RecordKind::Put { .. } => {
-                self.puts.push(header.chunk);
                 let here = (self.extent, header.offset);
                 let Some(row) = self.store.find(&header.chunk)? else {
                     return Ok(());

@@ -72,14 +72,14 @@ mod tests {
             Lane::new(Blocking::threads()),
             Lane::new(Blocking::threads()),
         );
-        let (release, wait) = mpsc::channel::<()>();
+        let (release, wait) = mpsc::channel::<u8>();
         let wait = Arc::new(std::sync::Mutex::new(wait));
         let reads: Vec<_> = (0..2 * READS_MAX)
             .map(|_| {
                 let (lane, wait) = (hung.clone(), Arc::clone(&wait));
                 tokio::spawn(async move {
-                    let hang = move || Ok(wait.lock().unwrap().recv().unwrap());
-                    lane.run(hang).await
+                    let read = move || Ok(wait.lock().unwrap().recv().unwrap());
+                    lane.run(read).await
                 })
             })
             .collect();
@@ -88,7 +88,7 @@ mod tests {
         }
         assert_eq!(other.run(|| Ok(7)).await.unwrap(), 7);
         for _ in 0..reads.len() {
-            release.send(()).unwrap();
+            release.send(1).unwrap();
         }
         for read in reads {
             read.await.unwrap().unwrap();

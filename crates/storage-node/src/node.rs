@@ -270,7 +270,8 @@ impl Node {
             .mark(chunk, row.location, true)
             .await;
         if let Err(error) = marked {
-            tracing::warn!(%chunk, %error, "could not note that the chunk is corrupt");
+            tracing::warn!(%chunk, %error, "could not note that the chunk is corrupt: it is remembered until a restart");
+            self.disks[disk].store.remember_bad(chunk, row.location);
         }
         let mut corrupt = unpoisoned(&self.corrupt);
         if corrupt.unreported.len() < UNREPORTED_MAX {
@@ -376,11 +377,11 @@ enum Opened {
     File(ChunkFile),
 }
 
+/// A chunk's row, and what can be read of it.
+type RowOpened = (Row, Result<Opened, StoreError>);
+
 /// The chunk's row and what can be read of it, if the disk has it.
-fn open_in(
-    store: &Store,
-    chunk: &ChunkId,
-) -> Result<Option<(Row, Result<Opened, StoreError>)>, StoreError> {
+fn open_in(store: &Store, chunk: &ChunkId) -> Result<Option<RowOpened>, StoreError> {
     let Some(row) = store.find(chunk)? else {
         return Ok(None);
     };

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** the scrubber only reads and marks; replacing a corrupt chunk is the master's to order.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::catalog::{Location, Position};
 use crate::compact::walk_extent;
 use crate::error::StoreError;
 use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind, record_len};
-use crate::node::Node;
-use crate::store::Store;
+use crate::node::{Node, NodeDisk};
+use crate::store::{RANGES_MAX, Store};
 use crate::walk::{Item, Walk};
 
 /// A round shall take about this long.
@@ -67,6 +68,7 @@ pub(crate) async fn scrub_extent(
     };
     let mut walk = walk_extent(&store, start.extent, start.offset)?;
     let mut kept = start.offset;
+    let mut damaged = Vec::new();
     let mut pace = Pace::new(rate_max.map(|most| rate(&store, most)));
     loop {
         let (reader, extent) = (Arc::clone(&store), start.extent);
@@ -79,10 +81,10 @@ pub(crate) async fn scrub_extent(
         let Some(found) = found? else {
             break;
         };
-        for (chunk, location) in found.bad {
-            if let Some(row) = store.find(&chunk)?.filter(|row| row.location == location) {
-                node.mark_corrupt(disk, chunk, row).await;
-            }
+        mark(node, disk, found.bad).await?;
+        damaged.extend(found.damaged);
+        if damaged.len() >= RANGES_MAX {
+            mark_damaged(node, disk, start.extent, std::mem::take(&mut damaged)).await?;
         }
         if walk.offset() - kept >= KEEP_EVERY {
             kept = walk.offset();
@@ -94,6 +96,9 @@ pub(crate) async fn scrub_extent(
         }
         pace.after(found.bytes_read).await;
     }
+    if !damaged.is_empty() {
+        mark_damaged(node, disk, start.extent, damaged).await?;
+    }
     let next = Position {
         extent: start.extent + 1,
         offset: 0,
@@ -103,6 +108,35 @@ pub(crate) async fn scrub_extent(
     let finished = whole.then(|| (start.extent, node.environment.now_ms()));
     keep(node, disk, next, finished).await;
     Ok(true)
+}
+
+/// Marks what still is where it was found bad.
+pub(crate) async fn mark(
+    node: &Node,
+    disk: usize,
+    bad: impl IntoIterator<Item = (ChunkId, Location)>,
+) -> Result<(), StoreError> {
+    let NodeDisk { store, lane, .. } = &node.disks()[disk];
+    for (chunk, location) in bad {
+        let store = Arc::clone(store);
+        let row = lane.run(move || store.find(&chunk)).await?;
+        if let Some(row) = row.filter(|row| row.location == location) {
+            node.mark_corrupt(disk, chunk, row).await;
+        }
+    }
+    Ok(())
+}
+
+async fn mark_damaged(
+    node: &Node,
+    disk: usize,
+    extent: u64,
+    ranges: Vec<Range<u64>>,
+) -> Result<(), StoreError> {
+    let store = Arc::clone(&node.disks()[disk].store);
+    let find = move || store.rows_in(extent, &ranges);
+    let rows = node.blocking().run(find).await?;
+    mark(node, disk, rows).await
 }
 
 fn next_place(store: &Store) -> Option<Position> {
@@ -138,7 +172,8 @@ async fn keep(node: &Node, disk: usize, position: Position, finished: Option<(u6
 #[derive(Default)]
 struct Checked {
     bytes_read: u64,
-    bad: Vec<(ChunkId, Location)>,
+    bad: Option<(ChunkId, Location)>,
+    damaged: Option<Range<u64>>,
 }
 
 /// Checks the next record; `None` at the end.
@@ -148,7 +183,7 @@ fn check_next(store: &Store, extent: u64, walk: &mut Walk) -> Result<Option<Chec
         None => return Ok(None),
         Some(Item::Damage(range)) => {
             checked.bytes_read = range.end - range.start;
-            checked.bad = store.rows_in(extent, &range)?;
+            checked.damaged = Some(range);
         }
         Some(Item::Record { header, .. }) => check_record(store, extent, &header, &mut checked)?,
     }
@@ -178,7 +213,7 @@ fn check_record(
         .and_then(|file| file.verify());
     match verified {
         Err(StoreError::Corrupt(_) | StoreError::Disk(_)) => {
-            checked.bad.push((header.chunk, row.location));
+            checked.bad = Some((header.chunk, row.location));
             Ok(())
         }
         Err(error @ StoreError::Unopened(_)) => Err(error),

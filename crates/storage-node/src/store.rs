@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -22,6 +23,11 @@ use crate::index::Index;
 
 /// Extents that are kept open for reading.
 const OPEN_FILES_MAX: usize = 256;
+/// Bad records that are remembered although the index could not note them. What is beyond is found bad once more when
+/// it is read.
+const UNMARKED_MAX: usize = 64 << 10;
+/// Damaged ranges that are gathered before their chunks are looked for.
+pub(crate) const RANGES_MAX: usize = 4096;
 /// How often a read looks again when compaction moved the chunk under its hands.
 const LOOKUPS_MAX: usize = 3;
 
@@ -52,6 +58,8 @@ pub(crate) struct Store {
     catalog: Mutex<Catalog>,
     files: Mutex<OpenFiles>,
     failed: Mutex<Option<Arc<str>>>,
+    /// Records that were found bad, and of which the index could not note it.
+    unmarked: Mutex<HashMap<ChunkId, Location>>,
 }
 
 impl Store {
@@ -70,6 +78,7 @@ impl Store {
             catalog: Mutex::new(catalog),
             files: Mutex::default(),
             failed: Mutex::default(),
+            unmarked: Mutex::default(),
         }
     }
 
@@ -78,9 +87,35 @@ impl Store {
         unpoisoned(&self.catalog)
     }
 
-    /// What the index knows of a chunk.
+    /// What is known of a chunk.
     pub(crate) fn find(&self, chunk: &ChunkId) -> Result<Option<Row>, StoreError> {
-        Ok(self.index.get(chunk)?)
+        let row = self.index.get(chunk)?;
+        Ok(row.map(|row| Row {
+            corrupt: row.corrupt || self.is_unmarked(chunk, row.location),
+            ..row
+        }))
+    }
+
+    fn is_unmarked(&self, chunk: &ChunkId, location: Location) -> bool {
+        unpoisoned(&self.unmarked).get(chunk) == Some(&location)
+    }
+
+    /// Remembers until the next start that a record is bad, for the time in which the index cannot be written.
+    pub(crate) fn remember_bad(&self, chunk: ChunkId, location: Location) {
+        let mut unmarked = unpoisoned(&self.unmarked);
+        if unmarked.len() < UNMARKED_MAX {
+            unmarked.insert(chunk, location);
+        }
+    }
+
+    /// The index knows better now.
+    pub(crate) fn forget_bad(&self, chunk: &ChunkId) {
+        unpoisoned(&self.unmarked).remove(chunk);
+    }
+
+    /// Chunks that are known to be bad, but not to the index.
+    pub(crate) fn unmarked(&self) -> Vec<ChunkId> {
+        unpoisoned(&self.unmarked).keys().copied().collect()
     }
 
     /// Opens a chunk's record, good or corrupt.
@@ -126,16 +161,23 @@ impl Store {
         unpoisoned(&self.files).files.remove(&extent);
     }
 
-    /// The rows whose records lie in a damaged range of an extent.
+    /// The rows whose records lie in damaged ranges of an extent, which are in order. Looks at the whole index, so
+    /// ranges are gathered first.
     pub(crate) fn rows_in(
         &self,
         extent: u64,
-        range: &std::ops::Range<u64>,
+        ranges: &[Range<u64>],
     ) -> io::Result<Vec<(ChunkId, Location)>> {
+        let is_in = |offset: u64| {
+            let next = ranges.partition_point(|range| range.end <= offset);
+            ranges
+                .get(next)
+                .is_some_and(|range| range.contains(&offset))
+        };
         let mut rows = Vec::new();
         self.index.scan(|chunk, row| {
             let at = row.location;
-            if at.extent == extent && range.contains(&at.offset) && !row.corrupt {
+            if at.extent == extent && !row.corrupt && is_in(at.offset) {
                 rows.push((chunk, at));
             }
         })?;

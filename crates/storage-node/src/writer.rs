@@ -30,7 +30,8 @@ enum Job {
     Delete(Order, Vec<ChunkId>, Reply<u64>),
     Mark(ChunkId, Location, bool, Reply<()>),
     Relocate(u64, Vec<Moved>, Reply<()>),
-    RemoveExtent(u64, Vec<ChunkId>, Reply<()>),
+    RemoveExtent(u64, Reply<bool>),
+    Bury(u64, Vec<ChunkId>, Reply<()>),
     ScrubbedTo(ScrubProgress),
     Seal(Reply<()>),
 }
@@ -93,14 +94,14 @@ impl Writer {
             .await
     }
 
-    /// Removes an extent of which nothing is needed.
-    pub(crate) async fn remove_extent(
-        &self,
-        extent: u64,
-        puts: Vec<ChunkId>,
-    ) -> Result<(), StoreError> {
-        self.submit(|reply| Job::RemoveExtent(extent, puts, reply))
-            .await
+    /// Removes an extent of which nothing is needed; `false` if something is.
+    pub(crate) async fn remove_extent(&self, extent: u64) -> Result<bool, StoreError> {
+        self.submit(|reply| Job::RemoveExtent(extent, reply)).await
+    }
+
+    /// Forgets puts of an extent that was removed.
+    pub(crate) async fn bury(&self, extent: u64, puts: Vec<ChunkId>) -> Result<(), StoreError> {
+        self.submit(|reply| Job::Bury(extent, puts, reply)).await
     }
 
     /// Closes the active extent.
@@ -180,9 +181,8 @@ fn run_job(appender: &mut Appender, job: Job) {
             let relocated = appender.relocate(extent, &moved);
             answer_when_durable(appender, relocated, reply);
         }
-        Job::RemoveExtent(extent, puts, reply) => {
-            answer(reply, appender.remove_extent(extent, &puts));
-        }
+        Job::RemoveExtent(extent, reply) => answer(reply, appender.remove_extent(extent)),
+        Job::Bury(extent, puts, reply) => answer(reply, appender.bury(extent, &puts)),
         Job::Seal(reply) => answer(reply, appender.seal()),
         Job::ScrubbedTo(progress) => appender.note_scrubbed(progress),
     }

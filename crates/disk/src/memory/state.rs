@@ -15,6 +15,7 @@ pub(super) struct State {
     pub(super) locks: BTreeSet<String>,
     pub(super) faults: Faults,
     pub(super) capacity: u64,
+    pub(super) file_system: Option<u64>,
     pub(super) changes: u64,
     /// Counts crashes: what was opened in an earlier life is dead.
     pub(super) life: u64,
@@ -91,6 +92,7 @@ impl Default for State {
             locks: BTreeSet::new(),
             faults: Faults::default(),
             capacity: 1 << 40,
+            file_system: None,
             changes: 0,
             life: 0,
             durable_names: BTreeMap::new(),

@@ -17,7 +17,6 @@ use super::ControlHandlers;
 use crate::command::{Command, NodeNumber};
 use crate::commit::RESERVE_BYTES;
 use crate::control::Control;
-use crate::membership::Heard;
 use crate::state::{Counters, Snapshot, TrippedFuse};
 use crate::status::{self, Facts};
 

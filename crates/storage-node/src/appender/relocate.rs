@@ -44,12 +44,8 @@ impl Appender {
         Ok(())
     }
 
-    /// Removes a sealed extent in which nothing is needed any more; `puts` are the chunks of all its puts.
-    pub(crate) fn remove_extent(
-        &mut self,
-        extent: u64,
-        puts: &[ChunkId],
-    ) -> Result<(), StoreError> {
+    /// Removes a sealed extent in which nothing is needed any more; `false` if something is.
+    pub(crate) fn remove_extent(&mut self, extent: u64) -> Result<bool, StoreError> {
         self.flush()?;
         let is_active = self
             .active
@@ -57,24 +53,31 @@ impl Appender {
             .is_some_and(|active| active.number == extent);
         let sums = self.store.catalog().extents.get(&extent).copied();
         if is_active || sums.is_none_or(|sums| sums.live_chunks > 0) {
-            return Ok(());
+            return Ok(false);
         }
         // What cannot be read now may be the last copy, and be read another time.
         if self.store.index.corrupt_extents()?.contains(&extent) {
-            return Ok(());
+            return Ok(false);
         }
-        let changes = Changes {
-            buried: puts.iter().map(|chunk| (*chunk, extent)).collect(),
-            position: self.store.catalog().position,
-            ..Changes::default()
-        };
-        self.commit(&changes)?;
         self.cut_extent_before(extent);
         self.store.catalog().extents.remove(&extent);
         self.store.forget_file(extent);
         self.store.disk.remove(&extent_path(extent))?;
         self.store.disk.sync_folder(EXTENTS_FOLDER)?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Forgets the puts of an extent that was removed. Those that a crash leaves known do no harm: they count only as
+    /// long as their extent is there.
+    pub(crate) fn bury(&mut self, extent: u64, puts: &[ChunkId]) -> Result<(), StoreError> {
+        self.flush()?;
+        self.make_room_for_index()?;
+        let changes = Changes {
+            buried: puts.iter().map(|chunk| (*chunk, extent)).collect(),
+            position: self.store.catalog().position,
+            ..Changes::default()
+        };
+        self.commit(&changes)
     }
 
     /// The extent that goes says where the one before it ends; if that one has more, it must go too.

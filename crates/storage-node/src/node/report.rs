@@ -1,5 +1,6 @@
 //! What a node tells of what it holds: single chunks, buckets, sums, and what it found corrupt.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use proto::id::ChunkId;
@@ -23,6 +24,7 @@ impl Node {
         }
         let mut chunks = Vec::new();
         for disk in &self.disks {
+            chunks.extend(disk.store.unmarked());
             let mut after = None;
             loop {
                 let page = disk
@@ -141,25 +143,40 @@ impl Node {
             failed_disks: self.unopened_disks,
             ..NodeUsage::default()
         };
+        let (mut seen, mut seen_writable) = (HashSet::new(), HashSet::new());
         for disk in &self.disks {
-            add_usage(&mut usage, &disk.store);
+            add_space(&mut usage, &disk.store, &mut seen, &mut seen_writable);
+            add_content(&mut usage, &disk.store);
         }
         usage
     }
 }
 
-fn add_usage(usage: &mut NodeUsage, store: &Store) {
+/// Folders on one file system have its room together: it counts once, and as free if one of them takes writes.
+fn add_space(
+    usage: &mut NodeUsage,
+    store: &Store,
+    seen: &mut HashSet<u64>,
+    seen_writable: &mut HashSet<u64>,
+) {
     let space = store.space().ok();
-    if let Some(space) = space {
-        usage.capacity_bytes += space.capacity;
+    let is_new = |seen: &mut HashSet<u64>| {
+        let file_system = space.and_then(|space| space.file_system);
+        file_system.is_none_or(|id| seen.insert(id))
+    };
+    if is_new(seen) {
+        usage.capacity_bytes += space.map_or(0, |space| space.capacity);
     }
     let room = space.map_or(0, |space| space.free.saturating_sub(store.options.reserve));
     if store.failure().is_some() {
         usage.failed_disks += 1;
-    } else {
+    } else if is_new(seen_writable) {
         usage.free_bytes += room;
         usage.writable |= room >= PAYLOAD_LEN_MAX as u64;
     }
+}
+
+fn add_content(usage: &mut NodeUsage, store: &Store) {
     let catalog = store.catalog();
     usage.stored_bytes += catalog.stored_bytes();
     usage.reclaimable_bytes += catalog.reclaimable_bytes();

@@ -420,3 +420,29 @@ async fn tools_read_a_folder_offline() {
     );
     disk.crash(&mut rng(1));
 }
+
+/// A copy is found bad when the disk takes no writes any more: although that cannot be noted, it is not served again,
+/// and it is reported, now and at each registration.
+#[tokio::test]
+async fn a_bad_copy_that_cannot_be_noted_is_not_served() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    let node = TestNode::open(&[&disk]);
+    let id = chunks[1].0;
+    let offset = disk.content(FIRST).unwrap().len() as u64 - record_len(33) - 1;
+    disk.flip(FIRST, offset, 1);
+    disk.fail_writes_after(0);
+    let error = node.get(&id).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Corrupt);
+    disk.flip(FIRST, offset, 1);
+    let error = node.get(&id).await.unwrap_err();
+    assert_eq!(
+        error.code,
+        ErrorCode::Corrupt,
+        "once bad, it is not trusted"
+    );
+    assert_eq!(node.state(&id), ChunkState::Corrupt);
+    assert_eq!(node.node.take_unreported(false).unwrap(), [id]);
+    assert_eq!(node.node.take_unreported(true).unwrap(), [id]);
+    node.kill().await;
+}

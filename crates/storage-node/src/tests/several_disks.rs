@@ -46,6 +46,21 @@ async fn chunks_go_to_the_disk_with_the_most_room() {
     node.stop().await;
 }
 
+/// Two folders on one file system: its room counts once.
+#[tokio::test]
+async fn a_file_system_with_two_folders_counts_once() {
+    let disks = [MemoryDisk::new(), MemoryDisk::new(), MemoryDisk::new()];
+    for (disk, file_system) in disks.iter().zip([1, 1, 2]) {
+        disk.set_capacity(1 << 30);
+        disk.set_file_system(file_system);
+    }
+    let node = TestNode::open(&[&disks[0], &disks[1], &disks[2]]);
+    let usage = node.node.usage();
+    assert_eq!(usage.capacity_bytes, 2 << 30);
+    assert!(usage.free_bytes > 3 << 29 && usage.free_bytes <= 2 << 30);
+    node.stop().await;
+}
+
 /// A disk fails: its chunks are read as long as it can be, the other takes what comes, the node lives.
 #[tokio::test]
 async fn a_failed_disk_does_not_take_the_node_with_it() {
