@@ -77,8 +77,10 @@ async fn garbage_is_answered_and_closed() {
 #[tokio::test]
 async fn orders_from_strangers_are_refused() {
     let cluster = Cluster::start().await;
+    let run = uuid::Uuid::from_u128(7);
+    let master = format!("{{\"epoch\":99,\"run\":\"{run}\",\"position\":99}}");
     let order = format!(
-        "{HELLO}{{\"id\":2,\"op\":\"delete_chunks\",\"epoch\":99,\"sequence\":99,\"chunks\":[]}}\n"
+        "{HELLO}{{\"id\":2,\"op\":\"delete_chunks\",\"master\":{master},\"sequence\":99,\"chunks\":[]}}\n"
     );
     let said = say(&cluster.nodes()[0].address(), order.as_bytes(), 2).await;
     assert!(said[1].contains("\"code\":\"forbidden\""), "{said:?}");

@@ -5,7 +5,8 @@ use proto::ErrorCode;
 use proto::id::ChunkId;
 use proto::node::ChunkState;
 
-use super::support::{TestNode, chunk, extents, rng};
+use super::support::{TestNode, chunk, config, extents, rng};
+use crate::config::Config;
 use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, record_len};
 use crate::offline;
 
@@ -421,17 +422,23 @@ async fn tools_read_a_folder_offline() {
     disk.crash(&mut rng(1));
 }
 
-/// A copy is found bad when the disk takes no writes any more: although that cannot be noted, it is not served again,
+/// A copy is found bad when the disk is full to the last byte, and even what was set aside is gone: although that cannot be noted, it is not served again,
 /// and it is reported, now and at each registration.
 #[tokio::test]
 async fn a_bad_copy_that_cannot_be_noted_is_not_served() {
     let chunks = small_chunks();
     let disk = disk_with(&chunks).await;
-    let node = TestNode::open(&[&disk]);
+    disk.set_capacity(1 << 30);
+    let config = Config {
+        reserve: 8 << 20,
+        ..config()
+    };
+    let node = TestNode::open_with(&[&disk], &config);
     let id = chunks[1].0;
     let offset = disk.content(FIRST).unwrap().len() as u64 - record_len(33) - 1;
     disk.flip(FIRST, offset, 1);
-    disk.fail_writes_after(0);
+    disk.remove("reserve").unwrap();
+    disk.fill();
     let error = node.get(&id).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Corrupt);
     disk.flip(FIRST, offset, 1);
