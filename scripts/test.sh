@@ -3,9 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-has_browser() {
-    command -v chromium || command -v chromium-browser || command -v google-chrome
-} >/dev/null 2>&1
+# The tests in a browser drive Chromium through its WebDriver.
+has_browser() { command -v chromedriver >/dev/null 2>&1; }
 
 install_browser() {
     command -v apt-get >/dev/null 2>&1 || return 1
@@ -15,7 +14,7 @@ install_browser() {
         as_root=(sudo -n)
     fi
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive timeout 300 sh -c \
-        'apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium' >/dev/null 2>&1
+        'apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium chromium-driver' >/dev/null 2>&1
 }
 
 if ! command -v cargo >/dev/null 2>&1; then
@@ -23,7 +22,11 @@ if ! command -v cargo >/dev/null 2>&1; then
     exit 1
 fi
 if ! has_browser; then
-    echo "installing chromium for the tests in a browser"
-    install_browser || echo "SKIPPED: the tests in a browser: chromium is not here and could not be installed by apt-get"
+    echo "installing chromium and chromium-driver for the tests in a browser"
+    install_browser || echo "SKIPPED: the tests in a browser: chromedriver is not here and could not be installed by apt-get"
+fi
+if has_browser; then
+    # Then a browser that does not start is a failure.
+    export DFS_TEST_BROWSER=required
 fi
 exec scripts/check.sh

@@ -12,6 +12,7 @@ mod full_disks;
 mod http;
 mod lineage;
 mod loss;
+mod page;
 mod starting;
 mod support;
 mod wire;

@@ -4,6 +4,7 @@
 //! and says what it waited for. A cluster that was not harmed must not have logged a warning, and none may ever
 //! log an error that the test did not announce.
 
+mod browser;
 mod content;
 mod process;
 pub(crate) mod small_disk;
@@ -18,6 +19,7 @@ use proto::net::{Address, Tcp};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+pub(crate) use browser::{Page, Screen, browse};
 pub(crate) use content::{collect, content, download};
 pub(crate) use process::{Process, program, run};
 

@@ -1,0 +1,170 @@
+//! A real browser, driven by `WebDriver` as a person would use it: Chromium through `chromedriver`.
+//!
+//! Where there is no `chromedriver`, a test says so in a line and does nothing more, unless `DFS_TEST_BROWSER=required`.
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use futures::FutureExt;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::PATIENCE;
+
+/// Who looks at the page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Screen {
+    /// 1280 x 800, with a mouse.
+    Desktop,
+    /// 390 x 844, held upright, with a finger.
+    Phone,
+    /// A desktop whose person turned JavaScript off.
+    WithoutScript,
+}
+
+/// A window of a browser with an empty profile.
+pub(crate) struct Page {
+    client: Client,
+}
+
+/// Opens a window, does this in it, and closes it however that ends.
+pub(crate) async fn browse(screen: Screen, test: impl AsyncFnOnce(&Page)) {
+    let Some((mut driver, address)) = start_driver().await else {
+        let required = std::env::var_os("DFS_TEST_BROWSER").is_some_and(|text| text == "required");
+        assert!(!required, "chromedriver cannot be started");
+        println!("SKIPPED: chromedriver is not here, so the page was not tried in a browser");
+        return;
+    };
+    let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+        .capabilities(capabilities(screen))
+        .connect(&address)
+        .await
+        .expect("a browser starts");
+    let page = Page { client };
+    let ended = AssertUnwindSafe(test(&page)).catch_unwind().await;
+    let closed = page.client.close().await;
+    driver.start_kill().unwrap();
+    driver.wait().await.unwrap();
+    if let Err(panic) = ended {
+        resume_unwind(panic);
+    }
+    closed.expect("the browser closes");
+}
+
+async fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .ok()?;
+    let mut lines = BufReader::new(driver.stdout.take()?).lines();
+    let port = async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                return Some(port.trim_end_matches('.').to_owned());
+            }
+        }
+        None
+    };
+    let port = tokio::time::timeout(PATIENCE, port).await.ok()??;
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Some((driver, format!("http://127.0.0.1:{port}")))
+}
+
+fn capabilities(screen: Screen) -> fantoccini::wd::Capabilities {
+    let mut options = json!({
+        "args": [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-dev-shm-usage", "--window-size=1280,800",
+        ],
+    });
+    match screen {
+        Screen::Desktop => {}
+        Screen::Phone => {
+            options["mobileEmulation"] = json!({
+                "deviceMetrics": { "width": 390, "height": 844, "pixelRatio": 2.0, "touch": true },
+            });
+        }
+        Screen::WithoutScript => {
+            options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
+        }
+    }
+    let capabilities = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+    let Value::Object(capabilities) = capabilities else {
+        unreachable!("it is written as an object");
+    };
+    capabilities
+}
+
+impl Page {
+    /// Opens an address and waits until it is loaded.
+    pub(crate) async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// What a script gives back: `return` something.
+    pub(crate) async fn script(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Waits until a script's expression is true.
+    pub(crate) async fn until(&self, expression: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        let script = format!("return Boolean({expression})");
+        while self.script(&script).await != json!(true) {
+            if Instant::now() >= deadline {
+                let seen = self.text("body").await;
+                panic!("waited for {PATIENCE:?} until {expression}; the page says:\n{seen}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What a person can read in the first element that a selector finds.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        let found = self.client.find(Locator::Css(selector)).await.unwrap();
+        found.text().await.unwrap()
+    }
+
+    /// Clicks on the first element that a selector finds.
+    pub(crate) async fn click(&self, selector: &str) {
+        let found = self.client.find(Locator::Css(selector)).await.unwrap();
+        found.click().await.unwrap();
+    }
+
+    /// Types into a field that is empty, or whose text is replaced.
+    pub(crate) async fn write(&self, selector: &str, text: &str) {
+        let found = self.client.find(Locator::Css(selector)).await.unwrap();
+        found.clear().await.unwrap();
+        found.send_keys(text).await.unwrap();
+    }
+
+    /// Chooses files, or a folder, as if in the dialog that a file input opens.
+    pub(crate) async fn choose(&self, selector: &str, paths: &[&Path]) {
+        let found = self.client.find(Locator::Css(selector)).await.unwrap();
+        let paths: Vec<_> = paths.iter().map(|path| path.to_str().unwrap()).collect();
+        found.send_keys(&paths.join("\n")).await.unwrap();
+    }
+
+    /// Has the person's answer to the question that is open.
+    pub(crate) async fn answer(&self, button: &str) {
+        self.until("document.querySelector('dialog[open]')").await;
+        let buttons = Locator::XPath("//dialog[@open]//button");
+        for found in self.client.find_all(buttons).await.unwrap() {
+            if found.text().await.unwrap() == button {
+                found.click().await.unwrap();
+                return;
+            }
+        }
+        panic!("no button {button:?} in: {}", self.text("dialog").await);
+    }
+}
