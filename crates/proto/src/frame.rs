@@ -22,6 +22,8 @@ use crate::net::{ByteSink, ByteSource};
 
 /// Bytes in the longest line, its newline included.
 pub const LINE_LEN_MAX: usize = 1 << 20;
+/// Bytes in a line that everybody may send; for a longer one memory is asked for first.
+pub const SHORT_LINE_LEN_MAX: usize = 16 << 10;
 /// Bytes in the largest chunk that any cluster can have.
 pub const CHUNK_LEN_MAX: usize = 8 << 20;
 
@@ -82,6 +84,14 @@ pub struct FrameLimits {
     pub line_len_max: usize,
     /// Bytes in a body.
     pub body_len_max: usize,
+}
+
+impl FrameLimits {
+    /// What may come of somebody who has not said hello yet.
+    pub const GREETING: Self = Self {
+        line_len_max: SHORT_LINE_LEN_MAX,
+        body_len_max: 0,
+    };
 }
 
 impl Default for FrameLimits {
@@ -159,8 +169,9 @@ impl FrameReader {
         }
     }
 
-    /// The peer has shown that it is one: larger pieces are read from now on.
-    pub fn expect_more(&mut self) {
+    /// The peer has shown that it is one: so much may come from now on, and larger pieces are read at once.
+    pub fn expect_more(&mut self, limits: FrameLimits) {
+        self.limits = limits;
         self.read_len = READ_LEN;
     }
 
@@ -173,6 +184,7 @@ impl FrameReader {
                 return Ok(false);
             }
             searched = self.buffer.len();
+            self.check_line_len(searched)?;
             if searched > len {
                 return Ok(true);
             }
@@ -196,11 +208,7 @@ impl FrameReader {
                 return Ok(Some(self.take_line(len)));
             }
             searched = self.buffer.len();
-            if searched >= self.limits.line_len_max {
-                return Err(FrameError::LineTooLong {
-                    max: self.limits.line_len_max,
-                });
-            }
+            self.check_line_len(searched)?;
             if !self.read_more().await? {
                 return match searched {
                     0 => Ok(None),
@@ -208,6 +216,15 @@ impl FrameReader {
                 };
             }
         }
+    }
+
+    /// Whether a line without an end may have become so long.
+    fn check_line_len(&self, len: usize) -> Result<(), FrameError> {
+        let max = self.limits.line_len_max;
+        if len < max {
+            return Ok(());
+        }
+        Err(FrameError::LineTooLong { max })
     }
 
     fn newline(&self, searched: usize) -> Option<usize> {

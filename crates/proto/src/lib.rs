@@ -44,8 +44,8 @@
 //!
 //! | what | limit | then |
 //! |---|---|---|
-//! | a line | 1 MiB | `too_large`, closed |
-//! | a body | twice the largest chunk | `too_large`, closed before it is read |
+//! | a line | 1 MiB; 16 KiB until the hello is done | `too_large`, closed |
+//! | a body | twice the largest chunk; none until the hello is done | `too_large`, closed before it is read |
 //! | the hello, and any line that was begun | 10 s | `timed_out`, closed |
 //! | a body, a reply | 10 s, and 10 KiB a second | closed |
 //! | memory for requests, for replies | 64 MiB each, beyond 32 KiB for each connection | a request waits 10 s, then `busy`, closed; a reply becomes `busy`; who is slower than 10 s while others wait is closed |

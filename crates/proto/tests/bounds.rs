@@ -180,6 +180,31 @@ async fn long_lines_take_no_more_than_there_is() {
     assert!(long.contains("\"ok\""), "{long}");
 }
 
+/// Strangers announce large bodies, and send long lines, in the place of a hello: they are refused before any memory is
+/// set aside, and those who are known go on.
+#[tokio::test(start_paused = true)]
+async fn strangers_get_no_memory() {
+    let server = Server::start(little_memory()).await;
+    let mut known = server.peer().await;
+    let hello = format!("{{\"id\":1,\"op\":\"hello\",\"protocol\":1,\"body_len\":{MIB}}}\n");
+    let long = " ".repeat(20_000);
+    let mut strangers = Vec::new();
+    for greeting in [&hello, &hello, &long, &long] {
+        let mut stranger = Peer(server.network.connect(&server.address).await.unwrap());
+        stranger.send(greeting.as_bytes()).await;
+        strangers.push(stranger);
+    }
+    sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    known.begin_body(2 * MIB - 10_000, 2 * MIB - 10_000).await;
+    assert!(known.line().await.contains("\"ok\""));
+    assert!(begun.elapsed() < Duration::from_millis(10));
+    for mut stranger in strangers {
+        let refused = stranger.line().await;
+        assert!(refused.contains("\"too_large\""), "{refused}");
+    }
+}
+
 /// Somebody sends a body as slowly as is allowed, and that takes all memory: it may go on while nobody needs it, and
 /// not when others wait.
 #[tokio::test(start_paused = true)]

@@ -42,13 +42,13 @@ impl Channel {
                 .map_err(|source| unreachable(address, source))?;
             let mut channel = Self {
                 address: address.clone(),
-                reader: FrameReader::new(stream.source, FrameLimits::default()),
+                reader: FrameReader::new(stream.source, FrameLimits::GREETING),
                 writer: FrameWriter::new(stream.sink),
                 next_id: 1,
                 cluster: None,
             };
-            channel.reader.expect_more();
             channel.greet(identity, peer.node).await?;
+            channel.reader.expect_more(FrameLimits::default());
             Ok(channel)
         };
         match timeout(connect_timeout, opening).await {

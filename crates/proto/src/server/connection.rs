@@ -16,7 +16,8 @@ use super::{Limits, Server};
 use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
 use crate::frame::{
-    FrameError, FrameLimits, FrameReader, FrameWriter, RequestHead, error_line, reply_line,
+    FrameError, FrameLimits, FrameReader, FrameWriter, RequestHead, SHORT_LINE_LEN_MAX, error_line,
+    reply_line,
 };
 use crate::hello::{
     Authenticate, Authenticated, Challenge, Hello, HelloReply, Nonce, PROTOCOL, PROTOCOL_MIN,
@@ -37,8 +38,6 @@ pub(super) struct ConnectionTask<S> {
 
 /// What a request takes beside its line and its body: the task that answers it, and the like.
 const REQUEST_LEN: usize = 4 << 10;
-/// A line up to here fits into what a connection reads at once; for a longer one memory is asked for first.
-const SHORT_LINE_LEN_MAX: usize = 16 << 10;
 
 /// Why a connection ends before its time.
 enum Ending {
@@ -78,12 +77,8 @@ pub(super) struct Request {
 
 impl<S: Service> ConnectionTask<S> {
     pub(super) fn new(server: Arc<Server<S>>, stream: Stream, admission: Admission) -> Self {
-        let limits = FrameLimits {
-            line_len_max: server.limits.line_len_max,
-            body_len_max: server.limits.body_len_max,
-        };
         Self {
-            reader: FrameReader::new(stream.source, limits),
+            reader: FrameReader::new(stream.source, FrameLimits::GREETING),
             replies: Arc::new(Replies {
                 writer: tokio::sync::Mutex::new(FrameWriter::new(stream.sink)),
                 memory: server.reply_memory.share(),
@@ -127,7 +122,8 @@ impl<S: Service> ConnectionTask<S> {
         }
     }
 
-    /// Hello and, where there is a secret, proof of it.
+    /// Hello and, where there is a secret, proof of it. Until then nothing is read that needs more memory than every
+    /// connection has.
     async fn greet(&mut self) -> Result<(), Ending> {
         let line_timeout = self.server.limits.line_timeout;
         let greeted = async {
@@ -153,7 +149,10 @@ impl<S: Service> ConnectionTask<S> {
             let message = format!("no hello within {line_timeout:?}");
             Ending::Refused(None, WireError::new(ErrorCode::TimedOut, message))
         })??;
-        self.reader.expect_more();
+        self.reader.expect_more(FrameLimits {
+            line_len_max: self.server.limits.line_len_max,
+            body_len_max: self.server.limits.body_len_max,
+        });
         if self.caller.role != Role::Client {
             self.admission.spare();
         }
