@@ -116,7 +116,7 @@ async fn upload(committer: &Committer, uploader: u32, number: u32) -> Result<()>
             upload,
             lease_until: ClusterMillis(u64::MAX),
             promise,
-            down: Vec::new(),
+            doubtful: Vec::new(),
             chunks: vec![wanted],
         })
         .await?;
@@ -135,7 +135,7 @@ async fn upload(committer: &Committer, uploader: u32, number: u32) -> Result<()>
         size: 4096,
         modified_ms: None,
         blocks: 0,
-        down: Vec::new(),
+        doubtful: Vec::new(),
         chunks: vec![stored],
         parents: true,
         precondition: Precondition::Any,

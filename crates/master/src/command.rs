@@ -105,8 +105,8 @@ pub enum Command {
         lease_until: ClusterMillis,
         /// The id of the promises that are made now; one that the upload holds already keeps its own. Drawn at random.
         promise: PromiseId,
-        /// Nodes that are down: what they hold does not count.
-        down: Vec<NodeNumber>,
+        /// Nodes on whose recorded copies nobody can rely now.
+        doubtful: Vec<NodeNumber>,
         /// What is promised.
         chunks: Vec<ChunkPromise>,
     },
@@ -118,8 +118,8 @@ pub enum Command {
         lease_until: ClusterMillis,
         /// Which block.
         block: u32,
-        /// Nodes that are down: what they hold does not count, unless a receipt comes with it.
-        down: Vec<NodeNumber>,
+        /// Nodes on whose recorded copies nobody can rely now: what they hold counts only if a receipt comes with it.
+        doubtful: Vec<NodeNumber>,
         /// Its chunks.
         chunks: Vec<StoredChunk>,
     },
@@ -135,8 +135,8 @@ pub enum Command {
         modified_ms: Option<u64>,
         /// Blocks recorded before.
         blocks: u32,
-        /// Nodes that are down: what they hold does not count, unless a receipt comes with it.
-        down: Vec<NodeNumber>,
+        /// Nodes on whose recorded copies nobody can rely now: what they hold counts only if a receipt comes with it.
+        doubtful: Vec<NodeNumber>,
         /// The rest.
         chunks: Vec<StoredChunk>,
         /// Make missing parents.
@@ -249,7 +249,7 @@ pub enum Command {
 pub struct ChunkPromise {
     /// The chunk.
     pub chunk: ChunkToStore,
-    /// Where it goes unless enough nodes hold it that are not down: at most the replication factor. Nodes where a
+    /// Where it goes unless enough nodes hold it that can be relied on: at most the replication factor. Nodes where a
     /// deletion of this very chunk is planned are left out by `apply`.
     pub nodes: Vec<NodeNumber>,
 }
@@ -261,6 +261,6 @@ pub struct CommittedVersion {
     pub version: VersionId,
     /// Whether the name was free before.
     pub created: bool,
-    /// Copies of its least replicated chunk, without those on nodes that are down.
+    /// Copies of its least replicated chunk, without those on nodes that cannot be relied on.
     pub copies: u8,
 }

@@ -310,8 +310,11 @@ impl ClusterView for Control {
         self.membership().is_live(node)
     }
 
-    fn down(&self) -> Vec<NodeNumber> {
-        self.membership().not_live()
+    fn doubtful(&self) -> Vec<NodeNumber> {
+        let relied_on = self.relied_on();
+        let mut numbers = self.membership().numbers();
+        numbers.retain(|number| !relied_on.contains(number));
+        numbers
     }
 
     fn live_count(&self) -> usize {

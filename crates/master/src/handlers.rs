@@ -44,8 +44,8 @@ pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
     fn candidates(&self) -> Vec<Candidate>;
     /// Whether a node's heartbeats come.
     fn is_live(&self, node: NodeNumber) -> bool;
-    /// The nodes whose heartbeats do not come.
-    fn down(&self) -> Vec<NodeNumber>;
+    /// The nodes on whose recorded copies nobody can rely: silent, or not compared with the record since they came.
+    fn doubtful(&self) -> Vec<NodeNumber>;
     /// How many nodes live, full ones included.
     fn live_count(&self) -> usize;
     /// Where a node is reached; nothing if it is not known.

@@ -320,7 +320,12 @@ impl Membership {
         self.in_state(NodeState::Live)
     }
 
-    /// All nodes that are not: suspect or dead.
+    /// All nodes.
+    pub fn numbers(&self) -> Vec<NodeNumber> {
+        self.members.keys().copied().collect()
+    }
+
+    /// All nodes that are not live: suspect or dead.
     pub fn not_live(&self) -> Vec<NodeNumber> {
         let members = self.members.iter();
         let down = members.filter(|(_, member)| member.state != NodeState::Live);

@@ -91,7 +91,7 @@ fn promise(upload: u128) -> Command {
         upload: UploadId::new(Uuid::from_u128(upload)),
         lease_until: ClusterMillis(1000),
         promise: PromiseId::new(Uuid::from_u128(upload)),
-        down: Vec::new(),
+        doubtful: Vec::new(),
         chunks: vec![ChunkPromise {
             chunk,
             nodes: Vec::new(),

@@ -52,7 +52,7 @@ impl ClusterView for Told {
         NODES.contains(&node.0) && !self.is_down(node.0)
     }
 
-    fn down(&self) -> Vec<NodeNumber> {
+    fn doubtful(&self) -> Vec<NodeNumber> {
         NODES
             .filter(|node| self.is_down(*node))
             .map(NodeNumber)

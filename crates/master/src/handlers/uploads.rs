@@ -35,7 +35,7 @@ impl<V: ClusterView> Files<V> {
             upload: request.upload,
             lease_until: self.lease_until(),
             promise: self.new_promise(),
-            down: self.cluster.down(),
+            doubtful: self.cluster.doubtful(),
             chunks,
         };
         let Outcome::Allocated(allocations) = self.committer.submit(command).await? else {
@@ -55,7 +55,7 @@ impl<V: ClusterView> Files<V> {
             upload: request.upload,
             lease_until: self.lease_until(),
             block: request.block,
-            down: self.cluster.down(),
+            doubtful: self.cluster.doubtful(),
             chunks: request.chunks,
         };
         self.committer.submit(command).await?;
@@ -76,7 +76,7 @@ impl<V: ClusterView> Files<V> {
             size: request.size,
             modified_ms: request.modified_ms,
             blocks: request.blocks,
-            down: self.cluster.down(),
+            doubtful: self.cluster.doubtful(),
             chunks: request.chunks,
             parents: request.parents,
             precondition: request.precondition,
@@ -147,14 +147,14 @@ impl<V: ClusterView> Files<V> {
         proposed.collect()
     }
 
-    /// Whether enough nodes hold a chunk that are not down.
+    /// Whether enough nodes hold a chunk that can be relied on.
     fn is_stored(&self, snapshot: &Snapshot, chunk: &ChunkId) -> Result<bool, StateError> {
         let Some(row) = snapshot.chunk(chunk)? else {
             return Ok(false);
         };
-        let down = self.cluster.down();
-        let live = row.replicas.iter().filter(|node| !down.contains(node));
-        Ok(live.count() >= usize::from(self.state.rules().min_write_replicas))
+        let doubtful = self.cluster.doubtful();
+        let sure = row.replicas.iter().filter(|node| !doubtful.contains(node));
+        Ok(sure.count() >= usize::from(self.state.rules().min_write_replicas))
     }
 
     /// Nodes for one chunk: those that it was promised to before, and others in the place of those that are to be

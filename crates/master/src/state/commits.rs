@@ -27,7 +27,7 @@ pub(super) struct Commit<'c> {
     pub(super) size: u64,
     pub(super) modified_ms: Option<u64>,
     pub(super) blocks: u32,
-    pub(super) down: &'c [NodeNumber],
+    pub(super) doubtful: &'c [NodeNumber],
     pub(super) chunks: &'c [StoredChunk],
     pub(super) parents: bool,
     pub(super) precondition: Precondition,
@@ -66,7 +66,7 @@ pub(super) fn commit_upload(
         let message = format!("{} is a folder, and a file cannot replace it", commit.path);
         return refuse(ErrorCode::IsAFolder, message);
     }
-    let proved = prove(tables, commit.upload, commit.chunks, commit.down)?;
+    let proved = prove(tables, commit.upload, commit.chunks, commit.doubtful)?;
 
     let mut draft = draft;
     if open.is_none() {

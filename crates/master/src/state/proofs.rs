@@ -1,8 +1,9 @@
 //! What proves that a chunk is stored: receipts, and copies on record.
 //!
 //! **Invariant:** a receipt counts only for the promise, the chunk and the length that it was made for, of a node that
-//! this promise names, and while no deletion of the copy is planned. A copy on record counts only on a node that is not
-//! down. Nothing here writes.
+//! this promise names, and while no deletion of the copy is planned. A copy on record counts only on a node that can be
+//! relied on: its heartbeats come, and since it came its inventory was compared with the record. One that is doubtful
+//! may have come back with an empty disk. Nothing here writes.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +37,7 @@ pub(super) fn prove(
     tables: &Tables<'_>,
     upload: UploadId,
     chunks: &[StoredChunk],
-    down: &[NodeNumber],
+    doubtful: &[NodeNumber],
 ) -> Result<Vec<Proved>, StateError> {
     let mut distinct: BTreeMap<ChunkId, (u64, u32, Vec<Receipt>)> = BTreeMap::new();
     for stored in chunks {
@@ -59,7 +60,7 @@ pub(super) fn prove(
                 Some(promise) => good_receipts(tables, &chunk, len, &receipts, promise)?,
                 None => Vec::new(),
             };
-            prove_chunk(tables, (chunk, len, times), &proved, down)
+            prove_chunk(tables, (chunk, len, times), &proved, doubtful)
         })
         .collect()
 }
@@ -68,12 +69,12 @@ fn prove_chunk(
     tables: &Tables<'_>,
     (chunk, len, times): (ChunkId, u32, u64),
     proved: &[NodeNumber],
-    down: &[NodeNumber],
+    doubtful: &[NodeNumber],
 ) -> Result<Proved, StateError> {
     let before = tables.chunk(&chunk)?;
     check_same_len(&chunk, before.as_ref(), len)?;
     let mut after = before.clone().unwrap_or_default();
-    let recorded = known_copies(tables, &after.replicas, down, proved)?;
+    let recorded = known_copies(tables, &after.replicas, doubtful, proved)?;
     after.len = len;
     super::promises::unite(&mut after.replicas, proved);
     let copies = proved.len() + recorded;
@@ -124,16 +125,16 @@ fn good_receipts(
     Ok(good)
 }
 
-/// How many of these copies are on nodes that are neither down nor removed, nor among `others`.
+/// How many of these copies are on nodes that are neither doubtful nor removed, nor among `others`.
 pub(super) fn known_copies(
     tables: &Tables<'_>,
     replicas: &[NodeNumber],
-    down: &[NodeNumber],
+    doubtful: &[NodeNumber],
     others: &[NodeNumber],
 ) -> Result<usize, StateError> {
     let mut copies = 0;
     for node in replicas {
-        let counts = !down.contains(node) && !others.contains(node);
+        let counts = !doubtful.contains(node) && !others.contains(node);
         copies += usize::from(counts && tables.node(*node)?.is_some());
     }
     Ok(copies)

@@ -6,7 +6,7 @@
 //! version took over go to the sweep.
 //!
 //! **Invariant:** a chunk gets a reference only when enough copies are proved: by receipts for a promise that this very
-//! upload holds, or by copies that are on record on nodes that are not down. The caller's word is no proof.
+//! upload holds, or by copies that are on record on nodes that can be relied on. The caller's word is no proof.
 
 use proto::ErrorCode;
 use proto::id::{ChunkId, PromiseId, UploadId};
@@ -105,7 +105,7 @@ pub(super) struct Allocate<'c> {
     pub(super) upload: UploadId,
     pub(super) lease_until: ClusterMillis,
     pub(super) promise: PromiseId,
-    pub(super) down: &'c [NodeNumber],
+    pub(super) doubtful: &'c [NodeNumber],
     pub(super) chunks: &'c [ChunkPromise],
 }
 
@@ -162,7 +162,7 @@ fn allocate(
     check_same_len(chunk, row.as_ref(), len)?;
     let enough = usize::from(tables.rules.min_write_replicas);
     let replicas = row.as_ref().map_or(&[][..], |row| &row.replicas);
-    if known_copies(tables, replicas, ask.down, &[])? >= enough {
+    if known_copies(tables, replicas, ask.doubtful, &[])? >= enough {
         return Ok(Allocation::Stored);
     }
     let mut nodes = Vec::with_capacity(wanted.nodes.len());
@@ -294,7 +294,7 @@ pub(super) fn record_chunks(
     upload: UploadId,
     lease_until: ClusterMillis,
     block: u32,
-    down: &[NodeNumber],
+    doubtful: &[NodeNumber],
     chunks: &[StoredChunk],
 ) -> Result<Outcome, StateError> {
     let Some(mut row) = tables.upload(upload)? else {
@@ -316,7 +316,7 @@ pub(super) fn record_chunks(
         );
     }
     let (bytes, ended_short) = check_lens(tables, &row, chunks)?;
-    let proved = prove(tables, upload, chunks, down)?;
+    let proved = prove(tables, upload, chunks, doubtful)?;
 
     keep(tables, upload, proved, &mut row)?;
     tables.put_block(row.version, block, chunks.iter().map(|stored| stored.chunk))?;

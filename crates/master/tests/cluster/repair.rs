@@ -394,3 +394,26 @@ async fn a_node_is_removed_when_nothing_is_lost_by_it() {
     world.call(remove(0, true)).await.unwrap();
     assert_eq!(world.status().await.nodes.total, 2);
 }
+
+/// A node comes back with an empty disk, and hangs before its inventory was compared. Its recorded copies were taken for
+/// proof, and uploads acknowledged that had one copy.
+#[tokio::test(start_paused = true)]
+async fn an_upload_counts_no_copy_of_a_node_that_was_not_compared_since_it_came() {
+    let mut world = World::new(config(), 3).await;
+    let chunks = some_chunks(1);
+    let chunk = ChunkId::of(&chunks[0]);
+    world.upload("/a", &chunks, 3).await.unwrap();
+    world.nodes[1].kill();
+    world.nodes[2].kill();
+    world
+        .until("two are away", |status| status.nodes.live == 1)
+        .await;
+    world.nodes[1].disk().chunks.clear();
+    world.nodes[1].hang(true);
+    world.nodes[1].start().await;
+    world
+        .until("one is back", |status| status.nodes.live == 2)
+        .await;
+    world.upload("/b", &chunks, 3).await.unwrap();
+    assert!(world.nodes[1].holds(&chunk), "it was sent again");
+}

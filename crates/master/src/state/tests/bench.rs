@@ -161,7 +161,7 @@ impl Bench {
             upload,
             lease_until: ClusterMillis(self.now + LEASE),
             promise: promise_of(upload),
-            down: self.down.clone(),
+            doubtful: self.down.clone(),
             chunks: chunks.iter().map(promise).collect(),
         };
         match self.apply(command)? {
@@ -196,7 +196,7 @@ impl Bench {
             size,
             modified_ms: None,
             blocks,
-            down: self.down.clone(),
+            doubtful: self.down.clone(),
             chunks: chunks.to_vec(),
             parents: true,
             precondition,

@@ -156,7 +156,7 @@ fn assert_promised_anew(bench: &mut Bench, upload: UploadId, receipts: &[StoredC
         upload,
         lease_until: ClusterMillis(u64::MAX),
         promise,
-        down: Vec::new(),
+        doubtful: Vec::new(),
         chunks: vec![ChunkPromise {
             chunk: chunk(1),
             nodes: numbers(&[1, 2, 3]),
@@ -188,7 +188,7 @@ fn a_promise_that_is_widened_takes_the_receipts_of_before() {
         upload,
         lease_until: ClusterMillis(u64::MAX),
         promise: PromiseId::new(uuid::Uuid::from_u128(5)),
-        down: Vec::new(),
+        doubtful: Vec::new(),
         chunks: vec![ChunkPromise {
             chunk: chunk(1),
             nodes: numbers(&[1, 4]),

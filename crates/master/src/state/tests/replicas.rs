@@ -128,7 +128,7 @@ fn a_promised_copy_is_not_trimmed() {
             nodes: numbers(&[3, 4]),
         }],
         promise: super::bench::promise_of(upload),
-        down: numbers(&[1, 2, 3]),
+        doubtful: numbers(&[1, 2, 3]),
     };
     bench.apply(promise).unwrap();
     add(&mut bench, 4, 1, 100);

@@ -131,7 +131,7 @@ fn a_big_file_is_recorded_block_by_block() {
             upload,
             lease_until: ClusterMillis(5_000),
             block,
-            down: Vec::new(),
+            doubtful: Vec::new(),
             chunks: chunks.to_vec(),
         };
         let early = bench.apply(record(block + 1, &proved));
@@ -192,7 +192,7 @@ fn a_file_of_exactly_one_block_may_end_short_there() {
         upload,
         lease_until: ClusterMillis(5_000),
         block: 0,
-        down: Vec::new(),
+        doubtful: Vec::new(),
         chunks,
     };
     bench.apply(record).unwrap();
@@ -295,7 +295,7 @@ fn blocks_of_an_ended_upload_are_swept() {
         upload,
         lease_until: ClusterMillis(5_000),
         block: 0,
-        down: Vec::new(),
+        doubtful: Vec::new(),
         chunks,
     };
     bench.apply(record).unwrap();

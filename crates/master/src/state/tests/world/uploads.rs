@@ -41,7 +41,7 @@ impl World {
         let command = Command::AllocateChunks {
             upload: id,
             lease_until: ClusterMillis(u64::MAX),
-            down: self.numbers(down),
+            doubtful: self.numbers(down),
             chunks: chunks.iter().map(wanted).collect(),
             promise: self.bench.promise_id(),
         };
