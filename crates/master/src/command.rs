@@ -5,7 +5,7 @@
 //! and a replicated log can be put in front of `apply` without a change to it.
 
 use proto::hello::ReceiptKey;
-use proto::id::{ChunkId, Epoch, NodeId, PromiseId, RequestId, RunId, UploadId, VersionId};
+use proto::id::{ChunkId, NodeId, PromiseId, RequestId, RunId, UploadId, VersionId};
 use proto::master::{ChunkToStore, Precondition, StoredChunk, TrashId};
 use proto::name::EntryPath;
 use proto::net::Address;
@@ -36,11 +36,10 @@ pub struct TimedCommand {
 /// What can change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// The master starts, or goes beyond what nodes have seen of a lost one: the epoch rises by one or more.
+    /// The master starts.
     RaiseEpoch {
-        /// To this epoch or a higher one.
-        at_least: Epoch,
-        /// A person said that the folder was restored: what nodes have seen of earlier epochs is forgiven.
+        /// A person said that the folder was restored: the epoch rises above all that a lost master can have had, and what
+        /// nodes have seen of earlier ones is forgiven.
         restored: bool,
         /// Which start of the master.
         run: RunId,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 
 use crate::checks::{self, CheckQueue};
 use crate::claims::CopyClaims;
-use crate::command::{Command, NodeNumber};
+use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::config::Config;
 use crate::handlers::ClusterView;
@@ -34,7 +34,7 @@ use crate::membership::{Change, Membership};
 use crate::placement::Candidate;
 use crate::repair::Repair;
 use crate::safe_mode::SafeMode;
-use crate::state::{Outcome, Snapshot, State, StateError};
+use crate::state::{Snapshot, State, StateError};
 use crate::{deletions, garbage, inventory, repair};
 
 /// How often silence is looked at: a node is found dead at most this much late.
@@ -57,7 +57,7 @@ pub struct Control {
     /// What the server says that it is: nothing before a new cluster has its first node.
     pub(crate) announced: watch::Sender<Option<ClusterId>>,
     disk: Arc<dyn Disk>,
-    epoch: AtomicU64,
+    epoch: Epoch,
     run: RunId,
     /// Held while a node is taken in or removed, in the state and then in `membership`: both in the same order.
     pub(crate) admission: tokio::sync::Mutex<()>,
@@ -115,7 +115,7 @@ impl Control {
             order_sequence: AtomicU64::new(0),
             announced: watch::Sender::new((!known.is_empty()).then_some(cluster)),
             disk: parts.disk,
-            epoch: AtomicU64::new(parts.epoch.0),
+            epoch: parts.epoch,
             run: parts.run,
             admission: tokio::sync::Mutex::new(()),
             membership: Mutex::new(membership),
@@ -215,21 +215,7 @@ impl Control {
 
     /// Of this start.
     pub(crate) fn epoch(&self) -> Epoch {
-        Epoch(self.epoch.load(Ordering::Relaxed))
-    }
-
-    /// Goes beyond all epochs up to this one, which nodes have seen of a master that is lost.
-    pub(crate) async fn rise_above(&self, epoch: Epoch) -> Result<(), WireError> {
-        let raise = Command::RaiseEpoch {
-            at_least: Epoch(epoch.0 + 1),
-            restored: true,
-            run: self.run,
-        };
-        match self.committer.submit(raise).await? {
-            Outcome::Epoch(epoch) => self.epoch.fetch_max(epoch.0, Ordering::Relaxed),
-            other => unreachable!("raising the epoch gave {other:?}"),
-        };
-        Ok(())
+        self.epoch
     }
 
     /// Whether nothing may be deleted now, whoever asked for it.
@@ -239,12 +225,10 @@ impl Control {
 
     /// Where this master's history stands: what goes with every order and every answer to a node.
     pub(crate) fn point(&self) -> HistoryPoint {
-        // The position first: it must never be beyond where the next start begins.
-        let position = self.committer.position();
         HistoryPoint {
             epoch: self.epoch(),
             run: self.run,
-            position,
+            position: self.committer.position(),
         }
     }
 

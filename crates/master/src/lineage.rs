@@ -5,14 +5,16 @@
 //! when it began. A node tells the latest point that it has seen; it is part of the lineage if that run had that epoch,
 //! and had not come further than where the next one of this lineage began.
 //!
-//! A pure function of [`Known`], which is read from the state. **Invariant:** a start with `--restored` forgives everything
-//! that nodes had seen of earlier epochs, for good.
+//! A pure function of [`Known`], which is read from the state. **Invariant:** a start with `--restored` has a higher epoch than
+//! any start of the lost master, and forgives everything that nodes had seen of lower ones, for good; and nothing else.
 
 use proto::HistoryPoint;
 use proto::id::{Epoch, NodeId};
 
 /// A node that is further ahead than this many starts has not seen them: what it says is damaged.
 const STARTS_AHEAD_MAX: u64 = 1_000_000;
+/// A master that is lost had started less often than this since the copy was made that is restored.
+pub const STARTS_LOST_MAX: u64 = 10_000;
 
 /// One start, as it is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,14 +97,9 @@ pub enum Stranger {
 }
 
 impl Stranger {
-    /// The epoch that this master has to be above, to take the node in all the same; nothing where that cannot be.
-    pub fn forgiven_above(&self) -> Option<Epoch> {
-        match self {
-            Self::Later { seen, .. } | Self::Twin { seen, .. } | Self::Ahead { seen, .. } => {
-                Some(*seen)
-            }
-            Self::Absurd { .. } => None,
-        }
+    /// Whether the node is at fault, and not this master.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Absurd { .. })
     }
 }
 
@@ -214,6 +211,6 @@ mod tests {
     fn an_absurd_epoch_is_damage_and_not_a_later_master() {
         let absurd = check_seen(u64::MAX, 5, 0, 5);
         is_refused(absurd, "node.json is damaged");
-        assert_eq!(absurd.unwrap_err().forgiven_above(), None);
+        assert!(absurd.unwrap_err().is_damage());
     }
 }

@@ -11,7 +11,7 @@ use disk::{Disk, RedbBackend};
 use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;
-use proto::id::{ClusterId, Epoch, RunId};
+use proto::id::{ClusterId, RunId};
 use proto::master::MasterServer;
 use proto::net::{Address, Network};
 use proto::pool::{Pool, PoolOptions};
@@ -143,9 +143,14 @@ pub async fn start(
     };
     let (committer, writer) = Committer::new(state.clone(), options)?;
     let writing = tokio::spawn(writer.run());
+    // First, since a start that fails is none. Nobody is answered before `serve`.
+    let listening = network.listen(&config.listen).await;
+    let listener = listening.map_err(|source| StartError::Listen {
+        address: config.listen.clone(),
+        source,
+    })?;
     let run = RunId::new(Uuid::new_v4());
     let raise = Command::RaiseEpoch {
-        at_least: Epoch(1),
         restored: config.restored,
         run,
     };
@@ -154,11 +159,6 @@ pub async fn start(
         Ok(other) => unreachable!("raising the epoch gave {other:?}"),
         Err(error) => return Err(StartError::Epoch(error)),
     };
-    let listening = network.listen(&config.listen).await;
-    let listener = listening.map_err(|source| StartError::Listen {
-        address: config.listen.clone(),
-        source,
-    })?;
     let address = listener.address();
     let caller = CallerIdentity {
         role: Role::Master,

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::{MemoryDisk, RedbBackend};
-use proto::id::{ChunkId, ClusterId, Epoch, PromiseId, RequestId, RunId, UploadId};
+use proto::id::{ChunkId, ClusterId, PromiseId, RequestId, RunId, UploadId};
 use proto::master::{ChunkToStore, ClusterRules, Precondition};
 use proto::name::NameRules;
 use rand::SeedableRng;
@@ -101,7 +101,6 @@ fn promise(upload: u128) -> Command {
 
 fn a_start() -> Command {
     Command::RaiseEpoch {
-        at_least: Epoch(1),
         restored: false,
         run: RunId::new(Uuid::nil()),
     }

@@ -80,8 +80,7 @@ impl Control {
         Err(WireError::new(ErrorCode::WrongCluster, message))
     }
 
-    /// A node that has worked with another master than this one: either this one went back in time, or two run, unless a
-    /// person said that the other one is lost.
+    /// A node that has worked with another master than this one: either this one went back in time, or two run.
     async fn check_lineage(&self, request: &RegisterNode) -> Result<(), WireError> {
         let Some(seen) = request.seen else {
             return Ok(());
@@ -93,20 +92,12 @@ impl Control {
             return Ok(());
         };
         let reason = stranger.to_string();
-        match stranger.forgiven_above() {
-            None => {
-                error!(node = %request.node, "refused a node: {reason}");
-                Err(WireError::new(ErrorCode::InvalidArgument, reason))
-            }
-            Some(epoch) if self.config.restored => {
-                warn!(node = %request.node, "taken in, since the folder was restored: {reason}");
-                self.rise_above(epoch).await
-            }
-            Some(_) => {
-                self.supersede(&reason);
-                Err(WireError::new(ErrorCode::StaleEpoch, reason))
-            }
+        if stranger.is_damage() {
+            error!(node = %request.node, "refused a node: {reason}");
+            return Err(WireError::new(ErrorCode::InvalidArgument, reason));
         }
+        self.supersede(&reason);
+        Err(WireError::new(ErrorCode::StaleEpoch, reason))
     }
 
     /// Makes what is new about a node durable, and gives its number. Always a command, although there is seldom news: so

@@ -20,11 +20,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
     tables.head.at = tables.head.at.max(timed.at);
     tables.head.applied += 1;
     match &timed.command {
-        Command::RaiseEpoch {
-            at_least,
-            restored,
-            run,
-        } => lineage::raise_epoch(tables, *at_least, *restored, *run),
+        Command::RaiseEpoch { restored, run } => lineage::raise_epoch(tables, *restored, *run),
         Command::CreateFolder {
             request,
             path,

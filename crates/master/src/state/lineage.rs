@@ -9,25 +9,26 @@ use super::Snapshot;
 use super::error::{StateError, refuse};
 use super::outcome::Outcome;
 use super::tables::{self, Tables};
-use crate::lineage::{Known, Start};
+use crate::lineage::{Known, STARTS_LOST_MAX, Start};
 
 /// `RaiseEpoch`.
 pub(super) fn raise_epoch(
     tables: &mut Tables<'_>,
-    at_least: Epoch,
     restored: bool,
     run: RunId,
 ) -> Result<Outcome, StateError> {
-    let Some(next) = tables.head.epoch.checked_add(1) else {
+    let step = if restored { STARTS_LOST_MAX } else { 1 };
+    let Some(epoch) = tables.head.epoch.checked_add(step) else {
         return refuse(
             ErrorCode::InvalidArgument,
             "the master cannot have started more often",
         );
     };
-    let epoch = next.max(at_least.0);
     tables.head.epoch = epoch;
     if restored {
         tables.head.restored_at = epoch;
+        // What is forgiven is not looked up any more.
+        tables.lineage.retain(|_, _| false)?;
     }
     // The present command is counted already.
     let began = tables.head.applied - 1;

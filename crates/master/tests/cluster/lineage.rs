@@ -141,3 +141,85 @@ async fn orders_reach_no_other_node() {
     assert!(stranger.disk().deleted.is_empty());
     assert!(taken.holds(&chunk), "it was never reached");
 }
+
+/// A node had worked with a later start of the lost master than the others, and was away while the restored one started.
+/// It came back after one more start, and what it had seen fenced the restored master for good.
+#[tokio::test(start_paused = true)]
+async fn a_restored_master_is_not_fenced_by_a_node_that_was_away() {
+    let mut world = World::new(config(), 3).await;
+    world.stop_master().await;
+    let old = world.disk.fork();
+    world.nodes[0].kill();
+    world.nodes[1].kill();
+    world.start_master().await;
+    world
+        .until("one has seen it", |status| status.nodes.live == 1)
+        .await;
+    world.stop_master().await;
+    world.nodes[2].kill();
+
+    world.config.restored = true;
+    world.nodes[0].start().await;
+    world.nodes[1].start().await;
+    world.try_start_master(old).await.unwrap();
+    world
+        .until("two are back", |status| status.nodes.live == 2)
+        .await;
+    world.stop_master().await;
+    world.config.restored = false;
+    world.start_master().await;
+    world
+        .until("two are back again", |status| status.nodes.live == 2)
+        .await;
+    world.nodes[2].start().await;
+    world
+        .until("the third is back", |status| status.nodes.live == 3)
+        .await;
+    world.upload("/new", &some_chunks(1), 3).await.unwrap();
+}
+
+/// `--restored` forgives what was before that start. A master that is found months later on a copy of the folder is not.
+#[tokio::test(start_paused = true)]
+async fn a_restored_master_does_not_forgive_what_came_after_it() {
+    let mut options = config();
+    options.restored = true;
+    let mut world = World::new(options, 3).await;
+    let stray = world.nodes[2].clone();
+    stray.kill();
+    let mut seen = stray.disk().seen.unwrap();
+    seen.epoch.0 += 1;
+    stray.disk().seen = Some(seen);
+    world
+        .until("it is away", |status| status.nodes.live == 2)
+        .await;
+    let refused = refusal(stray.register().await.unwrap_err());
+    assert_eq!(refused.code, ErrorCode::StaleEpoch);
+    world.until("it is found out", is_stale).await;
+    world.upload("/lost", &some_chunks(1), 3).await.unwrap_err();
+}
+
+/// The port is taken, and whoever watches over the master starts it again and again: none of that is a start.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_cannot_listen_is_none() {
+    let world = World::new(config(), 1).await;
+    let epoch = world.status().await.epoch;
+    let disk = world.disk.fork();
+    let start = async |listen: &str| {
+        let mut other = config();
+        other.listen = listen.parse().unwrap();
+        let network = Arc::new(world.network.clone());
+        let shutdown = CancellationToken::new();
+        master::start(other, network, disk.shared(), shutdown.clone())
+            .await
+            .map(|running| (running, shutdown))
+    };
+    for _ in 0..3 {
+        start("127.0.0.1:9000").await.unwrap_err();
+    }
+    let (running, shutdown) = start("127.0.0.1:9100").await.unwrap();
+    let node = Node::new(&world.network, running.address(), 7, "");
+    let (_connection, registered) = node.register().await.unwrap();
+    assert_eq!(registered.master.epoch, Epoch(epoch.0 + 1));
+    shutdown.cancel();
+    running.ended().await.unwrap();
+}

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::bench::{Bench, chunk, code, node_id, numbers};
 use crate::command::{ClusterMillis, Command, NodeNumber};
+use crate::lineage::STARTS_LOST_MAX;
 use crate::state::{NodeTally, Outcome};
 
 #[test]
@@ -61,7 +62,7 @@ fn a_removed_node_is_forgotten_step_by_step_and_its_number_with_it() {
 fn each_start_raises_the_epoch() {
     let mut bench = Bench::new(0);
     for epoch in 1..4 {
-        let outcome = bench.apply(raise(1, false)).unwrap();
+        let outcome = bench.apply(raise(false)).unwrap();
         assert_eq!(outcome, Outcome::Epoch(Epoch(epoch)));
         assert_eq!(bench.read().epoch().unwrap().0, epoch);
     }
@@ -72,30 +73,39 @@ fn each_start_raises_the_epoch() {
 fn each_start_is_remembered_with_where_it_began() {
     let mut bench = Bench::new(0);
     let before = bench.read().applied().unwrap();
-    bench.apply(raise(1, false)).unwrap();
+    bench.apply(raise(false)).unwrap();
     bench.apply(Command::ResetDeleteFuse).unwrap();
-    bench.apply(raise(9, true)).unwrap();
+    bench.apply(raise(false)).unwrap();
     let known = bench.read().lineage_of(Epoch(1)).unwrap();
     assert_eq!(known.start.unwrap().began, before);
     assert_eq!(known.next_began, Some(before + 2));
-    assert_eq!((known.epoch, known.restored_at), (Epoch(9), Epoch(9)));
-    let known = bench.read().lineage_of(Epoch(9)).unwrap();
+    assert_eq!((known.epoch, known.restored_at), (Epoch(2), Epoch(0)));
+    let known = bench.read().lineage_of(Epoch(2)).unwrap();
     assert_eq!(
         (known.start.unwrap().began, known.next_began),
         (before + 2, None)
     );
     assert_eq!(bench.read().lineage_of(Epoch(5)).unwrap().start, None);
-    bench.apply(raise(u64::MAX, false)).unwrap();
-    assert_eq!(
-        code(bench.apply(raise(1, false))),
-        ErrorCode::InvalidArgument
-    );
     bench.read().lineage_of(Epoch(u64::MAX)).unwrap();
 }
 
-fn raise(at_least: u64, restored: bool) -> Command {
+#[test]
+fn a_restored_start_is_above_all_lost_ones_and_forgets_what_it_forgives() {
+    let mut bench = Bench::new(0);
+    bench.apply(raise(false)).unwrap();
+    bench.apply(raise(true)).unwrap();
+    let known = bench.read().lineage_of(Epoch(1)).unwrap();
+    let restored = Epoch(1 + STARTS_LOST_MAX);
+    assert_eq!((known.epoch, known.restored_at), (restored, restored));
+    assert_eq!(known.start, None, "no row is kept of it");
+    bench.apply(raise(false)).unwrap();
+    let known = bench.read().lineage_of(restored).unwrap();
+    assert!(known.start.is_some() && known.next_began.is_some());
+    assert_eq!(known.epoch, Epoch(restored.0 + 1));
+}
+
+fn raise(restored: bool) -> Command {
     Command::RaiseEpoch {
-        at_least: Epoch(at_least),
         restored,
         run: RunId::new(Uuid::from_u128(7)),
     }
