@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub use ballast::Ballast;
 pub use blocking::Blocking;
-pub use memory::{MemoryDisk, SECTOR_LEN};
+pub use memory::{Hang, MemoryDisk, SECTOR_LEN};
 pub use real::RealDisk;
 pub use redb_backend::RedbBackend;
 

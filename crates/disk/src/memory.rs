@@ -9,16 +9,19 @@
 //! **Invariant:** same calls and same random numbers, same disk: nothing here depends on time, threads or addresses.
 
 mod file;
+mod hang;
 mod state;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
 use rand::Rng;
 
 use crate::real::check_path;
 use crate::{Disk, DiskEntry, DiskFile, DiskLock, Space};
 use file::MemoryFile;
+pub use hang::Hang;
+use hang::Shared;
 use state::{NameChange, State};
 
 /// What the disk writes at once or not at all.
@@ -27,7 +30,7 @@ pub const SECTOR_LEN: usize = 512;
 /// A data folder in memory. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
 }
 
 impl MemoryDisk {
@@ -45,11 +48,13 @@ impl MemoryDisk {
     /// dead; faults that were set are over, but damage and the limit of space stay.
     pub fn crash(&self, rng: &mut impl Rng) {
         self.state().crash(&mut || rng.next_u64());
+        self.shared.wake();
     }
 
     /// As [`MemoryDisk::crash`], but everything written got through: the process was killed, the machine lives on.
     pub fn kill(&self) {
         self.state().kill();
+        self.shared.wake();
     }
 
     /// The next `count` changes (writes, lengths, names, syncs) succeed; then nothing does any more until a crash.
@@ -95,9 +100,16 @@ impl MemoryDisk {
         self.state().faults.opens_fail = true;
     }
 
+    /// Whatever reads from the disk or changes it waits until the guard is dropped, the disk is healed or crashes. Its
+    /// room and the lengths of files are still told: a system knows them without the disk.
+    pub fn hang(&self) -> Hang {
+        Hang::begin(&self.shared)
+    }
+
     /// Syncs, writes, reads and opens succeed again. What a failed sync lost stays lost.
     pub fn heal(&self) {
-        self.state().faults = state::Faults::default();
+        self.state().heal();
+        self.shared.wake();
     }
 
     /// No more space: what would make a file longer fails with `StorageFull`.
@@ -156,7 +168,7 @@ impl MemoryDisk {
         let mut state = self.state().clone();
         state.locks.clear();
         Self {
-            state: Arc::new(Mutex::new(state)),
+            shared: Arc::new(Shared::new(state)),
         }
     }
 
@@ -170,15 +182,8 @@ impl MemoryDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.shared.state()
     }
-}
-
-/// A test that panicked elsewhere does not make the disk unusable for the checks that follow.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn not_found(path: &str) -> io::Error {
@@ -188,7 +193,7 @@ fn not_found(path: &str) -> io::Error {
 impl Disk for MemoryDisk {
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         check_path(path)?;
-        let state = self.state();
+        let state = self.shared.when_answering();
         state.check_running()?;
         if state.faults.opens_fail {
             return Err(io::Error::other("injected open error"));
@@ -196,7 +201,7 @@ impl Disk for MemoryDisk {
         let name = state.names.get(path).ok_or_else(|| not_found(path))?;
         let id = name.file().ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Arc::new(MemoryFile {
-            disk: Arc::clone(&self.state),
+            disk: Arc::clone(&self.shared),
             id,
             life: state.life,
         }))
@@ -204,30 +209,30 @@ impl Disk for MemoryDisk {
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         check_path(path)?;
-        self.state().create(path)?;
+        self.shared.when_answering().create(path)?;
         self.open(path)
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
         check_path(path)?;
-        self.state().create_folder(path)
+        self.shared.when_answering().create_folder(path)
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<DiskEntry>> {
-        self.state().list(folder)
+        self.shared.when_answering().list(folder)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         check_path(to)?;
-        self.state().rename(from, to)
+        self.shared.when_answering().rename(from, to)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        self.state().remove(path)
+        self.shared.when_answering().remove(path)
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.shared.when_answering();
         state.begin_change()?;
         state.change_names(NameChange::keep_folder(folder));
         Ok(())
@@ -254,7 +259,7 @@ impl Disk for MemoryDisk {
             ));
         }
         Ok(Box::new(MemoryLock {
-            disk: Arc::clone(&self.state),
+            disk: Arc::clone(&self.shared),
             path: path.to_owned(),
             life: state.life,
         }))
@@ -263,7 +268,7 @@ impl Disk for MemoryDisk {
 
 #[derive(Debug)]
 struct MemoryLock {
-    disk: Arc<Mutex<State>>,
+    disk: Arc<Shared>,
     path: String,
     life: u64,
 }
@@ -272,7 +277,7 @@ impl DiskLock for MemoryLock {}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        let mut state = lock(&self.disk);
+        let mut state = self.disk.state();
         if state.life == self.life {
             state.locks.remove(&self.path);
         }

@@ -43,10 +43,9 @@ impl Handlers {
     }
 
     fn receipt(&self, promise: PromiseId, chunk: &ChunkId, len: usize) -> Receipt {
-        let identity = self.node.identity();
         Receipt {
-            node: identity.node(),
-            mac: identity.receipt_key().receipt(promise, chunk, len as u64),
+            node: self.node.id(),
+            mac: self.node.receipt_key().receipt(promise, chunk, len as u64),
         }
     }
 
@@ -161,7 +160,7 @@ impl NodeHandlers for Handlers {
     ) -> Result<NodeStatus, WireError> {
         let node = Arc::clone(&self.node);
         Ok(NodeStatus {
-            node: node.identity().node(),
+            node: node.id(),
             registered: node.is_registered(),
             usage: self.node.blocking().run(move || node.usage()).await,
         })

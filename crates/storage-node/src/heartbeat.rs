@@ -13,7 +13,7 @@ use proto::id::ChunkId;
 use proto::master::{NodeRegistered, RegisterNode, ReportCorruptChunks, ReportHeartbeat};
 use proto::net::{Address, Network};
 use proto::node::{CHUNKS_PER_MESSAGE_MAX, NodeUsage};
-use proto::{ErrorCode, WireError};
+use proto::{ErrorCode, HistoryPoint, WireError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -117,14 +117,14 @@ impl Reporter {
     async fn stay_with(&mut self, master: &Address) -> Result<std::convert::Infallible, Ended> {
         let caller = CallerIdentity {
             role: Role::Node,
-            cluster: self.node.identity().cluster(),
+            cluster: self.node.cluster(),
             secret: self.membership.secret.clone(),
         };
         let network = &*self.membership.network;
         let connection = Connection::open(network, master, &caller, CONNECT_TIMEOUT).await?;
         let registered = self.register(&connection).await?;
         self.node.join(registered.cluster).await?;
-        self.node.follow(registered.master).await?;
+        self.hear(registered.master)?;
         self.was_registered = true;
         self.last_complaint.clear();
         self.node.set_registered(true);
@@ -143,15 +143,14 @@ impl Reporter {
     }
 
     async fn register(&self, connection: &Connection) -> Result<NodeRegistered, Ended> {
-        let identity = self.node.identity();
         let request = RegisterNode {
-            node: identity.node(),
+            node: self.node.id(),
             boot: self.node.boot,
             address: self.membership.address.clone(),
             zone: self.membership.zone.clone(),
-            cluster: identity.cluster(),
+            cluster: self.node.cluster(),
             seen: self.node.seen(),
-            receipt_key: identity.receipt_key().clone(),
+            receipt_key: self.node.receipt_key().clone(),
             usage: self.usage().await,
         };
         Ok(connection.call(request, CALL_TIMEOUT).await?)
@@ -160,21 +159,20 @@ impl Reporter {
     async fn heartbeat(&mut self, connection: &Connection) -> Result<(), Ended> {
         self.sequence += 1;
         let request = ReportHeartbeat {
-            node: self.node.identity().node(),
+            node: self.node.id(),
             boot: self.node.boot,
             sequence: self.sequence,
             usage: self.usage().await,
         };
         let noted = connection.call(request, CALL_TIMEOUT).await?;
-        self.node.follow(noted.master).await?;
-        Ok(())
+        self.hear(noted.master)
     }
 
     async fn report_corrupt(&self, connection: &Connection, all: bool) -> Result<(), Ended> {
         let chunks: Vec<ChunkId> = self.node.take_unreported(all)?;
         for page in chunks.chunks(CHUNKS_PER_MESSAGE_MAX) {
             let request = ReportCorruptChunks {
-                node: self.node.identity().node(),
+                node: self.node.id(),
                 boot: self.node.boot,
                 chunks: page.to_vec(),
             };
@@ -182,6 +180,10 @@ impl Reporter {
             connection.call(request, CALL_TIMEOUT).await?;
         }
         Ok(())
+    }
+
+    fn hear(&self, master: HistoryPoint) -> Result<(), Ended> {
+        Ok(self.node.hear(master).map_err(FollowError::from)?)
     }
 
     async fn usage(&self) -> NodeUsage {

@@ -19,7 +19,8 @@ use bytes::Bytes;
 use disk::Blocking;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use proto::id::{BootId, ChunkId, ClusterId, Epoch};
+use proto::hello::ReceiptKey;
+use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId};
 use proto::node::{ChunkState, ChunksDeleted};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{Notify, watch};
@@ -60,7 +61,9 @@ pub(crate) struct Node {
     disks: Vec<NodeDisk>,
     /// Disks that could not be opened when the node started.
     unopened_disks: u32,
-    following: Mutex<Following>,
+    id: NodeId,
+    receipt_key: ReceiptKey,
+    following: Following,
     /// Of the last deletion that was carried out before this start.
     first_epoch: Epoch,
     cluster: watch::Sender<Option<ClusterId>>,
@@ -118,7 +121,9 @@ impl Node {
             environment,
             disks,
             unopened_disks,
-            following: Mutex::new(Following::new(identity)),
+            id: identity.node(),
+            receipt_key: identity.receipt_key().clone(),
+            following: Following::new(identity),
             first_epoch: order.epoch,
             cluster,
             order: tokio::sync::Mutex::new(order),
@@ -131,12 +136,22 @@ impl Node {
     }
 
     /// Who it is.
-    pub(crate) fn identity(&self) -> Identity {
-        unpoisoned(&self.following).identity.clone()
+    pub(crate) fn id(&self) -> NodeId {
+        self.id
     }
 
-    /// The cluster that it joined, and any that it joins later.
-    pub(crate) fn cluster(&self) -> watch::Receiver<Option<ClusterId>> {
+    /// Its key for receipts.
+    pub(crate) fn receipt_key(&self) -> &ReceiptKey {
+        &self.receipt_key
+    }
+
+    /// The cluster that it joined, if it has.
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
+        *self.cluster.borrow()
+    }
+
+    /// The same, and the one that it joins later.
+    pub(crate) fn watch_cluster(&self) -> watch::Receiver<Option<ClusterId>> {
         self.cluster.subscribe()
     }
 

@@ -115,6 +115,7 @@ async fn run_node(
         ));
         background.spawn(scrub::run(other, disk, config.scrub_rate, shutdown.clone()));
     }
+    background.spawn(Arc::clone(&node).keep_history(shutdown.clone()));
     let membership = Membership {
         network: Arc::clone(&network),
         masters: config.masters.clone(),
@@ -131,8 +132,8 @@ async fn run_node(
         ))),
         server::Identity {
             role: Role::Node,
-            cluster: node.cluster(),
-            node: Some(node.identity().node()),
+            cluster: node.watch_cluster(),
+            node: Some(node.id()),
             secret: config.secret.clone(),
         },
         config.limits.clone(),
@@ -153,7 +154,7 @@ async fn run_node(
 fn pool(config: &Config, node: &Node, network: Arc<dyn Network>) -> Pool {
     let identity = CallerIdentity {
         role: Role::Node,
-        cluster: node.identity().cluster(),
+        cluster: node.cluster(),
         secret: config.secret.clone(),
     };
     Pool::new(network, identity, PoolOptions::default())

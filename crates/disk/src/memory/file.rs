@@ -1,23 +1,30 @@
 //! An open file of the in-memory disk.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
-use super::lock;
+use super::hang::Shared;
 use super::state::{Content, State, Unsynced, write_at};
 use crate::DiskFile;
 
 /// A handle: dead after a crash, alive after the name is gone.
 #[derive(Debug)]
 pub(super) struct MemoryFile {
-    pub(super) disk: Arc<Mutex<State>>,
+    pub(super) disk: Arc<Shared>,
     pub(super) id: u64,
     pub(super) life: u64,
 }
 
 impl MemoryFile {
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = lock(&self.disk);
+        self.check(self.disk.state())
+    }
+
+    fn when_answering(&self) -> io::Result<MutexGuard<'_, State>> {
+        self.check(self.disk.when_answering())
+    }
+
+    fn check<'a>(&self, state: MutexGuard<'a, State>) -> io::Result<MutexGuard<'a, State>> {
         if state.life != self.life {
             return Err(io::Error::other("the file was opened before the crash"));
         }
@@ -31,7 +38,7 @@ impl MemoryFile {
         grown_len: Option<usize>,
         change: impl FnOnce(&mut Content),
     ) -> io::Result<()> {
-        let mut state = self.state()?;
+        let mut state = self.when_answering()?;
         begin(&mut state)?;
         let used = state.used();
         let len = state.files[&self.id].current.len();
@@ -51,7 +58,7 @@ fn to_usize(value: u64) -> io::Result<usize> {
 
 impl DiskFile for MemoryFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let state = self.state()?;
+        let state = self.when_answering()?;
         let end = offset.saturating_add(buffer.len() as u64);
         state.check_readable(self.id, &(offset..end))?;
         let content = &state.files[&self.id].current;

@@ -14,6 +14,7 @@ pub(super) struct State {
     pub(super) files: BTreeMap<u64, Content>,
     pub(super) locks: BTreeSet<String>,
     pub(super) faults: Faults,
+    pub(super) hangs: bool,
     pub(super) capacity: u64,
     pub(super) file_system: Option<u64>,
     pub(super) changes: u64,
@@ -91,6 +92,7 @@ impl Default for State {
             files: BTreeMap::new(),
             locks: BTreeSet::new(),
             faults: Faults::default(),
+            hangs: false,
             capacity: 1 << 40,
             file_system: None,
             changes: 0,
@@ -271,11 +273,16 @@ impl State {
         self.begin_life();
     }
 
+    pub(super) fn heal(&mut self) {
+        self.faults = Faults::default();
+        self.hangs = false;
+    }
+
     fn begin_life(&mut self) {
         let ids: BTreeSet<u64> = self.names.values().filter_map(Name::file).collect();
         self.files.retain(|id, _| ids.contains(id));
         self.locks.clear();
-        self.faults = Faults::default();
+        self.heal();
         self.life += 1;
     }
 

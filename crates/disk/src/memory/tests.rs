@@ -134,3 +134,21 @@ fn locks_are_let_go_by_drop_and_by_a_crash() {
     drop(after);
     disk.lock("lock").unwrap();
 }
+
+#[test]
+fn a_disk_that_hangs_keeps_its_callers_until_it_is_healed() {
+    let disk = MemoryDisk::new();
+    let file = named_file(&disk);
+    let hang = disk.hang();
+    let (done, answers) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        file.write_all_at(b"late", 0).unwrap();
+        done.send(()).unwrap();
+    });
+    disk.space().unwrap();
+    assert!(answers.try_recv().is_err());
+    assert_eq!(disk.content("a").unwrap(), b"");
+    drop(hang);
+    writer.join().unwrap();
+    assert_eq!(disk.content("a").unwrap(), b"late");
+}

@@ -148,6 +148,8 @@ impl Node {
             add_space(&mut usage, &disk.store, &mut seen, &mut seen_writable);
             add_content(&mut usage, &disk.store);
         }
+        // It could not be told to make copies, nor to delete.
+        usage.writable &= !self.following.has_new_start();
         usage
     }
 }

@@ -23,8 +23,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::support::{TestNode, chunk, config, environment, extents, master_at};
+use super::support::{TestNode, chunk, config, environment, extents, master_at, threads};
 use crate::config::Config;
+use crate::environment::Environment;
 use crate::run::{RunError, run};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 enum Heard {
     Registered(Box<RegisterNode>),
-    Heartbeat(u64),
+    Heartbeat { sequence: u64, writable: bool },
     Corrupt(Vec<ChunkId>),
 }
 
@@ -71,8 +72,25 @@ impl Listening {
 
     async fn next_heartbeat(&self) -> u64 {
         loop {
-            if let Heard::Heartbeat(sequence) = self.next().await {
+            if let Heard::Heartbeat { sequence, .. } = self.next().await {
                 return sequence;
+            }
+        }
+    }
+
+    /// The first heartbeat of a node that has just registered, which says so soon, and does not register again.
+    async fn heartbeat_after_registration(&self, writable: bool) {
+        self.next_registration().await;
+        self.heartbeat_that_is_writable(writable).await;
+    }
+
+    /// The next heartbeat that says so; the node must not have registered before it again.
+    async fn heartbeat_that_is_writable(&self, expected: bool) {
+        loop {
+            match self.next().await {
+                Heard::Heartbeat { writable, .. } if writable == expected => return,
+                Heard::Registered(_) => panic!("the node left and registered again"),
+                _ => {}
             }
         }
     }
@@ -125,7 +143,10 @@ impl Service for Listening {
                 })
             }
             MasterRequest::ReportHeartbeat(request) => {
-                self.note(Heard::Heartbeat(request.sequence));
+                self.note(Heard::Heartbeat {
+                    sequence: request.sequence,
+                    writable: request.usage.writable,
+                });
                 Answer::new(HeartbeatNoted {
                     master: self.point(),
                 })
@@ -196,6 +217,15 @@ impl Master {
 type RunningNode = (CancellationToken, JoinHandle<Result<(), RunError>>);
 
 fn start(network: &MemoryNetwork, disk: &MemoryDisk, masters: &[&Address]) -> RunningNode {
+    start_in(environment(), network, disk, masters)
+}
+
+fn start_in(
+    environment: Environment,
+    network: &MemoryNetwork,
+    disk: &MemoryDisk,
+    masters: &[&Address],
+) -> RunningNode {
     let shutdown = CancellationToken::new();
     let config = Config {
         masters: masters.iter().map(|address| (*address).clone()).collect(),
@@ -205,7 +235,7 @@ fn start(network: &MemoryNetwork, disk: &MemoryDisk, masters: &[&Address]) -> Ru
     let disks = vec![disk.shared()];
     let running = run(
         config,
-        environment(),
+        environment,
         network,
         disks,
         shutdown.clone(),
@@ -329,7 +359,7 @@ async fn a_node_joins_one_cluster_and_no_other() {
     let refused = node.node.join(ClusterId::new(other)).await.unwrap_err();
     let refused = WireError::from(refused);
     assert_eq!(refused.code, ErrorCode::WrongCluster, "{refused}");
-    let kept = node.node.identity().cluster();
+    let kept = node.node.cluster();
     assert_eq!(kept, Some(ClusterId::new(own)));
     node.stop().await;
 }
@@ -372,6 +402,72 @@ async fn the_masters_position_is_kept_at_a_clean_end() {
     assert_eq!(seen.position, 40);
     stop(node).await;
     own.stop().await;
+}
+
+/// The first disk takes no writes, so that a new start of the master cannot be kept: the node stays, because it may have
+/// the last copies of something, says that it takes nothing, and catches up when the disk is well.
+#[tokio::test]
+async fn a_first_disk_that_takes_no_writes_does_not_keep_the_node_away() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let first = master(&network, &any_port(), 7, 1).await;
+    let node = start(&network, &disk, &[&first.address]);
+    first.service.heartbeat_after_registration(true).await;
+    let address = first.address.clone();
+    first.stop().await;
+    disk.fail_writes_after(0);
+    let second = master(&network, &address, 7, 2).await;
+    second.service.heartbeat_after_registration(false).await;
+    second.service.heartbeat_that_is_writable(false).await;
+    disk.heal();
+    second.service.heartbeat_that_is_writable(true).await;
+    stop(node).await;
+    let node = start(&network, &disk, &[&address]);
+    let seen = second.service.next_registration().await.seen;
+    assert_eq!(seen, Some(master_at(2)));
+    stop(node).await;
+    second.stop().await;
+}
+
+/// The first disk hangs: heartbeats go on, whatever the master's history does meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_disk_that_hangs_does_not_keep_the_node_away() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let first = master(&network, &any_port(), 7, 1).await;
+    let node = start_in(threads(), &network, &disk, &[&first.address]);
+    first.service.heartbeat_after_registration(true).await;
+    let address = first.address.clone();
+    first.stop().await;
+    let hang = disk.hang();
+    let second = master(&network, &address, 7, 2).await;
+    second.service.heartbeat_after_registration(false).await;
+    second.service.position.store(40, Ordering::Relaxed);
+    second.service.heartbeat_that_is_writable(false).await;
+    drop(hang);
+    second.service.heartbeat_that_is_writable(true).await;
+    stop(node).await;
+    second.stop().await;
+}
+
+/// An order of a new start of the master is carried out only when that start is kept; one of an earlier start not at all,
+/// although the new one is not kept yet.
+#[tokio::test]
+async fn an_order_of_a_start_that_is_not_kept_is_not_carried_out() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    node.node.follow(master_at(1)).await.unwrap();
+    disk.fail_writes_after(0);
+    let refused = node.node.follow(master_at(2)).await.unwrap_err();
+    assert_eq!(WireError::from(refused).code, ErrorCode::Disk);
+    let again = node.node.follow(master_at(2)).await.unwrap_err();
+    assert_eq!(WireError::from(again).code, ErrorCode::Disk);
+    let old = node.node.follow(master_at(1)).await.unwrap_err();
+    assert_eq!(WireError::from(old).code, ErrorCode::StaleEpoch);
+    disk.heal();
+    node.node.follow(master_at(2)).await.unwrap();
+    node.kill().await;
+    let node = TestNode::open(&[&disk]);
+    assert_eq!(node.node.seen(), Some(master_at(2)));
+    node.stop().await;
 }
 
 /// The first master is gone: the next in the list is tried.

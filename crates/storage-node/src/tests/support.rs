@@ -43,12 +43,21 @@ pub(super) fn config() -> Config {
 
 /// Never the same random bytes twice.
 pub(super) fn environment() -> Environment {
+    environment_on(Blocking::inline())
+}
+
+/// The same, with disk work on other threads: for disks that hang.
+pub(super) fn threads() -> Environment {
+    environment_on(Blocking::threads())
+}
+
+fn environment_on(blocking: Blocking) -> Environment {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let random = |bytes: &mut [u8]| {
         use rand::Rng;
         StdRng::seed_from_u64(NEXT.fetch_add(1, Ordering::Relaxed)).fill_bytes(bytes);
     };
-    Environment::new(Blocking::inline(), || 1_700_000_000_000, random)
+    Environment::new(blocking, || 1_700_000_000_000, random)
 }
 
 /// A chunk that is told from others by its number.

@@ -1,0 +1,61 @@
+//! A disk that does not answer: who needs it waits, on a thread of its own.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::state::State;
+
+/// The disk's state, and the way to wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    healed: Condvar,
+}
+
+impl Shared {
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            state: Mutex::new(state),
+            healed: Condvar::new(),
+        }
+    }
+
+    /// A test that panicked elsewhere does not make the disk unusable for the checks that follow.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state once the disk does not hang.
+    pub(super) fn when_answering(&self) -> MutexGuard<'_, State> {
+        let hangs = |state: &mut State| state.hangs;
+        let waited = self.healed.wait_while(self.state(), hangs);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits, to see whether the disk still hangs.
+    pub(super) fn wake(&self) {
+        self.healed.notify_all();
+    }
+}
+
+/// The disk hangs until this is dropped: also when the test fails, so that its threads can end.
+#[derive(Debug)]
+#[must_use = "the disk hangs only as long as this lives"]
+pub struct Hang {
+    disk: Arc<Shared>,
+}
+
+impl Hang {
+    pub(super) fn begin(disk: &Arc<Shared>) -> Self {
+        disk.state().hangs = true;
+        Self {
+            disk: Arc::clone(disk),
+        }
+    }
+}
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        self.disk.state().hangs = false;
+        self.disk.wake();
+    }
+}
