@@ -173,11 +173,16 @@ impl Control {
 
     /// A node has come, or come back: it is compared with the record, and takes part in everything.
     pub(crate) fn node_is_here(&self, node: NodeNumber) {
+        self.compare_soon(node);
+        self.repair.node_returned(node);
+        self.deletions.notify_one();
+    }
+
+    /// What is recorded of a node is in doubt until its inventory was compared.
+    pub(crate) fn compare_soon(&self, node: NodeNumber) {
         lock(&self.inventories.compared).remove(&node);
         lock(&self.inventories.due).insert(node);
         self.inventories.changed.notify_one();
-        self.repair.node_returned(node);
-        self.deletions.notify_one();
     }
 
     pub(crate) fn take_inventories_due(&self) -> BTreeSet<NodeNumber> {

@@ -22,15 +22,18 @@ use tracing::{debug, info, warn};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
-use crate::state::{ChunkRow, StateError};
+use crate::state::StateError;
 use merge::{Difference, merge_page};
 
 mod merge;
+mod missing;
 
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(60);
 const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// When copies on a failed disk still count because there is no other, it is looked so soon whether there is.
+const AT_RISK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const NODES_AT_ONCE: usize = 4;
 /// Chunks of a bucket that are compared at once: a message of about 80 KiB.
 const PAGE: usize = 1024;
@@ -52,8 +55,21 @@ enum InventoryError {
 #[derive(Debug, Default, Clone, Copy)]
 struct Findings {
     missing: usize,
+    /// Copies on a failed disk that still count.
+    at_risk: usize,
     added: usize,
     unknown: usize,
+}
+
+/// How a comparison ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    /// The record is as the node's inventory.
+    Whole,
+    /// But for copies on a failed disk, which are the last.
+    AtRisk,
+    /// It was given up.
+    CutOff,
 }
 
 /// Compares inventories until `shutdown`.
@@ -93,15 +109,17 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             () = control.inventories.changed.notified() => {}
             () = sleep_until(next) => {}
-            Some(Ok((node, is_whole))) = running.join_next() => {
+            Some(Ok((node, compared))) = running.join_next() => {
                 let again = busy.remove(&node).unwrap_or(false);
-                if is_whole && !again {
+                if compared == Compared::Whole && !again {
                     control.note_compared(node);
                 }
-                let wait = match (again, is_whole) {
+                let interval = control.config.inventory_interval;
+                let wait = match (again, compared) {
                     (true, _) => Duration::ZERO,
-                    (false, true) => control.config.inventory_interval,
-                    (false, false) => RETRY_AFTER,
+                    (false, Compared::Whole) => interval,
+                    (false, Compared::AtRisk) => interval.min(AT_RISK_AGAIN_AFTER),
+                    (false, Compared::CutOff) => RETRY_AFTER,
                 };
                 due.insert(node, Instant::now() + wait);
             }
@@ -117,29 +135,36 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 impl Control {
-    /// Compares one node's inventory. Says whether it came to the end.
-    async fn compare_inventory(&self, node: NodeNumber) -> bool {
-        match self.compare_buckets(node).await {
-            Ok(findings) => {
-                if findings.missing + findings.added + findings.unknown > 0 {
-                    info!(
-                        node = node.0,
-                        missing = findings.missing,
-                        added = findings.added,
-                        unknown = findings.unknown,
-                        "a node's inventory differed from the record; the record is right now"
-                    );
-                }
-                self.safe_mode().note_compared(node);
-                self.deletions.notify_one();
-                self.repair.survey();
-                true
-            }
+    /// Compares one node's inventory.
+    async fn compare_inventory(&self, node: NodeNumber) -> Compared {
+        let findings = match self.compare_buckets(node).await {
+            Ok(findings) => findings,
             Err(error) => {
                 debug!(node = node.0, %error, "cannot compare a node's inventory; it is tried again");
-                false
+                return Compared::CutOff;
             }
+        };
+        if findings.missing + findings.added + findings.unknown > 0 {
+            info!(
+                node = node.0,
+                missing = findings.missing,
+                added = findings.added,
+                unknown = findings.unknown,
+                "a node's inventory differed from the record; the record is right now"
+            );
         }
+        self.safe_mode().note_compared(node);
+        self.deletions.notify_one();
+        self.repair.survey();
+        if findings.at_risk == 0 {
+            return Compared::Whole;
+        }
+        warn!(
+            node = node.0,
+            copies = findings.at_risk,
+            "there is no other good copy of chunks on a failed disk: they are copied from it"
+        );
+        Compared::AtRisk
     }
 
     async fn compare_buckets(&self, node: NodeNumber) -> Result<Findings, InventoryError> {
@@ -196,7 +221,8 @@ impl Control {
         difference: Difference,
         findings: &mut Findings,
     ) -> Result<(), InventoryError> {
-        findings.missing += self.settle_missing(node, difference.missing).await?;
+        self.settle_missing(node, difference.missing, findings)
+            .await?;
         let ids: Vec<_> = difference.extra.iter().map(|(chunk, _)| *chunk).collect();
         let rows = self.read(move |snapshot| snapshot.chunks(&ids)).await?;
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
@@ -210,40 +236,6 @@ impl Control {
         findings.added += self.settle_known(node, known).await?;
         findings.unknown += unknown.len();
         self.settle_unknown(node, unknown).await
-    }
-
-    /// Recorded copies that were not listed: those that the node does not have do not count any more.
-    async fn settle_missing(
-        &self,
-        node: NodeNumber,
-        chunks: Vec<ChunkId>,
-    ) -> Result<usize, InventoryError> {
-        let ids = chunks.clone();
-        let rows = self.read(move |snapshot| snapshot.chunks(&ids)).await?;
-        let is_recorded =
-            |row: &Option<ChunkRow>| row.as_ref().is_some_and(|row| row.replicas.contains(&node));
-        let recorded: Vec<_> = chunks
-            .into_iter()
-            .zip(rows)
-            .filter(|(_, row)| is_recorded(row))
-            .map(|(chunk, _)| chunk)
-            .collect();
-        let lost: Vec<_> = self
-            .describe(node, recorded)
-            .await?
-            .into_iter()
-            .filter(|(_, state)| *state != ChunkState::Good)
-            .map(|(chunk, _)| chunk)
-            .collect();
-        let count = lost.len();
-        if count > 0 {
-            warn!(
-                node = node.0,
-                count, "a node does not have copies that were recorded there"
-            );
-            self.remove_replicas(node, lost).await?;
-        }
-        Ok(count)
     }
 
     /// Copies of chunks that are known, on a node where they were not recorded: they count from now on.

@@ -56,6 +56,8 @@ pub struct Heard {
     pub change: Option<Change>,
     /// Whether it takes chunks now, and did not before.
     pub has_room_again: bool,
+    /// Whether more of its disks have failed than before.
+    pub lost_a_disk: bool,
 }
 
 #[derive(Debug)]
@@ -177,15 +179,11 @@ impl Membership {
             connection: Some(connection),
             sequence: None,
         });
-        let took_writes = member.takes_writes();
+        let before = (member.takes_writes(), member.usage.failed_disks);
         let change = member.hear(number, request.usage, now);
-        let has_room_again = !took_writes && member.takes_writes();
+        let heard = member.heard(number, change, before);
         self.connections.insert(connection, number);
-        Ok(Heard {
-            node: number,
-            change,
-            has_room_again,
-        })
+        Ok(heard)
     }
 
     /// Nodes that are not connected although their address is now another's: they can come back only with a new one.
@@ -219,17 +217,13 @@ impl Membership {
         if !is_older {
             session.sequence = Some(request.sequence);
         }
-        let took_writes = member.takes_writes();
+        let before = (member.takes_writes(), member.usage.failed_disks);
         let change = if is_older {
             None
         } else {
             member.hear(number, request.usage, now)
         };
-        Ok(Heard {
-            node: number,
-            change,
-            has_room_again: !took_writes && member.takes_writes(),
-        })
+        Ok(member.heard(number, change, before))
     }
 
     /// The node for which this start on this connection speaks.
@@ -405,6 +399,21 @@ impl Member {
         self.silent_since = now;
         self.spoke = true;
         self.become_state(number, NodeState::Live)
+    }
+
+    /// What became of a node that took writes or not, and had so many failed disks.
+    fn heard(
+        &self,
+        node: NodeNumber,
+        change: Option<Change>,
+        (took_writes, failed_disks): (bool, u32),
+    ) -> Heard {
+        Heard {
+            node,
+            change,
+            has_room_again: !took_writes && self.takes_writes(),
+            lost_a_disk: self.usage.failed_disks > failed_disks,
+        }
     }
 
     fn become_state(&mut self, node: NodeNumber, to: NodeState) -> Option<Change> {

@@ -237,8 +237,9 @@ impl Facts {
             "disk_failed",
             Health::Yellow,
             format!(
-                "A disk of node {first}{} failed and takes no more writes. Replace it; chunks that cannot be read from \
-                 it are copied from other nodes.",
+                "A disk of node {first}{} failed and takes no more writes. What it holds does not count any more, and is \
+                 copied elsewhere; what has no other good copy is still read from it. If the disk is sound after all, \
+                 restart the node; otherwise replace it, once no chunk lacks copies.",
                 and_others(self.failed_disks.len())
             ),
         ))

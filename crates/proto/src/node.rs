@@ -33,7 +33,7 @@ crate::operations! {
     replicate_chunk: ReplicateChunk => ChunkReplicated;
     /// Removes chunks by name. The master only, in its current epoch.
     delete_chunks: DeleteChunks => ChunksDeleted;
-    /// Sums up all chunks in 256 buckets. The master only.
+    /// Sums up all chunks that count as copies in 256 buckets. The master only.
     digest_inventory: DigestInventory => InventoryDigest;
     /// Lists one bucket. The master only.
     list_bucket: ListBucket => BucketListed;
@@ -138,12 +138,14 @@ pub struct ChunkDescription {
     pub extent: Option<u64>,
 }
 
-/// How a chunk is on one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How a chunk is on one node, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkState {
     /// Here and good.
     Good,
+    /// Here and, as far as is known, good, but on a disk that failed: it can be read for now, and does not count as a copy.
+    OnFailedDisk,
     /// Here, but the bytes do not have the id: never served, to be replaced.
     Corrupt,
     /// Not here.
@@ -264,7 +266,7 @@ pub struct ChunksDeleted {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DigestInventory {}
 
-/// 256 digests, by the first byte of the chunk ids.
+/// 256 digests, by the first byte of the chunk ids: of just those chunks that [`ListBucket`] lists.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct InventoryDigest {
     /// Always 256.
@@ -312,7 +314,7 @@ pub struct ListBucket {
     pub limit: u32,
 }
 
-/// A page of a bucket, in the order of the ids. Corrupt chunks are not in it.
+/// A page of a bucket, in the order of the ids. Corrupt chunks are not in it, nor those on disks that failed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct BucketListed {
     /// The ids with their lengths.

@@ -97,11 +97,11 @@ impl Appender {
 
     /// Plans to store a chunk. `false` if it is here already, in good state.
     pub(crate) fn put(&mut self, chunk: &VerifiedChunk) -> Result<bool, StoreError> {
+        self.check_writable()?;
         let old = self.row(&chunk.chunk)?;
         if old.is_some_and(|row| !row.corrupt) {
             return Ok(false);
         }
-        self.check_writable()?;
         self.take_room(record_len(chunk.len()), self.store.options.reserve)?;
         self.append_put(chunk, old)?;
         Ok(true)

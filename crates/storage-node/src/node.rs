@@ -192,11 +192,20 @@ impl Node {
         Ok(stored?)
     }
 
-    /// Whether the chunk is here and reads well. A copy that rotted unseen is marked, and can then be replaced: it
-    /// must not count as the copy that somebody is about to rely on.
+    /// Whether the chunk is here, on a disk that did not fail, and reads well. A copy that rotted unseen is marked, and
+    /// can then be replaced: it must not count as the copy that somebody is about to rely on.
     pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> Result<bool, StoreError> {
-        let good = self.find(chunk).await?.is_some_and(|(_, row)| !row.corrupt);
-        Ok(good && self.verify_chunk(chunk).await? == ChunkState::Good)
+        let id = *chunk;
+        let find = move |store: &Store| match store.failure() {
+            Some(_) => Ok(None),
+            None => store.find(&id),
+        };
+        match self.first_good(find, |row| !row.corrupt).await? {
+            Some((disk, row)) if !row.corrupt => {
+                Ok(self.verify_copy(disk, chunk, row).await? == ChunkState::Good)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Hashes on another thread, unless the bytes are few.
@@ -220,22 +229,6 @@ impl Node {
         let id = *chunk;
         let find = move |store: &Store| store.find(&id);
         self.first_good(find, |row| !row.corrupt).await
-    }
-
-    /// The same where blocking is allowed.
-    pub(crate) fn find_blocking(
-        &self,
-        chunk: &ChunkId,
-    ) -> Result<Option<(usize, Row)>, StoreError> {
-        let finds = self.disks.iter().enumerate();
-        let finds = finds.map(|(place, disk)| (place, disk.store.find(chunk)));
-        let mut best = Best::default();
-        for (place, found) in finds {
-            if best.take(place, found, |row| !row.corrupt) {
-                break;
-            }
-        }
-        best.result()
     }
 
     /// Asks all disks at once; the first good answer wins, so that a disk that hangs hides only what it alone has.

@@ -121,7 +121,7 @@ impl Seen {
         let is_whole = good >= usize::from(wanted);
         self.chunks += 1;
         self.whole += u64::from(is_whole);
-        self.unreadable += u64::from(good == 0);
+        self.unreadable += u64::from(!chunk.copies.iter().any(is_readable));
         is_whole
     }
 
@@ -152,6 +152,11 @@ fn is_good(copy: &ExplainedCopy) -> bool {
     description.is_some_and(|description| description.state == ChunkState::Good)
 }
 
+fn is_readable(copy: &ExplainedCopy) -> bool {
+    let description = copy.description.as_ref();
+    description.is_some_and(|description| description.state <= ChunkState::OnFailedDisk)
+}
+
 fn headline(context: &Context, bytes: u64, modified_ms: u64, version: VersionId) -> String {
     let modified = time(modified_ms, &context.zone);
     format!("{}, changed {modified}, version {version}", size(bytes))
@@ -176,6 +181,7 @@ fn copy_line(copy: &ExplainedCopy, now: Timestamp) -> (Colour, String) {
     };
     let (colour, state) = match description.state {
         ChunkState::Good => (Colour::Green, "good"),
+        ChunkState::OnFailedDisk => (Colour::Yellow, "on a failed disk"),
         ChunkState::Corrupt => (Colour::Red, "damaged"),
         ChunkState::Missing => (Colour::Red, "missing"),
     };
@@ -245,10 +251,14 @@ mod tests {
 
     #[test]
     fn the_sum_says_what_lacks_copies() {
-        use ChunkState::{Corrupt, Good, Missing};
+        use ChunkState::{Corrupt, Good, Missing, OnFailedDisk};
         check(&[Some(Good), Some(Good)], "all 1 chunk with 2 good copies");
         check(
             &[Some(Good), Some(Missing)],
+            "1 of 1 chunk with fewer than 2 good copies",
+        );
+        check(
+            &[Some(OnFailedDisk), Some(Missing)],
             "1 of 1 chunk with fewer than 2 good copies",
         );
         check(

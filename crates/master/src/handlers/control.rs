@@ -159,6 +159,13 @@ impl ControlHandlers for Control {
         if heard.has_room_again {
             self.repair.survey();
         }
+        if heard.lost_a_disk {
+            warn!(
+                node = heard.node.0,
+                "a disk of a node failed: what it holds is copied elsewhere"
+            );
+            self.compare_soon(heard.node);
+        }
         let master = self.point();
         Ok(HeartbeatNoted { master })
     }

@@ -5,6 +5,7 @@
     reason = "a test fails where something is not as it should be"
 )]
 
+mod failed_disks;
 mod garbage;
 mod joining;
 mod lineage;

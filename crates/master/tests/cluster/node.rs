@@ -34,6 +34,8 @@ pub(crate) const CAPACITY: u64 = 1 << 30;
 pub(crate) struct Disk {
     pub(crate) chunks: BTreeMap<ChunkId, Bytes>,
     pub(crate) corrupt: BTreeSet<ChunkId>,
+    /// Chunks on a disk that failed.
+    pub(crate) failed: BTreeSet<ChunkId>,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) seen: Option<HistoryPoint>,
     last_order: (Epoch, u64),
@@ -173,9 +175,22 @@ impl Node {
         self.0.disk.lock().unwrap()
     }
 
+    /// Whether it has a copy that counts.
     pub(crate) fn holds(&self, chunk: &ChunkId) -> bool {
-        let disk = self.disk();
-        disk.chunks.contains_key(chunk) && !disk.corrupt.contains(chunk)
+        self.describe(chunk) == ChunkState::Good
+    }
+
+    /// The disk with all its chunks takes no more writes, and the node has no other.
+    pub(crate) fn fail_disk(&self) {
+        let mut disk = self.disk();
+        disk.failed = disk.chunks.keys().copied().collect();
+    }
+
+    /// Restarts it with its disk in order.
+    pub(crate) async fn restart_with_sound_disk(&self) {
+        self.kill();
+        self.disk().failed.clear();
+        self.start().await;
     }
 
     /// Stores a chunk as an uploader would have it stored.
@@ -283,7 +298,8 @@ impl Node {
             free_bytes: CAPACITY - stored_bytes,
             stored_bytes,
             chunks: disk.chunks.len() as u64,
-            writable: true,
+            writable: disk.failed.is_empty(),
+            failed_disks: u32::from(!disk.failed.is_empty()),
             ..NodeUsage::default()
         }
     }
@@ -295,13 +311,14 @@ impl Node {
 
     fn describe(&self, chunk: &ChunkId) -> ChunkState {
         let disk = self.disk();
-        match (
-            disk.corrupt.contains(chunk),
-            disk.chunks.contains_key(chunk),
-        ) {
-            (true, _) => ChunkState::Corrupt,
-            (false, true) => ChunkState::Good,
-            (false, false) => ChunkState::Missing,
+        if disk.corrupt.contains(chunk) {
+            ChunkState::Corrupt
+        } else if disk.failed.contains(chunk) {
+            ChunkState::OnFailedDisk
+        } else if disk.chunks.contains_key(chunk) {
+            ChunkState::Good
+        } else {
+            ChunkState::Missing
         }
     }
 }
@@ -373,6 +390,7 @@ impl NodeHandlers for Node {
                 assert_eq!(bytes.len(), request.len as usize);
                 let mut disk = self.disk();
                 disk.corrupt.remove(&request.chunk);
+                disk.failed.remove(&request.chunk);
                 disk.chunks.insert(request.chunk, bytes);
                 disk.fetched.push(request.chunk);
                 return Ok(ChunkReplicated { stored: true });
@@ -395,15 +413,14 @@ impl NodeHandlers for Node {
             return Err(WireError::new(ErrorCode::StaleEpoch, "an older order"));
         }
         disk.last_order = order;
+        let chunks = request.chunks.into_iter();
+        let (kept, gone): (Vec<_>, Vec<_>) = chunks.partition(|chunk| disk.failed.contains(chunk));
         let mut deleted = 0;
-        for chunk in request.chunks {
+        for chunk in gone {
             deleted += u64::from(disk.chunks.remove(&chunk).is_some());
             disk.deleted.push(chunk);
         }
-        Ok(ChunksDeleted {
-            deleted,
-            kept: Vec::new(),
-        })
+        Ok(ChunksDeleted { deleted, kept })
     }
 
     async fn digest_inventory(
@@ -412,13 +429,9 @@ impl NodeHandlers for Node {
         _: DigestInventory,
     ) -> Result<InventoryDigest, WireError> {
         self.answers_again().await;
-        let disk = self.disk();
         let mut buckets = vec![BucketDigest::default(); 256];
-        for chunk in disk
-            .chunks
-            .keys()
-            .filter(|chunk| !disk.corrupt.contains(chunk))
-        {
+        let held: Vec<_> = self.disk().chunks.keys().copied().collect();
+        for chunk in held.iter().filter(|chunk| self.holds(chunk)) {
             buckets[usize::from(chunk.bucket())].add(chunk);
         }
         Ok(InventoryDigest { buckets })
@@ -435,6 +448,7 @@ impl NodeHandlers for Node {
             chunk.bucket() == request.bucket
                 && request.after.is_none_or(|after| **chunk > after)
                 && !disk.corrupt.contains(chunk)
+                && !disk.failed.contains(chunk)
         });
         let page = rest.by_ref().take(request.limit as usize);
         let chunks = page

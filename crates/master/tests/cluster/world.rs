@@ -9,7 +9,7 @@ use master::{Config, Running};
 use proto::WireError;
 use proto::connection::{CallError, CallerIdentity, Connection};
 use proto::hello::Role;
-use proto::id::{ChunkId, PromiseId, RequestId, UploadId};
+use proto::id::{ChunkId, NodeId, PromiseId, RequestId, UploadId};
 use proto::master::{
     AllocateChunks, ChunkToStore, ClusterStatus, CommitUpload, DeleteEntry, GetStatus, OpenFile,
     Placement, Precondition, StoredChunk,
@@ -227,13 +227,19 @@ impl World {
 
     /// How many copies of its only chunk a file has on record.
     pub(crate) async fn recorded_copies(&self, path: &str) -> usize {
+        self.recorded_on(path).await.len()
+    }
+
+    /// The nodes on record for a file's only chunk.
+    pub(crate) async fn recorded_on(&self, path: &str) -> Vec<NodeId> {
         let open = OpenFile {
             path: path.parse().unwrap(),
             version: None,
             chunks: 1,
         };
-        let opened = self.call(open).await.unwrap();
-        opened.first.chunks[0].nodes.len()
+        let first = self.call(open).await.unwrap().first;
+        let nodes = first.chunks[0].nodes.iter();
+        nodes.map(|at| first.nodes[usize::from(*at)].node).collect()
     }
 
     /// Good copies that nodes really hold.

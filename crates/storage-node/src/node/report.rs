@@ -7,6 +7,7 @@ use proto::id::ChunkId;
 use proto::node::{BucketDigest, ChunkDescription, ChunkState, NodeUsage};
 
 use super::{Node, UNREPORTED_MAX, unpoisoned};
+use crate::catalog::Row;
 use crate::error::StoreError;
 use crate::extent::PAYLOAD_LEN_MAX;
 use crate::store::Store;
@@ -43,9 +44,19 @@ impl Node {
 
     /// Reads a chunk and compares it with its id; notes what it found.
     pub(crate) async fn verify_chunk(&self, chunk: &ChunkId) -> Result<ChunkState, StoreError> {
-        let Some((disk, row)) = self.find(chunk).await? else {
-            return Ok(ChunkState::Missing);
-        };
+        match self.find(chunk).await? {
+            Some((disk, row)) => self.verify_copy(disk, chunk, row).await,
+            None => Ok(ChunkState::Missing),
+        }
+    }
+
+    /// The same for the copy on one disk.
+    pub(super) async fn verify_copy(
+        &self,
+        disk: usize,
+        chunk: &ChunkId,
+        row: Row,
+    ) -> Result<ChunkState, StoreError> {
         let (store, id) = (Arc::clone(&self.disks[disk].store), *chunk);
         let verified = self.disks[disk]
             .lane
@@ -75,42 +86,46 @@ impl Node {
         }
     }
 
-    /// What is known of a chunk without reading it.
+    /// What is known of a chunk without reading it: of its best copy, if several disks have one.
     pub(crate) fn describe(&self, chunk: &ChunkId) -> Result<ChunkDescription, StoreError> {
-        let Some((disk, row)) = self.find_blocking(chunk)? else {
-            return Ok(ChunkDescription {
+        let (mut best, mut unread) = (None, None);
+        for disk in &self.disks {
+            match described_on(&disk.store, chunk) {
+                Ok(Some(description)) => {
+                    let is_better = |best: &ChunkDescription| description.state < best.state;
+                    if best.as_ref().is_none_or(is_better) {
+                        best = Some(description);
+                    }
+                }
+                Ok(None) => {}
+                // What a failed disk does not even tell of, it does not give either.
+                Err(_) if disk.store.failure().is_some() => {}
+                Err(error) => unread = Some(error),
+            }
+        }
+        match (best, unread) {
+            (Some(description), _) => Ok(description),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(ChunkDescription {
                 chunk: *chunk,
                 state: ChunkState::Missing,
                 verified_ms: None,
                 extent: None,
-            });
-        };
-        let extent = row.location.extent;
-        let sums = self.disks[disk]
-            .store
-            .catalog()
-            .extents
-            .get(&extent)
-            .copied();
-        let scrubbed_ms = sums.map_or(0, |sums| sums.scrubbed_ms);
-        let state = if row.corrupt {
-            ChunkState::Corrupt
-        } else {
-            ChunkState::Good
-        };
-        Ok(ChunkDescription {
-            chunk: *chunk,
-            state,
-            verified_ms: (!row.corrupt).then_some(row.verified_ms.max(scrubbed_ms)),
-            extent: Some(extent),
-        })
+            }),
+        }
     }
 
-    /// The digests of all 256 buckets.
+    /// The disks whose chunks count as copies: one that failed is read as long as it can be, and not relied on.
+    fn sound_disks(&self) -> impl Iterator<Item = &Store> {
+        let stores = self.disks.iter().map(|disk| &*disk.store);
+        stores.filter(|store| store.failure().is_none())
+    }
+
+    /// The digests of all 256 buckets, over all disks that did not fail.
     pub(crate) fn digest(&self) -> Vec<BucketDigest> {
         let mut buckets = vec![BucketDigest::default(); 256];
-        for disk in &self.disks {
-            for (sum, bucket) in buckets.iter_mut().zip(&disk.store.catalog().buckets) {
+        for store in self.sound_disks() {
+            for (sum, bucket) in buckets.iter_mut().zip(&store.catalog().buckets) {
                 sum.count += bucket.count;
                 sum.xor ^= bucket.xor;
             }
@@ -118,7 +133,7 @@ impl Node {
         buckets
     }
 
-    /// A page of one bucket, over all disks, in the order of ids.
+    /// A page of one bucket, over all disks that did not fail, in the order of ids.
     pub(crate) fn list_bucket(
         &self,
         bucket: u8,
@@ -126,12 +141,14 @@ impl Node {
         limit: usize,
     ) -> Result<(Vec<(ChunkId, u32)>, bool), StoreError> {
         let (mut chunks, mut more) = (Vec::new(), false);
-        for disk in &self.disks {
-            let (page, page_more) = disk.store.index.bucket_page(bucket, after, limit)?;
+        for store in self.sound_disks() {
+            let (page, page_more) = store.index.bucket_page(bucket, after, limit)?;
             chunks.extend(page);
             more |= page_more;
         }
         chunks.sort_unstable();
+        // A chunk that was copied from a failed disk to another one, which then came back, is one copy.
+        chunks.dedup();
         more |= chunks.len() > limit;
         chunks.truncate(limit);
         Ok((chunks, more))
@@ -152,6 +169,27 @@ impl Node {
         usage.writable &= !self.following.has_new_start();
         usage
     }
+}
+
+/// What one disk knows of a chunk.
+fn described_on(store: &Store, chunk: &ChunkId) -> Result<Option<ChunkDescription>, StoreError> {
+    let Some(row) = store.find(chunk)? else {
+        return Ok(None);
+    };
+    let extent = row.location.extent;
+    let sums = store.catalog().extents.get(&extent).copied();
+    let scrubbed_ms = sums.map_or(0, |sums| sums.scrubbed_ms);
+    let state = match (row.corrupt, store.failure()) {
+        (true, _) => ChunkState::Corrupt,
+        (false, Some(_)) => ChunkState::OnFailedDisk,
+        (false, None) => ChunkState::Good,
+    };
+    Ok(Some(ChunkDescription {
+        chunk: *chunk,
+        state,
+        verified_ms: (!row.corrupt).then_some(row.verified_ms.max(scrubbed_ms)),
+        extent: Some(extent),
+    }))
 }
 
 /// Folders on one file system have its room together: it counts once, and as free if one of them takes writes.

@@ -2,6 +2,7 @@
 
 use disk::MemoryDisk;
 use futures::future::join_all;
+use proto::ErrorCode;
 use proto::node::ChunkState;
 
 use super::support::{TestNode, chunk, extents};
@@ -80,13 +81,72 @@ async fn a_failed_disk_does_not_take_the_node_with_it() {
     let ids = [first.0, chunk(3, 1000).0, chunk(4, 1000).0];
     let done = node.delete_what_can(&ids).await.unwrap();
     assert_eq!((done.deleted, done.kept), (1, vec![first.0]));
-    assert_eq!(node.state(&first.0), ChunkState::Good);
+    assert_eq!(node.state(&first.0), ChunkState::OnFailedDisk);
     // A chunk that rots on the failed disk is replaced on the other.
     one.flip(&extents(&one)[0], 4096 + 100, 1);
     node.get(&first.0).await.unwrap_err();
     assert!(node.put(&first).await.unwrap());
     assert_eq!(node.get(&first.0).await.unwrap(), first.1);
     assert_eq!(node.state(&first.0), ChunkState::Good);
+    node.stop().await;
+}
+
+/// What is on a disk that failed can be read, and does not count as a copy: not in the inventory, and not when the chunk
+/// is stored again, which the other disk does. When the failed disk is back, both have it, and it is one copy.
+#[tokio::test]
+async fn what_is_on_a_failed_disk_does_not_count() {
+    let (one, two) = (MemoryDisk::new(), MemoryDisk::new());
+    one.set_capacity(2 << 40);
+    let node = TestNode::open(&[&one, &two]);
+    let (first, second) = (chunk(1, 1000), chunk(2, 1000));
+    node.put(&first).await.unwrap();
+    node.put(&second).await.unwrap();
+    node.check_digest([first.0, second.0]);
+    one.fail_syncs_after(0);
+    node.put(&chunk(3, 1000)).await.unwrap_err();
+
+    node.check_digest([]);
+    let bucket = first.0.bucket();
+    assert_eq!(node.node.list_bucket(bucket, None, 9).unwrap().0, []);
+    assert_eq!(node.state(&first.0), ChunkState::OnFailedDisk);
+    assert_eq!(node.get(&first.0).await.unwrap(), first.1);
+    assert!(!node.node.holds_good(&first.0).await.unwrap());
+
+    assert!(node.put(&first).await.unwrap(), "written to the other disk");
+    assert!(!node.put(&first).await.unwrap());
+    assert!(node.node.holds_good(&first.0).await.unwrap());
+    node.check_digest([first.0]);
+    assert_eq!(node.state(&first.0), ChunkState::Good);
+    assert_eq!(node.state(&second.0), ChunkState::OnFailedDisk);
+
+    one.heal();
+    node.kill().await;
+    let node = TestNode::open(&[&one, &two]);
+    for (id, bytes) in [&first, &second] {
+        assert_eq!(node.state(id), ChunkState::Good);
+        assert_eq!(node.get(id).await.unwrap(), bytes);
+        let (listed, more) = node.node.list_bucket(id.bucket(), None, 9).unwrap();
+        assert_eq!((listed, more), (vec![(*id, 1000)], false));
+    }
+    node.delete(&[first.0, second.0]).await.unwrap();
+    for id in [first.0, second.0] {
+        assert_eq!(node.state(&id), ChunkState::Missing, "on both disks");
+    }
+    node.stop().await;
+}
+
+/// The only disk failed: a chunk that it holds is not answered for, however often it is sent.
+#[tokio::test]
+async fn a_failed_disk_gives_no_word_for_what_it_holds() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let held = chunk(1, 1000);
+    node.put(&held).await.unwrap();
+    disk.fail_syncs_after(0);
+    node.put(&chunk(2, 1000)).await.unwrap_err();
+    let refused = node.put(&held).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Disk);
+    assert_eq!(node.get(&held.0).await.unwrap(), held.1);
     node.stop().await;
 }
 

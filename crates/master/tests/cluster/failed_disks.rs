@@ -1,0 +1,167 @@
+//! A disk that failed is read as long as it can be, and what it holds is copied elsewhere.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::id::ChunkId;
+use proto::master::ClusterStatus;
+use tokio::time::sleep;
+
+use crate::world::{World, config, some_chunks};
+
+/// Says so in words.
+fn tells_of_failed_disk(status: &ClusterStatus) -> bool {
+    let mut problems = status.problems.iter();
+    problems.any(|problem| problem.code == "disk_failed")
+}
+
+/// A disk takes no more writes. Its chunks get other copies soon, nothing is deleted for it; after a restart the disk is
+/// sound, its copies count again, and those that are then too many go.
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_disk_holds_is_copied_elsewhere() {
+    let mut config = config();
+    config.inventory_interval = Duration::from_secs(24 * 60 * 60);
+    let mut world = World::new(config, 4).await;
+    let chunks = world.fill(60).await;
+    let held = world.nodes[0].disk().chunks.len();
+    assert!(held > 20, "{held}");
+    world.nodes[0].fail_disk();
+    let took = world
+        .until_so("all have three copies that count", || {
+            chunks.iter().all(|chunk| world.copies(chunk) == 3)
+        })
+        .await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    world
+        .until("that is known", |status| {
+            status.chunks.missing_copies == 0 && tells_of_failed_disk(status)
+        })
+        .await;
+    let none_was_deleted = |world: &World| {
+        let mut nodes = world.nodes.iter();
+        nodes.all(|node| node.disk().deleted.is_empty())
+    };
+    assert!(none_was_deleted(&world));
+    assert_eq!(world.nodes[0].disk().chunks.len(), held);
+
+    world.nodes[0].restart_with_sound_disk().await;
+    world
+        .until_so("the surplus is gone", || {
+            let copies: Vec<_> = chunks.iter().map(|chunk| world.copies(chunk)).collect();
+            assert!(copies.iter().all(|copies| *copies >= 3));
+            copies.iter().all(|copies| *copies == 3)
+        })
+        .await;
+    let deleted = world.nodes.iter().map(|node| node.disk().deleted.len());
+    assert_eq!(deleted.sum::<usize>(), held);
+    world
+        .until("the cluster is green", |status| status.problems.is_empty())
+        .await;
+}
+
+/// The other two nodes that have a chunk are down when the disk of the third fails: it stays known that it is there,
+/// and it is copied from there. Only then is it forgotten.
+#[tokio::test(start_paused = true)]
+async fn the_last_copy_is_copied_from_the_failed_disk() {
+    let mut world = World::new(config(), 4).await;
+    let bytes = some_chunks(1);
+    world.upload("/file", &bytes, 3).await.unwrap();
+    let chunk = ChunkId::of(&bytes[0]);
+    let (holders, others): (Vec<_>, Vec<_>) = world
+        .nodes
+        .clone()
+        .into_iter()
+        .partition(|node| node.holds(&chunk));
+    holders[0].fail_disk();
+    holders[1].kill();
+    holders[2].kill();
+    let is_readable = |status: &ClusterStatus| {
+        assert_eq!(status.chunks.unavailable, 0, "its last copy was forgotten");
+        others[0].holds(&chunk)
+    };
+    let took = world.until("it is copied", is_readable).await;
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let failed = holders[0].0.id;
+    let began = tokio::time::Instant::now();
+    while world.recorded_on("/file").await.contains(&failed) {
+        assert!(began.elapsed() < Duration::from_secs(90));
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(holders[0].disk().chunks.contains_key(&chunk));
+}
+
+/// All three disks that have a chunk fail at once: it stays readable all the time, and gets three copies elsewhere.
+#[tokio::test(start_paused = true)]
+async fn what_is_on_failed_disks_only_gets_new_copies() {
+    let mut world = World::new(config(), 6).await;
+    let chunks = world.fill(30).await;
+    for node in &world.nodes[..3] {
+        node.fail_disk();
+    }
+    world
+        .until("all have three copies that count", |status| {
+            assert_eq!(status.chunks.unavailable, 0, "a last copy was forgotten");
+            chunks.iter().all(|chunk| world.copies(chunk) == 3)
+        })
+        .await;
+    world
+        .until("that is known", |status| status.chunks.missing_copies == 0)
+        .await;
+}
+
+/// A deletion was planned, and the copy is on a disk that failed: the order is repeated until the disk takes it.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_on_a_failed_disk_stays_planned() {
+    let mut world = World::new(config(), 3).await;
+    let bytes = some_chunks(1);
+    world.upload("/file", &bytes, 3).await.unwrap();
+    let chunk = ChunkId::of(&bytes[0]);
+    let away = world.nodes[2].clone();
+    away.kill();
+    world
+        .until("it is dead", |status| status.nodes.dead == 1)
+        .await;
+    world.purge("/file").await;
+    world
+        .until_so("the others deleted it", || world.copies(&chunk) == 1)
+        .await;
+    away.fail_disk();
+    away.start().await;
+    world.until("it is back", tells_of_failed_disk).await;
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(world.status().await.chunks.to_delete, 1);
+    assert!(away.disk().chunks.contains_key(&chunk));
+    away.restart_with_sound_disk().await;
+    world
+        .until("it is deleted", |status| status.chunks.to_delete == 0)
+        .await;
+    assert_eq!(away.disk().deleted, [chunk]);
+}
+
+/// A file is purged while one copy is on a failed disk and not on record any more: when the disk is back, the copy goes
+/// as one that nobody knows.
+#[tokio::test(start_paused = true)]
+async fn what_was_purged_meanwhile_goes_when_the_disk_is_back() {
+    let mut world = World::new(config(), 4).await;
+    let bytes: [Bytes; 1] = some_chunks(1).try_into().unwrap();
+    world.upload("/file", &bytes, 3).await.unwrap();
+    let chunk = ChunkId::of(&bytes[0]);
+    let failed = world.nodes.iter().find(|node| node.holds(&chunk)).unwrap();
+    let failed = failed.clone();
+    failed.fail_disk();
+    world
+        .until_so("it has three others", || world.copies(&chunk) == 3)
+        .await;
+    world.purge("/file").await;
+    world
+        .until_so("they are deleted", || world.copies(&chunk) == 0)
+        .await;
+    assert!(failed.disk().chunks.contains_key(&chunk));
+    failed.restart_with_sound_disk().await;
+    world
+        .until_so("the last is deleted", || failed.disk().chunks.is_empty())
+        .await;
+    world
+        .until("the cluster is green", |status| status.problems.is_empty())
+        .await;
+}
