@@ -4,8 +4,10 @@
 //! joined and the latest point of its master's history that it has seen. Each folder's says which disk of how many it is, so
 //! that a folder that is missing, swapped, not mounted or another node's is told before anything is written.
 //!
-//! **Invariant:** the file is always whole: it is written beside, synced, renamed and its folder synced.
+//! **Invariants:** the file is always whole: it is written beside, synced, renamed and its folder synced. One that does
+//! not fit its checksum is not believed: the node does not start.
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
@@ -41,6 +43,22 @@ struct IdentityFile {
     receipt_key: Option<ReceiptKey>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<HistoryPoint>,
+}
+
+impl IdentityFile {
+    fn checksum(&self) -> io::Result<u32> {
+        let bytes = serde_json::to_vec(self).map_err(io::Error::other)?;
+        Ok(crc32c::crc32c(&bytes))
+    }
+}
+
+/// The same with its checksum, as it is in the file: a digit that turned over in the history would have the node take
+/// its own master for a wrong one.
+#[derive(Serialize, Deserialize)]
+struct Checked {
+    #[serde(flatten)]
+    file: IdentityFile,
+    crc32c: u32,
 }
 
 /// Only what every format has.
@@ -302,20 +320,25 @@ fn read(disk: &dyn Disk, place: usize) -> Result<Option<IdentityFile>, OpenError
         }
         Err(error) => return Err(OpenError::while_doing(what())(error)),
     };
-    let damaged = |error: serde_json::Error| {
+    let damaged = |why: &dyn Display| {
         OpenError::Refused(format!(
-            "{}: it is damaged ({error}); put it back from a copy",
+            "{}: it is damaged ({why}); put it back from a copy",
             what()
         ))
     };
-    let FormatOnly { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let unreadable = |error: serde_json::Error| damaged(&error);
+    let FormatOnly { format } = serde_json::from_slice(&bytes).map_err(unreadable)?;
     if format > FOLDER_FORMAT {
         return Err(OpenError::Refused(format!(
             "folder {} has format {format}, written by a newer version; this one reads up to {FOLDER_FORMAT}",
             place + 1
         )));
     }
-    serde_json::from_slice(&bytes).map_err(damaged).map(Some)
+    let Checked { file, crc32c } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    if file.checksum().ok() != Some(crc32c) {
+        return Err(damaged(&"its checksum does not fit the rest"));
+    }
+    Ok(Some(file))
 }
 
 fn read_file(disk: &dyn Disk) -> io::Result<Vec<u8>> {
@@ -345,7 +368,11 @@ fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
 }
 
 fn write(disk: &dyn Disk, identity: &IdentityFile) -> io::Result<()> {
-    let bytes = serde_json::to_vec_pretty(identity).map_err(io::Error::other)?;
+    let checked = Checked {
+        file: identity.clone(),
+        crc32c: identity.checksum()?,
+    };
+    let bytes = serde_json::to_vec_pretty(&checked).map_err(io::Error::other)?;
     match disk.remove(IDENTITY_NEW_PATH) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -363,120 +390,4 @@ fn count(number: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use disk::{Blocking, MemoryDisk};
-    use proto::id::{Epoch, RunId};
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
-    use std::sync::atomic::{AtomicU8, Ordering};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn environment() -> Environment {
-        static NEXT: AtomicU8 = AtomicU8::new(1);
-        Environment::new(
-            Blocking::inline(),
-            || 0,
-            |bytes| {
-                bytes.fill(NEXT.fetch_add(1, Ordering::Relaxed));
-            },
-        )
-    }
-
-    fn open(disks: &[&MemoryDisk]) -> Result<Identity, String> {
-        open_with(disks, Acceptance::default())
-    }
-
-    fn open_with(disks: &[&MemoryDisk], acceptance: Acceptance) -> Result<Identity, String> {
-        let disks: Vec<_> = disks.iter().map(|disk| disk.shared()).collect();
-        Identity::open(&disks, acceptance, &environment()).map_err(|error| error.to_string())
-    }
-
-    fn refused(result: Result<Identity, String>, part: &str) {
-        let sentence = result.unwrap_err();
-        assert!(sentence.contains(part), "{sentence}");
-    }
-
-    #[test]
-    fn a_new_folder_gets_an_identity_that_stays() {
-        let disk = MemoryDisk::new();
-        let identity = open(&[&disk]).unwrap();
-        let cluster = ClusterId::new(Uuid::from_u128(5));
-        let seen = HistoryPoint {
-            epoch: Epoch(3),
-            run: RunId::new(Uuid::from_u128(1)),
-            position: 70,
-        };
-        let joined = identity.joined(cluster).unwrap();
-        joined.having_seen(seen).unwrap();
-        disk.crash(&mut StdRng::seed_from_u64(1));
-        let again = open(&[&disk]).unwrap();
-        assert_eq!(again.node(), identity.node());
-        assert_eq!(again.receipt_key(), identity.receipt_key());
-        assert_eq!((again.cluster(), again.seen()), (Some(cluster), Some(seen)));
-    }
-
-    /// A crash at any step leaves a folder that is either new or whole.
-    #[test]
-    fn every_crash_leaves_the_old_or_the_new_file() {
-        for stop in 0..12 {
-            for seed in 0..8 {
-                let disk = MemoryDisk::new();
-                let first = open(&[&disk]).unwrap();
-                disk.stop_after(stop);
-                let cluster = ClusterId::new(Uuid::from_u128(5));
-                let joined = first.joined(cluster).is_ok();
-                disk.crash(&mut StdRng::seed_from_u64(seed));
-                let again = open(&[&disk]).unwrap();
-                assert_eq!(again.node(), first.node());
-                assert!(!joined || again.cluster() == Some(cluster));
-            }
-        }
-    }
-
-    #[test]
-    fn folders_of_others_newer_formats_and_damage_are_refused() {
-        let foreign = MemoryDisk::new();
-        foreign.put("holiday.jpg", b"x");
-        refused(open(&[&foreign]), "holiday.jpg");
-        let newer = MemoryDisk::new();
-        newer.put(IDENTITY_PATH, br#"{"format":2,"everything":"else"}"#);
-        refused(open(&[&newer]), "newer version");
-        let damaged = MemoryDisk::new();
-        damaged.put(IDENTITY_PATH, b"{");
-        refused(open(&[&damaged]), "damaged");
-        let existing_only = Acceptance {
-            existing_only: true,
-            ..Acceptance::default()
-        };
-        refused(
-            open_with(&[&MemoryDisk::new()], existing_only),
-            "--existing",
-        );
-    }
-
-    #[test]
-    fn disks_are_added_but_never_missing_swapped_or_empty() {
-        let (one, two, three) = (MemoryDisk::new(), MemoryDisk::new(), MemoryDisk::new());
-        let node = open(&[&one, &two]).unwrap().node();
-        assert_eq!(open(&[&one, &two]).unwrap().node(), node);
-        refused(open(&[&one]), "has 2 folders, but 1");
-        refused(open(&[&two, &one]), "first order");
-        refused(
-            open(&[&MemoryDisk::new(), &two]),
-            "is the first disk mounted",
-        );
-        refused(open(&[&one, &MemoryDisk::new()]), "--replaced-disk");
-        let other = MemoryDisk::new();
-        open(&[&MemoryDisk::new(), &other]).unwrap();
-        refused(open(&[&one, &other]), "folder 2 is node");
-        assert_eq!(open(&[&one, &two, &three]).unwrap().node(), node);
-        refused(open(&[&one, &two]), "has 3 folders");
-        let replaced = Acceptance {
-            replaced_disks: true,
-            ..Acceptance::default()
-        };
-        open_with(&[&one, &two, &MemoryDisk::new()], replaced).unwrap();
-    }
-}
+mod tests;

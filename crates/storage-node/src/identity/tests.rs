@@ -1,0 +1,150 @@
+//! Which folders are taken for a node, and what of `node.json` survives.
+
+use disk::{Blocking, MemoryDisk};
+use proto::id::{Epoch, RunId};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::sync::atomic::{AtomicU8, Ordering};
+use uuid::Uuid;
+
+use super::*;
+
+fn environment() -> Environment {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    Environment::new(
+        Blocking::inline(),
+        || 0,
+        |bytes| {
+            bytes.fill(NEXT.fetch_add(1, Ordering::Relaxed));
+        },
+    )
+}
+
+fn open(disks: &[&MemoryDisk]) -> Result<Identity, String> {
+    open_with(disks, Acceptance::default())
+}
+
+fn open_with(disks: &[&MemoryDisk], acceptance: Acceptance) -> Result<Identity, String> {
+    let disks: Vec<_> = disks.iter().map(|disk| disk.shared()).collect();
+    Identity::open(&disks, acceptance, &environment()).map_err(|error| error.to_string())
+}
+
+fn refused(result: Result<Identity, String>, part: &str) {
+    let sentence = result.unwrap_err();
+    assert!(sentence.contains(part), "{sentence}");
+}
+
+#[test]
+fn a_new_folder_gets_an_identity_that_stays() {
+    let disk = MemoryDisk::new();
+    let identity = open(&[&disk]).unwrap();
+    let cluster = ClusterId::new(Uuid::from_u128(5));
+    let seen = HistoryPoint {
+        epoch: Epoch(3),
+        run: RunId::new(Uuid::from_u128(1)),
+        position: 70,
+    };
+    let joined = identity.joined(cluster).unwrap();
+    joined.having_seen(seen).unwrap();
+    disk.crash(&mut StdRng::seed_from_u64(1));
+    let again = open(&[&disk]).unwrap();
+    assert_eq!(again.node(), identity.node());
+    assert_eq!(again.receipt_key(), identity.receipt_key());
+    assert_eq!((again.cluster(), again.seen()), (Some(cluster), Some(seen)));
+}
+
+/// A crash at any step leaves a folder that is either new or whole.
+#[test]
+fn every_crash_leaves_the_old_or_the_new_file() {
+    for stop in 0..12 {
+        for seed in 0..8 {
+            let disk = MemoryDisk::new();
+            let first = open(&[&disk]).unwrap();
+            disk.stop_after(stop);
+            let cluster = ClusterId::new(Uuid::from_u128(5));
+            let joined = first.joined(cluster).is_ok();
+            disk.crash(&mut StdRng::seed_from_u64(seed));
+            let again = open(&[&disk]).unwrap();
+            assert_eq!(again.node(), first.node());
+            assert!(!joined || again.cluster() == Some(cluster));
+        }
+    }
+}
+
+#[test]
+fn folders_of_others_newer_formats_and_damage_are_refused() {
+    let foreign = MemoryDisk::new();
+    foreign.put("holiday.jpg", b"x");
+    refused(open(&[&foreign]), "holiday.jpg");
+    let newer = MemoryDisk::new();
+    newer.put(IDENTITY_PATH, br#"{"format":2,"everything":"else"}"#);
+    refused(open(&[&newer]), "newer version");
+    let damaged = MemoryDisk::new();
+    damaged.put(IDENTITY_PATH, b"{");
+    refused(open(&[&damaged]), "damaged");
+    let existing_only = Acceptance {
+        existing_only: true,
+        ..Acceptance::default()
+    };
+    refused(
+        open_with(&[&MemoryDisk::new()], existing_only),
+        "--existing",
+    );
+}
+
+/// Any one bit of the file turns over: it says the same, as when a hex digit becomes a capital, or the node does not
+/// start. A history that never was would have the node, and so the cluster, take its master for a wrong one.
+#[test]
+fn a_flipped_bit_changes_nothing_or_is_refused() {
+    let disk = MemoryDisk::new();
+    let seen = HistoryPoint {
+        epoch: Epoch(3),
+        run: RunId::new(Uuid::from_u128(0xabc)),
+        position: 1000,
+    };
+    let joined = open(&[&disk]).unwrap();
+    let joined = joined.joined(ClusterId::new(Uuid::from_u128(5))).unwrap();
+    let file = joined.having_seen(seen).unwrap().file;
+    let len = disk.content(IDENTITY_PATH).unwrap().len() as u64;
+    let mut refused = 0;
+    for (at, bit) in (0..len).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let damaged = disk.fork();
+        damaged.flip(IDENTITY_PATH, at, 1 << bit);
+        match open(&[&damaged]) {
+            Ok(read) => assert_eq!(read.file, file),
+            Err(sentence) => {
+                let reasons = ["damaged", "newer version"];
+                assert!(
+                    reasons.iter().any(|part| sentence.contains(part)),
+                    "{sentence}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > len * 7);
+}
+
+#[test]
+fn disks_are_added_but_never_missing_swapped_or_empty() {
+    let (one, two, three) = (MemoryDisk::new(), MemoryDisk::new(), MemoryDisk::new());
+    let node = open(&[&one, &two]).unwrap().node();
+    assert_eq!(open(&[&one, &two]).unwrap().node(), node);
+    refused(open(&[&one]), "has 2 folders, but 1");
+    refused(open(&[&two, &one]), "first order");
+    refused(
+        open(&[&MemoryDisk::new(), &two]),
+        "is the first disk mounted",
+    );
+    refused(open(&[&one, &MemoryDisk::new()]), "--replaced-disk");
+    let other = MemoryDisk::new();
+    open(&[&MemoryDisk::new(), &other]).unwrap();
+    refused(open(&[&one, &other]), "folder 2 is node");
+    assert_eq!(open(&[&one, &two, &three]).unwrap().node(), node);
+    refused(open(&[&one, &two]), "has 3 folders");
+    let replaced = Acceptance {
+        replaced_disks: true,
+        ..Acceptance::default()
+    };
+    open_with(&[&one, &two, &MemoryDisk::new()], replaced).unwrap();
+}
