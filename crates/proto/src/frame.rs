@@ -180,8 +180,8 @@ impl FrameReader {
     pub async fn is_longer_than(&mut self, len: usize) -> Result<bool, FrameError> {
         let mut searched = 0;
         loop {
-            if self.newline(searched).is_some() {
-                return Ok(false);
+            if let Some(line_len) = self.newline(searched) {
+                return Ok(line_len > len);
             }
             searched = self.buffer.len();
             self.check_line_len(searched)?;

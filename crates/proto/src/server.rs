@@ -97,6 +97,11 @@ impl Limits {
         }
     }
 
+    /// Whoever takes longer than this may have to give way. It is less than others wait, so that they get something.
+    fn slow_after(&self) -> Duration {
+        self.line_timeout / 2
+    }
+
     fn transfer_timeout(&self, len: usize) -> Duration {
         self.line_timeout + Duration::from_secs(len as u64 / self.bytes_per_second_min.max(1))
     }

@@ -2,15 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use proto::WireError;
-use proto::body::Body;
+use proto::body::{Body, BodySource};
 use proto::hello::Role;
 use proto::memory::MemoryNetwork;
-use proto::net::{Address, Network, Stream};
+use proto::net::{Address, ByteSink, Network, Stream};
 use proto::server::{Identity, Limits, serve};
 use proto::table::{Answer, Caller, OperationTable, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,19 +24,39 @@ use tokio_util::sync::CancellationToken;
 const SOON: Duration = Duration::from_secs(5);
 const MIB: usize = 1 << 20;
 
-/// Answers at once, with as many bytes as are asked for.
+/// Answers `get N` with N bytes from memory, `read N` with N bytes that write themselves, and `wait N` after N seconds.
 struct Echo;
 
 struct Ask {
-    reply_len: usize,
+    op: String,
+    number: usize,
+    _body: Bytes,
 }
 
 impl OperationTable for Ask {
-    fn parse(op: &str, _: &[u8], _: Bytes) -> Result<Self, WireError> {
-        let reply_len = op.strip_prefix("get ").and_then(|len| len.parse().ok());
+    fn parse(op: &str, _: &[u8], body: Bytes) -> Result<Self, WireError> {
+        let (op, number) = op.split_once(' ').unwrap_or((op, "0"));
         Ok(Self {
-            reply_len: reply_len.unwrap_or(0),
+            op: op.to_owned(),
+            number: number.parse().unwrap(),
+            _body: body,
         })
+    }
+}
+
+/// Bytes that write themselves.
+struct Source(usize);
+
+impl BodySource for Source {
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn write_to<'a>(
+        self: Box<Self>,
+        sink: &'a mut dyn ByteSink,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
+        Box::pin(async move { sink.write_all(&vec![b'x'; self.0]).await })
     }
 }
 
@@ -42,12 +64,19 @@ impl Service for Echo {
     type Request = Ask;
 
     async fn answer(&self, _: &Caller, ask: Ask) -> Result<Answer, WireError> {
+        let number = ask.number;
+        let body = match &*ask.op {
+            "get" => Body::Bytes(vec![b'x'; number].into()),
+            "read" => Body::Source(Box::new(Source(number))),
+            "wait" => {
+                sleep(Duration::from_secs(number as u64)).await;
+                Body::Empty
+            }
+            _ => Body::Empty,
+        };
         Ok(Answer {
             ok: b"{}".to_vec(),
-            body: match ask.reply_len {
-                0 => Body::Empty,
-                len => Body::Bytes(vec![b'x'; len].into()),
-            },
+            body,
         })
     }
 
@@ -133,6 +162,18 @@ impl Peer {
         let line = format!("{{\"id\":2,\"op\":\"put\",\"body_len\":{len}}}\n");
         self.send(line.as_bytes()).await;
         self.send(&vec![b'x'; part]).await;
+    }
+
+    /// Sends a body of which nothing was sent, at this rate: whether the server took it.
+    async fn send_slowly(mut self, len: usize, bytes_per_second: usize) -> bool {
+        let piece = vec![b'x'; bytes_per_second];
+        for _ in 0..len / bytes_per_second {
+            sleep(Duration::from_secs(1)).await;
+            if self.0.sink.write_all(&piece).await.is_err() {
+                return false;
+            }
+        }
+        self.line().await.contains("\"ok\"")
     }
 
     /// Goes on with a body at this rate until the server has enough of it.
@@ -221,6 +262,101 @@ async fn a_slow_body_gives_way_when_others_wait() {
     assert!(other.line().await.contains("\"ok\""));
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(timeout(SOON, slow).await.is_ok());
+}
+
+/// As many as there is memory for send their bodies slowly, but well above the least rate, when one more comes: it goes
+/// through, and so do all the others but the one that began first.
+#[tokio::test(start_paused = true)]
+async fn one_gives_way_to_one() {
+    let server = Server::start(Limits::default()).await;
+    let mut senders = Vec::new();
+    for _ in 0..63 {
+        let mut sender = server.peer().await;
+        sender.begin_body(MIB, 0).await;
+        senders.push(tokio::spawn(sender.send_slowly(MIB, 64 << 10)));
+        sleep(Duration::from_millis(1)).await;
+    }
+    sleep(Duration::from_secs(11)).await;
+    let mut other = server.peer().await;
+    let begun = Instant::now();
+    other.begin_body(MIB, MIB).await;
+    assert!(other.line().await.contains("\"ok\""));
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    let mut stored = Vec::new();
+    for sender in senders {
+        stored.push(sender.await.unwrap());
+    }
+    assert!(!stored[0], "the first gave way");
+    assert_eq!(stored.iter().filter(|stored| **stored).count(), 62);
+}
+
+/// All memory was just taken by those who are slow: whoever comes now gets some before there is no more waiting.
+#[tokio::test(start_paused = true)]
+async fn newcomers_outlast_the_slow() {
+    let server = Server::start(little_memory()).await;
+    let mut slow = server.peer().await;
+    slow.begin_body(2 * MIB, 0).await;
+    let slow = tokio::spawn(slow.drip(11 << 10));
+    sleep(Duration::from_millis(1)).await;
+    let mut other = server.peer().await;
+    other.begin_body(MIB, MIB).await;
+    let answer = other.line().await;
+    assert!(answer.contains("\"ok\""), "{answer}");
+    assert!(timeout(SOON, slow).await.is_ok());
+}
+
+/// Others hold all memory for longer than anybody waits for it: small calls, as many as one connection may make at once,
+/// are all answered.
+#[tokio::test(start_paused = true)]
+async fn small_calls_wait_for_their_own_at_most() {
+    let server = Server::start(little_memory()).await;
+    let mut greedy = server.peer().await;
+    let line = format!(
+        "{{\"id\":2,\"op\":\"wait 600\",\"body_len\":{}}}\n",
+        2 * MIB
+    );
+    greedy.send(line.as_bytes()).await;
+    greedy.send(&vec![b'x'; 2 * MIB]).await;
+    let mut other = server.peer().await;
+    for id in 1..=64 {
+        let line = format!("{{\"id\":{id},\"op\":\"wait 5\"}}\n");
+        other.send(line.as_bytes()).await;
+    }
+    for number in 1..=64 {
+        let answer = other.line().await;
+        assert!(answer.contains("\"ok\""), "{number}: {answer}");
+    }
+}
+
+/// More are read at once than there is memory for: what is not in memory yet waits for its turn.
+#[tokio::test(start_paused = true)]
+async fn bodies_that_can_wait_do() {
+    let server = Server::start(little_memory()).await;
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        let mut reader = server.peer().await;
+        let request = format!("{{\"id\":1,\"op\":\"read {MIB}\"}}\n");
+        reader.send(request.as_bytes()).await;
+        readers.push(reader);
+    }
+    sleep(Duration::from_secs(1)).await;
+    for mut reader in readers {
+        let answer = reader.line().await;
+        assert!(answer.contains("\"body_len\":1048576"), "{answer}");
+        reader.0.source.read_exact(&mut vec![0; MIB]).await.unwrap();
+    }
+}
+
+/// Nobody holds memory for a line while it waits for more.
+#[tokio::test(start_paused = true)]
+async fn a_long_line_has_no_body() {
+    let server = Server::start(Limits::default()).await;
+    let mut peer = server.peer().await;
+    let padding = " ".repeat(20_000);
+    let fields = format!("\"op\":\"put\",\"body_len\":1{padding}");
+    let refused = peer.ask(&fields).await;
+    assert!(refused.contains("\"too_large\""), "{refused}");
+    assert!(refused.contains("\"id\":1"), "{refused}");
 }
 
 /// A body that hardly moves is dropped at once, not when all of it should have come.

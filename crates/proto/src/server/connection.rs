@@ -253,13 +253,14 @@ impl<S: Service> ConnectionTask<S> {
         let (id, op) = (head.id, head.op.into_owned());
         let body_len = self.reader.check_body_len(head.body_len);
         let body_len = body_len.map_err(|error| Ending::from(error).about_request(id))?;
-        let request_len = REQUEST_LEN + line.len() + body_len;
         let memory = match lent {
-            Some(lent) if body_len == 0 => lent,
-            lent => {
-                let memory = self.memory.lend(request_len, line_timeout).await;
-                drop(lent);
-                memory.map_err(refusal(id))?
+            // Nobody holds memory while waiting for more.
+            Some(_) if body_len > 0 => return Err(Ending::Refused(Some(id), line_too_long())),
+            Some(lent) => lent,
+            None => {
+                let request_len = REQUEST_LEN + line.len() + body_len;
+                let lent = self.memory.lend(request_len, line_timeout).await;
+                lent.map_err(refusal(id))?
             }
         };
         let body = match body_len {
@@ -304,7 +305,7 @@ impl<S: Service> ConnectionTask<S> {
         let limits = &self.server.limits;
         let pace = limits.pace();
         let body = self.reader.body_at_pace(len, &pace);
-        match memory.during(body, limits.line_timeout).await {
+        match memory.during(body, limits.slow_after()).await {
             Some(body) => Ok(body?),
             None => Err(too_slow("the body")),
         }
@@ -324,7 +325,10 @@ struct Replies {
 
 impl Replies {
     async fn send(&self, id: u64, answer: Result<Answer, WireError>, limits: &Limits) {
-        let lent = answer.and_then(|answer| self.lend(id, answer, limits));
+        let lent = match answer {
+            Ok(answer) => self.lend(id, answer, limits).await,
+            Err(error) => Err(error),
+        };
         let (line, body, memory) = match lent {
             Ok(lent) => lent,
             Err(error) => {
@@ -335,15 +339,15 @@ impl Replies {
         };
         let write_timeout = limits.transfer_timeout(line.len() + body.len());
         let write = self.write(line, body, write_timeout);
-        if memory.during(write, limits.line_timeout).await.is_none() {
+        if memory.during(write, limits.slow_after()).await.is_none() {
             tracing::debug!(
                 "a reply is read too slowly while others wait: the connection is broken off"
             );
         }
     }
 
-    /// The reply's line and body, with memory for them.
-    fn lend(
+    /// The reply's line and body, with memory for them: a body that is still elsewhere can wait for it.
+    async fn lend(
         &self,
         id: u64,
         Answer { ok, body }: Answer,
@@ -354,7 +358,11 @@ impl Replies {
             let message = "the reply is too long for a line";
             return Err(WireError::new(ErrorCode::Internal, message));
         }
-        let memory = self.memory.lend_for_reply(line.len() + body.memory_len())?;
+        let len = line.len() + body.memory_len();
+        let memory = match &body {
+            Body::Source(_) => self.memory.lend(len, limits.line_timeout).await?,
+            Body::Empty | Body::Bytes(_) => self.memory.lend_now(len)?,
+        };
         Ok((line, body, memory))
     }
 
@@ -405,6 +413,11 @@ async fn in_time<T>(
 ) -> Result<T, Ending> {
     let read = timeout(limits.line_timeout, read).await;
     Ok(read.map_err(|_| too_slow("the line"))??)
+}
+
+fn line_too_long() -> WireError {
+    let message = format!("a line that a body follows has at most {SHORT_LINE_LEN_MAX} bytes");
+    WireError::new(ErrorCode::TooLarge, message)
 }
 
 fn too_slow(what: &str) -> Ending {

@@ -1,41 +1,58 @@
 //! What requests and replies may take of the server's memory, whatever its peers do.
 //!
-//! Every connection has a little of its own, so that small calls never wait for anybody else's. What goes beyond it is
-//! lent from a budget that all connections share, in the order in which they ask. Whoever is slow may keep a loan for as
-//! long as nobody else needs it, and then no longer than the time that a line may take.
+//! Every connection has a little of its own: a small call waits for no more than the calls before it on its own
+//! connection. Whatever does not fit in there is lent from a budget that all connections share, to one after the other in
+//! the order in which they ask. While the first of them waits, one of the slow gives way each second, the one that is slow
+//! for longest first: so a few who are slow cannot keep others out, and of many who are slow most come to their end.
 //!
 //! **Invariant:** what is lent is never more than the budget and the own shares of all connections together.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{ErrorCode, WireError};
 
 /// What a connection has of its own.
 const OWN_BYTES: usize = 32 << 10;
-/// The budget is counted in these, so that a semaphore can count it.
-const UNIT: usize = 1 << 10;
-/// Those who wait remind the others so often.
-const REMIND_INTERVAL: Duration = Duration::from_secs(1);
+/// So long the first who waits hopes that memory becomes free by itself; then one of the slow gives way, at most one in
+/// this time.
+const GIVE_WAY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Memory {
     budget: Arc<Semaphore>,
-    units: u32,
-    wanted: Notify,
+    bytes: usize,
+    /// Held by the first who waits for the budget; the others wait for this.
+    first: tokio::sync::Mutex<()>,
+    slow: Mutex<Slow>,
+}
+
+/// Who may be told to give way.
+#[derive(Debug, Default)]
+struct Slow {
+    /// Moments so far at which somebody became slow.
+    moments: u64,
+    /// Those who are slow, by the moment since when.
+    since: BTreeMap<u64, CancellationToken>,
+    /// When the last one was told.
+    told: Option<Instant>,
 }
 
 impl Memory {
     pub(super) fn new(bytes: usize) -> Arc<Self> {
-        let units = units(bytes).max(1);
+        let bytes = bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Arc::new(Self {
-            budget: Arc::new(Semaphore::new(units as usize)),
-            units,
-            wanted: Notify::new(),
+            budget: Arc::new(Semaphore::new(bytes)),
+            bytes,
+            first: tokio::sync::Mutex::new(()),
+            slow: Mutex::default(),
         })
     }
 
@@ -46,17 +63,133 @@ impl Memory {
             own: Arc::new(Semaphore::new(OWN_BYTES)),
         }
     }
+
+    /// Waits for the budget, behind all who asked before.
+    async fn lend(self: &Arc<Self>, len: usize) -> Loan {
+        let _first = self.first.lock().await;
+        let mut lent = pin!(Arc::clone(&self.budget).acquire_many_owned(self.permits(len)));
+        loop {
+            match timeout(GIVE_WAY_INTERVAL, &mut lent).await {
+                Ok(permit) => return self.loan(permit.expect("it is never closed")),
+                Err(_) => self.make_one_give_way(),
+            }
+        }
+    }
+
+    fn lend_now(self: &Arc<Self>, len: usize) -> Option<Loan> {
+        let permit = Arc::clone(&self.budget).try_acquire_many_owned(self.permits(len));
+        Some(self.loan(permit.ok()?))
+    }
+
+    /// What is more than there is in all waits for all.
+    fn permits(&self, len: usize) -> u32 {
+        u32::try_from(len.min(self.bytes)).expect("it was clamped")
+    }
+
+    fn loan(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Loan {
+        Loan {
+            permit,
+            budget: Some(Arc::clone(self)),
+        }
+    }
+
+    fn make_one_give_way(&self) {
+        let mut slow = self.lock_slow();
+        let told_lately = |told: Instant| told.elapsed() < GIVE_WAY_INTERVAL;
+        if slow.told.is_some_and(told_lately) {
+            return;
+        }
+        if let Some((_, told)) = slow.since.pop_first() {
+            told.cancel();
+            slow.told = Some(Instant::now());
+        }
+    }
+
+    /// Ends when somebody who is slow from now on has to give way.
+    async fn told_to_give_way(&self) {
+        let told = CancellationToken::new();
+        let _listed = Listed::new(self, told.clone());
+        told.cancelled().await;
+    }
+
+    fn lock_slow(&self) -> MutexGuard<'_, Slow> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+/// One of the slow, for as long as this lives.
+struct Listed<'m> {
+    memory: &'m Memory,
+    moment: u64,
 }
 
-/// One connection's access to the memory. Clones are the same connection's.
-#[derive(Debug, Clone)]
+impl<'m> Listed<'m> {
+    fn new(memory: &'m Memory, told: CancellationToken) -> Self {
+        let mut slow = memory.lock_slow();
+        slow.moments += 1;
+        let moment = slow.moments;
+        slow.since.insert(moment, told);
+        Self { memory, moment }
+    }
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.memory.lock_slow().since.remove(&self.moment);
+    }
+}
+
+/// One connection's access to the memory.
+#[derive(Debug)]
 pub(super) struct Share {
     memory: Arc<Memory>,
     own: Arc<Semaphore>,
+}
+
+impl Share {
+    /// Waits for this many bytes. What fits into the connection's own share waits for that or for the budget, whichever
+    /// is free first, and is never refused.
+    ///
+    /// # Errors
+    /// `busy`, if it does not fit and the budget has not so much to lend within this time.
+    pub(super) async fn lend(&self, len: usize, patience: Duration) -> Result<Loan, WireError> {
+        let Some(own) = own_permits(len) else {
+            let lent = timeout(patience, self.memory.lend(len)).await;
+            return lent.map_err(|_| none_is_free());
+        };
+        tokio::select! {
+            biased;
+            permit = Arc::clone(&self.own).acquire_many_owned(own) => {
+                Ok(Loan::own(permit.expect("it is never closed")))
+            }
+            lent = self.memory.lend(len) => Ok(lent),
+        }
+    }
+
+    /// The same for what is in memory already, and so cannot wait.
+    ///
+    /// # Errors
+    /// `busy`, if so many bytes are not free.
+    pub(super) fn lend_now(&self, len: usize) -> Result<Loan, WireError> {
+        let own = own_permits(len).and_then(|own| {
+            let permit = Arc::clone(&self.own).try_acquire_many_owned(own).ok()?;
+            Some(Loan::own(permit))
+        });
+        own.or_else(|| self.memory.lend_now(len)).ok_or_else(|| {
+            self.memory.make_one_give_way();
+            none_is_free()
+        })
+    }
+}
+
+/// How much of a connection's own share this takes, if it fits.
+fn own_permits(len: usize) -> Option<u32> {
+    u32::try_from(len).ok().filter(|_| len <= OWN_BYTES)
+}
+
+fn none_is_free() -> WireError {
+    let message = "others use the memory for requests or replies; try again soon";
+    WireError::new(ErrorCode::Busy, message)
 }
 
 /// Bytes that may be held until it is dropped.
@@ -64,167 +197,160 @@ pub(super) struct Share {
 pub(super) struct Loan {
     permit: OwnedSemaphorePermit,
     /// Whose budget they are of; nothing if they are the connection's own.
-    memory: Option<Arc<Memory>>,
-}
-
-impl Share {
-    /// Waits for this many bytes, which may be more than there are in all: then it waits for all.
-    ///
-    /// # Errors
-    /// `busy`, if they are not free within this time.
-    pub(super) async fn lend(&self, len: usize, patience: Duration) -> Result<Loan, WireError> {
-        if let Some(loan) = self.lend_now(len) {
-            return Ok(loan);
-        }
-        let memory = &self.memory;
-        let wanted = units(len).min(memory.units);
-        let mut lent = Box::pin(Arc::clone(&memory.budget).acquire_many_owned(wanted));
-        let deadline = Instant::now() + patience;
-        loop {
-            memory.wanted.notify_waiters();
-            let reminder = deadline.min(Instant::now() + REMIND_INTERVAL);
-            match timeout_at(reminder, &mut lent).await {
-                Ok(permit) => return Ok(memory.loan(permit.expect("it is never closed"))),
-                Err(_) if Instant::now() < deadline => {}
-                Err(_) => return Err(none_is_free("the request")),
-            }
-        }
-    }
-
-    /// The same without waiting.
-    pub(super) fn lend_now(&self, len: usize) -> Option<Loan> {
-        let own = u32::try_from(len).ok().and_then(|len| {
-            let permit = Arc::clone(&self.own).try_acquire_many_owned(len).ok()?;
-            Some(Loan {
-                permit,
-                memory: None,
-            })
-        });
-        own.or_else(|| {
-            let wanted = units(len).min(self.memory.units);
-            let budget = Arc::clone(&self.memory.budget);
-            let permit = budget.try_acquire_many_owned(wanted).ok()?;
-            Some(self.memory.loan(permit))
-        })
-    }
-
-    /// For a reply that is there already, and cannot wait. What is refused asks the slow to make room.
-    ///
-    /// # Errors
-    /// `busy`, if so many bytes are not free.
-    pub(super) fn lend_for_reply(&self, len: usize) -> Result<Loan, WireError> {
-        self.lend_now(len).ok_or_else(|| {
-            self.memory.wanted.notify_waiters();
-            none_is_free("the reply")
-        })
-    }
-}
-
-fn none_is_free(what: &str) -> WireError {
-    let message = format!("no memory is free for {what}; try again soon");
-    WireError::new(ErrorCode::Busy, message)
-}
-
-impl Memory {
-    fn loan(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Loan {
-        Loan {
-            permit,
-            memory: Some(Arc::clone(self)),
-        }
-    }
+    budget: Option<Arc<Memory>>,
 }
 
 impl Loan {
+    fn own(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            permit,
+            budget: None,
+        }
+    }
+
     /// Gives back what is not needed after all.
     pub(super) fn shrink_to(&mut self, len: usize) {
-        let needed = match self.memory {
-            Some(_) => units(len) as usize,
-            None => len,
-        };
-        drop(
-            self.permit
-                .split(self.permit.num_permits().saturating_sub(needed)),
-        );
+        let surplus = self.permit.num_permits().saturating_sub(len);
+        drop(self.permit.split(surplus));
     }
 
-    /// Ends when this was lent for so long already, and others wait for it.
-    pub(super) async fn called_back(&self, after: Duration) {
-        let Some(memory) = &self.memory else {
-            return std::future::pending().await;
-        };
-        sleep_until(Instant::now() + after).await;
-        memory.wanted.notified().await;
-    }
-
-    /// Does what takes time only for as long as the memory may be kept; `None` if it had to be given up.
+    /// Does what takes time at the peer's pace. Whoever is not done after this time is slow, and may have to give way
+    /// to others: then `None`.
     pub(super) async fn during<T>(
         &self,
         work: impl Future<Output = T>,
-        kept_at_least: Duration,
+        slow_after: Duration,
     ) -> Option<T> {
+        let Some(memory) = &self.budget else {
+            return Some(work.await);
+        };
+        let gives_way = async {
+            sleep(slow_after).await;
+            memory.told_to_give_way().await;
+        };
         tokio::select! {
+            biased;
             done = work => Some(done),
-            () = self.called_back(kept_at_least) => None,
+            () = gives_way => None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
+    use std::future::pending;
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(10);
+    const BYTES: usize = 1 << 20;
 
     #[tokio::test(start_paused = true)]
-    async fn small_loans_never_wait_for_others() {
-        let memory = Memory::new(100 * UNIT);
+    async fn what_is_small_waits_for_its_own_connection_at_most() {
+        let memory = Memory::new(BYTES);
         let (one, other) = (memory.share(), memory.share());
         let all = one.lend(1 << 30, PATIENCE).await.unwrap();
         let begun = Instant::now();
         let own = other.lend(OWN_BYTES, PATIENCE).await.unwrap();
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        let refused = other.lend(1, PATIENCE).await.unwrap_err();
+        let refused = other.lend(OWN_BYTES + 1, PATIENCE).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::Busy);
+        let waiting = timeout(10 * PATIENCE, other.lend(1, PATIENCE)).await;
+        assert!(waiting.is_err(), "it is never refused");
+        assert!(other.lend_now(1).is_err());
         drop(own);
+        assert!(other.lend_now(1).is_ok());
         other.lend(OWN_BYTES, PATIENCE).await.unwrap();
         drop(all);
-        assert_eq!(memory.budget.available_permits(), 100);
+        assert_eq!(memory.budget.available_permits(), BYTES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_small_takes_of_the_budget_what_is_free() {
+        let memory = Memory::new(BYTES);
+        let share = memory.share();
+        let _own = share.lend(OWN_BYTES, PATIENCE).await.unwrap();
+        let _lent = share.lend(OWN_BYTES, PATIENCE).await.unwrap();
+        assert_eq!(memory.budget.available_permits(), BYTES - OWN_BYTES);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_not_needed_is_given_back() {
-        let memory = Memory::new(100 * UNIT);
+        let memory = Memory::new(BYTES);
         let share = memory.share();
-        let mut loan = share.lend(90 * UNIT, PATIENCE).await.unwrap();
-        loan.shrink_to(10 * UNIT + 1);
-        assert_eq!(memory.budget.available_permits(), 89);
+        let mut loan = share.lend(BYTES, PATIENCE).await.unwrap();
+        loan.shrink_to(1000);
+        assert_eq!(memory.budget.available_permits(), BYTES - 1000);
         let mut own = share.lend(100, PATIENCE).await.unwrap();
         own.shrink_to(40);
         assert_eq!(share.own.available_permits(), OWN_BYTES - 40);
     }
 
+    /// Large requests are served in the order in which they came, also if a smaller one behind would fit.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_overtakes() {
+        let memory = Memory::new(BYTES);
+        let share = memory.share();
+        let half = share.lend(BYTES / 2, PATIENCE).await.unwrap();
+        let mut large = pin!(share.lend(BYTES, PATIENCE));
+        assert!(timeout(Duration::ZERO, &mut large).await.is_err());
+        assert!(share.lend_now(BYTES / 4).is_err());
+        let mut small = pin!(share.lend(BYTES / 4, PATIENCE));
+        assert!(timeout(Duration::ZERO, &mut small).await.is_err());
+        drop(half);
+        drop(large.await.unwrap());
+        assert!(small.await.is_ok());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_slow_give_way_only_when_others_wait() {
-        let memory = Memory::new(100 * UNIT);
+        let memory = Memory::new(BYTES);
         let (slow, other) = (memory.share(), memory.share());
-        let loan = slow.lend(100 * UNIT, PATIENCE).await.unwrap();
+        let loan = slow.lend(BYTES, PATIENCE).await.unwrap();
         let slow_work = async {
-            let never = std::future::pending::<()>();
-            let day = timeout(Duration::from_secs(86_400), loan.during(never, PATIENCE));
+            let day = timeout(
+                Duration::from_secs(86_400),
+                loan.during(pending::<()>(), PATIENCE),
+            );
             assert!(day.await.is_err(), "nobody waited");
             let begun = Instant::now();
-            let never = std::future::pending::<()>();
-            assert!(loan.during(never, PATIENCE).await.is_none());
+            assert!(loan.during(pending::<()>(), PATIENCE).await.is_none());
             drop(loan);
             begun.elapsed()
         };
         let quick = async {
-            tokio::time::sleep(Duration::from_secs(86_401)).await;
-            other.lend(90 * UNIT, 2 * PATIENCE).await.unwrap()
+            sleep(Duration::from_secs(86_401)).await;
+            other.lend(BYTES / 2, 2 * PATIENCE).await.unwrap()
         };
         let (kept, _) = tokio::join!(slow_work, quick);
         assert!(kept >= PATIENCE && kept < 2 * PATIENCE, "{kept:?}");
+    }
+
+    /// However many wait and are refused, one a second gives way, and the one that is slow for longest is the first.
+    #[tokio::test(start_paused = true)]
+    async fn one_a_second_gives_way() {
+        let memory = Memory::new(BYTES);
+        let begun = Instant::now();
+        let mut slow = Vec::new();
+        for number in 0..4 {
+            let loan = memory.share().lend(BYTES / 4, PATIENCE).await.unwrap();
+            slow.push(tokio::spawn(async move {
+                assert!(loan.during(pending::<()>(), PATIENCE).await.is_none());
+                (number, begun.elapsed().as_secs())
+            }));
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(2 * PATIENCE).await;
+        for _ in 0..20 {
+            let share = memory.share();
+            assert!(share.lend_now(BYTES / 4).is_err());
+            tokio::spawn(
+                async move { share.lend(BYTES / 4, PATIENCE).await.map(std::mem::forget) },
+            );
+        }
+        for (number, slow) in (0..).zip(slow) {
+            assert_eq!(slow.await.unwrap(), (number, 20 + number));
+        }
+        assert!(memory.lock_slow().since.is_empty());
     }
 }
