@@ -30,6 +30,7 @@ use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::config::Config;
 use crate::handlers::ClusterView;
+use crate::lineage::WHICH_TO_KEEP;
 use crate::membership::{Change, Membership};
 use crate::placement::Candidate;
 use crate::repair::Repair;
@@ -246,6 +247,27 @@ impl Control {
                 "this master is superseded: it gives no orders and takes no changes. {reason}"
             );
         }
+    }
+
+    /// Gives an order. A node that refuses it because of its epoch follows another master by now: this one's epoch never
+    /// changes, and the node was let in knowing no other.
+    pub(crate) async fn order_node<O: Operation>(
+        &self,
+        node: NodeNumber,
+        order: O,
+        timeout: Duration,
+    ) -> Result<O::Reply, CallError> {
+        let result = self.call_node(node, order, timeout).await;
+        if let Err(CallError::Refused(refusal)) = &result
+            && refusal.code == ErrorCode::StaleEpoch
+        {
+            let address = self.membership().address(node);
+            let address = address.map_or_else(String::new, |address| address.to_string());
+            self.supersede(&format!(
+                "node {address} refused an order: {refusal}. Nothing is deleted. {WHICH_TO_KEEP}"
+            ));
+        }
+        result
     }
 
     /// Refuses what only the cluster's one master may do.

@@ -118,7 +118,7 @@ impl Control {
     }
 
     /// An order that arrived twice, because its connection broke, is refused the second time as not new any more: then
-    /// a new one is sent.
+    /// a new one is sent. If that arrives twice too, it is for the next round.
     async fn order_once_or_twice(
         &self,
         node: NodeNumber,
@@ -129,15 +129,9 @@ impl Control {
             sequence: self.order_sequence.fetch_add(1, Ordering::Relaxed) + 1,
             chunks: chunks.to_vec(),
         };
-        match self.call_node(node, order(), ORDER_TIMEOUT).await {
-            Err(error) if error.code() == Some(ErrorCode::StaleEpoch) => {
-                let again = self.call_node(node, order(), ORDER_TIMEOUT).await;
-                if let Err(error) = &again
-                    && error.code() == Some(ErrorCode::StaleEpoch)
-                {
-                    self.supersede(&format!("A node refused an order: {error}"));
-                }
-                again
+        match self.order_node(node, order(), ORDER_TIMEOUT).await {
+            Err(error) if error.code() == Some(ErrorCode::StaleOrder) => {
+                self.order_node(node, order(), ORDER_TIMEOUT).await
             }
             result => result,
         }

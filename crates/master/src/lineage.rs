@@ -1,8 +1,8 @@
 //! Whether a node has worked with this very master, or with another one: with a later start, of which this folder is an
 //! old copy; or with one that runs on a copy of this folder.
 //!
-//! The lineage of a master is one small row for each of its starts: which run it was, and how many changes were durable
-//! when it began. A node tells the latest point that it has seen; it is part of the lineage if that run had that epoch,
+//! The lineage of a master is one small row for each of its starts: which run it was, and how many steps of its log
+//! were durable when it began. A node tells the latest point that it has seen; it is part of the lineage if that run had that epoch,
 //! and had not come further than where the next one of this lineage began.
 //!
 //! A pure function of [`Known`], which is read from the state. **Invariant:** a start with `--restored` has a higher epoch than
@@ -16,12 +16,16 @@ const STARTS_AHEAD_MAX: u64 = 1_000_000;
 /// A master that is lost had started less often than this since the copy was made that is restored.
 pub const STARTS_LOST_MAX: u64 = 10_000;
 
+/// What a person does when there are two masters: neither of them knows which is the right one.
+pub const WHICH_TO_KEEP: &str = "Keep the master that most nodes follow and that has made more steps (`dfs status` of each \
+                                 says it) and stop the other; if the right one is lost, start this one with --restored";
+
 /// One start, as it is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
     /// Which run it was.
     pub run: proto::id::RunId,
-    /// Changes that were durable when it began.
+    /// Steps of the log that were durable when it began.
     pub began: u64,
 }
 
@@ -34,7 +38,7 @@ pub struct Known {
     pub restored_at: Epoch,
     /// The start with the epoch that the node has seen, if this master had it.
     pub start: Option<Start>,
-    /// How many changes were durable when the start after that one began.
+    /// How many steps were durable when the start after that one began.
     pub next_began: Option<u64>,
 }
 
@@ -58,8 +62,7 @@ pub enum Stranger {
     /// It has seen another run of the same epoch.
     #[error(
         "node {node} works with another master that has started {seen} times too: two masters run on copies of one \
-         folder, or ran in turn. Nothing is deleted. Stop this one, and keep the other; if that one is lost, start this \
-         one with --restored"
+         folder, or ran in turn. Nothing is deleted. {WHICH_TO_KEEP}"
     )]
     Twin {
         /// Who.
@@ -67,18 +70,19 @@ pub enum Stranger {
         /// What it has seen.
         seen: Epoch,
     },
-    /// It has seen more changes of an earlier start than the next start began with.
+    /// It has seen more steps of an earlier start than the next start began with.
     #[error(
-        "this master's folder is an old copy: it lacks {lacking} changes that the master had made in its start {seen} when \
-         node {node} heard of it. Nothing is deleted. Stop this master and start it with its newest folder; if that is \
-         lost, start this one with --restored"
+        "this master's folder is an old copy: it is behind by {} of its log, which the master had done in its \
+         start {seen} when node {node} heard of it. Nothing is deleted. Stop this master and start it with its newest \
+         folder; if that is lost, start this one with --restored",
+        steps(*lacking)
     )]
     Ahead {
         /// Who.
         node: NodeId,
         /// Of which start.
         seen: Epoch,
-        /// Changes.
+        /// Steps of the log: changes, and what the master did by itself.
         lacking: u64,
     },
     /// No master can have started that often.
@@ -94,6 +98,13 @@ pub enum Stranger {
         /// This master's.
         own: Epoch,
     },
+}
+
+fn steps(count: u64) -> String {
+    match count {
+        1 => "one step".to_owned(),
+        _ => format!("{count} steps"),
+    }
 }
 
 impl Stranger {
@@ -152,7 +163,7 @@ mod tests {
         RunId::new(Uuid::from_u128(number))
     }
 
-    /// A master in its fifth start; its fourth made 60 changes, from 40 to 100.
+    /// A master in its fifth start; its fourth made 60 steps, from 40 to 100.
     fn check_seen(epoch: u64, by: u128, position: u64, restored_at: u64) -> Result<(), Stranger> {
         let starts = [(3, 20), (4, 40), (5, 100)];
         let seen = HistoryPoint {
@@ -192,8 +203,8 @@ mod tests {
         is_refused(check_seen(6, 6, 0, 0), "start 6 of the master");
         is_refused(check_seen(5, 55, 100, 0), "two masters run");
         is_refused(check_seen(4, 44, 50, 0), "two masters run");
-        is_refused(check_seen(4, 4, 101, 0), "lacks 1 changes");
-        is_refused(check_seen(3, 3, 90, 0), "lacks 50 changes");
+        is_refused(check_seen(4, 4, 101, 0), "behind by one step of");
+        is_refused(check_seen(3, 3, 90, 0), "behind by 50 steps of");
         is_refused(check_seen(2, 2, 0, 0), "two masters run");
     }
 
@@ -204,7 +215,7 @@ mod tests {
         is_refused(check_seen(5, 55, 100, 5), "two masters run");
         is_refused(check_seen(6, 6, 0, 5), "start 6 of the master");
         check_seen(3, 33, 0, 4).unwrap();
-        is_refused(check_seen(4, 4, 101, 4), "lacks 1 changes");
+        is_refused(check_seen(4, 4, 101, 4), "behind by one step of");
     }
 
     #[test]

@@ -99,6 +99,8 @@ error_codes! {
     Corrupt = "corrupt",
     /// An order of a master that has since been superseded.
     StaleEpoch = "stale_epoch",
+    /// An order of the right master that is not above its last one: it came late, or twice.
+    StaleOrder = "stale_order",
     /// A node with this id is already here.
     DuplicateNode = "duplicate_node",
     /// The disk failed.

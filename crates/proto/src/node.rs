@@ -240,8 +240,8 @@ pub struct ChunkReplicated {
     pub stored: bool,
 }
 
-/// See [`NodeHandlers::delete_chunks`]. Refused with `stale_epoch` unless (epoch, sequence) is above all
-/// that the node has seen.
+/// See [`NodeHandlers::delete_chunks`]. Refused with `stale_epoch` unless the master is the latest that the node has seen, and
+/// with `stale_order` unless the sequence is above that of its last order: this one came late, or twice.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeleteChunks {
     /// Who orders it.

@@ -299,10 +299,16 @@ impl Node {
         let mut seen = self.order.lock().await;
         self.check_epoch(order.epoch)?;
         if order <= *seen {
-            return Err(stale(format!(
+            let message = format!(
                 "delete order {} of epoch {} is not above {} of epoch {}, which the node has seen",
                 order.sequence, order.epoch, seen.sequence, seen.epoch
-            )));
+            );
+            let is_late = order.epoch == seen.epoch;
+            return Err(if is_late {
+                WireError::new(ErrorCode::StaleOrder, message)
+            } else {
+                stale(message)
+            });
         }
         *seen = order;
         let orders = self.disks.iter().map(|disk| delete_on(disk, order, chunks));

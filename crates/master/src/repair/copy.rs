@@ -77,13 +77,10 @@ impl Control {
                 .map(|NodeLocation { node, address, .. }| ChunkSource { node, address })
                 .collect(),
         };
-        match self.call_node(target, request, REPLICATE_TIMEOUT).await {
+        match self.order_node(target, request, REPLICATE_TIMEOUT).await {
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::debug!(%chunk, node = target.0, %error, "a copy failed; it is tried again");
-                if error.code() == Some(ErrorCode::StaleEpoch) {
-                    self.supersede(&format!("A node refused an order: {error}"));
-                }
                 Err(blame(&error))
             }
         }

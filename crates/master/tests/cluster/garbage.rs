@@ -218,3 +218,22 @@ async fn inventories_do_not_disturb_uploads() {
             .all(|node| node.disk().deleted.is_empty())
     );
 }
+
+/// The answers to a delete order were lost again and again with their connections, and the order came a second time each
+/// time: the refusal was taken for that of another master's node, and a healthy master gave up.
+#[tokio::test(start_paused = true)]
+async fn orders_that_arrive_twice_do_no_harm() {
+    let mut world = World::new(config(), 3).await;
+    let chunks = some_chunks(1);
+    world.upload("/gone", &chunks, 3).await.unwrap();
+    world.nodes[0].disk().orders_doubled = 5;
+    world.purge("/gone").await;
+    let chunk = ChunkId::of(&chunks[0]);
+    world
+        .until_so("it is deleted", || world.copies(&chunk) == 0)
+        .await;
+    world
+        .until("that is recorded", |status| status.chunks.to_delete == 0)
+        .await;
+    assert!(world.status().await.uploads_possible);
+}

@@ -31,7 +31,7 @@ async fn an_old_copy_is_found_out_without_a_restart_in_between() {
     world.until("it is found out", is_stale).await;
     let refused = refusal(world.nodes[0].register().await.unwrap_err());
     assert_eq!(refused.code, ErrorCode::StaleEpoch);
-    assert!(refused.message.contains("it lacks"), "{refused}");
+    assert!(refused.message.contains("it is behind by"), "{refused}");
     world.upload("/lost", &some_chunks(1), 3).await.unwrap_err();
     world.call(LeaveSafeMode {}).await.unwrap();
     sleep(Duration::from_secs(300)).await;

@@ -39,6 +39,8 @@ pub(crate) struct Disk {
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) seen: Option<HistoryPoint>,
     last_order: (Epoch, u64),
+    /// So many orders arrive twice, since the answer to the first is lost with its connection.
+    pub(crate) orders_doubled: u32,
     /// Chunks that were fetched, in order.
     pub(crate) fetched: Vec<ChunkId>,
     /// Chunks whose deletion was ordered, in order.
@@ -52,6 +54,22 @@ impl Disk {
             None => master,
         });
         Ok(())
+    }
+
+    fn delete(&mut self, request: &DeleteChunks) -> Result<ChunksDeleted, WireError> {
+        let order = (request.master.epoch, request.sequence);
+        if order <= self.last_order {
+            return Err(WireError::new(ErrorCode::StaleOrder, "an older order"));
+        }
+        self.last_order = order;
+        let chunks = request.chunks.iter();
+        let (kept, gone): (Vec<_>, Vec<_>) = chunks.partition(|chunk| self.failed.contains(chunk));
+        let mut deleted = 0;
+        for chunk in gone {
+            deleted += u64::from(self.chunks.remove(&chunk).is_some());
+            self.deleted.push(chunk);
+        }
+        Ok(ChunksDeleted { deleted, kept })
     }
 }
 
@@ -408,19 +426,12 @@ impl NodeHandlers for Node {
         self.answers_again().await;
         let mut disk = self.disk();
         disk.follow(request.master)?;
-        let order = (request.master.epoch, request.sequence);
-        if order <= disk.last_order {
-            return Err(WireError::new(ErrorCode::StaleEpoch, "an older order"));
+        let first = disk.delete(&request);
+        if disk.orders_doubled == 0 {
+            return first;
         }
-        disk.last_order = order;
-        let chunks = request.chunks.into_iter();
-        let (kept, gone): (Vec<_>, Vec<_>) = chunks.partition(|chunk| disk.failed.contains(chunk));
-        let mut deleted = 0;
-        for chunk in gone {
-            deleted += u64::from(disk.chunks.remove(&chunk).is_some());
-            disk.deleted.push(chunk);
-        }
-        Ok(ChunksDeleted { deleted, kept })
+        disk.orders_doubled -= 1;
+        disk.delete(&request)
     }
 
     async fn digest_inventory(

@@ -285,16 +285,21 @@ async fn delete_orders_are_taken_once_and_never_from_the_past() {
     node.crash(1).await;
     let node = TestNode::open(&[&disk]);
     node.put(&one).await.unwrap();
-    for stale in [order(2, 5), order(2, 4), order(1, 99), order(0, 0)] {
+    for (stale, why) in [
+        (order(2, 5), ErrorCode::StaleOrder),
+        (order(2, 4), ErrorCode::StaleOrder),
+        (order(1, 99), ErrorCode::StaleEpoch),
+        (order(0, 0), ErrorCode::StaleEpoch),
+    ] {
         let error = node.node.delete(stale, &[one.0]).await.unwrap_err();
-        assert_eq!(error.code, ErrorCode::StaleEpoch, "{stale:?}");
+        assert_eq!(error.code, why, "{stale:?}");
     }
     assert_eq!(node.state(&one.0), ChunkState::Good);
     disk.remove("index.redb").unwrap();
     node.crash(2).await;
     let node = TestNode::open(&[&disk]);
     let error = node.node.delete(order(2, 5), &[one.0]).await.unwrap_err();
-    assert_eq!(error.code, ErrorCode::StaleEpoch, "the extents know it too");
+    assert_eq!(error.code, ErrorCode::StaleOrder, "the extents know it too");
     assert_eq!(
         node.node
             .delete(order(2, 6), &[one.0, one.0])
