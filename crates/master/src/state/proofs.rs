@@ -157,7 +157,7 @@ pub(super) fn check_same_len(
     len: u32,
 ) -> Result<(), StateError> {
     match row {
-        Some(row) if row.len != len => refuse(
+        Some(row) if !row.may_have_len(len) => refuse(
             ErrorCode::InvalidArgument,
             format!(
                 "chunk {chunk} has {} bytes here and cannot have {len}",

@@ -29,9 +29,10 @@ pub(super) fn add_replicas(
         let Some(before) = tables.chunk(chunk)? else {
             continue;
         };
-        let is_new = before.len == *len && !before.replicas.contains(&node);
+        let is_new = before.may_have_len(*len) && !before.replicas.contains(&node);
         if is_new && !tables.is_planned(node, chunk)? {
             let mut after = before.clone();
+            after.len = *len;
             after.replicas.push(node);
             after.replicas.sort_unstable();
             tables.put_chunk(chunk, Some(&before), after)?;

@@ -152,7 +152,7 @@ impl VersionRow {
 /// A chunk that files need, that a node holds, or that a node may hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkRow {
-    /// Bytes.
+    /// Bytes, as the nodes that hold it say; 0 until one does. What uploads say counts for nobody else.
     pub len: u32,
     /// How often versions, and uploads' drafts, name it.
     pub references: u64,
@@ -163,6 +163,13 @@ pub struct ChunkRow {
     /// Who was promised it by an upload that ended, and may hold a copy that was never recorded, ascending. Only
     /// while `references` is 0.
     pub leftovers: Vec<NodeNumber>,
+}
+
+impl ChunkRow {
+    /// Whether this is its length, as far as is known.
+    pub(super) fn may_have_len(&self, len: u32) -> bool {
+        self.len == len || self.len == 0
+    }
 }
 
 /// An open upload.

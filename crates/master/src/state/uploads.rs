@@ -81,7 +81,6 @@ impl Tables<'_> {
             return Ok(());
         }
         let mut after = before.clone().unwrap_or_default();
-        after.len = promise.len;
         // A put may still be under way: the grace period begins anew.
         after.unreferenced_since = at;
         unite(&mut after.leftovers, &promise.nodes);

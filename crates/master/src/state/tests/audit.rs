@@ -161,6 +161,8 @@ impl Facts {
             let says_something =
                 row.references > 0 || !row.replicas.is_empty() || !row.leftovers.is_empty();
             assert!(says_something, "{chunk} has an empty row");
+            let is_proved = row.references > 0 || !row.replicas.is_empty();
+            assert!(!is_proved || row.len > 0, "{chunk} has no length");
             for node in &row.replicas {
                 assert!(!self.planned.contains(&(node.0, *chunk)), "{chunk}");
             }

@@ -2,10 +2,12 @@
 
 use proto::ErrorCode;
 use proto::id::VersionId;
-use proto::master::{ClusterRules, Precondition, StoredChunk};
+use proto::master::{ChunkToStore, ClusterRules, Precondition, StoredChunk};
 
 use super::audit::holds;
-use super::bench::{Bench, CHUNK_SIZE, chunk, chunk_of, code, numbers, path, rules, sent, stored};
+use super::bench::{
+    Bench, CHUNK_SIZE, changed, chunk, chunk_of, code, numbers, path, rules, sent, stored,
+};
 use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::state::{Allocation, Outcome};
 
@@ -279,6 +281,59 @@ fn an_upload_that_ends_leaves_only_garbage() {
     }
     assert!(holds(&bench.state, NodeNumber(1), &chunk(1).chunk));
     assert_eq!(bench.read().counters().unwrap().uploads, 0);
+}
+
+/// A chunk with a length that it does not have.
+fn wrong_len(number: u32) -> ChunkToStore {
+    ChunkToStore {
+        len: 7,
+        ..chunk(number)
+    }
+}
+
+/// Somebody promises a chunk with a length that it does not have, and ends the upload: that is nobody else's length.
+#[test]
+fn a_length_that_was_only_promised_binds_nobody() {
+    let mut bench = Bench::new(3);
+    let wrong = bench.upload_id();
+    bench.allocate(wrong, &[wrong_len(1)], &[1, 2, 3]).unwrap();
+    let end = |upload| Command::EndUpload {
+        upload,
+        expired_by: None,
+    };
+    bench.apply(end(wrong)).unwrap();
+    let found = vec![(chunk(1).chunk, 100)];
+    let add = |node| Command::AddReplicas {
+        node: NodeNumber(node),
+        chunks: found.clone(),
+    };
+    assert_eq!(changed(bench.apply(add(1))), 1, "a node knows its length");
+    bench.put("/f", &[chunk(1)]);
+    let row = bench.read().chunk(&chunk(1).chunk).unwrap().unwrap();
+    assert_eq!((row.len, row.replicas), (100, numbers(&[1, 2, 3])));
+    let refused = bench.try_put("/g", &[wrong_len(1)], Precondition::Any);
+    assert_eq!(code(refused), ErrorCode::InvalidArgument);
+}
+
+/// The wrong length was promised before the chunk came, and the upload ends when nothing names the chunk any more: the
+/// copies keep their length.
+#[test]
+fn a_length_that_a_node_proved_stays() {
+    let mut bench = Bench::new(3);
+    let wrong = bench.upload_id();
+    bench.allocate(wrong, &[wrong_len(1)], &[1, 2, 3]).unwrap();
+    bench.put("/f", &[chunk(1)]);
+    bench.delete("/f", true).unwrap();
+    bench.sweep(0, 0, 0);
+    bench
+        .apply(Command::EndUpload {
+            upload: wrong,
+            expired_by: None,
+        })
+        .unwrap();
+    let row = bench.read().chunk(&chunk(1).chunk).unwrap().unwrap();
+    assert_eq!((row.references, row.len), (0, 100));
+    bench.put("/g", &[chunk(1)]);
 }
 
 #[test]
