@@ -418,7 +418,8 @@ impl Appender {
         self.take_room(len, self.index_room())
     }
 
-    /// An index that hits the end of the disk is lost to this process, so it is not written where that may happen.
+    /// An index that hits the end of the disk may have to be made anew at the next start, so it is not written where that
+    /// is likely.
     fn make_room_for_index(&mut self) -> Result<(), StoreError> {
         let has_room = |appender: &Self| -> Result<bool, StoreError> {
             Ok(appender.store.space()?.free >= appender.index_room())

@@ -10,8 +10,9 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
-use disk::{Disk, RedbBackend};
+use disk::Disk;
 use proto::id::{ChunkId, NodeId};
 use redb::{
     Builder, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
@@ -19,6 +20,7 @@ use redb::{
 };
 
 use crate::catalog::{Catalog, Location, Position, Row};
+use crate::index_file::IndexFile;
 
 /// The index's file in the data folder.
 pub(crate) const INDEX_PATH: &str = "index.redb";
@@ -72,7 +74,7 @@ impl Index {
     /// Opens the index of this node's disk. With it comes its catalog: `None` if the index is new and all
     /// extents must be read.
     pub(crate) fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         owner: (NodeId, u32),
         cache_bytes: usize,
     ) -> io::Result<(Self, Option<Catalog>)> {
@@ -98,7 +100,7 @@ impl Index {
     }
 
     fn open_existing(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         owner: (NodeId, u32),
         cache_bytes: usize,
     ) -> io::Result<(Self, Option<Catalog>)> {
@@ -112,11 +114,11 @@ impl Index {
         opened.unwrap_or_else(|_| Err(io::Error::other("it is damaged")))
     }
 
-    fn open_database(disk: &dyn Disk, cache_bytes: usize) -> io::Result<Self> {
-        let file = disk.open(INDEX_PATH)?;
+    fn open_database(disk: &Arc<dyn Disk>, cache_bytes: usize) -> io::Result<Self> {
+        let file = IndexFile::open(disk, INDEX_PATH)?;
         let database = Builder::new()
             .set_cache_size(cache_bytes)
-            .create_with_backend(RedbBackend::new(file))
+            .create_with_backend(file)
             .map_err(other)?;
         Ok(Self { database })
     }
@@ -419,5 +421,65 @@ fn decode_row(bytes: &RowBytes) -> Row {
         },
         corrupt: bytes[20] != 0,
         verified_ms: number(21),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::MemoryDisk;
+    use uuid::Uuid;
+
+    fn open(disk: &MemoryDisk) -> (Index, Option<Catalog>) {
+        let owner = (NodeId::new(Uuid::from_u128(1)), 0);
+        Index::open(&disk.shared(), owner, 64 << 10).unwrap()
+    }
+
+    fn commit(index: &Index, numbers: std::ops::Range<u32>) -> Catalog {
+        let mut catalog = Catalog::default();
+        let rows = numbers.map(|number| {
+            let location = Location {
+                extent: 1,
+                offset: u64::from(number),
+                len: 1,
+            };
+            let row = Row {
+                location,
+                corrupt: false,
+                verified_ms: 0,
+            };
+            (ChunkId::of(&number.to_be_bytes()), Some(row))
+        });
+        let changes = Changes {
+            rows: rows.collect(),
+            ..Changes::default()
+        };
+        for (chunk, old, new) in index.commit(&changes).unwrap() {
+            catalog.note(&chunk, old.as_ref(), new.as_ref());
+        }
+        catalog
+    }
+
+    fn has(index: &Index, number: u32) -> bool {
+        let chunk = ChunkId::of(&number.to_be_bytes());
+        index.get(&chunk).unwrap().is_some()
+    }
+
+    /// Somebody else takes the last room of the disk just before the index is written: it is read and written on, and
+    /// the next start makes a new one.
+    #[test]
+    fn an_index_without_room_goes_on() {
+        let disk = MemoryDisk::new();
+        let (index, _) = open(&disk);
+        commit(&index, 0..10);
+        disk.fill();
+        let catalog = commit(&index, 0..20_000);
+        index.checkpoint(&catalog).unwrap();
+        assert!(has(&index, 19_999));
+        disk.set_capacity(1 << 30);
+        commit(&index, 20_000..20_010);
+        assert!(has(&index, 5) && has(&index, 20_009));
+        drop(index);
+        assert!(open(&disk).1.is_none());
     }
 }

@@ -25,6 +25,7 @@ mod handlers;
 mod heartbeat;
 mod identity;
 mod index;
+mod index_file;
 mod lane;
 mod node;
 pub mod offline;

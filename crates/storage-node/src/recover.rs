@@ -44,7 +44,7 @@ pub(crate) fn open(
     let extents = prepare(&**disk, &options)?;
     let owner = (options.node, options.disk_number);
     let open_index = || {
-        Index::open(&**disk, owner, options.cache_bytes)
+        Index::open(disk, owner, options.cache_bytes)
             .map_err(OpenError::while_doing("open the index"))
     };
     let (mut index, mut catalog) = open_index()?;
