@@ -4,6 +4,9 @@
 //! **Invariant:** a connection is kept under the address and the node for which its hello was said: a call that means
 //! a node never goes to another that took its address.
 //!
+//! A peer that was not used for some minutes, and of which no connection is kept or in use, is forgotten; when very many
+//! are known, those that are not in use are forgotten before.
+//!
 //! A kept connection may have died while nobody looked. So a call that fails on one that was used before,
 //! without an answer, is made once more on a new one; all operations can be repeated.
 
@@ -19,6 +22,13 @@ use crate::error::ErrorCode;
 use crate::id::NodeId;
 use crate::net::{Address, Network};
 use crate::table::Operation;
+
+/// A peer that was not used for this long is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5 * 60);
+/// How often peers that can be forgotten are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Peers that are remembered although they are not in use.
+const PEERS_MAX: usize = 4096;
 
 /// How connections are kept.
 #[derive(Debug, Clone)]
@@ -50,7 +60,15 @@ struct Inner {
     network: Arc<dyn Network>,
     identity: CallerIdentity,
     options: PoolOptions,
-    kept: Mutex<HashMap<Address, OfAddress>>,
+    kept: Mutex<Peers>,
+}
+
+/// All peers that were used lately.
+#[derive(Debug)]
+struct Peers {
+    by_address: HashMap<Address, OfAddress>,
+    count: usize,
+    next_sweep: Instant,
 }
 
 /// What is kept for one address: for each node that was meant, and for whoever answers.
@@ -59,6 +77,7 @@ type OfAddress = HashMap<Option<NodeId>, Arc<OfPeer>>;
 /// What is kept for one peer.
 #[derive(Debug)]
 struct OfPeer {
+    last_used: Mutex<Instant>,
     shared: tokio::sync::Mutex<Option<Kept<Connection>>>,
     idle: Mutex<Vec<Kept<Channel>>>,
     transfers: Semaphore,
@@ -86,7 +105,11 @@ impl Pool {
             network,
             identity,
             options,
-            kept: Mutex::new(HashMap::new()),
+            kept: Mutex::new(Peers {
+                by_address: HashMap::new(),
+                count: 0,
+                next_sweep: Instant::now() + SWEEP_INTERVAL,
+            }),
         }))
     }
 
@@ -184,21 +207,93 @@ impl Pool {
 
     fn of_peer(&self, peer: Peer<'_>) -> Arc<OfPeer> {
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_peer) = kept.get(peer.address).and_then(|of| of.get(&peer.node)) {
-            return of_peer.clone();
+        let now = Instant::now();
+        let of_address = kept.by_address.get(peer.address);
+        let of_peer = match of_address.and_then(|of| of.get(&peer.node)) {
+            Some(of_peer) => Arc::clone(of_peer),
+            None => kept.add(peer, now, &self.0.options),
+        };
+        of_peer.note_used(now);
+        if now >= kept.next_sweep {
+            kept.sweep(now, self.0.options.idle_max);
         }
-        let of_peer = Arc::new(OfPeer {
-            shared: tokio::sync::Mutex::new(None),
-            idle: Mutex::new(Vec::new()),
-            transfers: Semaphore::new(self.0.options.transfers_max),
-        });
-        let of_address = kept.entry(peer.address.clone()).or_default();
-        of_address.insert(peer.node, of_peer.clone());
         of_peer
     }
 }
 
+impl Peers {
+    fn add(&mut self, peer: Peer<'_>, now: Instant, options: &PoolOptions) -> Arc<OfPeer> {
+        if self.count >= PEERS_MAX {
+            self.retain(OfPeer::is_in_use);
+        }
+        let of_peer = Arc::new(OfPeer {
+            last_used: Mutex::new(now),
+            shared: tokio::sync::Mutex::new(None),
+            idle: Mutex::new(Vec::new()),
+            transfers: Semaphore::new(options.transfers_max),
+        });
+        let of_address = self.by_address.entry(peer.address.clone()).or_default();
+        of_address.insert(peer.node, of_peer.clone());
+        self.count += 1;
+        of_peer
+    }
+
+    /// Closes what is too old to be used again, and forgets the peers of which nothing is left.
+    fn sweep(&mut self, now: Instant, idle_max: Duration) {
+        self.next_sweep = now + SWEEP_INTERVAL;
+        self.retain(|of_peer| {
+            of_peer.is_in_use() || {
+                of_peer.close_old(idle_max);
+                of_peer.has_connections() || of_peer.unused_for(now) < FORGOTTEN_AFTER
+            }
+        });
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Arc<OfPeer>) -> bool) {
+        self.by_address.retain(|_, of_address| {
+            of_address.retain(|_, of_peer| is_kept(of_peer));
+            !of_address.is_empty()
+        });
+        self.count = self.by_address.values().map(HashMap::len).sum();
+    }
+}
+
 impl OfPeer {
+    fn note_used(&self, now: Instant) {
+        *self
+            .last_used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    fn unused_for(&self, now: Instant) -> Duration {
+        let last_used = self.last_used.lock();
+        now - *last_used.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a call or a transfer is under way: each has a clone.
+    fn is_in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
+    fn has_connections(&self) -> bool {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        !idle.is_empty() || self.shared.try_lock().map_or(true, |kept| kept.is_some())
+    }
+
+    fn close_old(&self, idle_max: Duration) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|kept| kept.last_used.elapsed() < idle_max);
+        drop(idle);
+        if let Ok(mut shared) = self.shared.try_lock()
+            && shared.as_ref().is_some_and(|kept| {
+                kept.connection.is_closed() || kept.last_used.elapsed() >= idle_max
+            })
+        {
+            *shared = None;
+        }
+    }
+
     /// The channel used last, so that those that are not needed grow old; the old ones are closed here.
     fn take_idle(&self, idle_max: Duration) -> Option<Channel> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -255,4 +350,83 @@ async fn within<T>(
             after,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hello::Role;
+    use crate::memory::MemoryNetwork;
+    use crate::node::GetNodeStatus;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn pool(network: &MemoryNetwork) -> Pool {
+        let identity = CallerIdentity {
+            role: Role::Client,
+            cluster: None,
+            secret: None,
+        };
+        let options = PoolOptions {
+            connect_timeout: LONG,
+            ..PoolOptions::default()
+        };
+        Pool::new(Arc::new(network.clone()), identity, options)
+    }
+
+    fn address(number: usize) -> Address {
+        let text = format!("10.0.{}.{}:1", number / 256, number % 256);
+        text.parse().unwrap()
+    }
+
+    async fn call(pool: &Pool, number: usize) {
+        let called = pool.call(&address(number), GetNodeStatus {}, LONG).await;
+        assert!(called.is_err(), "nobody is there");
+    }
+
+    fn count(pool: &Pool) -> usize {
+        let kept = pool.0.kept.lock().unwrap();
+        let counted = kept.by_address.values().map(HashMap::len).sum();
+        assert_eq!(kept.count, counted);
+        counted
+    }
+
+    /// Nodes come and go at ever new addresses: those that are not used any more are forgotten, and those that are stay.
+    #[tokio::test(start_paused = true)]
+    async fn peers_that_are_not_used_are_forgotten() {
+        let network = MemoryNetwork::new();
+        let (pool, busy) = (pool(&network), address(1000));
+        let _never_answers = network.listen(&busy).await.unwrap();
+        let transfer = {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.transfer(&busy, GetNodeStatus {}, LONG).await })
+        };
+        while count(&pool) == 0 {
+            tokio::task::yield_now().await;
+        }
+        for number in 0..100 {
+            call(&pool, number).await;
+        }
+        assert_eq!(count(&pool), 101);
+        tokio::time::sleep(FORGOTTEN_AFTER / 2).await;
+        call(&pool, 7).await;
+        assert_eq!(count(&pool), 101);
+        tokio::time::sleep(FORGOTTEN_AFTER / 2).await;
+        call(&pool, 8).await;
+        assert_eq!(
+            count(&pool),
+            3,
+            "one was used lately, one now, one all the time"
+        );
+        transfer.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn peers_are_bounded() {
+        let pool = pool(&MemoryNetwork::new());
+        for number in 0..PEERS_MAX + 100 {
+            call(&pool, number).await;
+        }
+        assert!(count(&pool) <= PEERS_MAX, "{}", count(&pool));
+    }
 }
