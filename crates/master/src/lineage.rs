@@ -119,21 +119,8 @@ impl Stranger {
 /// # Errors
 /// Why it is not.
 pub fn check(node: NodeId, seen: HistoryPoint, known: Known) -> Result<(), Stranger> {
-    let (own, epoch) = (known.epoch, seen.epoch);
-    if epoch.0 > own.0.saturating_add(STARTS_AHEAD_MAX) {
-        return Err(Stranger::Absurd {
-            node,
-            seen: epoch,
-            own,
-        });
-    }
-    if epoch > own {
-        return Err(Stranger::Later {
-            node,
-            seen: epoch,
-            own,
-        });
-    }
+    let epoch = seen.epoch;
+    check_not_later(node, epoch, known.epoch)?;
     if epoch < known.restored_at {
         return Ok(());
     }
@@ -149,6 +136,20 @@ pub fn check(node: NodeId, seen: HistoryPoint, known: Known) -> Result<(), Stran
             seen: epoch,
             lacking,
         });
+    }
+    Ok(())
+}
+
+/// Whether an epoch that a node knows, and nothing else of it, can be of this history.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check_not_later(node: NodeId, seen: Epoch, own: Epoch) -> Result<(), Stranger> {
+    if seen.0 > own.0.saturating_add(STARTS_AHEAD_MAX) {
+        return Err(Stranger::Absurd { node, seen, own });
+    }
+    if seen > own {
+        return Err(Stranger::Later { node, seen, own });
     }
     Ok(())
 }

@@ -150,6 +150,7 @@ impl Reporter {
             zone: self.membership.zone.clone(),
             cluster: self.node.cluster(),
             seen: self.node.seen(),
+            last_order: self.node.first_epoch(),
             receipt_key: self.node.receipt_key().clone(),
             usage: self.usage().await,
         };

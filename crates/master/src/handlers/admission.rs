@@ -82,13 +82,14 @@ impl Control {
 
     /// A node that has worked with another master than this one: either this one went back in time, or two run.
     async fn check_lineage(&self, request: &RegisterNode) -> Result<(), WireError> {
-        let Some(seen) = request.seen else {
-            return Ok(());
-        };
-        let known = self
-            .read(move |snapshot| snapshot.lineage_of(seen.epoch))
-            .await?;
-        let Err(stranger) = lineage::check(request.node, seen, known) else {
+        let mut checked = lineage::check_not_later(request.node, request.last_order, self.epoch());
+        if let Some(seen) = request.seen {
+            let known = self
+                .read(move |snapshot| snapshot.lineage_of(seen.epoch))
+                .await?;
+            checked = checked.and_then(|()| lineage::check(request.node, seen, known));
+        }
+        let Err(stranger) = checked else {
             return Ok(());
         };
         let reason = stranger.to_string();
@@ -237,6 +238,7 @@ mod tests {
             zone: String::new(),
             cluster: None,
             seen: None,
+            last_order: Epoch(0),
             receipt_key: ReceiptKey::from_bytes([1; 32]),
             usage: NodeUsage::default(),
         }

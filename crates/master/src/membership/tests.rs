@@ -2,6 +2,7 @@
 
 use super::*;
 use proto::hello::ReceiptKey;
+use proto::id::Epoch;
 use uuid::Uuid;
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -16,6 +17,7 @@ fn registration(node: u128, boot: u128, port: u16) -> RegisterNode {
         zone: "hall".to_owned(),
         cluster: None,
         seen: None,
+        last_order: Epoch(0),
         receipt_key: ReceiptKey::from_bytes([1; 32]),
         usage: usage(100),
     }

@@ -223,3 +223,19 @@ async fn a_start_that_cannot_listen_is_none() {
     shutdown.cancel();
     running.ended().await.unwrap();
 }
+
+/// A node's `node.json` was put back from an old copy, and this master is one too: what the node has deleted tells it.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_forgot_what_it_saw_is_known_by_its_last_order() {
+    let world = World::new(config(), 3).await;
+    let node = world.nodes[0].clone();
+    node.kill();
+    let seen = node.disk().seen.unwrap();
+    node.disk().last_order = (Epoch(seen.epoch.0 + 3), 1);
+    world
+        .until("it is away", |status| status.nodes.live == 2)
+        .await;
+    let refused = refusal(node.register().await.unwrap_err());
+    assert_eq!(refused.code, ErrorCode::StaleEpoch);
+    world.until("it is found out", is_stale).await;
+}

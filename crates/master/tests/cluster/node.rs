@@ -38,7 +38,7 @@ pub(crate) struct Disk {
     pub(crate) failed: BTreeSet<ChunkId>,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) seen: Option<HistoryPoint>,
-    last_order: (Epoch, u64),
+    pub(crate) last_order: (Epoch, u64),
     /// So many orders arrive twice, since the answer to the first is lost with its connection.
     pub(crate) orders_doubled: u32,
     /// Chunks that were fetched, in order.
@@ -232,9 +232,9 @@ impl Node {
         };
         let network = &self.0.network;
         let connection = Connection::open(network, &self.0.master, &caller, CALL_TIMEOUT).await?;
-        let (cluster, seen) = {
+        let (cluster, seen, last_order) = {
             let disk = self.disk();
-            (disk.cluster, disk.seen)
+            (disk.cluster, disk.seen, disk.last_order.0)
         };
         let request = RegisterNode {
             node: self.0.id,
@@ -243,6 +243,7 @@ impl Node {
             zone: self.0.zone.clone(),
             cluster,
             seen,
+            last_order,
             receipt_key: self.receipt_key(),
             usage: self.usage(),
         };

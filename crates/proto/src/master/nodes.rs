@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::cluster::ClusterRules;
 use crate::hello::ReceiptKey;
 use crate::history::HistoryPoint;
-use crate::id::{BootId, ChunkId, ClusterId, NodeId};
+use crate::id::{BootId, ChunkId, ClusterId, Epoch, NodeId};
 use crate::net::Address;
 use crate::node::NodeUsage;
 use crate::table::without_body;
@@ -20,7 +20,7 @@ without_body!(
 );
 
 /// See [`register_node`](super::MasterHandlers::register_node). Fails with `wrong_cluster`, `duplicate_node`, `stale_epoch` (the node has
-/// worked with a master that is not part of this one's history: this folder is an old copy, or two masters run),
+/// worked with, or deleted for, a master that is not part of this one's history: this folder is an old copy, or two masters run),
 /// `invalid_argument` (what it says that it has seen cannot be).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RegisterNode {
@@ -38,6 +38,9 @@ pub struct RegisterNode {
     /// The latest point of the master's history that it has seen; nothing for a new node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<HistoryPoint>,
+    /// The epoch of the last delete order that it had carried out before its start, which its extents remember; 0 if there
+    /// was none. Beyond what it has `seen` only where its `node.json` was put back from an old copy.
+    pub last_order: Epoch,
     /// With which it signs receipts.
     pub receipt_key: ReceiptKey,
     /// How full it is.

@@ -104,6 +104,11 @@ impl From<FollowError> for WireError {
 }
 
 impl Node {
+    /// The epoch of the last deletion that was carried out before this start.
+    pub(crate) fn first_epoch(&self) -> Epoch {
+        self.first_epoch
+    }
+
     /// The latest point of the master's history that the node has seen.
     pub(crate) fn seen(&self) -> Option<HistoryPoint> {
         self.following.points().seen
