@@ -4,7 +4,7 @@
 //! one task, works in bounded pages, and is woken by events. What is decided here is durable only through the
 //! [`Committer`]; what is only known here (who is live, safe mode, claims) is learnt anew after a start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,10 +26,10 @@ use tracing::{error, info, warn};
 
 use crate::checks::{self, CheckQueue};
 use crate::claims::CopyClaims;
-use crate::command::NodeNumber;
+use crate::command::{ClusterMillis, NodeNumber};
 use crate::commit::Committer;
 use crate::config::Config;
-use crate::handlers::ClusterView;
+use crate::handlers::{ClusterView, CountedReceipt};
 use crate::lineage::WHICH_TO_KEEP;
 use crate::membership::{Change, Membership};
 use crate::placement::Candidate;
@@ -72,6 +72,8 @@ pub struct Control {
 pub(crate) struct Inventories {
     due: Mutex<BTreeSet<NodeNumber>>,
     compared: Mutex<BTreeSet<NodeNumber>>,
+    /// Since when a comparison was asked for, the last time.
+    doubted: Mutex<BTreeMap<NodeNumber, ClusterMillis>>,
     pub(crate) changed: Notify,
 }
 
@@ -182,6 +184,7 @@ impl Control {
     /// What is recorded of a node is in doubt until its inventory was compared.
     pub(crate) fn compare_soon(&self, node: NodeNumber) {
         lock(&self.inventories.compared).remove(&node);
+        lock(&self.inventories.doubted).insert(node, self.committer.now());
         lock(&self.inventories.due).insert(node);
         self.inventories.changed.notify_one();
     }
@@ -338,6 +341,23 @@ impl ClusterView for Control {
 
     fn copies_missing(&self, chunks: Vec<ChunkId>) {
         self.repair.look_at(chunks);
+    }
+
+    fn receipts_counted(&self, receipts: Vec<CountedReceipt>) {
+        let membership = self.membership();
+        let doubted = lock(&self.inventories.doubted);
+        for receipt in receipts {
+            let Some(node) = membership.number(receipt.node) else {
+                continue;
+            };
+            // A comparison that was over before the commit could not miss what was not on record.
+            if doubted
+                .get(&node)
+                .is_some_and(|at| *at >= receipt.promised_at)
+            {
+                self.checks.push(node, receipt.chunk);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use disk::{Disk, MemoryDisk, RedbBackend};
 use proto::ErrorCode;
 use proto::hello::{ReceiptKey, Role};
-use proto::id::{ChunkId, ClusterId, NodeId, PromiseId, RequestId, UploadId};
+use proto::id::{ClusterId, PromiseId, RequestId, UploadId};
 use proto::master::{
     CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, Placement, Precondition, StoredChunk,
 };
@@ -74,6 +74,8 @@ impl ClusterView for Told {
     fn copies_missing(&self, chunks: Vec<ChunkId>) {
         self.missing.lock().unwrap().extend(chunks);
     }
+
+    fn receipts_counted(&self, _receipts: Vec<CountedReceipt>) {}
 }
 
 fn node_id(node: u32) -> NodeId {

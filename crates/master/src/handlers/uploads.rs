@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use proto::id::{ChunkId, NodeId, PromiseId};
+use proto::id::{ChunkId, NodeId, PromiseId, UploadId};
 use proto::master::{
     AbandonUpload, AllocateChunks, CHUNKS_PER_BLOCK, ChunkToStore, ChunksAllocated, ChunksRecorded,
     CommitUpload, Placement, RecordChunks, StoredChunk, UploadAbandoned, UploadCommitted,
@@ -13,7 +13,7 @@ use rand::RngExt;
 
 use super::downloads::NodePlaces;
 use super::names::unexpected;
-use super::{ClusterView, Files};
+use super::{ClusterView, CountedReceipt, Files};
 use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use crate::placement::{self, Candidate};
 use crate::state::{Allocation, Outcome, Snapshot, StateError};
@@ -51,6 +51,7 @@ impl<V: ClusterView> Files<V> {
     ) -> Result<ChunksRecorded, WireError> {
         check_stored(&request.chunks)?;
         let missing = self.with_copies_missing(&request.chunks);
+        let receipts = self.receipts(request.upload, &request.chunks)?;
         let command = Command::RecordChunks {
             upload: request.upload,
             lease_until: self.lease_until(),
@@ -60,6 +61,7 @@ impl<V: ClusterView> Files<V> {
         };
         self.committer.submit(command).await?;
         self.cluster.copies_missing(missing);
+        self.cluster.receipts_counted(receipts);
         Ok(ChunksRecorded {})
     }
 
@@ -70,6 +72,7 @@ impl<V: ClusterView> Files<V> {
     ) -> Result<UploadCommitted, WireError> {
         check_stored(&request.chunks)?;
         let missing = self.with_copies_missing(&request.chunks);
+        let receipts = self.receipts(request.upload, &request.chunks)?;
         let command = Command::CommitUpload {
             upload: request.upload,
             path: request.path,
@@ -84,6 +87,7 @@ impl<V: ClusterView> Files<V> {
         match self.committer.submit(command).await? {
             Outcome::Committed(committed) => {
                 self.cluster.copies_missing(missing);
+                self.cluster.receipts_counted(receipts);
                 Ok(UploadCommitted {
                     version: committed.version,
                     created: committed.created,
@@ -114,6 +118,29 @@ impl<V: ClusterView> Files<V> {
         let is_short = |chunk: &&StoredChunk| (1..wanted).contains(&chunk.receipts.len());
         let short = chunks.iter().filter(is_short);
         short.map(|chunk| chunk.chunk).collect()
+    }
+
+    /// The receipts of chunks that are promised, with when that was: the promises end with the commit.
+    fn receipts(
+        &self,
+        upload: UploadId,
+        chunks: &[StoredChunk],
+    ) -> Result<Vec<CountedReceipt>, StateError> {
+        let snapshot = self.state.read()?;
+        let mut counted = Vec::new();
+        for StoredChunk {
+            chunk, receipts, ..
+        } in chunks
+        {
+            if let Some(promised_at) = snapshot.promised_at(upload, chunk)? {
+                counted.extend(receipts.iter().map(|receipt| CountedReceipt {
+                    node: receipt.node,
+                    chunk: *chunk,
+                    promised_at,
+                }));
+            }
+        }
+        Ok(counted)
     }
 
     fn lease_until(&self) -> ClusterMillis {

@@ -197,6 +197,8 @@ pub(super) struct PromiseRow {
     /// What receipts have to answer.
     pub(super) id: PromiseId,
     pub(super) len: u32,
+    /// When it was made.
+    pub(super) made_at: ClusterMillis,
     /// Ascending; none while the cluster has the chunk and nothing needs to be sent.
     pub(super) nodes: Vec<NodeNumber>,
 }

@@ -220,6 +220,7 @@ fn make_promise(
     let mut promise = before.unwrap_or(PromiseRow {
         id: ask.promise,
         len: 0,
+        made_at: tables.head.at,
         nodes: Vec::new(),
     });
     promise.len = wanted.chunk.len;

@@ -417,3 +417,33 @@ async fn an_upload_counts_no_copy_of_a_node_that_was_not_compared_since_it_came(
     world.upload("/b", &chunks, 3).await.unwrap();
     assert!(world.nodes[1].holds(&chunk), "it was sent again");
 }
+
+/// A node signs for a chunk, loses the disk behind it, and comes back and is compared, all before the commit: nothing was on
+/// record then that could have been missed.
+#[tokio::test(start_paused = true)]
+async fn a_receipt_of_a_node_that_came_anew_is_looked_into() {
+    let mut world = World::new(config(), 4).await;
+    let chunks = some_chunks(1);
+    let chunk = ChunkId::of(&chunks[0]);
+    let (upload, stored) = world.store(&chunks, 3).await.unwrap();
+    let signed = world.nodes.iter().find(|node| node.holds(&chunk));
+    let signed = signed.unwrap().clone();
+    signed.kill();
+    world
+        .until("it is away", |status| status.nodes.live == 3)
+        .await;
+    signed.disk().chunks.clear();
+    signed.start().await;
+    world
+        .until("it is back", |status| status.nodes.live == 4)
+        .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.commit(upload, "/a", stored).await.unwrap();
+    let took = world
+        .until_so("it has three", || world.copies(&chunk) == 3)
+        .await;
+    assert!(
+        took < Duration::from_secs(5),
+        "{took:?}: not with the next inventory"
+    );
+}

@@ -160,6 +160,16 @@ impl World {
         chunks: &[Bytes],
         copies: usize,
     ) -> Result<(), CallError> {
+        let (upload, stored) = self.store(chunks, copies).await?;
+        self.commit(upload, path, stored).await
+    }
+
+    /// Stores chunks for a commit. At most `copies` nodes store each.
+    pub(crate) async fn store(
+        &mut self,
+        chunks: &[Bytes],
+        copies: usize,
+    ) -> Result<(UploadId, Vec<StoredChunk>), CallError> {
         let upload = UploadId::new(self.uuid());
         let mut stored = Vec::new();
         for batch in chunks.chunks(256) {
@@ -187,13 +197,22 @@ impl World {
                 });
             }
         }
+        Ok((upload, stored))
+    }
+
+    pub(crate) async fn commit(
+        &self,
+        upload: UploadId,
+        path: &str,
+        chunks: Vec<StoredChunk>,
+    ) -> Result<(), CallError> {
         let commit = CommitUpload {
             upload,
             path: path.parse().unwrap(),
-            size: chunks.iter().map(|bytes| bytes.len() as u64).sum(),
+            size: chunks.iter().map(|chunk| u64::from(chunk.len)).sum(),
             modified_ms: None,
             blocks: 0,
-            chunks: stored,
+            chunks,
             parents: true,
             precondition: Precondition::Any,
         };
