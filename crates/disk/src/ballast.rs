@@ -1,14 +1,21 @@
 //! Space that is kept for the day on which the disk is full: whoever fills it leaves nothing, not even to delete.
 //!
-//! A file of zeros takes it. Deletions, and what has to be written for them, are what wins space back; when they find
-//! none, the file goes, and it comes back when there is room again.
+//! A file takes it, of bytes that no file system compresses, nor keeps as a hole. Deletions, and what has to be written
+//! for them, are what wins space back; when they find none, the file goes, and it comes back when there is room again.
+//!
+//! **Invariant:** a file of the full length has all of its blocks: its last byte is written when the others are durable.
 
 use std::io;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use crate::Disk;
 
 /// The file.
 const PATH: &str = "reserve";
+/// It is written in pieces of this length.
+const PIECE_LEN: u64 = 64 << 10;
 
 /// The space that is kept.
 #[derive(Debug)]
@@ -18,13 +25,14 @@ pub struct Ballast {
 }
 
 impl Ballast {
-    /// The ballast as it was left; `len` is what it shall be.
+    /// The ballast as it was left; `len` is what it shall be. One that is not whole goes.
     pub fn find(disk: &dyn Disk, len: u64) -> Self {
         let found = disk.open(PATH).and_then(|file| file.len());
-        Self {
-            len,
-            is_held: found.is_ok_and(|found| found >= len),
+        let is_held = found.is_ok_and(|found| found >= len);
+        if !is_held {
+            remove(disk);
         }
+        Self { len, is_held }
     }
 
     /// Takes the space, if it is not taken and this much is free beside it.
@@ -68,6 +76,65 @@ fn write(disk: &dyn Disk, len: u64) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(PATH)?,
         found => found?,
     };
-    file.set_len(len)?;
-    file.allocate(len)
+    let mut random = StdRng::seed_from_u64(len);
+    let mut piece = vec![0; usize::try_from(PIECE_LEN).expect("a piece fits in memory")];
+    let last = len - 1;
+    let mut offset = 0;
+    while offset < last {
+        random.fill_bytes(&mut piece);
+        let piece_len = PIECE_LEN.min(last - offset);
+        let bytes = &piece[..usize::try_from(piece_len).expect("no longer than the piece")];
+        file.write_all_at(bytes, offset)?;
+        offset += piece_len;
+    }
+    file.sync()?;
+    file.write_all_at(&[1], last)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::{MemoryDisk, SECTOR_LEN};
+
+    /// Two pieces, and a bit.
+    const LEN: u64 = (128 << 10) + 5000;
+
+    fn has_hole(disk: &MemoryDisk) -> bool {
+        let content = disk.content(PATH).unwrap();
+        let mut sectors = content.chunks(SECTOR_LEN);
+        content.len() as u64 != LEN
+            || sectors.any(|sector| sector.iter().all(|byte| *byte == sector[0]))
+    }
+
+    #[test]
+    fn what_is_taken_has_no_hole_and_does_not_shrink() {
+        let disk = MemoryDisk::new();
+        let mut ballast = Ballast::find(&disk, LEN);
+        ballast.take(&disk, LEN);
+        assert!(ballast.is_held && !has_hole(&disk));
+        assert!(Ballast::find(&disk, LEN).is_held);
+        assert!(ballast.give(&disk) && disk.content(PATH).is_none());
+    }
+
+    /// A crash while the space is taken: what is there of it is either all or counts as nothing, and goes.
+    #[test]
+    fn a_crash_leaves_all_of_it_or_nothing() {
+        for stop in 0..8 {
+            for seed in 0..16 {
+                let disk = MemoryDisk::new();
+                disk.stop_after(stop);
+                Ballast::find(&disk, LEN).take(&disk, LEN);
+                disk.crash(&mut StdRng::seed_from_u64(seed));
+                let again = Ballast::find(&disk, LEN);
+                if again.is_held {
+                    assert!(!has_hole(&disk), "stop {stop}, seed {seed}");
+                } else {
+                    assert_eq!(disk.content(PATH), None);
+                }
+            }
+        }
+    }
 }
