@@ -175,6 +175,14 @@ impl FrameReader {
         self.read_len = READ_LEN;
     }
 
+    /// Reads and throws away what comes, until the peer ends it or so many bytes came.
+    pub async fn discard(&mut self, len_max: usize) {
+        self.buffer = BytesMut::new();
+        let mut source = (&mut self.source).take(len_max as u64);
+        // Whatever ends it, nothing of it is wanted.
+        drop(tokio::io::copy(&mut source, &mut tokio::io::sink()).await);
+    }
+
     /// Waits until a line is here, or so much of one that it is longer than `len`: whether it is longer. May be
     /// cancelled: what has come is kept.
     pub async fn is_longer_than(&mut self, len: usize) -> Result<bool, FrameError> {
@@ -338,6 +346,11 @@ impl FrameWriter {
                 source.write_to(&mut *self.sink).await
             }
         }
+    }
+
+    /// Tells the peer that nothing more comes. One that is gone need not know.
+    pub async fn end(&mut self) {
+        drop(self.sink.shutdown().await);
     }
 
     async fn write_both(&mut self, line: &[u8], body: &[u8]) -> io::Result<()> {

@@ -12,7 +12,7 @@ use proto::WireError;
 use proto::body::{Body, BodySource};
 use proto::hello::Role;
 use proto::memory::MemoryNetwork;
-use proto::net::{Address, ByteSink, Network, Stream};
+use proto::net::{Address, ByteSink, Network, Stream, Tcp};
 use proto::server::{Identity, Limits, serve};
 use proto::table::{Answer, Caller, OperationTable, Service};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,7 +84,7 @@ impl Service for Echo {
 }
 
 struct Server {
-    network: MemoryNetwork,
+    network: Arc<dyn Network>,
     address: Address,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -92,7 +92,10 @@ struct Server {
 
 impl Server {
     async fn start(limits: Limits) -> Self {
-        let network = MemoryNetwork::new();
+        Self::start_on(Arc::new(MemoryNetwork::new()), limits).await
+    }
+
+    async fn start_on(network: Arc<dyn Network>, limits: Limits) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
         let listener = network.listen(&any).await.unwrap();
         let address = listener.address();
@@ -435,4 +438,83 @@ async fn half_a_request_does_not_hold_up_a_stop() {
         server.task.await.unwrap();
         assert!(begun.elapsed() < Duration::from_millis(10), "half a {half}");
     }
+}
+
+/// Somebody sends far more garbage than the server looks at, and listens only now and then, as `nc` does: the connection
+/// is not reset in the middle, which would also take away the line that says why it ends.
+#[tokio::test]
+async fn who_sends_garbage_hears_why_it_is_refused() {
+    let server = Server::start_on(Tcp::shared(), Limits::default()).await;
+    for _ in 0..20 {
+        let mut peer = Peer(server.network.connect(&server.address).await.unwrap());
+        peer.send(&vec![b'x'; 20_000]).await;
+        let mut heard = vec![peer.0.source.read_u8().await.unwrap()];
+        for _ in 0..28 {
+            peer.send(&vec![b'x'; 10_000]).await;
+            tokio::task::yield_now().await;
+        }
+        peer.0.sink.shutdown().await.unwrap();
+        peer.0.source.read_to_end(&mut heard).await.unwrap();
+        let heard = String::from_utf8(heard).unwrap();
+        assert!(heard.contains("\"error\""), "{heard}");
+    }
+}
+
+/// Whoever goes on sending after that is heard for a moment only, and never keeps the server from stopping.
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_is_not_heard_for_long() {
+    let server = Server::start(Limits::default()).await;
+    let mut peer = server.peer().await;
+    peer.send(b"garbage\n").await;
+    assert!(peer.line().await.contains("\"error\""));
+    assert_eq!(peer.line().await, "", "nothing more comes");
+    let begun = Instant::now();
+    while peer.0.sink.write_all(b"more").await.is_ok() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+
+    let mut quick = server.peer().await;
+    quick.send(b"garbage\n").await;
+    assert!(quick.line().await.contains("\"error\""));
+    let begun = Instant::now();
+    let flood = vec![b'x'; 64 << 10];
+    let mut sent = 0;
+    while quick.0.sink.write_all(&flood).await.is_ok() {
+        sent += flood.len();
+    }
+    assert!(sent < 5 * MIB, "{sent}");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+
+    let mut last = server.peer().await;
+    last.send(b"garbage\n").await;
+    assert!(last.line().await.contains("\"error\""));
+    let begun = Instant::now();
+    server.stop.cancel();
+    server.task.await.unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+/// A place is not kept for those who are refused: as soon as somebody else wants it, it is free.
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_makes_room() {
+    let limits = Limits {
+        connections_max: 1,
+        ..Limits::default()
+    };
+    let server = Server::start(limits).await;
+    let mut refused = server.peer().await;
+    refused.send(b"garbage\n").await;
+    assert!(refused.line().await.contains("\"error\""));
+    let begun = Instant::now();
+    assert!(server.peer().await.ping().await.contains("\"ok\""));
+    assert!(begun.elapsed() < Duration::from_millis(100));
 }

@@ -39,6 +39,11 @@ pub(super) struct ConnectionTask<S> {
 /// What a request takes beside its line and its body: the task that answers it, and the like.
 const REQUEST_LEN: usize = 4 << 10;
 
+/// After an error, so much of what the peer still sends is read and thrown away,
+const LINGER_LEN_MAX: usize = 4 << 20;
+/// for so long.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
 /// Why a connection ends before its time.
 enum Ending {
     /// The peer is told, under this number if it has one.
@@ -110,9 +115,24 @@ impl<S: Service> ConnectionTask<S> {
             tracing::debug!(peer = %self.caller.peer, %error, "closed a connection");
             let line = error_line(id, &error);
             let line_timeout = self.server.limits.line_timeout;
-            // The connection ends here: whether the peer still hears why is up to it.
             self.replies.write(line, Body::Empty, line_timeout).await;
+            let shutdown = self.server.shutdown.clone();
+            tokio::select! {
+                () = self.linger() => {}
+                () = shutdown.cancelled() => {}
+            }
         }
+    }
+
+    /// Lets the peer hear why: a connection that is closed while bytes of the peer are unread is reset, and the peer's
+    /// system may throw away what it has not read yet. Meanwhile others may take its place.
+    async fn linger(mut self) {
+        let heard = async {
+            self.replies.end().await;
+            self.reader.discard(LINGER_LEN_MAX).await;
+        };
+        // The connection ends here either way.
+        drop(timeout(LINGER_TIME, heard).await);
     }
 
     async fn converse(&mut self, requests: &TaskTracker) -> Ending {
@@ -379,6 +399,11 @@ impl Replies {
         if matches!(written.await, Ok(Ok(()))) {
             unfinished.disarm();
         }
+    }
+
+    /// Nothing more comes.
+    async fn end(&self) {
+        self.writer.lock().await.end().await;
     }
 }
 
