@@ -1,10 +1,18 @@
 //! A master's folder that is an old copy, or a copy that another master runs on: found out, said loudly, and nothing lost.
 
-use proto::master::ClusterStatus;
+use std::time::Duration;
 
-use crate::support::{Cluster, client_of, content, download, files_below, run};
+use proto::connection::{CallerIdentity, Connection};
+use proto::hello::Role;
+use proto::id::ChunkId;
+use proto::master::ClusterStatus;
+use proto::net::Tcp;
+use proto::node::{ChunkState, DescribeChunks};
+
+use crate::support::{Cluster, client_of, content, download, run};
 
 const CHUNK: usize = 64 << 10;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn is_stale(status: &ClusterStatus) -> bool {
     let mut codes = status.problems.iter().map(|problem| &problem.code);
@@ -25,7 +33,7 @@ async fn an_old_copy_of_the_masters_folder_is_refused_until_a_person_says_restor
         cluster.upload(&format!("/after/{file}"), &after).await;
     }
     cluster.until_nodes_hear_of_it().await;
-    let held = bytes_held(&cluster);
+    assert_eq!(good_copies(&cluster, &after).await, 3 * 30);
 
     cluster.master().kill();
     cluster.master.put_back(&copy);
@@ -51,18 +59,19 @@ async fn an_old_copy_of_the_masters_folder_is_refused_until_a_person_says_restor
             status.nodes.live == 3 && status.uploads_possible
         })
         .await;
-    cluster.upload("/new", &after).await;
+    cluster.upload("/new", &content(3, CHUNK)).await;
     assert_eq!(
         download(&cluster.client(), "/before").await.unwrap(),
         before
     );
-    assert!(bytes_held(&cluster) >= held, "something was deleted");
     cluster.master().restart().await;
     cluster
         .until("all nodes are back after one more start", |status| {
             status.nodes.live == 3 && !is_stale(status)
         })
         .await;
+    let kept = good_copies(&cluster, &after).await;
+    assert_eq!(kept, 3 * 30, "no chunk was deleted");
 }
 
 /// Two masters run on copies of one folder. A node that asks the second one stays with the first.
@@ -92,11 +101,23 @@ async fn the_second_of_two_masters_on_copies_is_fenced_and_says_why() {
     assert_eq!(status.nodes.live, 0, "nobody follows it");
 }
 
-fn bytes_held(cluster: &Cluster) -> u64 {
-    let extents = cluster
-        .nodes()
-        .iter()
-        .map(|node| node.data().join("extents"));
-    let files = extents.flat_map(|folder| files_below(&folder));
-    files.map(|file| file.metadata().unwrap().len()).sum()
+/// How many good copies the nodes say that they hold of a content's chunks.
+async fn good_copies(cluster: &Cluster, content: &[u8]) -> usize {
+    let chunks: Vec<_> = content.chunks(CHUNK).map(ChunkId::of).collect();
+    let caller = CallerIdentity {
+        role: Role::Client,
+        cluster: None,
+        secret: None,
+    };
+    let mut copies = 0;
+    for node in cluster.nodes() {
+        let opened = Connection::open(&Tcp, &node.address(), &caller, PATIENCE).await;
+        let describe = DescribeChunks {
+            chunks: chunks.clone(),
+        };
+        let described = opened.unwrap().call(describe, PATIENCE).await.unwrap();
+        let states = described.chunks.iter().map(|row| row.state);
+        copies += states.filter(|state| *state == ChunkState::Good).count();
+    }
+    copies
 }

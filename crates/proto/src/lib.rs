@@ -100,7 +100,8 @@
 //! | the master | a node that has seen a later epoch; an epoch that was another run; an earlier epoch beyond the position where the next start of *this* master began |
 //!
 //! So a master whose folder is an old copy, and the second of two masters on copies of one folder, are found out by
-//! the first node that knows better.
+//! the first node that knows better. A node writes down each new start before it goes on, and how far that had come once a
+//! minute: if all nodes stopped too, the last minute may be missed by nobody.
 //!
 //! # Downloading a file
 //!

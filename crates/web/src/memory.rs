@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
 use futures::StreamExt;
-use proto::id::{ClusterId, Epoch, NodeId, VersionId};
+use proto::id::{ClusterId, Epoch, NodeId, RunId, VersionId};
 use proto::master::{
     ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NodeCounts, NodesListed,
     Precondition, Problem, RepairStatus, TrashId,
@@ -433,6 +433,8 @@ fn status(kept: &Kept) -> ClusterStatus {
     ClusterStatus {
         cluster: ClusterId::new(uuid::Uuid::nil()),
         epoch: Epoch(1),
+        run: RunId::new(uuid::Uuid::nil()),
+        position: 1,
         health: match live {
             3 => Health::Green,
             2 => Health::Yellow,

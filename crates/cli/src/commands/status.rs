@@ -91,6 +91,12 @@ fn sums(status: &ClusterStatus) -> Vec<String> {
             size(status.free_bytes),
             size(status.capacity_bytes)
         ),
+        format!(
+            "start {} of the master (run {}), with {} of its log",
+            status.epoch,
+            status.run,
+            count(status.position, "step")
+        ),
     ];
     lines.extend(copies(status));
     lines.extend(repair(status));
@@ -136,7 +142,7 @@ fn repair(status: &ClusterStatus) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use proto::id::{ClusterId, Epoch};
+    use proto::id::{ClusterId, Epoch, RunId};
     use proto::master::{ChunkCounts, ClusterRules, NodeCounts, RepairStatus};
     use proto::name::NameRules;
 
@@ -145,7 +151,9 @@ mod tests {
     fn status() -> ClusterStatus {
         ClusterStatus {
             cluster: ClusterId::new(uuid::Uuid::nil()),
-            epoch: Epoch(1),
+            epoch: Epoch(3),
+            run: RunId::new(uuid::Uuid::nil()),
+            position: 1234,
             health: Health::Green,
             problems: Vec::new(),
             uploads_possible: true,
@@ -174,12 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_cluster_needs_two_lines() {
+    fn a_healthy_cluster_needs_three_lines() {
         assert_eq!(
             sums(&status()),
             [
                 "1 file in 0 folders, 1.0 kB",
-                "2 of 3 nodes live, 2.0 kB free of 4.1 kB"
+                "2 of 3 nodes live, 2.0 kB free of 4.1 kB",
+                "start 3 of the master (run 00000000-0000-0000-0000-000000000000), with 1,234 steps of its log"
             ]
         );
     }
@@ -200,7 +209,7 @@ mod tests {
             seconds_left: Some(90),
         };
         assert_eq!(
-            sums(&status)[2..],
+            sums(&status)[3..],
             [
                 "4 chunks of 10 lack copies, 1 have one copy left",
                 "repair: 2 chunks being copied, 2 waiting, 1.0 MB/s, about 90 seconds left"

@@ -9,7 +9,7 @@ use proto::master::{
 };
 use proto::node::CHUNKS_PER_MESSAGE_MAX;
 use proto::table::Caller;
-use proto::{ErrorCode, WireError};
+use proto::{ErrorCode, HistoryPoint, WireError};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -47,11 +47,18 @@ impl ControlHandlers for Control {
             })
             .await?;
         let facts = self.facts(fuse, &counters);
+        let HistoryPoint {
+            epoch,
+            run,
+            position,
+        } = self.point();
         let problems = facts.problems();
         let (capacity_bytes, free_bytes) = self.membership().space();
         Ok(ClusterStatus {
             cluster: self.state.cluster(),
-            epoch: self.epoch(),
+            epoch,
+            run,
+            position,
             health: status::health(&problems),
             problems,
             uploads_possible: facts.uploads_possible(),

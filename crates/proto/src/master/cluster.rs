@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClusterId, Epoch, NodeId};
+use crate::id::{ClusterId, Epoch, NodeId, RunId};
 use crate::name::NameRules;
 use crate::net::Address;
 use crate::node::NodeUsage;
@@ -32,6 +32,10 @@ pub struct ClusterStatus {
     pub cluster: ClusterId,
     /// The master's start.
     pub epoch: Epoch,
+    /// Which start that was: of two masters on copies of one folder, each has its own.
+    pub run: RunId,
+    /// How many steps of its log are durable: of two masters, the one with more has done more.
+    pub position: u64,
     /// In one colour.
     pub health: Health,
     /// Why it is not green, worst first, each a sentence for a person.

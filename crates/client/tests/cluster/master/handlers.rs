@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use proto::id::{ClusterId, Epoch, PromiseId};
+use proto::id::{ClusterId, Epoch, PromiseId, RunId};
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, CHUNKS_PER_BLOCK, ChunkCounts, ChunksAllocated,
     ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload, CorruptChunksNoted,
@@ -223,6 +223,8 @@ impl MasterHandlers for FakeMaster {
         Ok(ClusterStatus {
             cluster: ClusterId::new(Uuid::from_u128(1)),
             epoch: Epoch(1),
+            run: RunId::new(Uuid::nil()),
+            position: 1,
             health: Health::Green,
             problems: Vec::new(),
             uploads_possible: true,
