@@ -9,6 +9,7 @@
 //! takes writes; what others hold of it is named in the answer.
 
 mod master;
+mod put;
 mod report;
 
 use std::collections::{HashMap, VecDeque};
@@ -28,13 +29,13 @@ use tokio::sync::{Notify, watch};
 use crate::catalog::Row;
 use crate::environment::Environment;
 use crate::error::StoreError;
-use crate::extent::{Order, PAYLOAD_LEN_MAX};
+use crate::extent::Order;
 use crate::identity::Identity;
 use crate::lane::Lane;
 use crate::store::{ChunkFile, Store};
-use crate::verified::VerifiedChunk;
 use crate::writer::Writer;
 use master::Following;
+use put::DiskClaim;
 
 pub(crate) use master::FollowError;
 
@@ -73,13 +74,6 @@ pub(crate) struct Node {
     pub(crate) corrupt_found: Notify,
     pub(crate) deleted: Notify,
     registered: AtomicBool,
-}
-
-/// Which disk takes a chunk that is being put, and how many are putting it.
-#[derive(Debug, Clone, Copy)]
-struct DiskClaim {
-    disk: usize,
-    puts: usize,
 }
 
 /// Corrupt chunks that the master has not been told of.
@@ -172,26 +166,6 @@ impl Node {
         self.environment.blocking
     }
 
-    /// Stores bytes as this chunk. `false` if it was here; either way it is durable now.
-    ///
-    /// What was sent is verified even where the chunk is here: the answer vouches for the sender's bytes.
-    pub(crate) async fn put(&self, chunk: ChunkId, bytes: Bytes) -> Result<bool, WireError> {
-        let verified = self.verify_bytes(chunk, bytes).await?;
-        self.store(verified).await
-    }
-
-    /// Stores a chunk that was verified before. `false` if it was here; either way it is durable now.
-    pub(crate) async fn store(&self, verified: VerifiedChunk) -> Result<bool, WireError> {
-        let chunk = verified.chunk();
-        let claim = self.claim_disk(chunk).await?;
-        if self.holds_good(&chunk).await? {
-            return Ok(false);
-        }
-        let stored = self.disks[claim.disk].writer.put(verified).await;
-        drop(claim);
-        Ok(stored?)
-    }
-
     /// Whether the chunk is here, on a disk that did not fail, and reads well. A copy that rotted unseen is marked, and
     /// can then be replaced: it must not count as the copy that somebody is about to rely on.
     pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> Result<bool, StoreError> {
@@ -206,22 +180,6 @@ impl Node {
             }
             _ => Ok(false),
         }
-    }
-
-    /// Hashes on another thread, unless the bytes are few.
-    pub(crate) async fn verify_bytes(
-        &self,
-        chunk: ChunkId,
-        bytes: Bytes,
-    ) -> Result<VerifiedChunk, WireError> {
-        check_len(bytes.len())?;
-        let verified = if bytes.len() <= INLINE_LEN_MAX {
-            VerifiedChunk::check(chunk, bytes)
-        } else {
-            let check = move || VerifiedChunk::check(chunk, bytes);
-            self.blocking().run(check).await
-        };
-        verified.ok_or_else(|| wrong_bytes(&chunk))
     }
 
     /// The chunk's row: a good one before a corrupt one. An index that cannot be read hides what only it knows.
@@ -320,39 +278,6 @@ impl Node {
         }
         self.deleted.notify_waiters();
         Ok(ChunksDeleted { deleted, kept })
-    }
-
-    /// Chooses the disk for a chunk, and keeps it chosen until the put is done.
-    async fn claim_disk(&self, chunk: ChunkId) -> Result<PutClaim<'_>, StoreError> {
-        let preferred = self.find(&chunk).await?.map(|(disk, _)| disk);
-        let mut puts = unpoisoned(&self.puts);
-        let disk = match puts.get(&chunk) {
-            Some(claim) => claim.disk,
-            None => self.choose_disk(preferred),
-        };
-        puts.entry(chunk)
-            .or_insert(DiskClaim { disk, puts: 0 })
-            .puts += 1;
-        Ok(PutClaim {
-            node: self,
-            chunk,
-            disk,
-        })
-    }
-
-    /// The disk with the most room; the one that has a corrupt copy, if it takes writes. If none does, any says why.
-    fn choose_disk(&self, preferred: Option<usize>) -> usize {
-        let takes_writes = |place: &usize| self.disks[*place].store.failure().is_none();
-        if let Some(place) = preferred.filter(takes_writes) {
-            return place;
-        }
-        if self.disks.len() == 1 {
-            return 0;
-        }
-        (0..self.disks.len())
-            .filter(takes_writes)
-            .max_by_key(|place| self.disks[*place].store.room().unwrap_or(0))
-            .unwrap_or(0)
     }
 }
 
@@ -457,48 +382,10 @@ impl<T> Best<T> {
     }
 }
 
-fn check_len(len: usize) -> Result<(), WireError> {
-    match len {
-        0 => Err(WireError::new(
-            ErrorCode::InvalidArgument,
-            "a chunk has at least one byte: send it as the body",
-        )),
-        1..=PAYLOAD_LEN_MAX => Ok(()),
-        _ => Err(WireError::new(
-            ErrorCode::TooLarge,
-            format!("{len} bytes are more than a chunk can have: {PAYLOAD_LEN_MAX}"),
-        )),
-    }
-}
-
-fn wrong_bytes(chunk: &ChunkId) -> WireError {
-    let message = format!("the bytes are not chunk {chunk}: send them again");
-    WireError::new(ErrorCode::Corrupt, message)
-}
-
 fn stale(message: String) -> WireError {
     WireError::new(ErrorCode::StaleEpoch, message)
 }
 
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Keeps puts of one chunk on one disk; lets go when dropped.
-struct PutClaim<'a> {
-    node: &'a Node,
-    chunk: ChunkId,
-    disk: usize,
-}
-
-impl Drop for PutClaim<'_> {
-    fn drop(&mut self) {
-        let mut puts = unpoisoned(&self.node.puts);
-        if let Some(claim) = puts.get_mut(&self.chunk) {
-            claim.puts -= 1;
-            if claim.puts == 0 {
-                puts.remove(&self.chunk);
-            }
-        }
-    }
 }

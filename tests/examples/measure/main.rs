@@ -20,7 +20,7 @@ mod http;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{Http, Pattern};
 use support::Cluster;
@@ -75,7 +75,7 @@ async fn main() {
         .set("failure_timeout", "\"15s\"")
         .start_in(&options.folder)
         .await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    cluster.until_nodes_hear_of_it().await;
     row("memory of all processes, idle", memory(&cluster), "MB");
     let big = options.big * MIB;
     let rate = timed(

@@ -343,8 +343,14 @@ impl Node {
 }
 
 impl NodeHandlers for Node {
-    async fn put_chunk(&self, _: &Caller, _: PutChunk) -> Result<ChunkStored, WireError> {
-        unimplemented!("uploads are made by hand")
+    async fn put_chunk(&self, _: &Caller, request: PutChunk) -> Result<ChunkStored, WireError> {
+        self.answers_again().await;
+        let stored = !self.holds(&request.chunk);
+        let receipt = request
+            .promise
+            .map(|promise| self.put(promise, &request.body));
+        self.disk().chunks.insert(request.chunk, request.body);
+        Ok(ChunkStored { stored, receipt })
     }
 
     async fn get_chunk(&self, _: &Caller, get: GetChunk) -> Result<ChunkRead, WireError> {
@@ -384,7 +390,12 @@ impl NodeHandlers for Node {
     }
 
     async fn get_node_status(&self, _: &Caller, _: GetNodeStatus) -> Result<NodeStatus, WireError> {
-        unimplemented!("masters do not ask for it")
+        self.answers_again().await;
+        Ok(NodeStatus {
+            node: self.0.id,
+            registered: !self.0.process.lock().unwrap().is_cancelled(),
+            usage: self.usage(),
+        })
     }
 
     async fn replicate_chunk(
