@@ -80,7 +80,7 @@ async fn orders_from_strangers_are_refused() {
     let run = uuid::Uuid::from_u128(7);
     let master = format!("{{\"epoch\":99,\"run\":\"{run}\",\"position\":99}}");
     let order = format!(
-        "{HELLO}{{\"id\":2,\"op\":\"delete_chunks\",\"master\":{master},\"sequence\":99,\"chunks\":[]}}\n"
+        "{HELLO}{{\"id\":2,\"op\":\"delete_chunks\",\"as_of\":{master},\"sequence\":99,\"chunks\":[]}}\n"
     );
     let said = say(&cluster.nodes()[0].address(), order.as_bytes(), 2).await;
     assert!(said[1].contains("\"code\":\"forbidden\""), "{said:?}");

@@ -125,7 +125,7 @@ impl Control {
         chunks: &[ChunkId],
     ) -> Result<ChunksDeleted, CallError> {
         let order = || DeleteChunks {
-            master: self.point(),
+            as_of: self.point(),
             sequence: self.order_sequence.fetch_add(1, Ordering::Relaxed) + 1,
             chunks: chunks.to_vec(),
         };

@@ -209,7 +209,7 @@ pub struct NodeUsage {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReplicateChunk {
     /// Who orders it.
-    pub master: HistoryPoint,
+    pub as_of: HistoryPoint,
     /// Which.
     pub chunk: ChunkId,
     /// Its length, to refuse a source that announces another.
@@ -245,7 +245,7 @@ pub struct ChunkReplicated {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeleteChunks {
     /// Who orders it.
-    pub master: HistoryPoint,
+    pub as_of: HistoryPoint,
     /// Counts the master's delete orders to this node in this epoch.
     pub sequence: u64,
     /// At most [`CHUNKS_PER_MESSAGE_MAX`].

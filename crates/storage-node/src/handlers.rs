@@ -172,7 +172,7 @@ impl NodeHandlers for Handlers {
         request: ReplicateChunk,
     ) -> Result<ChunkReplicated, WireError> {
         masters_only(caller)?;
-        self.node.follow(request.master).await?;
+        self.node.follow(request.as_of).await?;
         if self.node.holds_good(&request.chunk).await? {
             return Ok(ChunkReplicated { stored: false });
         }
@@ -188,9 +188,9 @@ impl NodeHandlers for Handlers {
     ) -> Result<ChunksDeleted, WireError> {
         masters_only(caller)?;
         check_count(request.chunks.len())?;
-        self.node.follow(request.master).await?;
+        self.node.follow(request.as_of).await?;
         let order = Order {
-            epoch: request.master.epoch,
+            epoch: request.as_of.epoch,
             sequence: request.sequence,
         };
         self.node.delete(order, &request.chunks).await

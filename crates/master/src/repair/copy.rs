@@ -69,7 +69,7 @@ impl Control {
         }
         let sources = order.sources.iter();
         let request = ReplicateChunk {
-            master: self.point(),
+            as_of: self.point(),
             chunk,
             len: order.len,
             sources: sources

@@ -57,7 +57,7 @@ impl Disk {
     }
 
     fn delete(&mut self, request: &DeleteChunks) -> Result<ChunksDeleted, WireError> {
-        let order = (request.master.epoch, request.sequence);
+        let order = (request.as_of.epoch, request.sequence);
         if order <= self.last_order {
             return Err(WireError::new(ErrorCode::StaleOrder, "an older order"));
         }
@@ -407,7 +407,7 @@ impl NodeHandlers for Node {
         self.answers_again().await;
         let fetch_time = *self.0.fetch_time.lock().unwrap();
         tokio::time::sleep(fetch_time).await;
-        self.disk().follow(request.master)?;
+        self.disk().follow(request.as_of)?;
         if self.holds(&request.chunk) {
             return Ok(ChunkReplicated { stored: false });
         }
@@ -437,7 +437,7 @@ impl NodeHandlers for Node {
         assert_eq!(caller.role, Role::Master);
         self.answers_again().await;
         let mut disk = self.disk();
-        disk.follow(request.master)?;
+        disk.follow(request.as_of)?;
         let first = disk.delete(&request);
         if disk.orders_doubled == 0 {
             return first;

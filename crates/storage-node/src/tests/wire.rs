@@ -177,12 +177,12 @@ async fn only_the_master_copies_deletes_and_lists() {
     for role in [Role::Client, Role::Node] {
         let caller = node.connect(&network, role).await;
         let delete = DeleteChunks {
-            master: master_at(9),
+            as_of: master_at(9),
             sequence: 9,
             chunks: Vec::new(),
         };
         let replicate = ReplicateChunk {
-            master: master_at(9),
+            as_of: master_at(9),
             chunk: chunk(1, 8).0,
             len: 8,
             sources: Vec::new(),
@@ -221,13 +221,13 @@ async fn orders_of_a_superseded_master_are_refused() {
     };
     client.call(put, SOON).await.unwrap();
     let copy = |master| ReplicateChunk {
-        master,
+        as_of: master,
         chunk: id,
         len: 100,
         sources: Vec::new(),
     };
     let delete = |master| DeleteChunks {
-        master,
+        as_of: master,
         sequence: 99,
         chunks: vec![id],
     };
@@ -300,7 +300,7 @@ async fn a_chunk_is_copied_from_node_to_node() {
     let verified = master.call(VerifyChunk { chunk: id }, SOON).await.unwrap();
     assert_eq!(verified.state, ChunkState::Corrupt);
     let order = |sources: Vec<ChunkSource>| ReplicateChunk {
-        master: master_at(1),
+        as_of: master_at(1),
         chunk: id,
         len: 100_000,
         sources,
@@ -344,7 +344,7 @@ async fn a_copy_that_rotted_unseen_is_fetched_anew() {
     to.disk.flip(&extents(&to.disk)[0], 4096 + 88 + 5, 1);
     let master = to.connect(&network, Role::Master).await;
     let order = ReplicateChunk {
-        master: master_at(1),
+        as_of: master_at(1),
         chunk: id,
         len: 100_000,
         sources: vec![from.source()],
