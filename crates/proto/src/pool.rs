@@ -321,7 +321,7 @@ impl OfPeer {
         let closes = |code| {
             matches!(
                 code,
-                ErrorCode::BadMessage | ErrorCode::TooLarge | ErrorCode::Busy
+                ErrorCode::BadMessage | ErrorCode::TooLarge | ErrorCode::Busy | ErrorCode::TimedOut
             )
         };
         let good = match &result {

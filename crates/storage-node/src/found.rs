@@ -39,6 +39,15 @@ pub(crate) fn find_extents(disk: &dyn Disk) -> Result<BTreeMap<u64, Found>, Open
     Ok(extents)
 }
 
+/// Where an extent ended when its successor was made: what lies behind was refused, and never acknowledged.
+pub(crate) fn sealed_len(extents: &BTreeMap<u64, Found>, number: u64) -> u64 {
+    let mut later = extents
+        .range(number + 1..)
+        .filter_map(|(_, found)| found.header.as_ref());
+    let says = later.find(|header| header.previous == number);
+    says.map_or(u64::MAX, |header| header.previous_len)
+}
+
 fn find_extent(disk: &dyn Disk, number: u64) -> Result<Found, OpenError> {
     let path = extent_path(number);
     let read = || -> io::Result<_> {

@@ -321,19 +321,19 @@ type RowOpened = (Row, Result<Opened, StoreError>);
 
 /// The chunk's row and what can be read of it, if the disk has it.
 fn open_in(store: &Store, chunk: &ChunkId) -> Result<Option<RowOpened>, StoreError> {
-    let Some(row) = store.find(chunk)? else {
-        return Ok(None);
+    let file = match store.open_chunk(chunk) {
+        Ok(file) => file,
+        Err(StoreError::NotFound(_)) => return Ok(None),
+        Err(error) => return Ok(store.find(chunk)?.map(|row| (row, Err(error)))),
     };
-    if row.corrupt {
-        return Ok(Some((row, Err(StoreError::Corrupt(*chunk)))));
-    }
-    let opened = store.open_chunk(chunk).and_then(|file| {
-        if file.payload().2 <= INLINE_LEN_MAX {
-            return file.read().map(Opened::Bytes);
-        }
-        file.check_header()?;
-        Ok(Opened::File(file))
-    });
+    let row = file.row;
+    let opened = if row.corrupt {
+        Err(StoreError::Corrupt(*chunk))
+    } else if file.payload().2 <= INLINE_LEN_MAX {
+        file.read().map(Opened::Bytes)
+    } else {
+        file.check_header().map(|_| Opened::File(file))
+    };
     Ok(Some((row, opened)))
 }
 

@@ -11,7 +11,7 @@ use disk::{Disk, DiskLock};
 use proto::id::ChunkId;
 
 use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind, extent_path};
-use crate::found::{Found, find_extents};
+use crate::found::{Found, find_extents, sealed_len};
 use crate::identity::{LOCK_PATH, read_owner};
 use crate::walk::{Item, Payloads, Walk};
 
@@ -52,16 +52,6 @@ impl Folder {
         })
     }
 
-    /// Where an extent ends: what lies behind was never acknowledged.
-    fn end(&self, number: u64) -> u64 {
-        let mut later = self
-            .extents
-            .range(number + 1..)
-            .filter_map(|(_, found)| found.header.as_ref());
-        let says = later.find(|header| header.previous == number);
-        says.map_or(u64::MAX, |header| header.previous_len)
-    }
-
     /// Shows every item of every extent, in order.
     fn walk(
         &self,
@@ -70,7 +60,7 @@ impl Folder {
     ) -> anyhow::Result<()> {
         for (number, found) in &self.extents {
             let salt = found.header.as_ref().map(|header| header.salt);
-            let range = EXTENT_HEADER_LEN..self.end(*number);
+            let range = EXTENT_HEADER_LEN..sealed_len(&self.extents, *number);
             let mut walk = Walk::new(found.file.clone(), salt, range, payloads)?;
             while let Some(item) = walk.next_item() {
                 see(*number, item)?;

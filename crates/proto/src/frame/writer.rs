@@ -11,6 +11,7 @@ use crate::net::ByteSink;
 
 /// A body up to here is copied behind its line, so that both go in one packet.
 const COPIED_BODY_LEN_MAX: usize = 16 << 10;
+
 /// Writes lines and bodies.
 pub struct FrameWriter {
     sink: Box<dyn ByteSink>,

@@ -55,7 +55,12 @@ impl Node {
 
     /// Chooses the disk for a chunk, and keeps it chosen until the put is done.
     async fn claim_disk(&self, chunk: ChunkId) -> Result<PutClaim<'_>, StoreError> {
-        let preferred = self.find(&chunk).await?.map(|(disk, _)| disk);
+        // Only a preference: whether the chunk is here is asked again once the disk is chosen.
+        let preferred = match self.disks.len() {
+            1 => None,
+            _ => self.find(&chunk).await.ok().flatten(),
+        };
+        let preferred = preferred.map(|(disk, _)| disk);
         let mut puts = unpoisoned(&self.puts);
         let disk = match puts.get(&chunk) {
             Some(claim) => claim.disk,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Recovery;
 use crate::catalog::{Location, Position, Row};
 use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind};
+use crate::found::sealed_len;
 use crate::tail::find_end;
 use crate::walk::{Item, Payloads, Walk};
 
@@ -30,7 +31,8 @@ impl Recovery {
         let end = if is_last {
             find_end(&file, salt, from)?
         } else {
-            len.min(self.sealed_len(number)).max(EXTENT_HEADER_LEN)
+            len.min(sealed_len(&self.extents, number))
+                .max(EXTENT_HEADER_LEN)
         };
         if let Some(header) = &header {
             self.catalog.order = self.catalog.order.max(header.order);
@@ -63,16 +65,6 @@ impl Recovery {
             );
         }
         Ok(())
-    }
-
-    /// Where an extent ended when its successor was made: what lies behind was refused.
-    fn sealed_len(&self, number: u64) -> u64 {
-        let mut later = self
-            .extents
-            .range(number + 1..)
-            .filter_map(|(_, found)| found.header.as_ref());
-        let says = later.find(|header| header.previous == number);
-        says.map_or(u64::MAX, |header| header.previous_len)
     }
 
     fn replay_item(&mut self, number: u64, item: &Item, replayed: &mut Replayed) -> io::Result<()> {
