@@ -163,12 +163,7 @@ async fn an_inventory_finds_what_a_node_lost_and_what_it_has() {
         .await;
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(world.nodes[1].disk().fetched.len(), lost.len());
-    assert!(
-        world
-            .nodes
-            .iter()
-            .all(|node| node.disk().deleted.is_empty())
-    );
+    world.assert_nothing_deleted();
 }
 
 /// A node lost chunks, and the master's disk fails just when that is recorded: the comparison is made again soon, and
@@ -211,12 +206,7 @@ async fn inventories_do_not_disturb_uploads() {
         assert_eq!(world.copies(&ChunkId::of(&bytes)), 3);
         assert_eq!(world.recorded_copies(&path).await, 3);
     }
-    assert!(
-        world
-            .nodes
-            .iter()
-            .all(|node| node.disk().deleted.is_empty())
-    );
+    world.assert_nothing_deleted();
 }
 
 /// The answers to a delete order were lost again and again with their connections, and the order came a second time each

@@ -101,11 +101,7 @@ async fn flapping_nodes_lose_nothing() {
     world
         .until("all is green", |status| status.health == Health::Green)
         .await;
-    world
-        .until_so("there are three copies of each", || {
-            chunks.iter().all(|chunk| world.copies(chunk) == 3)
-        })
-        .await;
+    world.until_three_copies(&chunks).await;
 }
 
 /// Copies go to distinct zones, and nodes are listed with what is recorded of them.

@@ -179,21 +179,7 @@ async fn repair_survives_the_death_of_nodes_that_take_part() {
 async fn surplus_goes_when_a_node_comes_back() {
     let mut world = World::new(config(), 4).await;
     let chunks = world.fill(60).await;
-    world.nodes[0].kill();
-    world
-        .until("it is dead", |status| status.nodes.dead == 1)
-        .await;
-    world
-        .until_so("all have three copies without it", || {
-            chunks.iter().all(|chunk| {
-                world.nodes[1..]
-                    .iter()
-                    .filter(|node| node.holds(chunk))
-                    .count()
-                    == 3
-            })
-        })
-        .await;
+    world.lose_the_first_node(&chunks).await;
     world.nodes[0].start().await;
     world
         .until_so("there are three copies of each", || {
@@ -219,21 +205,7 @@ async fn nothing_is_surplus_unless_the_other_copies_are_confirmed() {
 async fn check_surplus_beside_lost_copies(intact: usize) {
     let mut world = World::new(config(), 4).await;
     let chunks = world.fill(40).await;
-    world.nodes[0].kill();
-    world
-        .until("it is dead", |status| status.nodes.dead == 1)
-        .await;
-    world
-        .until_so("all have three copies without it", || {
-            chunks.iter().all(|chunk| {
-                world.nodes[1..]
-                    .iter()
-                    .filter(|node| node.holds(chunk))
-                    .count()
-                    == 3
-            })
-        })
-        .await;
+    world.lose_the_first_node(&chunks).await;
     for node in (1..4).filter(|node| *node != intact) {
         world.nodes[node].disk().chunks.clear();
     }
@@ -327,11 +299,7 @@ async fn an_empty_node_gets_its_share() {
             joined.disk().chunks.len() >= 80
         })
         .await;
-    world
-        .until_so("there are three copies of each", || {
-            chunks.iter().all(|chunk| world.copies(chunk) == 3)
-        })
-        .await;
+    world.until_three_copies(&chunks).await;
 }
 
 /// A limit on the rate holds over all nodes together.

@@ -153,6 +153,35 @@ impl World {
         self.until(what, |_| is_so()).await
     }
 
+    /// Waits until there are three good copies of each.
+    pub(crate) async fn until_three_copies(&self, chunks: &[ChunkId]) {
+        self.until_so("there are three copies of each", || {
+            chunks.iter().all(|chunk| self.copies(chunk) == 3)
+        })
+        .await;
+    }
+
+    /// The first node dies, and others make copies in the place of its own.
+    pub(crate) async fn lose_the_first_node(&self, chunks: &[ChunkId]) {
+        self.nodes[0].kill();
+        self.until("it is dead", |status| status.nodes.dead == 1)
+            .await;
+        let elsewhere = |chunk: &ChunkId| {
+            let others = self.nodes[1..].iter();
+            others.filter(|node| node.holds(chunk)).count()
+        };
+        self.until_so("all have three copies without it", || {
+            chunks.iter().all(|chunk| elsewhere(chunk) == 3)
+        })
+        .await;
+    }
+
+    /// No node was ordered to delete anything.
+    pub(crate) fn assert_nothing_deleted(&self) {
+        let mut nodes = self.nodes.iter();
+        assert!(nodes.all(|node| node.disk().deleted.is_empty()));
+    }
+
     /// Uploads a file of these chunks. At most `copies` nodes store each.
     pub(crate) async fn upload(
         &mut self,
