@@ -97,6 +97,18 @@ struct Shared {
     fenced: OnceLock<String>,
 }
 
+impl Shared {
+    fn check_fence(&self) -> Result<(), WireError> {
+        match self.fenced.get() {
+            None => Ok(()),
+            Some(reason) => {
+                let message = format!("this master takes no changes: {reason}");
+                Err(WireError::new(ErrorCode::StaleEpoch, message))
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Job {
     command: Command,
@@ -150,10 +162,7 @@ impl Committer {
     /// or `unavailable` if it is not known whether it was done: repeat it with the same id; `stale_epoch` once
     /// [`fence`](Self::fence)d.
     pub async fn submit(&self, command: Command) -> Result<Outcome, WireError> {
-        if let Some(reason) = self.shared.fenced.get() {
-            let message = format!("this master takes no changes: {reason}");
-            return Err(WireError::new(ErrorCode::StaleEpoch, message));
-        }
+        self.shared.check_fence()?;
         let (answer, answered) = oneshot::channel();
         let job = Job { command, answer };
         match self.queue.send_timeout(job, QUEUE_TIMEOUT).await {
@@ -297,7 +306,7 @@ pub(crate) fn make_room_to_open(disk: &dyn Disk) {
 impl Batcher {
     /// Applies, makes durable, answers: in this order.
     fn commit(&self, jobs: Vec<Job>, durable: bool) -> Result<(), StateError> {
-        let jobs = self.refuse_growth(jobs);
+        let jobs = self.refuse_growth(self.refuse_fenced(jobs));
         if jobs.is_empty() {
             return Ok(());
         }
@@ -353,6 +362,17 @@ impl Batcher {
             reply(answer, Err(WireError::new(ErrorCode::Unavailable, message)));
         }
         reopened
+    }
+
+    /// Refuses what was in the queue already when this master was superseded.
+    fn refuse_fenced(&self, jobs: Vec<Job>) -> Vec<Job> {
+        let Err(refusal) = self.shared.check_fence() else {
+            return jobs;
+        };
+        for job in jobs {
+            reply(job.answer, Err(refusal.clone()));
+        }
+        Vec::new()
     }
 
     /// On a disk that is nearly full, refuses what makes the store grow, and gives back the rest.

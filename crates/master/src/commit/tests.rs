@@ -127,6 +127,20 @@ async fn commands_that_wait_share_one_transaction() {
     assert_eq!(state.read().unwrap().sums().unwrap().folders, 200);
 }
 
+/// A master is superseded while commands wait in its queue: they are refused like those that come later.
+#[tokio::test]
+async fn what_waits_when_the_master_is_superseded_is_refused() {
+    let disk = new_disk();
+    let state = open(&disk).unwrap();
+    let (committer, writer) = Committer::new(state.clone(), options_of(&disk)).unwrap();
+    let mut waits = Box::pin(committer.submit(folder(1)));
+    assert!(futures::poll!(&mut waits).is_pending());
+    assert!(committer.fence("a later one has started".to_owned()));
+    let _writer = tokio::spawn(writer.run());
+    assert_eq!(waits.await.unwrap_err().code, ErrorCode::StaleEpoch);
+    assert_eq!(state.read().unwrap().sums().unwrap().folders, 0);
+}
+
 #[tokio::test]
 async fn each_command_has_its_own_answer() {
     let disk = new_disk();
