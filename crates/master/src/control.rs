@@ -183,9 +183,12 @@ impl Control {
 
     /// What is recorded of a node is in doubt until its inventory was compared.
     pub(crate) fn compare_soon(&self, node: NodeNumber) {
+        // Held meanwhile, so that a comparison which ends just now does not take the doubt away.
+        let mut due = lock(&self.inventories.due);
+        due.insert(node);
         lock(&self.inventories.compared).remove(&node);
         lock(&self.inventories.doubted).insert(node, self.committer.now());
-        lock(&self.inventories.due).insert(node);
+        drop(due);
         self.inventories.changed.notify_one();
     }
 

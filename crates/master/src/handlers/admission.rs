@@ -31,6 +31,8 @@ impl Control {
         self.check_lineage(request).await?;
         let _admission = self.admission.lock().await;
         let number = self.record_node(request).await?;
+        // Before it counts as live: it may have come back without its copies.
+        self.compare_soon(number);
         let now = Instant::now();
         let (heard, displaced) = {
             let mut membership = self.membership();

@@ -59,9 +59,11 @@ impl<V: ClusterView> Files<V> {
             doubtful: self.cluster.doubtful(),
             chunks: request.chunks,
         };
-        self.committer.submit(command).await?;
+        let outcome = self.committer.submit(command).await;
+        // Also after a failure: it may have been done all the same.
         self.cluster.copies_missing(missing);
         self.cluster.receipts_counted(receipts);
+        outcome?;
         Ok(ChunksRecorded {})
     }
 
@@ -84,17 +86,16 @@ impl<V: ClusterView> Files<V> {
             parents: request.parents,
             precondition: request.precondition,
         };
-        match self.committer.submit(command).await? {
-            Outcome::Committed(committed) => {
-                self.cluster.copies_missing(missing);
-                self.cluster.receipts_counted(receipts);
-                Ok(UploadCommitted {
-                    version: committed.version,
-                    created: committed.created,
-                    copies: committed.copies,
-                    copies_wanted: self.state.rules().replication_factor,
-                })
-            }
+        let outcome = self.committer.submit(command).await;
+        self.cluster.copies_missing(missing);
+        self.cluster.receipts_counted(receipts);
+        match outcome? {
+            Outcome::Committed(committed) => Ok(UploadCommitted {
+                version: committed.version,
+                created: committed.created,
+                copies: committed.copies,
+                copies_wanted: self.state.rules().replication_factor,
+            }),
             other => Err(unexpected(&other)),
         }
     }
