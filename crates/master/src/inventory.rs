@@ -162,7 +162,7 @@ impl Control {
         warn!(
             node = node.0,
             copies = findings.at_risk,
-            "there is no other good copy of chunks on a failed disk: they are copied from it"
+            "there is no other good copy of chunks on a failed disk: they stay on record until there is one"
         );
         Compared::AtRisk
     }

@@ -1,8 +1,8 @@
 //! Recorded copies that a node did not list: it does not have them, or they are on a disk of it that failed.
 //!
 //! What is on a failed disk does not count as a copy any more, so that repair makes others; but it can still be read.
-//! **Invariant:** its record goes only when another node says, by name, that it has a good copy: the last copy that can
-//! be read stays known, and repair copies from it. The copy itself is not deleted: if the disk is sound after a
+//! **Invariant:** its record goes only when another node says, by name, that it has a copy, a good one or, where all are on
+//! failed disks, one that can be read: the last copy stays known, and repair copies from it. The copy itself is not deleted: if the disk is sound after a
 //! restart of the node, it is listed and counts again.
 
 use std::collections::{BTreeMap, HashMap};

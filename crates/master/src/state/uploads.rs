@@ -230,7 +230,7 @@ fn make_promise(
     tables.put_promise(ask.upload, chunk, &promise)
 }
 
-/// Gives proved chunks their references, and ends their promises. Returns the least number of copies.
+/// Gives proved chunks their references, and ends their promises. `row.copies` becomes the least that any of them has.
 pub(super) fn keep(
     tables: &mut Tables<'_>,
     upload: UploadId,
