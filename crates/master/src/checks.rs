@@ -1,7 +1,9 @@
 //! Looks into copies that somebody says are bad: the node itself reads and verifies, and only its word counts.
 //!
-//! Readers report a copy with wrong bytes or none; repair reports sources that failed it. The queue is bounded: what
-//! does not fit is forgotten, since whoever meets the copy again reports it again, and scrubbing finds it in the end.
+//! Readers report a copy with wrong bytes or none; repair reports sources that failed it; commits report copies that may
+//! have been lost since their nodes gave receipts. The queue is bounded: what does not fit is forgotten, since whoever
+//! meets the copy again reports it again, and scrubbing finds it in the end. Whoever cannot wait for that (a commit) has
+//! the node's inventory compared.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,12 +44,15 @@ impl CheckQueue {
         }
     }
 
-    /// Has a copy looked into, unless it is about to be, or too many are.
-    pub(crate) fn push(&self, node: NodeNumber, chunk: ChunkId) {
+    /// Has a copy looked into; `false` if too many wait for that already.
+    pub(crate) fn push(&self, node: NodeNumber, chunk: ChunkId) -> bool {
         let mut pending = self.pending();
-        if pending.insert((node, chunk)) && self.sender.try_send((node, chunk)).is_err() {
+        let is_new = pending.insert((node, chunk));
+        if is_new && self.sender.try_send((node, chunk)).is_err() {
             pending.remove(&(node, chunk));
+            return false;
         }
+        true
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, HashSet<Copy>> {
@@ -97,7 +102,10 @@ impl Control {
                     warn!(node = node.0, %chunk, %error, "cannot record that a copy is bad");
                 }
             }
-            Err(error) => debug!(node = node.0, %chunk, %error, "cannot look into a copy"),
+            Err(error) => {
+                debug!(node = node.0, %chunk, %error, "cannot look into a copy: the node is compared");
+                self.compare_soon(node);
+            }
         }
     }
 

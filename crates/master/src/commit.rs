@@ -75,7 +75,13 @@ impl ClusterClock {
 
     /// The present.
     pub fn now(&self) -> ClusterMillis {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.at(Instant::now())
+    }
+
+    /// What it shows at an instant since it was started.
+    pub fn at(&self, instant: Instant) -> ClusterMillis {
+        let elapsed = instant.saturating_duration_since(self.started);
+        let elapsed = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         ClusterMillis(self.base.0.saturating_add(elapsed))
     }
 }
@@ -203,6 +209,11 @@ impl Committer {
     /// The cluster's time.
     pub fn now(&self) -> ClusterMillis {
         self.clock.now()
+    }
+
+    /// What that was, or will be, at an instant.
+    pub fn time_at(&self, instant: Instant) -> ClusterMillis {
+        self.clock.at(instant)
     }
 }
 

@@ -4,7 +4,7 @@
 //! one task, works in bounded pages, and is woken by events. What is decided here is durable only through the
 //! [`Committer`]; what is only known here (who is live, safe mode, claims) is learnt anew after a start.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 
 use crate::checks::{self, CheckQueue};
 use crate::claims::CopyClaims;
-use crate::command::{ClusterMillis, NodeNumber};
+use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::config::Config;
 use crate::handlers::{ClusterView, CountedReceipt};
@@ -52,7 +52,8 @@ pub struct Control {
     pub(crate) checks: CheckQueue,
     pub(crate) deletions: Notify,
     pub(crate) garbage: Notify,
-    pub(crate) inventories: Inventories,
+    /// Nodes came into doubt: their inventories are to be compared.
+    pub(crate) inventories: Notify,
     /// Of the last delete order.
     pub(crate) order_sequence: AtomicU64,
     /// What the server says that it is: nothing before a new cluster has its first node.
@@ -65,16 +66,6 @@ pub struct Control {
     membership: Mutex<Membership>,
     safe_mode: Mutex<SafeMode>,
     chance: Mutex<SmallRng>,
-}
-
-/// Whose inventories are to be compared soon, and whose were since the node came.
-#[derive(Debug, Default)]
-pub(crate) struct Inventories {
-    due: Mutex<BTreeSet<NodeNumber>>,
-    compared: Mutex<BTreeSet<NodeNumber>>,
-    /// Since when a comparison was asked for, the last time.
-    doubted: Mutex<BTreeMap<NodeNumber, ClusterMillis>>,
-    pub(crate) changed: Notify,
 }
 
 /// What a [`Control`] is made of.
@@ -114,7 +105,7 @@ impl Control {
             checks: CheckQueue::new(),
             deletions: Notify::new(),
             garbage: Notify::new(),
-            inventories: Inventories::default(),
+            inventories: Notify::new(),
             order_sequence: AtomicU64::new(0),
             announced: watch::Sender::new((!known.is_empty()).then_some(cluster)),
             disk: parts.disk,
@@ -174,40 +165,29 @@ impl Control {
         }
     }
 
-    /// A node has come, or come back: it is compared with the record, and takes part in everything.
+    /// A node has come, or come back, and is in doubt: it is compared with the record, and takes part in everything.
     pub(crate) fn node_is_here(&self, node: NodeNumber) {
-        self.compare_soon(node);
+        self.inventories.notify_one();
         self.repair.node_returned(node);
         self.deletions.notify_one();
     }
 
     /// What is recorded of a node is in doubt until its inventory was compared.
     pub(crate) fn compare_soon(&self, node: NodeNumber) {
-        // Held meanwhile, so that a comparison which ends just now does not take the doubt away.
-        let mut due = lock(&self.inventories.due);
-        due.insert(node);
-        lock(&self.inventories.compared).remove(&node);
-        lock(&self.inventories.doubted).insert(node, self.committer.now());
-        drop(due);
-        self.inventories.changed.notify_one();
+        self.membership().doubt(node, Instant::now());
+        self.inventories.notify_one();
     }
 
-    pub(crate) fn take_inventories_due(&self) -> BTreeSet<NodeNumber> {
-        std::mem::take(&mut *lock(&self.inventories.due))
-    }
-
-    /// A node's inventory agrees with the record, unless the node has come anew meanwhile.
-    pub(crate) fn note_compared(&self, node: NodeNumber) {
-        let due = lock(&self.inventories.due);
-        if !due.contains(&node) {
-            lock(&self.inventories.compared).insert(node);
-        }
-    }
-
-    /// The nodes that hold what is recorded of them, as far as can be known: live, and compared since they came.
-    pub(crate) fn relied_on(&self) -> BTreeSet<NodeNumber> {
-        let live: BTreeSet<_> = self.membership().live().into_iter().collect();
-        &live & &*lock(&self.inventories.compared)
+    /// The copies that may be lost although there are receipts: what is recorded of the node came into doubt since they
+    /// were promised, and a comparison that was over before the commit could not miss what was not on record.
+    fn in_doubt(&self, receipts: Vec<CountedReceipt>) -> Vec<(NodeNumber, ChunkId)> {
+        let membership = self.membership();
+        let in_doubt = receipts.into_iter().filter_map(|receipt| {
+            let node = membership.number(receipt.node)?;
+            let doubted_at = self.committer.time_at(membership.doubted_at(node)?);
+            (doubted_at >= receipt.promised_at).then_some((node, receipt.chunk))
+        });
+        in_doubt.collect()
     }
 
     /// Who is here. Never held across an await.
@@ -328,10 +308,7 @@ impl ClusterView for Control {
     }
 
     fn doubtful(&self) -> Vec<NodeNumber> {
-        let relied_on = self.relied_on();
-        let mut numbers = self.membership().numbers();
-        numbers.retain(|number| !relied_on.contains(number));
-        numbers
+        self.membership().doubtful()
     }
 
     fn live_count(&self) -> usize {
@@ -347,19 +324,14 @@ impl ClusterView for Control {
     }
 
     fn receipts_counted(&self, receipts: Vec<CountedReceipt>) {
-        let membership = self.membership();
-        let doubted = lock(&self.inventories.doubted);
-        for receipt in receipts {
-            let Some(node) = membership.number(receipt.node) else {
-                continue;
-            };
-            // A comparison that was over before the commit could not miss what was not on record.
-            if doubted
-                .get(&node)
-                .is_some_and(|at| *at >= receipt.promised_at)
-            {
-                self.checks.push(node, receipt.chunk);
-            }
+        let overflowed: BTreeSet<_> = self
+            .in_doubt(receipts)
+            .into_iter()
+            .filter(|(node, chunk)| !self.checks.push(*node, *chunk))
+            .map(|(node, _)| node)
+            .collect();
+        for node in overflowed {
+            self.compare_soon(node);
         }
     }
 }
@@ -376,3 +348,6 @@ impl fmt::Debug for Control {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

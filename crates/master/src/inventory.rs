@@ -79,7 +79,8 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     let mut busy: HashMap<NodeNumber, bool> = HashMap::new();
     loop {
         let now = Instant::now();
-        for node in control.take_inventories_due() {
+        let doubted = control.membership().take_doubted();
+        for node in doubted {
             if let Some(again) = busy.get_mut(&node) {
                 *again = true;
             } else {
@@ -94,10 +95,17 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             .collect();
         for node in ready {
             due.remove(&node);
-            if control.membership().is_live(node) {
+            let comparison = control.membership().begin_comparison(node);
+            if let Some(comparison) = comparison {
                 busy.insert(node, false);
                 let control = control.clone();
-                running.spawn(async move { (node, control.compare_inventory(node).await) });
+                running.spawn(async move {
+                    let compared = control.compare_inventory(node).await;
+                    if compared == Compared::Whole {
+                        control.membership().end_comparison(comparison);
+                    }
+                    (node, compared)
+                });
             }
         }
         let next = due
@@ -107,13 +115,10 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             .filter(|_| running.len() < NODES_AT_ONCE);
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = control.inventories.changed.notified() => {}
+            () = control.inventories.notified() => {}
             () = sleep_until(next) => {}
             Some(Ok((node, compared))) = running.join_next() => {
                 let again = busy.remove(&node).unwrap_or(false);
-                if compared == Compared::Whole && !again {
-                    control.note_compared(node);
-                }
                 let interval = control.config.inventory_interval;
                 let wait = match (again, compared) {
                     (true, _) => Duration::ZERO,

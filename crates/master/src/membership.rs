@@ -22,9 +22,13 @@ use tokio::time::Instant;
 
 use crate::command::NodeNumber;
 
+mod reliance;
 #[cfg(test)]
 mod tests;
 mod views;
+
+pub use reliance::Comparison;
+use reliance::Reliance;
 
 /// All nodes that the cluster knows, as they are now.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ struct Member {
     /// When it last spoke, or when the master began to wait for it.
     silent_since: Instant,
     spoke: bool,
+    reliance: Reliance,
 }
 
 #[derive(Debug)]
@@ -111,6 +116,7 @@ impl Membership {
             session: None,
             silent_since: now,
             spoke: false,
+            reliance: Reliance::default(),
         });
     }
 
@@ -151,7 +157,8 @@ impl Membership {
         }
     }
 
-    /// Takes a node in that the store knows under this number: it is live from now on.
+    /// Takes a node in that the store knows under this number: it is live from now on, and what is recorded of it is in
+    /// doubt, since it may have come back without its copies.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -180,6 +187,7 @@ impl Membership {
             sequence: None,
         });
         let before = (member.takes_writes(), member.usage.failed_disks);
+        member.reliance.doubt(now);
         let change = member.hear(number, request.usage, now);
         let heard = member.heard(number, change, before);
         self.connections.insert(connection, number);
@@ -198,7 +206,8 @@ impl Membership {
             .collect()
     }
 
-    /// Notes a heartbeat. One that is older than the last is answered, and ignored.
+    /// Notes a heartbeat. One that is older than the last is answered, and ignored. What is recorded of a node that was
+    /// late, or that has lost a disk, is in doubt from now on.
     ///
     /// # Errors
     /// `not_found`, if this start of the node has not registered on this connection.
@@ -384,8 +393,12 @@ impl Member {
             .is_some_and(|session| session.boot == boot)
     }
 
+    fn is_live(&self) -> bool {
+        self.state == NodeState::Live
+    }
+
     fn takes_writes(&self) -> bool {
-        self.state == NodeState::Live && self.usage.writable && self.usage.free_bytes > 0
+        self.is_live() && self.usage.writable && self.usage.free_bytes > 0
     }
 
     fn take_connection(&mut self) -> Option<u64> {
@@ -395,6 +408,10 @@ impl Member {
     }
 
     fn hear(&mut self, number: NodeNumber, usage: NodeUsage, now: Instant) -> Option<Change> {
+        let lost_a_disk = usage.failed_disks > self.usage.failed_disks;
+        if lost_a_disk || !self.is_live() {
+            self.reliance.doubt(now);
+        }
         self.usage = usage;
         self.silent_since = now;
         self.spoke = true;

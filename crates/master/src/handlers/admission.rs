@@ -31,8 +31,6 @@ impl Control {
         self.check_lineage(request).await?;
         let _admission = self.admission.lock().await;
         let number = self.record_node(request).await?;
-        // Before it counts as live: it may have come back without its copies.
-        self.compare_soon(number);
         let now = Instant::now();
         let (heard, displaced) = {
             let mut membership = self.membership();
@@ -175,7 +173,7 @@ impl Control {
         node: NodeNumber,
         rows: &[ChunkRow],
     ) -> Result<(), WireError> {
-        let relied_on = self.relied_on();
+        let relied_on = self.membership().relied_on();
         let others = |row: &ChunkRow| {
             let others = row.replicas.iter().filter(|other| **other != node);
             others.copied().collect::<Vec<_>>()
@@ -208,111 +206,11 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use disk::{Blocking, Disk, MemoryDisk, RedbBackend};
-    use proto::connection::CallerIdentity;
-    use proto::hello::{ReceiptKey, Role};
-    use proto::id::{BootId, ClusterId, Epoch, NodeId, RunId};
-    use proto::memory::MemoryNetwork;
-    use proto::node::NodeUsage;
-    use proto::pool::{Pool, PoolOptions};
-    use rand::SeedableRng;
-    use rand::rngs::SmallRng;
-    use uuid::Uuid;
-
     use super::*;
-    use crate::command::{ClusterMillis, TimedCommand};
-    use crate::commit::{CommitOptions, Committer, Writer};
-    use crate::config::Config;
-    use crate::control::Parts;
+    use crate::control::tests::{NODE, caller, master, registration};
     use crate::handlers::ControlHandlers;
-    use crate::state::{State, StateOptions};
-
-    const NODE: NodeId = NodeId::new(Uuid::from_u128(1));
-
-    fn registration() -> RegisterNode {
-        RegisterNode {
-            node: NODE,
-            boot: BootId::new(Uuid::from_u128(1)),
-            address: "127.0.0.1:9001".parse().unwrap(),
-            zone: String::new(),
-            cluster: None,
-            seen: None,
-            last_order: Epoch(0),
-            receipt_key: ReceiptKey::from_bytes([1; 32]),
-            usage: NodeUsage::default(),
-        }
-    }
-
-    fn caller(connection: u64) -> Caller {
-        Caller {
-            connection,
-            peer: "127.0.0.1:50000".parse().unwrap(),
-            role: Role::Node,
-        }
-    }
-
-    /// A master whose state knows one node, and whose writer does not run yet.
-    fn master() -> (Arc<Control>, Writer) {
-        let disk = MemoryDisk::new();
-        disk.create("state.redb").unwrap();
-        disk.sync_folder("").unwrap();
-        let config = Config {
-            blocking: Blocking::inline(),
-            ..Config::default()
-        };
-        let options = StateOptions {
-            new_cluster: ClusterId::new(Uuid::from_u128(1)),
-            rules: config.rules,
-            cache_bytes: 1 << 20,
-        };
-        let shared = disk.shared();
-        let backend = move || Ok(RedbBackend::new(shared.open("state.redb")?));
-        let state = Arc::new(State::open(backend, &options).unwrap());
-        let RegisterNode {
-            node,
-            address,
-            zone,
-            receipt_key,
-            ..
-        } = registration();
-        let known = TimedCommand {
-            at: ClusterMillis(0),
-            wall_ms: 0,
-            command: Command::UpsertNode {
-                node,
-                address,
-                zone,
-                receipt_key,
-            },
-        };
-        state.write().unwrap().run([&known], true).unwrap();
-        let options = CommitOptions {
-            blocking: Blocking::inline(),
-            disk: disk.shared(),
-            wall_ms: Arc::new(|| 0),
-        };
-        let (committer, writer) = Committer::new(state.clone(), options).unwrap();
-        let identity = CallerIdentity {
-            role: Role::Master,
-            cluster: None,
-            secret: None,
-        };
-        let network = Arc::new(MemoryNetwork::new());
-        let parts = Parts {
-            config,
-            state,
-            committer,
-            pool: Pool::new(network, identity, PoolOptions::default()),
-            disk: disk.shared(),
-            epoch: Epoch(1),
-            run: RunId::new(Uuid::from_u128(1)),
-            chance: SmallRng::seed_from_u64(1),
-        };
-        (Control::new(parts).unwrap(), writer)
-    }
 
     /// A node was removed in the very moment in which it came back. It was told that it is a member under a number that
     /// the state was about to forget.

@@ -171,7 +171,7 @@ impl ControlHandlers for Control {
                 node = heard.node.0,
                 "a disk of a node failed: what it holds is copied elsewhere"
             );
-            self.compare_soon(heard.node);
+            self.inventories.notify_one();
         }
         let master = self.point();
         Ok(HeartbeatNoted { master })

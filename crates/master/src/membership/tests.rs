@@ -228,3 +228,72 @@ fn a_node_that_has_room_again_is_noticed() {
     let noticed = heard.map(|(sequence, writable)| say(sequence, writable));
     assert_eq!(noticed, [false, false, false, true, false]);
 }
+
+/// A node came back with an empty disk, and counted for a moment as one that holds what is recorded of it.
+#[test]
+fn a_node_that_comes_is_live_and_in_doubt_in_one_step() {
+    let now = Instant::now();
+    let mut membership = with_one_node(now);
+    assert!(membership.is_live(ONE) && membership.relied_on().is_empty());
+    assert_eq!(membership.doubtful(), [ONE]);
+    compare(&mut membership);
+    assert!(membership.relied_on().contains(&ONE) && membership.doubtful().is_empty());
+
+    membership
+        .register(ONE, &registration(1, 1, 9001), 8, now + HEARTBEAT)
+        .unwrap();
+    assert_eq!(membership.doubtful(), [ONE], "on another connection");
+    assert_eq!(membership.doubted_at(ONE), Some(now + HEARTBEAT));
+    compare(&mut membership);
+    membership.tick(now + HEARTBEAT + FAILURE);
+    assert_eq!(membership.doubtful(), [ONE], "silent");
+    assert_eq!(membership.begin_comparison(ONE), None);
+    let late = membership.heartbeat(&heartbeat(1, 1, 1), 8, now + FAILURE * 3);
+    assert!(late.unwrap().change.is_some());
+    assert_eq!(membership.doubtful(), [ONE], "here again, and not compared");
+}
+
+#[test]
+fn a_node_that_loses_a_disk_is_in_doubt() {
+    let now = Instant::now();
+    let mut membership = with_one_node(now);
+    compare(&mut membership);
+    let mut report = heartbeat(1, 1, 1);
+    membership.heartbeat(&report, 7, now).unwrap();
+    assert!(membership.relied_on().contains(&ONE) && membership.take_doubted().is_empty());
+    (report.sequence, report.usage.failed_disks) = (2, 1);
+    assert!(membership.heartbeat(&report, 7, now).unwrap().lost_a_disk);
+    assert_eq!(membership.doubtful(), [ONE]);
+    assert_eq!(membership.take_doubted(), [ONE]);
+}
+
+#[test]
+fn a_comparison_settles_no_doubt_that_arose_after_it_began() {
+    let now = Instant::now();
+    let mut membership = with_one_node(now);
+    assert_eq!(membership.take_doubted(), [ONE]);
+    assert!(membership.take_doubted().is_empty(), "said once");
+    let comparison = membership.begin_comparison(ONE).unwrap();
+    membership.doubt(ONE, now + HEARTBEAT);
+    membership.end_comparison(comparison);
+    assert_eq!(membership.doubtful(), [ONE]);
+    assert_eq!(membership.take_doubted(), [ONE]);
+    compare(&mut membership);
+    assert!(membership.doubtful().is_empty());
+}
+
+/// A node that the store knows and that has not come since the master's start.
+#[test]
+fn nothing_is_relied_on_that_was_never_compared() {
+    let mut membership = Membership::new(HEARTBEAT, FAILURE);
+    let RegisterNode { node, address, .. } = registration(1, 1, 9001);
+    membership.know(ONE, node, address, "", Instant::now());
+    assert_eq!(membership.doubtful(), [ONE]);
+    assert_eq!(membership.doubted_at(ONE), None);
+}
+
+fn compare(membership: &mut Membership) {
+    membership.take_doubted();
+    let comparison = membership.begin_comparison(ONE).unwrap();
+    membership.end_comparison(comparison);
+}

@@ -1,0 +1,150 @@
+//! A master's control without its loops, so that each step is taken by the test.
+
+use std::sync::Arc;
+
+use disk::{Blocking, Disk, MemoryDisk, RedbBackend};
+use proto::connection::CallerIdentity;
+use proto::hello::{ReceiptKey, Role};
+use proto::id::{BootId, ClusterId, Epoch, NodeId, RunId};
+use proto::master::RegisterNode;
+use proto::memory::MemoryNetwork;
+use proto::node::NodeUsage;
+use proto::pool::PoolOptions;
+use proto::table::Caller;
+use rand::SeedableRng;
+use uuid::Uuid;
+
+use super::*;
+use crate::command::{ClusterMillis, Command, TimedCommand};
+use crate::commit::{CommitOptions, Writer};
+use crate::handlers::ControlHandlers;
+use crate::state::StateOptions;
+
+pub(crate) const NODE: NodeId = NodeId::new(Uuid::from_u128(1));
+
+pub(crate) fn registration() -> RegisterNode {
+    RegisterNode {
+        node: NODE,
+        boot: BootId::new(Uuid::from_u128(1)),
+        address: "127.0.0.1:9001".parse().unwrap(),
+        zone: String::new(),
+        cluster: None,
+        seen: None,
+        last_order: Epoch(0),
+        receipt_key: ReceiptKey::from_bytes([1; 32]),
+        usage: NodeUsage::default(),
+    }
+}
+
+pub(crate) fn caller(connection: u64) -> Caller {
+    Caller {
+        connection,
+        peer: "127.0.0.1:50000".parse().unwrap(),
+        role: Role::Node,
+    }
+}
+
+/// A master whose state knows one node, and whose writer does not run yet.
+pub(crate) fn master() -> (Arc<Control>, Writer) {
+    let disk = MemoryDisk::new();
+    disk.create("state.redb").unwrap();
+    disk.sync_folder("").unwrap();
+    let config = Config {
+        blocking: Blocking::inline(),
+        ..Config::default()
+    };
+    let options = StateOptions {
+        new_cluster: ClusterId::new(Uuid::from_u128(1)),
+        rules: config.rules,
+        cache_bytes: 1 << 20,
+    };
+    let shared = disk.shared();
+    let backend = move || Ok(RedbBackend::new(shared.open("state.redb")?));
+    let state = Arc::new(State::open(backend, &options).unwrap());
+    let RegisterNode {
+        node,
+        address,
+        zone,
+        receipt_key,
+        ..
+    } = registration();
+    let known = TimedCommand {
+        at: ClusterMillis(0),
+        wall_ms: 0,
+        command: Command::UpsertNode {
+            node,
+            address,
+            zone,
+            receipt_key,
+        },
+    };
+    state.write().unwrap().run([&known], true).unwrap();
+    let options = CommitOptions {
+        blocking: Blocking::inline(),
+        disk: disk.shared(),
+        wall_ms: Arc::new(|| 0),
+    };
+    let (committer, writer) = Committer::new(state.clone(), options).unwrap();
+    let identity = CallerIdentity {
+        role: Role::Master,
+        cluster: None,
+        secret: None,
+    };
+    let network = Arc::new(MemoryNetwork::new());
+    let parts = Parts {
+        config,
+        state,
+        committer,
+        pool: Pool::new(network, identity, PoolOptions::default()),
+        disk: disk.shared(),
+        epoch: Epoch(1),
+        run: RunId::new(Uuid::from_u128(1)),
+        chance: SmallRng::seed_from_u64(1),
+    };
+    (Control::new(parts).unwrap(), writer)
+}
+
+/// Control with its node registered and compared.
+async fn with_a_node_relied_on() -> Arc<Control> {
+    let (control, writer) = master();
+    tokio::spawn(writer.run());
+    control
+        .register_node(&caller(1), registration())
+        .await
+        .unwrap();
+    let mut membership = control.membership();
+    let number = membership.number(NODE).unwrap();
+    let comparison = membership.begin_comparison(number).unwrap();
+    membership.end_comparison(comparison);
+    assert!(membership.relied_on().contains(&number));
+    drop(membership);
+    control
+}
+
+fn receipts(count: u32, promised_at: ClusterMillis) -> Vec<CountedReceipt> {
+    let receipt = |number: u32| CountedReceipt {
+        node: NODE,
+        chunk: ChunkId::of(&number.to_be_bytes()),
+        promised_at,
+    };
+    (0..count).map(receipt).collect()
+}
+
+/// A node came back while many uploads to it were open. What did not fit into the queue of copies to look into waited
+/// for the daily inventory.
+#[tokio::test(start_paused = true)]
+async fn a_node_with_more_copies_in_doubt_than_can_be_looked_into_is_compared() {
+    let control = with_a_node_relied_on().await;
+    control.receipts_counted(receipts(1000, ClusterMillis(0)));
+    assert!(control.doubtful().is_empty(), "each is looked into");
+    control.receipts_counted(receipts(5000, ClusterMillis(0)));
+    assert_eq!(control.doubtful(), [NodeNumber(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_promised_after_the_last_doubt_is_not_looked_into() {
+    let control = with_a_node_relied_on().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    control.receipts_counted(receipts(5000, control.committer.now()));
+    assert!(control.doubtful().is_empty());
+}
