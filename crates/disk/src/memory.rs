@@ -21,7 +21,7 @@ use crate::real::check_path;
 use crate::{Disk, DiskEntry, DiskFile, DiskLock, Space};
 use file::MemoryFile;
 pub use hang::Hang;
-use hang::Shared;
+use hang::{Hangs, Shared};
 use state::{NameChange, State};
 
 /// What the disk writes at once or not at all.
@@ -100,10 +100,15 @@ impl MemoryDisk {
         self.state().faults.opens_fail = true;
     }
 
-    /// Whatever reads from the disk or changes it waits until the guard is dropped, the disk is healed or crashes. Its
-    /// room and the lengths of files are still told: a system knows them without the disk.
+    /// Whatever reads from the disk, changes it or asks for its room waits until the guard is dropped, the disk is healed
+    /// or crashes. The lengths of open files are still told: a system knows them without the disk.
     pub fn hang(&self) -> Hang {
-        Hang::begin(&self.shared)
+        Hang::begin(&self.shared, Hangs::All)
+    }
+
+    /// The same for whatever changes it; it can be read.
+    pub fn hang_writes(&self) -> Hang {
+        Hang::begin(&self.shared, Hangs::Writes)
     }
 
     /// Syncs, writes, reads and opens succeed again. What a failed sync lost stays lost.
@@ -209,13 +214,13 @@ impl Disk for MemoryDisk {
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         check_path(path)?;
-        self.shared.when_answering().create(path)?;
+        self.shared.when_writable().create(path)?;
         self.open(path)
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
         check_path(path)?;
-        self.shared.when_answering().create_folder(path)
+        self.shared.when_writable().create_folder(path)
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<DiskEntry>> {
@@ -224,22 +229,22 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         check_path(to)?;
-        self.shared.when_answering().rename(from, to)
+        self.shared.when_writable().rename(from, to)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        self.shared.when_answering().remove(path)
+        self.shared.when_writable().remove(path)
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        let mut state = self.shared.when_answering();
+        let mut state = self.shared.when_writable();
         state.begin_change()?;
         state.change_names(NameChange::keep_folder(folder));
         Ok(())
     }
 
     fn space(&self) -> io::Result<Space> {
-        let state = self.state();
+        let state = self.shared.when_answering();
         state.check_running()?;
         Ok(Space {
             capacity: state.capacity,

@@ -198,7 +198,7 @@ pub struct NodeUsage {
     pub corrupt_chunks: u64,
     /// Whether puts are taken: not when every disk is full or failed.
     pub writable: bool,
-    /// Disks (folders) that failed and take no more writes.
+    /// Disks (folders) that take no writes because they failed or, for now, do not answer.
     pub failed_disks: u32,
     /// Bytes that the scrubber has read in its present round, and of how many.
     pub scrubbed_bytes: u64,

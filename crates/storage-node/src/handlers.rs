@@ -162,7 +162,7 @@ impl NodeHandlers for Handlers {
         Ok(NodeStatus {
             node: node.id(),
             registered: node.is_registered(),
-            usage: self.node.blocking().run(move || node.usage()).await,
+            usage: node.usage().await,
         })
     }
 

@@ -12,7 +12,7 @@ use proto::hello::{ClusterSecret, Role};
 use proto::id::ChunkId;
 use proto::master::{NodeRegistered, RegisterNode, ReportCorruptChunks, ReportHeartbeat};
 use proto::net::{Address, Network};
-use proto::node::{CHUNKS_PER_MESSAGE_MAX, NodeUsage};
+use proto::node::CHUNKS_PER_MESSAGE_MAX;
 use proto::{ErrorCode, HistoryPoint, WireError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
@@ -135,7 +135,12 @@ impl Reporter {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.heartbeat(&connection).await?,
+                _ = ticks.tick() => {
+                    self.heartbeat(&connection).await?;
+                    if self.node.owes_reports() {
+                        self.report_corrupt(&connection, false).await?;
+                    }
+                }
                 () = self.node.corrupt_found.notified() => self.report_corrupt(&connection, false).await?,
                 () = connection.closed() => return Err(Ended::Broken(master.clone())),
             }
@@ -152,7 +157,7 @@ impl Reporter {
             seen: self.node.seen(),
             last_order: self.node.first_epoch(),
             receipt_key: self.node.receipt_key().clone(),
-            usage: self.usage().await,
+            usage: self.node.usage().await,
         };
         Ok(connection.call(request, CALL_TIMEOUT).await?)
     }
@@ -163,14 +168,14 @@ impl Reporter {
             node: self.node.id(),
             boot: self.node.boot,
             sequence: self.sequence,
-            usage: self.usage().await,
+            usage: self.node.usage().await,
         };
         let noted = connection.call(request, CALL_TIMEOUT).await?;
         self.hear(noted.master)
     }
 
     async fn report_corrupt(&self, connection: &Connection, all: bool) -> Result<(), Ended> {
-        let chunks: Vec<ChunkId> = self.node.take_unreported(all)?;
+        let chunks: Vec<ChunkId> = self.node.take_unreported(all).await;
         for page in chunks.chunks(CHUNKS_PER_MESSAGE_MAX) {
             let request = ReportCorruptChunks {
                 node: self.node.id(),
@@ -185,11 +190,6 @@ impl Reporter {
 
     fn hear(&self, master: HistoryPoint) -> Result<(), Ended> {
         Ok(self.node.hear(master).map_err(FollowError::from)?)
-    }
-
-    async fn usage(&self) -> NodeUsage {
-        let node = Arc::clone(&self.node);
-        self.node.blocking().run(move || node.usage()).await
     }
 
     fn fatal(&self, ended: &Ended) -> Option<WireError> {

@@ -11,24 +11,30 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::error::StoreError;
+use crate::pulse::Pulse;
 
 /// Reads at once; further ones wait.
-const READS_MAX: usize = 32;
+pub(crate) const READS_MAX: usize = 32;
 /// Whoever waited this long for a read gives it up.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
-
+/// A disk that has been reading one thing for so long hangs. Healthy ones take milliseconds.
+pub(crate) const HUNG_AFTER: Duration = Duration::from_secs(4);
+/// How long whoever can do without an answer waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Reads of one disk. Clones are the same lane.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
     turns: Arc<Semaphore>,
     blocking: Blocking,
+    pulse: Pulse,
 }
 
 impl Lane {
-    pub(crate) fn new(blocking: Blocking) -> Self {
+    pub(crate) fn new(blocking: Blocking, pulse: Pulse) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(READS_MAX)),
             blocking,
+            pulse,
         }
     }
 
@@ -40,22 +46,42 @@ impl Lane {
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let read = timeout(READ_TIMEOUT, self.begin(work, HUNG_AFTER)).await;
+        read.unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    /// The same for whoever can do without an answer: waits a moment only, and not at all while the disk hangs.
+    ///
+    /// # Errors
+    /// Those of the work; `TimedOut` if the disk hangs.
+    pub(crate) async fn ask_soon<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.pulse.hangs() {
+            return Err(StoreError::TimedOut);
+        }
+        let answer = timeout(PATIENCE, self.begin(work, HUNG_AFTER)).await;
+        answer.unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    /// A turn of a read that hangs is kept, also when nobody waits for it any more.
+    async fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+        within: Duration,
+    ) -> Result<T, StoreError> {
         if self.blocking.is_inline() {
             return work();
         }
-        let read = async {
-            let turn = Arc::clone(&self.turns).acquire_owned().await;
-            let turn = turn.expect("it is never closed");
-            let work = move || {
-                let done = work();
-                // Kept by a read that hangs, also when nobody waits for it any more.
-                drop(turn);
-                done
-            };
-            self.blocking.run(work).await
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.expect("it is never closed");
+        let pulse = self.pulse.clone();
+        let work = move || {
+            let _kept = (turn, pulse.begin(within));
+            work()
         };
-        let read = timeout(READ_TIMEOUT, read).await;
-        read.unwrap_or(Err(StoreError::TimedOut))
+        self.blocking.run(work).await
     }
 }
 
@@ -69,8 +95,8 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_hangs_keeps_nobody_else_waiting() {
         let (hung, other) = (
-            Lane::new(Blocking::threads()),
-            Lane::new(Blocking::threads()),
+            Lane::new(Blocking::threads(), Pulse::default()),
+            Lane::new(Blocking::threads(), Pulse::default()),
         );
         let (release, wait) = mpsc::channel::<u8>();
         let wait = Arc::new(std::sync::Mutex::new(wait));

@@ -22,7 +22,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use proto::hello::ReceiptKey;
 use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId};
-use proto::node::{ChunkState, ChunksDeleted};
+use proto::node::ChunksDeleted;
 use proto::{ErrorCode, WireError};
 use tokio::sync::{Notify, watch};
 
@@ -32,8 +32,9 @@ use crate::error::StoreError;
 use crate::extent::Order;
 use crate::identity::Identity;
 use crate::lane::Lane;
+use crate::node_disk::NodeDisk;
+use crate::pulse::Pulse;
 use crate::store::{ChunkFile, Store};
-use crate::writer::Writer;
 use master::Following;
 use put::DiskClaim;
 
@@ -43,14 +44,6 @@ pub(crate) use master::FollowError;
 pub(crate) const INLINE_LEN_MAX: usize = 64 << 10;
 /// Corrupt chunks that wait to be reported one by one; beyond that all are reported again.
 const UNREPORTED_MAX: usize = 4096;
-
-/// One disk: what readers use and the way to it, and its writer.
-#[derive(Debug, Clone)]
-pub(crate) struct NodeDisk {
-    pub(crate) store: Arc<Store>,
-    pub(crate) writer: Writer,
-    pub(crate) lane: Lane,
-}
 
 /// The node. Shared by all connections.
 #[derive(Debug)]
@@ -111,7 +104,7 @@ impl Node {
         let cluster = watch::Sender::new(identity.cluster());
         Self {
             boot: environment.boot(),
-            lane: Lane::new(environment.blocking),
+            lane: Lane::new(environment.blocking, Pulse::default()),
             environment,
             disks,
             unopened_disks,
@@ -164,22 +157,6 @@ impl Node {
 
     pub(crate) fn blocking(&self) -> Blocking {
         self.environment.blocking
-    }
-
-    /// Whether the chunk is here, on a disk that did not fail, and reads well. A copy that rotted unseen is marked, and
-    /// can then be replaced: it must not count as the copy that somebody is about to rely on.
-    pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> Result<bool, StoreError> {
-        let id = *chunk;
-        let find = move |store: &Store| match store.failure() {
-            Some(_) => Ok(None),
-            None => store.find(&id),
-        };
-        match self.first_good(find, |row| !row.corrupt).await? {
-            Some((disk, row)) if !row.corrupt => {
-                Ok(self.verify_copy(disk, chunk, row).await? == ChunkState::Good)
-            }
-            _ => Ok(false),
-        }
     }
 
     /// The chunk's row: a good one before a corrupt one. An index that cannot be read hides what only it knows.

@@ -22,10 +22,9 @@ use crate::error::OpenError;
 use crate::handlers::Handlers;
 use crate::heartbeat::{self, Membership};
 use crate::identity::{Identity, LOCK_PATH};
-use crate::lane::Lane;
-use crate::node::{Node, NodeDisk};
+use crate::node::Node;
+use crate::node_disk::NodeDisk;
 use crate::store::StoreOptions;
-use crate::writer::Writer;
 use crate::{compact, recover, scrub};
 
 /// The reserve is never more than this part of a disk.
@@ -213,14 +212,9 @@ impl Opened {
     pub(crate) fn start(self, writers: &TaskTracker) -> (Arc<Node>, Vec<Box<dyn DiskLock>>) {
         let blocking = self.environment.blocking;
         let start = |(store, appender)| {
-            let (writer, task) = Writer::new(appender, blocking);
+            let (disk, task) = NodeDisk::new(store, appender, blocking);
             writers.spawn(task);
-            let lane = Lane::new(blocking);
-            NodeDisk {
-                store,
-                writer,
-                lane,
-            }
+            disk
         };
         let disks = self.stores.into_iter().map(start).collect();
         let node = Node::new(self.identity, disks, self.unopened_disks, self.environment);

@@ -17,7 +17,8 @@ use crate::catalog::{Location, Position};
 use crate::compact::walk_extent;
 use crate::error::StoreError;
 use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind, record_len};
-use crate::node::{Node, NodeDisk};
+use crate::node::Node;
+use crate::node_disk::NodeDisk;
 use crate::store::{RANGES_MAX, Store};
 use crate::walk::{Item, Walk};
 

@@ -186,7 +186,12 @@ impl Store {
 
     /// Bytes that puts may still take.
     pub(crate) fn room(&self) -> io::Result<u64> {
-        Ok(self.space()?.free.saturating_sub(self.options.reserve))
+        Ok(self.room_of(self.space()?))
+    }
+
+    /// Bytes that puts may still take of this space.
+    pub(crate) fn room_of(&self, space: Space) -> u64 {
+        space.free.saturating_sub(self.options.reserve)
     }
 
     /// Room on the file system.

@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod hung_disks;
 mod membership;
 mod model;
 mod several_disks;

@@ -15,6 +15,7 @@ use crate::appender::{Appender, Moved};
 use crate::catalog::Location;
 use crate::error::StoreError;
 use crate::extent::Order;
+use crate::pulse::Pulse;
 use crate::verified::VerifiedChunk;
 
 /// Jobs that wait; whoever brings more waits outside. Their bytes are bounded by the server.
@@ -23,6 +24,8 @@ const QUEUE_LEN: usize = 1024;
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(5);
 /// A disk that does not answer for this long is not waited for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A disk that has been writing one batch for so long hangs, or has more to do than it can.
+pub(crate) const HUNG_AFTER: Duration = Duration::from_secs(20);
 
 /// One change of a store.
 enum Job {
@@ -58,9 +61,10 @@ impl Writer {
     pub(crate) fn new(
         appender: Appender,
         blocking: Blocking,
+        pulse: Pulse,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, queue) = mpsc::channel(QUEUE_LEN);
-        (Self { jobs }, run(appender, queue, blocking))
+        (Self { jobs }, run(appender, queue, pulse, blocking))
     }
 
     /// Stores a chunk; `false` if it was here. Either way it is durable.
@@ -129,7 +133,12 @@ impl Writer {
     }
 }
 
-async fn run(mut appender: Appender, mut queue: mpsc::Receiver<Job>, blocking: Blocking) {
+async fn run(
+    mut appender: Appender,
+    mut queue: mpsc::Receiver<Job>,
+    pulse: Pulse,
+    blocking: Blocking,
+) {
     let mut jobs = Vec::new();
     loop {
         let received = if appender.has_changes() {
@@ -140,12 +149,14 @@ async fn run(mut appender: Appender, mut queue: mpsc::Receiver<Job>, blocking: B
         let is_idle = received.is_err();
         let is_over = received == Ok(0);
         let batch = std::mem::take(&mut jobs);
+        let begun = pulse.begin(HUNG_AFTER);
         appender = blocking
             .run(move || {
                 run_batch(&mut appender, batch, is_idle || is_over);
                 appender
             })
             .await;
+        drop(begun);
         if is_over {
             return;
         }

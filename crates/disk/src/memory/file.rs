@@ -24,6 +24,10 @@ impl MemoryFile {
         self.check(self.disk.when_answering())
     }
 
+    fn when_writable(&self) -> io::Result<MutexGuard<'_, State>> {
+        self.check(self.disk.when_writable())
+    }
+
     fn check<'a>(&self, state: MutexGuard<'a, State>) -> io::Result<MutexGuard<'a, State>> {
         if state.life != self.life {
             return Err(io::Error::other("the file was opened before the crash"));
@@ -38,7 +42,7 @@ impl MemoryFile {
         grown_len: Option<usize>,
         change: impl FnOnce(&mut Content),
     ) -> io::Result<()> {
-        let mut state = self.when_answering()?;
+        let mut state = self.when_writable()?;
         begin(&mut state)?;
         let used = state.used();
         let len = state.files[&self.id].current.len();

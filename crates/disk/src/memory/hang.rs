@@ -24,9 +24,17 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state once the disk does not hang.
+    /// The state once the disk can be read.
     pub(super) fn when_answering(&self) -> MutexGuard<'_, State> {
-        let hangs = |state: &mut State| state.hangs;
+        self.wait_while(|state| state.hangs == Some(Hangs::All))
+    }
+
+    /// The state once the disk can be changed.
+    pub(super) fn when_writable(&self) -> MutexGuard<'_, State> {
+        self.wait_while(|state| state.hangs.is_some())
+    }
+
+    fn wait_while(&self, hangs: impl Fn(&mut State) -> bool) -> MutexGuard<'_, State> {
         let waited = self.healed.wait_while(self.state(), hangs);
         waited.unwrap_or_else(PoisonError::into_inner)
     }
@@ -37,6 +45,13 @@ impl Shared {
     }
 }
 
+/// What waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hangs {
+    All,
+    Writes,
+}
+
 /// The disk hangs until this is dropped: also when the test fails, so that its threads can end.
 #[derive(Debug)]
 #[must_use = "the disk hangs only as long as this lives"]
@@ -45,8 +60,8 @@ pub struct Hang {
 }
 
 impl Hang {
-    pub(super) fn begin(disk: &Arc<Shared>) -> Self {
-        disk.state().hangs = true;
+    pub(super) fn begin(disk: &Arc<Shared>, what: Hangs) -> Self {
+        disk.state().hangs = Some(what);
         Self {
             disk: Arc::clone(disk),
         }
@@ -55,7 +70,7 @@ impl Hang {
 
 impl Drop for Hang {
     fn drop(&mut self) {
-        self.disk.state().hangs = false;
+        self.disk.state().hangs = None;
         self.disk.wake();
     }
 }

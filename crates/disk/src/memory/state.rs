@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 
+use super::hang::Hangs;
 use super::{SECTOR_LEN, not_found};
 use crate::{DiskEntry, DiskEntryKind};
 
@@ -14,7 +15,7 @@ pub(super) struct State {
     pub(super) files: BTreeMap<u64, Content>,
     pub(super) locks: BTreeSet<String>,
     pub(super) faults: Faults,
-    pub(super) hangs: bool,
+    pub(super) hangs: Option<Hangs>,
     pub(super) capacity: u64,
     pub(super) file_system: Option<u64>,
     pub(super) changes: u64,
@@ -92,7 +93,7 @@ impl Default for State {
             files: BTreeMap::new(),
             locks: BTreeSet::new(),
             faults: Faults::default(),
-            hangs: false,
+            hangs: None,
             capacity: 1 << 40,
             file_system: None,
             changes: 0,
@@ -275,7 +276,7 @@ impl State {
 
     pub(super) fn heal(&mut self) {
         self.faults = Faults::default();
-        self.hangs = false;
+        self.hangs = None;
     }
 
     fn begin_life(&mut self) {

@@ -1,12 +1,21 @@
 //! Puts: which disk takes a chunk, and that one disk takes it once.
+//!
+//! **Invariant:** a disk that hangs or failed does not keep the others from taking chunks. What only it could tell counts
+//! as not here: at worst a chunk is stored twice.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use proto::id::ChunkId;
+use proto::node::ChunkState;
 use proto::{ErrorCode, WireError};
 
 use super::{INLINE_LEN_MAX, Node, unpoisoned};
 use crate::error::StoreError;
 use crate::extent::PAYLOAD_LEN_MAX;
+use crate::node_disk::NodeDisk;
 use crate::verified::VerifiedChunk;
 
 /// Which disk takes a chunk that is being put, and how many are putting it.
@@ -14,6 +23,17 @@ use crate::verified::VerifiedChunk;
 pub(super) struct DiskClaim {
     disk: usize,
     puts: usize,
+}
+
+/// What the disks that are sound say of a chunk that is being put.
+#[derive(Debug, Default)]
+struct Survey {
+    /// Which has a copy: a good one, if any has.
+    holder: Option<usize>,
+    /// The room on each.
+    rooms: Vec<(u64, usize)>,
+    /// Why another does not say.
+    trouble: Option<StoreError>,
 }
 
 impl Node {
@@ -29,7 +49,7 @@ impl Node {
     pub(crate) async fn store(&self, verified: VerifiedChunk) -> Result<bool, WireError> {
         let chunk = verified.chunk();
         let claim = self.claim_disk(chunk).await?;
-        if self.holds_good(&chunk).await? {
+        if self.holds_good_beside(&chunk, Some(claim.disk)).await? {
             return Ok(false);
         }
         let stored = self.disks[claim.disk].writer.put(verified).await;
@@ -53,18 +73,48 @@ impl Node {
         verified.ok_or_else(|| wrong_bytes(&chunk))
     }
 
+    /// Whether the chunk is here, on a disk that is sound, and reads well. A copy that rotted unseen is marked, and can
+    /// then be replaced: it must not count as the copy that somebody is about to rely on.
+    pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> Result<bool, StoreError> {
+        self.holds_good_beside(chunk, None).await
+    }
+
+    /// The same for a put on this disk, which must say what it has: the writer does not read what is there.
+    async fn holds_good_beside(
+        &self,
+        chunk: &ChunkId,
+        claimed: Option<usize>,
+    ) -> Result<bool, StoreError> {
+        let sound = self.disks.iter().enumerate();
+        let sound = sound.filter(|(_, disk)| disk.store.failure().is_none());
+        let asked = sound.map(|(place, disk)| {
+            let (store, id) = (Arc::clone(&disk.store), *chunk);
+            async move { (place, disk.lane.ask_soon(move || store.find(&id)).await) }
+        });
+        let mut answers: FuturesUnordered<_> = asked.collect();
+        let mut claimed_error = None;
+        while let Some((disk, answer)) = answers.next().await {
+            let state = match answer {
+                Ok(Some(row)) if !row.corrupt => self.verify_copy(disk, chunk, row).await,
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            match state {
+                Ok(ChunkState::Good) => return Ok(true),
+                Err(error) if Some(disk) == claimed => claimed_error = Some(error),
+                _ => {}
+            }
+        }
+        claimed_error.map_or(Ok(false), Err)
+    }
+
     /// Chooses the disk for a chunk, and keeps it chosen until the put is done.
     async fn claim_disk(&self, chunk: ChunkId) -> Result<PutClaim<'_>, StoreError> {
-        // Only a preference: whether the chunk is here is asked again once the disk is chosen.
-        let preferred = match self.disks.len() {
-            1 => None,
-            _ => self.find(&chunk).await.ok().flatten(),
-        };
-        let preferred = preferred.map(|(disk, _)| disk);
+        let survey = self.survey(&chunk).await;
         let mut puts = unpoisoned(&self.puts);
         let disk = match puts.get(&chunk) {
             Some(claim) => claim.disk,
-            None => self.choose_disk(preferred),
+            None => survey.choose()?,
         };
         puts.entry(chunk)
             .or_insert(DiskClaim { disk, puts: 0 })
@@ -76,19 +126,51 @@ impl Node {
         })
     }
 
-    /// The disk with the most room; the one that has a corrupt copy, if it takes writes. If none does, any says why.
-    fn choose_disk(&self, preferred: Option<usize>) -> usize {
-        let takes_writes = |place: &usize| self.disks[*place].store.failure().is_none();
-        if let Some(place) = preferred.filter(takes_writes) {
-            return place;
-        }
+    /// Asks the disks that are sound where the chunk is, and how much room they have; a good copy ends it. A disk that is
+    /// the only one need not be asked.
+    async fn survey(&self, chunk: &ChunkId) -> Survey {
+        let mut survey = Survey {
+            trouble: self.disks.iter().find_map(NodeDisk::trouble),
+            ..Survey::default()
+        };
+        let sound: Vec<_> = (0..self.disks.len())
+            .filter(|place| self.disks[*place].is_sound())
+            .collect();
         if self.disks.len() == 1 {
-            return 0;
+            survey.rooms.extend(sound.first().map(|place| (0, *place)));
+            return survey;
         }
-        (0..self.disks.len())
-            .filter(takes_writes)
-            .max_by_key(|place| self.disks[*place].store.room().unwrap_or(0))
-            .unwrap_or(0)
+        let asked = sound.into_iter().map(|place| async move {
+            let disk = &self.disks[place];
+            let (store, id) = (Arc::clone(&disk.store), *chunk);
+            let ask = move || Ok((store.find(&id)?, store.room().unwrap_or(0)));
+            (place, disk.lane.ask_soon(ask).await)
+        });
+        let mut answers: FuturesUnordered<_> = asked.collect();
+        while let Some((place, answer)) = answers.next().await {
+            match answer {
+                Ok((row, room)) => {
+                    survey.rooms.push((room, place));
+                    if row.is_some() {
+                        survey.holder = Some(place);
+                    }
+                    if row.is_some_and(|row| !row.corrupt) {
+                        break;
+                    }
+                }
+                Err(error) => survey.trouble = Some(error),
+            }
+        }
+        survey
+    }
+}
+
+impl Survey {
+    /// The disk that has a copy, or the one with the most room. If none takes writes, any says why.
+    fn choose(self) -> Result<usize, StoreError> {
+        let roomiest = self.rooms.iter().max().map(|(_, place)| *place);
+        let chosen = self.holder.or(roomiest);
+        chosen.ok_or_else(|| self.trouble.unwrap_or(StoreError::Stopping))
     }
 }
 

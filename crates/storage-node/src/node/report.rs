@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use disk::Space;
+use futures::future::join_all;
 use proto::id::ChunkId;
 use proto::node::{BucketDigest, ChunkDescription, ChunkState, NodeUsage};
 
@@ -10,36 +12,43 @@ use super::{Node, UNREPORTED_MAX, unpoisoned};
 use crate::catalog::Row;
 use crate::error::StoreError;
 use crate::extent::PAYLOAD_LEN_MAX;
+use crate::node_disk::NodeDisk;
 use crate::store::Store;
 
 impl Node {
-    /// Corrupt chunks to report: all of them where that was asked, or the new ones.
-    pub(crate) fn take_unreported(&self, all: bool) -> Result<Vec<ChunkId>, StoreError> {
+    /// Corrupt chunks to report: all of them where that was asked, or the new ones. What a disk that hangs knows is left
+    /// for the next time.
+    pub(crate) async fn take_unreported(&self, all: bool) -> Vec<ChunkId> {
         let (new, overflowed) = {
             let mut corrupt = unpoisoned(&self.corrupt);
             let new: Vec<ChunkId> = corrupt.unreported.drain(..).collect();
             (new, std::mem::take(&mut corrupt.overflowed))
         };
         if !all && !overflowed {
-            return Ok(new);
+            return new;
         }
-        let mut chunks = Vec::new();
+        let mut chunks = new;
         for disk in &self.disks {
             chunks.extend(disk.store.unmarked());
-            let mut after = None;
-            loop {
-                let page = disk
-                    .store
-                    .index
-                    .corrupt_page(after.as_ref(), UNREPORTED_MAX)?;
-                after = page.last().copied();
-                chunks.extend(page);
-                if after.is_none() {
-                    break;
+        }
+        let known = join_all(self.disks.iter().map(corrupt_on)).await;
+        for on_disk in known {
+            match on_disk {
+                Ok(known) => chunks.extend(known),
+                Err(error) => {
+                    tracing::debug!(%error, "a disk does not tell which of its chunks are corrupt; it is asked again");
+                    unpoisoned(&self.corrupt).overflowed = true;
                 }
             }
         }
-        Ok(chunks)
+        chunks.sort_unstable();
+        chunks.dedup();
+        chunks
+    }
+
+    /// Whether more corrupt chunks are to be reported than could be found out so far.
+    pub(crate) fn owes_reports(&self) -> bool {
+        unpoisoned(&self.corrupt).overflowed
     }
 
     /// Reads a chunk and compares it with its id; notes what it found.
@@ -154,21 +163,41 @@ impl Node {
         Ok((chunks, more))
     }
 
-    /// How full it is. Asks the file systems.
-    pub(crate) fn usage(&self) -> NodeUsage {
+    /// How full it is. Asks the file systems, all at once, and waits a moment; a disk that hangs counts as failed, with the
+    /// room that it had.
+    pub(crate) async fn usage(&self) -> NodeUsage {
+        let spaces = join_all(self.disks.iter().map(NodeDisk::space)).await;
         let mut usage = NodeUsage {
             failed_disks: self.unopened_disks,
             ..NodeUsage::default()
         };
         let (mut seen, mut seen_writable) = (HashSet::new(), HashSet::new());
-        for disk in &self.disks {
-            add_space(&mut usage, &disk.store, &mut seen, &mut seen_writable);
+        for (disk, space) in self.disks.iter().zip(spaces) {
+            disk.log_hang();
+            add_space(&mut usage, disk, space, &mut seen, &mut seen_writable);
             add_content(&mut usage, &disk.store);
         }
         // It could not be told to make copies, nor to delete.
         usage.writable &= !self.following.has_new_start();
         usage
     }
+}
+
+/// All chunks that one disk knows to be corrupt.
+async fn corrupt_on(disk: &NodeDisk) -> Result<Vec<ChunkId>, StoreError> {
+    let store = Arc::clone(&disk.store);
+    let read = move || {
+        let (mut chunks, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.index.corrupt_page(after.as_ref(), UNREPORTED_MAX)?;
+            after = page.last().copied();
+            chunks.extend(page);
+            if after.is_none() {
+                return Ok(chunks);
+            }
+        }
+    };
+    disk.ask_briefly(read).await
 }
 
 /// What one disk knows of a chunk.
@@ -195,11 +224,11 @@ fn described_on(store: &Store, chunk: &ChunkId) -> Result<Option<ChunkDescriptio
 /// Folders on one file system have its room together: it counts once, and as free if one of them takes writes.
 fn add_space(
     usage: &mut NodeUsage,
-    store: &Store,
+    disk: &NodeDisk,
+    space: Option<Space>,
     seen: &mut HashSet<u64>,
     seen_writable: &mut HashSet<u64>,
 ) {
-    let space = store.space().ok();
     let is_new = |seen: &mut HashSet<u64>| {
         let file_system = space.and_then(|space| space.file_system);
         file_system.is_none_or(|id| seen.insert(id))
@@ -207,8 +236,8 @@ fn add_space(
     if is_new(seen) {
         usage.capacity_bytes += space.map_or(0, |space| space.capacity);
     }
-    let room = space.map_or(0, |space| space.free.saturating_sub(store.options.reserve));
-    if store.failure().is_some() {
+    let room = space.map_or(0, |space| disk.store.room_of(space));
+    if !disk.is_sound() {
         usage.failed_disks += 1;
     } else if is_new(seen_writable) {
         usage.free_bytes += room;

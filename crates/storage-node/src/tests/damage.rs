@@ -117,8 +117,8 @@ async fn a_read_finds_any_flipped_byte_of_its_record() {
         let node = TestNode::open(&[&disk]);
         node.get(&chunks[0].0).await.unwrap_err();
         assert_eq!(node.state(&chunks[0].0), ChunkState::Corrupt, "byte {at}");
-        assert_eq!(node.node.take_unreported(false).unwrap(), [chunks[0].0]);
-        assert_eq!(node.node.take_unreported(true).unwrap(), [chunks[0].0]);
+        assert_eq!(node.node.take_unreported(false).await, [chunks[0].0]);
+        assert_eq!(node.node.take_unreported(true).await, [chunks[0].0]);
         node.stop().await;
     }
 }
@@ -185,7 +185,7 @@ async fn a_lost_cut_or_swapped_extent_is_noticed_at_the_start() {
     disk.remove(&paths[1]).unwrap();
     let (node, states) = hit(&disk);
     assert_eq!(states, [good, good, corrupt, corrupt, good, good]);
-    assert_eq!(node.node.take_unreported(true).unwrap().len(), 2);
+    assert_eq!(node.node.take_unreported(true).await.len(), 2);
     for chunk in &chunks {
         node.put(chunk).await.unwrap();
     }
@@ -449,7 +449,7 @@ async fn a_bad_copy_that_cannot_be_noted_is_not_served() {
         "once bad, it is not trusted"
     );
     assert_eq!(node.state(&id), ChunkState::Corrupt);
-    assert_eq!(node.node.take_unreported(false).unwrap(), [id]);
-    assert_eq!(node.node.take_unreported(true).unwrap(), [id]);
+    assert_eq!(node.node.take_unreported(false).await, [id]);
+    assert_eq!(node.node.take_unreported(true).await, [id]);
     node.kill().await;
 }

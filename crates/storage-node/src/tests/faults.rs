@@ -30,8 +30,8 @@ async fn a_disk_whose_syncs_fail_takes_no_more() {
     disk.heal();
     assert_eq!(node.put(&after).await.unwrap_err().code, ErrorCode::Disk);
     assert_eq!(node.get(&before.0).await.unwrap(), before.1, "reads go on");
-    assert!(!node.node.usage().writable);
-    assert_eq!(node.node.usage().failed_disks, 1);
+    assert!(!node.node.usage().await.writable);
+    assert_eq!(node.node.usage().await.failed_disks, 1);
     node.crash(3).await;
     let node = TestNode::open(&[&disk]);
     assert_eq!(node.get(&before.0).await.unwrap(), before.1);

@@ -56,7 +56,7 @@ async fn a_file_system_with_two_folders_counts_once() {
         disk.set_file_system(file_system);
     }
     let node = TestNode::open(&[&disks[0], &disks[1], &disks[2]]);
-    let usage = node.node.usage();
+    let usage = node.node.usage().await;
     assert_eq!(usage.capacity_bytes, 2 << 30);
     assert!(usage.free_bytes > 3 << 29 && usage.free_bytes <= 2 << 30);
     node.stop().await;
@@ -74,7 +74,7 @@ async fn a_failed_disk_does_not_take_the_node_with_it() {
     node.put(&chunk(2, 1000)).await.unwrap_err();
     assert!(node.put(&chunk(3, 1000)).await.unwrap());
     assert_eq!(extents(&two).len(), 1);
-    let usage = node.node.usage();
+    let usage = node.node.usage().await;
     assert!(usage.writable && usage.failed_disks == 1);
     assert_eq!(node.get(&first.0).await.unwrap(), first.1);
     // An order is carried out where that is possible; what the failed disk has is kept, and named.
@@ -167,7 +167,7 @@ async fn puts_of_one_chunk_at_once_go_to_one_disk() {
         );
     }
     assert!(!extents(&one).is_empty() && !extents(&two).is_empty());
-    assert_eq!(node.node.usage().chunks, 20);
+    assert_eq!(node.node.usage().await.chunks, 20);
 
     let last = chunk(20, 5000);
     one.set_capacity(2 << 40);
@@ -176,6 +176,6 @@ async fn puts_of_one_chunk_at_once_go_to_one_disk() {
     two.set_capacity(4 << 40);
     let (first, second) = futures::join!(first, node.put(&last));
     assert!(first.unwrap() && !second.unwrap());
-    assert_eq!(node.node.usage().chunks, 21);
+    assert_eq!(node.node.usage().await.chunks, 21);
     node.stop().await;
 }

@@ -29,7 +29,7 @@ async fn a_full_disk_refuses_puts_and_recovers() {
     assert_eq!(error.code, ErrorCode::NoSpace);
     assert!(stored.len() > 100);
     assert!(disk.space().unwrap().free >= config.reserve);
-    let usage = node.node.usage();
+    let usage = node.node.usage().await;
     assert!(!usage.writable && usage.failed_disks == 0, "{usage:?}");
     assert_eq!(node.get(&stored[0].0).await.unwrap(), stored[0].1);
     assert!(
@@ -38,9 +38,9 @@ async fn a_full_disk_refuses_puts_and_recovers() {
     );
     let ids: Vec<_> = stored.iter().take(100).map(|(id, _)| *id).collect();
     assert_eq!(node.delete(&ids).await.unwrap(), 100);
-    assert!(node.node.usage().reclaimable_bytes > 39_000_000);
+    assert!(node.node.usage().await.reclaimable_bytes > 39_000_000);
     node.compact().await;
-    assert!(node.node.usage().writable);
+    assert!(node.node.usage().await.writable);
     assert!(node.put(&stored[0]).await.unwrap());
     node.check_digest(stored[100..].iter().chain(&stored[..1]).map(|(id, _)| *id));
     node.stop().await;
@@ -99,7 +99,7 @@ async fn a_disk_that_others_fill_still_deletes_and_recovers_by_itself() {
     assert!(extents(&disk).len() < files, "its own space comes back");
     disk.set_capacity(1 << 30);
     assert!(node.put(&chunk(100, 3000)).await.unwrap());
-    assert!(node.node.usage().writable && node.node.usage().failed_disks == 0);
+    assert!(node.node.usage().await.writable && node.node.usage().await.failed_disks == 0);
     let live = chunks[30..].iter().map(|(id, _)| *id);
     let live: Vec<_> = live.chain([chunk(100, 3000).0]).collect();
     node.check_digest(live.iter().copied());
@@ -118,13 +118,13 @@ async fn compaction_wins_deleted_space_back() {
     for chunk in &chunks {
         node.put(chunk).await.unwrap();
     }
-    let before = node.node.usage();
+    let before = node.node.usage().await;
     assert_eq!(before.chunks, 100);
     assert!(extents(&disk).len() >= 25);
     let ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
     node.delete(&ids[..90]).await.unwrap();
     node.compact().await;
-    let after = node.node.usage();
+    let after = node.node.usage().await;
     assert!(after.stored_bytes < before.stored_bytes / 4, "{after:?}");
     node.check_digest(ids[90..].iter().copied());
     node.stop().await;

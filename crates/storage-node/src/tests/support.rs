@@ -110,9 +110,22 @@ impl TestNode {
         Self::try_open(disks, config).unwrap()
     }
 
+    /// One whose disks may hang.
+    pub(super) fn open_on_threads(disks: &[&MemoryDisk]) -> Self {
+        Self::try_open_in(&threads(), disks, &config()).unwrap()
+    }
+
     pub(super) fn try_open(disks: &[&MemoryDisk], config: &Config) -> Result<Self, String> {
+        Self::try_open_in(&environment(), disks, config)
+    }
+
+    fn try_open_in(
+        environment: &Environment,
+        disks: &[&MemoryDisk],
+        config: &Config,
+    ) -> Result<Self, String> {
         let shared: Vec<Arc<dyn Disk>> = disks.iter().map(|disk| disk.shared()).collect();
-        let opened = Opened::open(config, &environment(), &shared).map_err(|e| e.to_string())?;
+        let opened = Opened::open(config, environment, &shared).map_err(|e| e.to_string())?;
         let writers = TaskTracker::new();
         let (node, locks) = opened.start(&writers);
         let highest = node
