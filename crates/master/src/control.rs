@@ -29,13 +29,13 @@ use crate::claims::CopyClaims;
 use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::config::Config;
-use crate::handlers::{ClusterView, CountedReceipt};
+use crate::handlers::ClusterView;
 use crate::lineage::WHICH_TO_KEEP;
 use crate::membership::{Change, Membership};
 use crate::placement::Candidate;
 use crate::repair::Repair;
 use crate::safe_mode::SafeMode;
-use crate::state::{Snapshot, State, StateError};
+use crate::state::{CountedReceipt, Snapshot, State, StateError};
 use crate::{deletions, garbage, inventory, repair};
 
 /// How often silence is looked at: a node is found dead at most this much late.

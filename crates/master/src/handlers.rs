@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use disk::Blocking;
 use proto::WireError;
-use proto::id::{ChunkId, NodeId};
+use proto::id::ChunkId;
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, ChunksAllocated, ChunksLocated, ChunksRecorded,
     ClusterStatus, CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset,
@@ -33,10 +33,10 @@ use proto::master::{
 use proto::table::Caller;
 use rand::rngs::StdRng;
 
-use crate::command::{ClusterMillis, NodeNumber};
+use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::placement::Candidate;
-use crate::state::State;
+use crate::state::{CountedReceipt, State};
 
 /// Who is there, as uploads and downloads need to know it.
 pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
@@ -54,17 +54,6 @@ pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
     fn copies_missing(&self, chunks: Vec<ChunkId>);
     /// Copies were taken for stored because of these: those that a node may have lost since are looked into. Never waits.
     fn receipts_counted(&self, receipts: Vec<CountedReceipt>);
-}
-
-/// A receipt that came with a commit or a block.
-#[derive(Debug, Clone, Copy)]
-pub struct CountedReceipt {
-    /// Whose.
-    pub node: NodeId,
-    /// For what.
-    pub chunk: ChunkId,
-    /// Not before this was it given.
-    pub promised_at: ClusterMillis,
 }
 
 /// Answers about the cluster itself: from nodes, about nodes, and to those who run it.

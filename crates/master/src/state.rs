@@ -49,7 +49,7 @@ pub use error::StateError;
 pub(crate) use error::refuse;
 pub use fuse::{Fuse, TrippedFuse};
 pub use head::{COPIES_COUNTED, Counters};
-pub use outcome::{Allocation, Outcome};
+pub use outcome::{Allocation, CountedReceipt, Outcome};
 pub use rows::{ChunkRow, NodeRow, NodeTally, Sums, UnknownChunk, UploadRow, VersionRow};
 pub use snapshot::Snapshot;
 

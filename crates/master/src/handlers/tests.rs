@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use disk::{Disk, MemoryDisk, RedbBackend};
 use proto::ErrorCode;
 use proto::hello::{ReceiptKey, Role};
-use proto::id::{ClusterId, PromiseId, RequestId, UploadId};
+use proto::id::{ClusterId, NodeId, PromiseId, RequestId, UploadId};
 use proto::master::{
     CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, Placement, Precondition, StoredChunk,
 };
@@ -26,6 +26,8 @@ struct Told {
     full: Mutex<BTreeSet<u32>>,
     /// Chunks that were recorded with fewer copies than wanted.
     missing: Mutex<Vec<ChunkId>>,
+    /// Receipts that were counted, or may have been.
+    counted: Mutex<Vec<CountedReceipt>>,
 }
 
 const NODES: std::ops::RangeInclusive<u32> = 1..=5;
@@ -75,7 +77,9 @@ impl ClusterView for Told {
         self.missing.lock().unwrap().extend(chunks);
     }
 
-    fn receipts_counted(&self, _receipts: Vec<CountedReceipt>) {}
+    fn receipts_counted(&self, receipts: Vec<CountedReceipt>) {
+        self.counted.lock().unwrap().extend(receipts);
+    }
 }
 
 fn node_id(node: u32) -> NodeId {
@@ -110,7 +114,10 @@ fn chunk(number: u32) -> ChunkToStore {
 }
 
 async fn files() -> Files<Told> {
-    let disk = MemoryDisk::new();
+    files_on(&MemoryDisk::new()).await
+}
+
+async fn files_on(disk: &MemoryDisk) -> Files<Told> {
     disk.create("state.redb").unwrap();
     let options = StateOptions {
         new_cluster: ClusterId::new(Uuid::from_u128(1)),
@@ -189,6 +196,12 @@ impl Files<Told> {
     }
 
     async fn put(&self, at: &str, number: u32) -> UploadCommitted {
+        let commit = self.stored(at, number).await;
+        self.commit_upload(&caller(), commit).await.unwrap()
+    }
+
+    /// The commit of a file whose chunk three nodes have stored.
+    async fn stored(&self, at: &str, number: u32) -> CommitUpload {
         let upload = u128::from(number) + 1000;
         let placed = self.place(upload, &[chunk(number)], &[]).await.unwrap();
         let (promise, nodes) = &placed[0];
@@ -200,7 +213,7 @@ impl Files<Told> {
                 100,
             ),
         });
-        let request = CommitUpload {
+        CommitUpload {
             upload: upload_id(upload),
             path: path(at),
             size: 100,
@@ -213,8 +226,13 @@ impl Files<Told> {
             }],
             parents: true,
             precondition: Precondition::Any,
-        };
-        self.commit_upload(&caller(), request).await.unwrap()
+        }
+    }
+
+    /// The nodes whose receipts are to be looked into, since this was asked last.
+    fn counted(&self) -> BTreeSet<NodeId> {
+        let counted = std::mem::take(&mut *self.cluster.counted.lock().unwrap());
+        counted.into_iter().map(|receipt| receipt.node).collect()
     }
 }
 
@@ -431,4 +449,31 @@ async fn an_emptied_trash_is_empty() {
     };
     let listed = files.list_trash(&caller(), request).await.unwrap();
     assert!(listed.entries.is_empty() && !listed.more);
+}
+
+/// A node may have lost its copy after it gave the receipt. The commit was not answered in time, or failed, and was done
+/// all the same; repeated, it says so and counts nothing: nobody looked into the copy.
+#[tokio::test]
+async fn receipts_are_looked_into_also_when_the_end_of_the_commit_is_not_known() {
+    let disk = MemoryDisk::new();
+    let files = files_on(&disk).await;
+    let mut refused = files.stored("/f", 1).await;
+    refused.precondition = Precondition::Version(proto::id::VersionId(9));
+    files.commit_upload(&caller(), refused).await.unwrap_err();
+    assert!(files.counted().is_empty(), "nothing was counted");
+
+    let commit = files.stored("/f", 1).await;
+    let mut with_a_bad_one = files.stored("/f", 1).await;
+    with_a_bad_one.chunks[0].receipts[0].mac = with_a_bad_one.chunks[0].receipts[1].mac;
+    let committed = files.commit_upload(&caller(), with_a_bad_one).await;
+    assert_eq!(committed.unwrap().copies, 2);
+    assert_eq!(files.counted().len(), 2, "only those that are good");
+    files.commit_upload(&caller(), commit).await.unwrap();
+    assert_eq!(files.counted().len(), 3, "it was done before");
+
+    let commit = files.stored("/g", 2).await;
+    disk.fail_syncs_after(0);
+    let lost = files.commit_upload(&caller(), commit).await.unwrap_err();
+    assert_eq!(lost.code, ErrorCode::Unavailable);
+    assert_eq!(files.counted().len(), 3);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use proto::id::{ChunkId, NodeId, PromiseId, UploadId};
+use proto::id::{ChunkId, NodeId, PromiseId};
 use proto::master::{
     AbandonUpload, AllocateChunks, CHUNKS_PER_BLOCK, ChunkToStore, ChunksAllocated, ChunksRecorded,
     CommitUpload, Placement, RecordChunks, StoredChunk, UploadAbandoned, UploadCommitted,
@@ -13,10 +13,10 @@ use rand::RngExt;
 
 use super::downloads::NodePlaces;
 use super::names::unexpected;
-use super::{ClusterView, CountedReceipt, Files};
+use super::{ClusterView, Files};
 use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use crate::placement::{self, Candidate};
-use crate::state::{Allocation, Outcome, Snapshot, StateError};
+use crate::state::{Allocation, CountedReceipt, Outcome, Snapshot, StateError};
 
 /// Receipts that a chunk may come with: more nodes are never promised one.
 const RECEIPTS_MAX: usize = 32;
@@ -51,7 +51,7 @@ impl<V: ClusterView> Files<V> {
     ) -> Result<ChunksRecorded, WireError> {
         check_stored(&request.chunks)?;
         let missing = self.with_copies_missing(&request.chunks);
-        let receipts = self.receipts(request.upload, &request.chunks)?;
+        let receipts = receipts_of(&request.chunks);
         let command = Command::RecordChunks {
             upload: request.upload,
             lease_until: self.lease_until(),
@@ -62,9 +62,8 @@ impl<V: ClusterView> Files<V> {
         let outcome = self.committer.submit(command).await;
         // Also after a failure: it may have been done all the same.
         self.cluster.copies_missing(missing);
-        self.cluster.receipts_counted(receipts);
-        outcome?;
-        Ok(ChunksRecorded {})
+        self.cluster.receipts_counted(counted(&outcome, receipts));
+        outcome.map(|_| ChunksRecorded {})
     }
 
     pub(super) async fn commit_upload(
@@ -74,7 +73,7 @@ impl<V: ClusterView> Files<V> {
     ) -> Result<UploadCommitted, WireError> {
         check_stored(&request.chunks)?;
         let missing = self.with_copies_missing(&request.chunks);
-        let receipts = self.receipts(request.upload, &request.chunks)?;
+        let receipts = receipts_of(&request.chunks);
         let command = Command::CommitUpload {
             upload: request.upload,
             path: request.path,
@@ -88,9 +87,9 @@ impl<V: ClusterView> Files<V> {
         };
         let outcome = self.committer.submit(command).await;
         self.cluster.copies_missing(missing);
-        self.cluster.receipts_counted(receipts);
+        self.cluster.receipts_counted(counted(&outcome, receipts));
         match outcome? {
-            Outcome::Committed(committed) => Ok(UploadCommitted {
+            Outcome::Committed(committed, _) => Ok(UploadCommitted {
                 version: committed.version,
                 created: committed.created,
                 copies: committed.copies,
@@ -119,29 +118,6 @@ impl<V: ClusterView> Files<V> {
         let is_short = |chunk: &&StoredChunk| (1..wanted).contains(&chunk.receipts.len());
         let short = chunks.iter().filter(is_short);
         short.map(|chunk| chunk.chunk).collect()
-    }
-
-    /// The receipts of chunks that are promised, with when that was: the promises end with the commit.
-    fn receipts(
-        &self,
-        upload: UploadId,
-        chunks: &[StoredChunk],
-    ) -> Result<Vec<CountedReceipt>, StateError> {
-        let snapshot = self.state.read()?;
-        let mut counted = Vec::new();
-        for StoredChunk {
-            chunk, receipts, ..
-        } in chunks
-        {
-            if let Some(promised_at) = snapshot.promised_at(upload, chunk)? {
-                counted.extend(receipts.iter().map(|receipt| CountedReceipt {
-                    node: receipt.node,
-                    chunk: *chunk,
-                    promised_at,
-                }));
-            }
-        }
-        Ok(counted)
     }
 
     fn lease_until(&self) -> ClusterMillis {
@@ -284,6 +260,31 @@ impl<V: ClusterView> Files<V> {
             lease_ms: u64::try_from(self.upload_lease.as_millis()).unwrap_or(u64::MAX),
             min_write_replicas: rules.min_write_replicas,
         }
+    }
+}
+
+/// All receipts, as if given at any time.
+fn receipts_of(chunks: &[StoredChunk]) -> Vec<CountedReceipt> {
+    let receipts = chunks.iter().flat_map(|stored| {
+        stored.receipts.iter().map(|receipt| CountedReceipt {
+            node: receipt.node,
+            chunk: stored.chunk,
+            promised_at: ClusterMillis(0),
+        })
+    });
+    receipts.collect()
+}
+
+/// The receipts that were counted; all, if they were counted in an earlier try, or if it is not known whether they were.
+fn counted(outcome: &Result<Outcome, WireError>, all: Vec<CountedReceipt>) -> Vec<CountedReceipt> {
+    match outcome {
+        Ok(Outcome::Recorded(Some(counted)) | Outcome::Committed(_, Some(counted))) => {
+            counted.clone()
+        }
+        Err(error) if !matches!(error.code, ErrorCode::TimedOut | ErrorCode::Unavailable) => {
+            Vec::new()
+        }
+        _ => all,
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn commit_upload(
     commit: &Commit<'_>,
 ) -> Result<Outcome, StateError> {
     match tables.answered(Kind::Upload, commit.upload.uuid())? {
-        Some(Answer::Committed(version)) => return Ok(Outcome::Committed(version)),
+        Some(Answer::Committed(version)) => return Ok(Outcome::Committed(version, None)),
         Some(_) => return upload_unknown(commit.upload),
         None => {}
     }
@@ -72,7 +72,7 @@ pub(super) fn commit_upload(
     if open.is_none() {
         draft.version = tables.new_version();
     }
-    keep(tables, commit.upload, proved, &mut draft)?;
+    let receipts = keep(tables, commit.upload, proved, &mut draft)?;
     let folder = tables.make_parents(&place, at.wall_ms)?;
     let file = write_version(tables, at, commit, &draft, place.existing.as_ref())?;
     name_version(tables, at, commit, &draft, file, (folder, &place))?;
@@ -86,7 +86,7 @@ pub(super) fn commit_upload(
         copies,
     };
     tables.close_upload(commit.upload, at.at, Answer::Committed(committed))?;
-    Ok(Outcome::Committed(committed))
+    Ok(Outcome::Committed(committed, Some(receipts)))
 }
 
 fn check_shape(

@@ -1,10 +1,10 @@
 //! What a command answers when it was applied.
 
-use proto::id::{Epoch, PromiseId};
+use proto::id::{ChunkId, Epoch, NodeId, PromiseId};
 use proto::master::{Entry, TrashId};
 use proto::name::EntryPath;
 
-use crate::command::{CommittedVersion, NodeNumber};
+use crate::command::{ClusterMillis, CommittedVersion, NodeNumber};
 
 /// One variant for each kind of answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,10 @@ pub enum Outcome {
     Restored(EntryPath),
     /// `AllocateChunks`: one for each chunk, in the order asked.
     Allocated(Vec<Allocation>),
-    /// `CommitUpload`.
-    Committed(CommittedVersion),
+    /// `RecordChunks`: the receipts that were counted; nothing if it was done before, with whichever receipts then.
+    Recorded(Option<Vec<CountedReceipt>>),
+    /// `CommitUpload`, with the same.
+    Committed(CommittedVersion, Option<Vec<CountedReceipt>>),
     /// `EndUpload`: whether it was open and is ended now.
     UploadEnded(bool),
     /// `UpsertNode`: its number.
@@ -44,6 +46,17 @@ pub enum Outcome {
         /// Whether more wait.
         more: bool,
     },
+}
+
+/// A receipt for which a copy was taken for stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountedReceipt {
+    /// Whose.
+    pub node: NodeId,
+    /// For what.
+    pub chunk: ChunkId,
+    /// Not before this was it given.
+    pub promised_at: ClusterMillis,
 }
 
 /// Where a chunk of an upload goes.

@@ -15,6 +15,7 @@ use proto::node::Receipt;
 use redb::ReadableTable;
 
 use super::error::{StateError, refuse};
+use super::outcome::CountedReceipt;
 use super::rows::{ChunkRow, PromiseRow};
 use super::tables::Tables;
 use crate::command::NodeNumber;
@@ -30,6 +31,8 @@ pub(super) struct Proved {
     pub(super) after: ChunkRow,
     /// Copies that can be counted on.
     pub(super) copies: usize,
+    /// What proves some of them.
+    pub(super) receipts: Vec<CountedReceipt>,
 }
 
 /// Sees that every chunk has enough proved copies. Writes nothing.
@@ -55,12 +58,15 @@ pub(super) fn prove(
     distinct
         .into_iter()
         .map(|(chunk, (times, len, receipts))| {
-            let promise = tables.promise(upload, &chunk)?;
-            let proved = match &promise {
-                Some(promise) => good_receipts(tables, &chunk, len, &receipts, promise)?,
-                None => Vec::new(),
+            let (proved, counted) = match tables.promise(upload, &chunk)? {
+                Some(promise) => good_receipts(tables, &chunk, len, &receipts, &promise)?,
+                None => (Vec::new(), Vec::new()),
             };
-            prove_chunk(tables, (chunk, len, times), &proved, doubtful)
+            let proved = prove_chunk(tables, (chunk, len, times), &proved, doubtful)?;
+            Ok(Proved {
+                receipts: counted,
+                ..proved
+            })
         })
         .collect()
 }
@@ -94,18 +100,19 @@ fn prove_chunk(
         before,
         after,
         copies,
+        receipts: Vec::new(),
     })
 }
 
-/// The nodes, among those promised the chunk, whose receipts are good.
+/// The nodes, among those promised the chunk, whose receipts are good, and these receipts.
 fn good_receipts(
     tables: &Tables<'_>,
     chunk: &ChunkId,
     len: u32,
     receipts: &[Receipt],
     promise: &PromiseRow,
-) -> Result<Vec<NodeNumber>, StateError> {
-    let mut good = Vec::with_capacity(receipts.len());
+) -> Result<(Vec<NodeNumber>, Vec<CountedReceipt>), StateError> {
+    let (mut good, mut counted) = (Vec::new(), Vec::new());
     for receipt in receipts {
         let number = tables.node_numbers.get(receipt.node.uuid().as_u128())?;
         let Some(node) = number.map(|number| NodeNumber(number.value())) else {
@@ -120,9 +127,14 @@ fn good_receipts(
         let expected = row.receipt_key.receipt(promise.id, chunk, u64::from(len));
         if same_mac(&receipt.mac, &expected) && !tables.is_planned(node, chunk)? {
             good.push(node);
+            counted.push(CountedReceipt {
+                node: receipt.node,
+                chunk: *chunk,
+                promised_at: promise.made_at,
+            });
         }
     }
-    Ok(good)
+    Ok((good, counted))
 }
 
 /// How many of these copies are on nodes that are neither doubtful nor removed, nor among `others`.

@@ -202,20 +202,6 @@ impl Snapshot {
         Ok(Some((promise.id, promise.nodes)))
     }
 
-    /// When an upload was promised a chunk; nothing if it was not.
-    pub fn promised_at(
-        &self,
-        upload: UploadId,
-        chunk: &ChunkId,
-    ) -> Result<Option<ClusterMillis>, StateError> {
-        let key = (upload.uuid().as_u128(), chunk.as_bytes());
-        let Some(row) = self.table(tables::PROMISES)?.get(key)? else {
-            return Ok(None);
-        };
-        let promise: PromiseRow = rows::decode(row.value())?;
-        Ok(Some(promise.made_at))
-    }
-
     /// Open uploads, by id.
     pub fn uploads_page(
         &self,

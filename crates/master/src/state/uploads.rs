@@ -15,7 +15,7 @@ use redb::ReadableTable;
 
 use super::answers::Kind;
 use super::error::{StateError, refuse};
-use super::outcome::{Allocation, Outcome};
+use super::outcome::{Allocation, CountedReceipt, Outcome};
 use super::promises::unite;
 use super::proofs::{Proved, check_len, check_same_len, known_copies, prove};
 use super::rows::{self, Answer, PromiseRow, PurgeRow, UploadRow};
@@ -231,13 +231,16 @@ fn make_promise(
 }
 
 /// Gives proved chunks their references, and ends their promises. `row.copies` becomes the least that any of them has.
+/// Returns the receipts that were counted.
 pub(super) fn keep(
     tables: &mut Tables<'_>,
     upload: UploadId,
     proved: Vec<Proved>,
     row: &mut UploadRow,
-) -> Result<(), StateError> {
+) -> Result<Vec<CountedReceipt>, StateError> {
+    let mut receipts = Vec::new();
     for chunk in proved {
+        receipts.extend(chunk.receipts);
         let copies = u8::try_from(chunk.copies).unwrap_or(u8::MAX);
         row.copies = row.copies.min(copies);
         let mut after = chunk.after;
@@ -246,7 +249,7 @@ pub(super) fn keep(
         let dropped = tables.drop_promise(upload, &chunk.chunk)?;
         row.promises -= u32::from(dropped);
     }
-    Ok(())
+    Ok(receipts)
 }
 
 /// Sees that lengths are as a file's: all of the chunk size, but for the very last. Returns the bytes, and whether
@@ -318,14 +321,14 @@ pub(super) fn record_chunks(
     let (bytes, ended_short) = check_lens(tables, &row, chunks)?;
     let proved = prove(tables, upload, chunks, doubtful)?;
 
-    keep(tables, upload, proved, &mut row)?;
+    let receipts = keep(tables, upload, proved, &mut row)?;
     tables.put_block(row.version, block, chunks.iter().map(|stored| stored.chunk))?;
     row.blocks += 1;
     row.bytes = bytes;
     row.ended_short = ended_short;
     row.lease_until = row.lease_until.max(lease_until);
     tables.put_upload(upload, &row)?;
-    Ok(Outcome::Done)
+    Ok(Outcome::Recorded(Some(receipts)))
 }
 
 fn recorded_again(
@@ -339,7 +342,7 @@ fn recorded_again(
         .iter()
         .eq(chunks.iter().map(|stored| &stored.chunk))
     {
-        return Ok(Outcome::Done);
+        return Ok(Outcome::Recorded(None));
     }
     refuse(
         ErrorCode::InvalidArgument,

@@ -202,7 +202,7 @@ impl Bench {
             precondition,
         };
         match self.apply(command)? {
-            Outcome::Committed(committed) => Ok(committed),
+            Outcome::Committed(committed, _) => Ok(committed),
             other => panic!("{other:?}"),
         }
     }
