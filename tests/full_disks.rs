@@ -85,6 +85,11 @@ async fn a_full_master_reads_and_deletes() {
     for name in ["/first", "/second", "/third"] {
         cluster.upload(name, &bytes).await;
     }
+    let reserve = disk.path().join("master/reserve");
+    crate::support::until("space is set aside for deletions", || async {
+        std::fs::metadata(&reserve).is_ok_and(|file| file.len() == 16 << 20)
+    })
+    .await;
     disk.fill();
     cluster.master();
     let client = cluster.client();

@@ -10,17 +10,26 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use disk::{Ballast, Blocking, Disk};
+use disk::{Blocking, Disk};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::command::{ClusterMillis, Command, TimedCommand};
 use crate::state::{Outcome, State, StateError};
 use crate::witness::Witness;
+use reserve::Reserve;
+
+mod reserve;
+#[cfg(test)]
+mod tests;
+
+pub use reserve::RESERVE_BYTES;
+pub(crate) use reserve::make_room_to_open;
 
 /// Commands that may wait.
 const QUEUE_LEN_MAX: usize = 4096;
@@ -28,12 +37,6 @@ const QUEUE_LEN_MAX: usize = 4096;
 const BATCH_WEIGHT_MAX: usize = 16 * 1024;
 /// Transactions in a row that are not made durable: pages that they free are free only after one that is.
 const VOLATILE_MAX: u32 = 64;
-/// Free bytes of the disk below which nothing is taken that makes the store grow. Deletions need some to succeed.
-pub const RESERVE_BYTES: u64 = 64 << 20;
-/// What is set aside of that for the time when somebody else has filled the disk.
-const BALLAST_LEN: u64 = 16 << 20;
-/// Free bytes below which that is used.
-const FREE_MIN: u64 = 4 << 20;
 /// How long a command may wait for a place in the queue.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a command may wait for its answer.
@@ -146,8 +149,7 @@ impl Committer {
                 clock,
                 witness,
                 shared: shared.clone(),
-                ballast: Arc::new(Mutex::new(Ballast::find(&*options.disk, BALLAST_LEN))),
-                disk: options.disk,
+                reserve: Reserve::find(options.disk),
                 wall_ms: options.wall_ms,
             },
             blocking: options.blocking,
@@ -240,7 +242,20 @@ impl Writer {
     ///
     /// # Errors
     /// The store is lost to this process.
-    pub async fn run(mut self) -> Result<(), StateError> {
+    pub async fn run(self) -> Result<(), StateError> {
+        let stop = CancellationToken::new();
+        let stop_when_dropped = stop.clone().drop_guard();
+        let reserve = self.batcher.reserve.clone();
+        let keeping = tokio::spawn(reserve.keep(self.blocking, stop));
+        let result = self.write().await;
+        drop(stop_when_dropped);
+        match keeping.await {
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            _ => result,
+        }
+    }
+
+    async fn write(mut self) -> Result<(), StateError> {
         while let Some(first) = self.jobs.recv().await {
             let (promises, changes) = self.take_batch(first);
             if !promises.is_empty() {
@@ -302,16 +317,8 @@ struct Batcher {
     clock: ClusterClock,
     witness: Witness,
     shared: Arc<Shared>,
-    disk: Arc<dyn Disk>,
-    ballast: Arc<Mutex<Ballast>>,
+    reserve: Reserve,
     wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
-}
-
-/// A store that is opened on a full disk needs some room too.
-pub(crate) fn make_room_to_open(disk: &dyn Disk) {
-    if disk.space().is_ok_and(|space| space.free < FREE_MIN) {
-        Ballast::find(disk, BALLAST_LEN).give(disk);
-    }
 }
 
 impl Batcher {
@@ -388,12 +395,7 @@ impl Batcher {
 
     /// On a disk that is nearly full, refuses what makes the store grow, and gives back the rest.
     fn refuse_growth(&self, jobs: Vec<Job>) -> Vec<Job> {
-        let free = match self.disk.space() {
-            Ok(space) => space.free,
-            // A disk that cannot say is not taken for full: a write tells soon enough.
-            Err(_) => u64::MAX,
-        };
-        self.keep_ballast(free);
+        let free = self.reserve.free_for_commit();
         if free >= RESERVE_BYTES {
             return jobs;
         }
@@ -409,16 +411,6 @@ impl Batcher {
             reply(job.answer, Err(WireError::new(ErrorCode::NoSpace, message)));
         }
         rest
-    }
-
-    /// Uses what was set aside when there is nothing else, and sets it aside again when there is enough.
-    fn keep_ballast(&self, free: u64) {
-        let mut ballast = self.ballast.lock().unwrap_or_else(PoisonError::into_inner);
-        if free < FREE_MIN {
-            ballast.give(&*self.disk);
-        } else {
-            ballast.take(&*self.disk, free.saturating_sub(RESERVE_BYTES));
-        }
     }
 }
 
@@ -459,6 +451,3 @@ fn weight_of(command: &Command) -> usize {
     };
     rows + 16
 }
-
-#[cfg(test)]
-mod tests;

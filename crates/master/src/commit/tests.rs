@@ -355,9 +355,20 @@ async fn damage_after_a_kill_drops_nothing_silently() {
     assert!(fell_back > 0, "the damage never hit the newest pages");
 }
 
+/// Sixteen MiB were written and synced before the first command after a start was answered.
+#[tokio::test(start_paused = true)]
+async fn the_first_answer_does_not_wait_for_space_to_be_set_aside() {
+    let disk = new_disk();
+    let (_state, committer, _writer) = start(&disk);
+    committer.submit(a_start()).await.unwrap();
+    assert_eq!(disk.content("reserve"), None);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(disk.content("reserve").is_some());
+}
+
 /// Somebody else filled the disk to the last byte: what exists can be deleted, the store can be opened, and when there is
 /// room again it takes new things.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_disk_that_others_fill_still_deletes_and_recovers_by_itself() {
     let disk = new_disk();
     disk.set_capacity(1 << 30);
@@ -365,12 +376,15 @@ async fn a_disk_that_others_fill_still_deletes_and_recovers_by_itself() {
     for number in 0..300 {
         committer.submit(folder(number)).await.unwrap();
     }
+    tokio::time::sleep(Duration::from_secs(2)).await;
     disk.fill();
     for number in 0..150 {
         committer.submit(delete(number)).await.unwrap();
     }
     let refused = committer.submit(folder(1000)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::NoSpace);
+    disk.set_capacity(1 << 30);
+    tokio::time::sleep(Duration::from_secs(60)).await;
     drop(committer);
     writer.await.unwrap().unwrap();
 
