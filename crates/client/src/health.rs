@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proto::id::{ChunkId, NodeId};
 use proto::master::NodeLocation;
 use tokio::time::Instant;
@@ -80,14 +80,14 @@ impl Health {
 
     /// The node did well.
     pub(crate) fn forgive(&self, node: NodeId) {
-        if let Some(health) = self.lock().nodes.get_mut(&node) {
+        if let Some(health) = self.known.lock().nodes.get_mut(&node) {
             (health.avoid_until, health.read_late_until) = (None, None);
         }
     }
 
     pub(crate) fn is_avoided(&self, node: NodeId) -> bool {
         let now = Instant::now();
-        let known = self.lock();
+        let known = self.known.lock();
         known
             .nodes
             .get(&node)
@@ -97,7 +97,7 @@ impl Health {
     /// Those to name to the master.
     pub(crate) fn avoided(&self) -> Vec<NodeId> {
         let now = Instant::now();
-        let known = self.lock();
+        let known = self.known.lock();
         let avoided = known.nodes.iter().filter(|(_, node)| node.is_avoided(now));
         let mut avoided: Vec<_> = avoided.map(|(node, _)| *node).take(AVOIDED_MAX).collect();
         avoided.sort_unstable();
@@ -109,7 +109,7 @@ impl Health {
     /// is asked of the node that still has it in memory.
     pub(crate) fn order_for_reading(&self, chunk: &ChunkId, nodes: &mut [NodeLocation]) {
         let now = Instant::now();
-        let known = self.lock();
+        let known = self.known.lock();
         nodes.sort_by_cached_key(|location| {
             let health = known.nodes.get(&location.node);
             let avoided =
@@ -123,51 +123,46 @@ impl Health {
 
     /// Counts a read from this node for as long as the guard lives.
     pub(crate) fn begin_read(&self, node: NodeId) -> ReadGuard<'_> {
-        self.lock().nodes.entry(node).or_default().reads += 1;
+        self.known.lock().nodes.entry(node).or_default().reads += 1;
         ReadGuard { health: self, node }
     }
 
     pub(crate) fn note_read_time(&self, time: Duration) {
-        follow(&mut self.lock().read_time, time);
+        follow(&mut self.known.lock().read_time, time);
     }
 
     pub(crate) fn note_write_time(&self, time: Duration) {
-        follow(&mut self.lock().write_time, time);
+        follow(&mut self.known.lock().write_time, time);
     }
 
     /// How long a read may take before another node is asked as well.
     pub(crate) fn hedge_delay(&self) -> Duration {
-        late_after(self.hedge_delay, self.lock().read_time)
+        late_after(self.hedge_delay, self.known.lock().read_time)
     }
 
     /// How long a write may take before other nodes are looked for.
     pub(crate) fn write_patience(&self, at_least: Duration) -> Duration {
-        late_after(at_least, self.lock().write_time)
+        late_after(at_least, self.known.lock().write_time)
     }
 
     /// Whether the master may know nodes that could take the place of failed ones.
     pub(crate) fn spares_may_exist(&self) -> bool {
-        let until = self.lock().no_spare_until;
+        let until = self.known.lock().no_spare_until;
         until.is_none_or(|until| Instant::now() >= until)
     }
 
     pub(crate) fn note_no_spare(&self) {
-        self.lock().no_spare_until = Some(Instant::now() + self.avoid_for);
+        self.known.lock().no_spare_until = Some(Instant::now() + self.avoid_for);
     }
 
     /// Also forgets nodes of which nothing is to be remembered any more.
     fn update(&self, node: NodeId, change: impl FnOnce(&mut NodeHealth)) {
         let now = Instant::now();
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         known.nodes.retain(|_, health| {
             health.reads > 0 || health.is_avoided(now) || health.reads_late(now)
         });
         change(known.nodes.entry(node).or_default());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        // What a panic may have left half done is a hint only.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -180,7 +175,7 @@ pub(crate) struct ReadGuard<'a> {
 
 impl Drop for ReadGuard<'_> {
     fn drop(&mut self) {
-        let mut known = self.health.lock();
+        let mut known = self.health.known.lock();
         if let Some(health) = known.nodes.get_mut(&self.node) {
             health.reads -= 1;
         }

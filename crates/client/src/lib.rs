@@ -19,9 +19,10 @@ pub mod people;
 mod upload;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proto::connection::CallerIdentity;
 use proto::hello::{ClusterSecret, Role};
 use proto::id::{ChunkId, NodeId, RequestId, VersionId};
@@ -314,17 +315,17 @@ impl Cluster {
 impl Shared {
     /// What the cluster was made with: asked once.
     async fn rules(&self) -> Result<ClusterRules, Error> {
-        if let Some(rules) = *lock(&self.rules) {
+        if let Some(rules) = *self.rules.lock() {
             return Ok(rules);
         }
         let retry_for = self.options.call_retry_for;
         let status = self.masters.call(retry_for, || GetStatus {}).await?;
-        *lock(&self.rules) = Some(status.rules);
+        *self.rules.lock() = Some(status.rules);
         Ok(status.rules)
     }
 
     fn forget_rules(&self) {
-        *lock(&self.rules) = None;
+        *self.rules.lock() = None;
     }
 
     /// Tells the master, which looks into it. A hint: nobody waits for it, and among many some are left out.
@@ -354,14 +355,9 @@ impl Shared {
 
     fn new_uuid(&self) -> Uuid {
         let mut bytes = [0; 16];
-        lock(&self.random).fill_bytes(&mut bytes);
+        self.random.lock().fill_bytes(&mut bytes);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
-}
-
-/// What is locked here is never left half changed, not even by a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Shared {

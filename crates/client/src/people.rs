@@ -10,15 +10,15 @@ pub fn size(bytes: u64) -> String {
     }
     // In whole numbers, so that rounding needs no floating point.
     let mut unit = 0;
-    let mut thousands = bytes;
-    while thousands >= 999_500 && unit + 1 < UNITS.len() {
-        thousands = thousands / 1000 + u64::from(thousands % 1000 >= 500);
+    let mut thousandths = bytes;
+    while thousandths >= 999_500 && unit + 1 < UNITS.len() {
+        thousandths = thousandths / 1000 + u64::from(thousandths % 1000 >= 500);
         unit += 1;
     }
-    if thousands >= 99_950 {
-        format!("{} {}", (thousands + 500) / 1000, UNITS[unit])
+    if thousandths >= 99_950 {
+        format!("{} {}", (thousandths + 500) / 1000, UNITS[unit])
     } else {
-        let tenths = (thousands + 50) / 100;
+        let tenths = (thousandths + 50) / 100;
         format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
     }
 }

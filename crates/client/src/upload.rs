@@ -293,11 +293,12 @@ impl Upload {
                         upload,
                         chunk_to_store,
                         hashed.bytes,
+                        promise,
                         self.copies_min,
                     );
-                    self.spawn(async move {
-                        Event::Stored(index, chunk, store.store(promise, nodes).await)
-                    });
+                    self.spawn(
+                        async move { Event::Stored(index, chunk, store.store(nodes).await) },
+                    );
                 }
             }
         }

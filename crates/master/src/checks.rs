@@ -6,9 +6,10 @@
 //! the node's inventory compared.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proto::WireError;
 use proto::id::ChunkId;
 use proto::node::{ChunkState, VerifyChunk};
@@ -46,7 +47,7 @@ impl CheckQueue {
 
     /// Has a copy looked into; `false` if too many wait for that already.
     pub(crate) fn push(&self, node: NodeNumber, chunk: ChunkId) -> bool {
-        let mut pending = self.pending();
+        let mut pending = self.pending.lock();
         let is_new = pending.insert((node, chunk));
         if is_new && self.sender.try_send((node, chunk)).is_err() {
             pending.remove(&(node, chunk));
@@ -54,16 +55,11 @@ impl CheckQueue {
         }
         true
     }
-
-    fn pending(&self) -> std::sync::MutexGuard<'_, HashSet<Copy>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Looks into copies until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
-    let receiver = control.checks.receiver.lock();
-    let receiver = receiver.unwrap_or_else(PoisonError::into_inner).take();
+    let receiver = control.checks.receiver.lock().take();
     let mut receiver = receiver.expect("checks run once");
     let mut running = JoinSet::new();
     loop {
@@ -75,7 +71,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
         let control = control.clone();
         running.spawn(async move {
             control.check_copy(copy).await;
-            control.checks.pending().remove(&copy);
+            control.checks.pending.lock().remove(&copy);
         });
     }
 }

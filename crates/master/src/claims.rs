@@ -9,8 +9,9 @@
 //! planned, a claim is kept only if the state, read after claiming, has not.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use proto::id::ChunkId;
 
 use crate::command::NodeNumber;
@@ -30,7 +31,7 @@ impl CopyClaims {
     /// Claims a copy; nothing if somebody else has.
     pub(crate) fn claim(&self, node: NodeNumber, chunk: ChunkId) -> Option<CopyClaim> {
         let copy = (node, chunk);
-        self.lock().insert(copy).then(|| CopyClaim {
+        self.0.lock().insert(copy).then(|| CopyClaim {
             claims: self.clone(),
             copy,
         })
@@ -38,17 +39,13 @@ impl CopyClaims {
 
     /// Whether a copy is claimed.
     pub(crate) fn is_claimed(&self, node: NodeNumber, chunk: &ChunkId) -> bool {
-        self.lock().contains(&(node, *chunk))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<(NodeNumber, ChunkId)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().contains(&(node, *chunk))
     }
 }
 
 impl Drop for CopyClaim {
     fn drop(&mut self) {
-        self.claims.lock().remove(&self.copy);
+        self.claims.0.lock().remove(&self.copy);
     }
 }
 

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use disk::Disk;
+use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
 use proto::id::{ChunkId, ClusterId, Epoch, RunId};
 use proto::master::{NodeLocation, NodeState};
@@ -192,17 +193,17 @@ impl Control {
 
     /// Who is here. Never held across an await.
     pub(crate) fn membership(&self) -> MutexGuard<'_, Membership> {
-        lock(&self.membership)
+        self.membership.lock()
     }
 
     /// What waits after the start. Never held across an await.
     pub(crate) fn safe_mode(&self) -> MutexGuard<'_, SafeMode> {
-        lock(&self.safe_mode)
+        self.safe_mode.lock()
     }
 
     /// Chance, for placement.
     pub(crate) fn chance(&self) -> MutexGuard<'_, SmallRng> {
-        lock(&self.chance)
+        self.chance.lock()
     }
 
     /// Of this start.
@@ -343,10 +344,6 @@ impl fmt::Debug for Control {
             .field("membership", &self.membership)
             .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::control::Control;
-use crate::state::{Outcome, StateError};
+use crate::state::{INVENTORIES_MIN, Outcome, StateError};
 
 const PAGE: usize = 1024;
 /// Rows that one command sweeps: some tens of milliseconds in which other commands wait.
@@ -26,8 +26,7 @@ const SWEEP_ROWS: u32 = 2000;
 const ANSWERS_KEPT: Duration = Duration::from_secs(15 * 60);
 const ROUND_LONGEST: Duration = Duration::from_secs(60);
 const ROUND_SHORTEST: Duration = Duration::from_millis(200);
-/// Inventories that must have shown an unknown chunk.
-const INVENTORIES_MIN: u32 = 2;
+
 /// Works through rounds until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     let interval = control.config.garbage_grace / 10;

@@ -14,10 +14,11 @@ mod uploads;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use disk::Blocking;
+use parking_lot::Mutex;
 use proto::WireError;
 use proto::id::ChunkId;
 use proto::master::{

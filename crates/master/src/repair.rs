@@ -10,8 +10,9 @@
 //! were confirmed by the nodes that hold them; moves between nodes are a copy first, and then surplus.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use proto::id::ChunkId;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -83,25 +84,21 @@ impl Repair {
 
     /// A node is here again: what went wrong with it before does not count.
     pub(crate) fn node_returned(&self, node: NodeNumber) {
-        lock(&self.returned).insert(node);
+        self.returned.lock().insert(node);
         self.survey();
     }
 
     /// How it does.
     pub fn report(&self) -> RepairReport {
-        *lock(&self.report)
+        *self.report.lock()
     }
 }
 
 /// Repairs until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
-    let inbox = lock(&control.repair.inbox).take();
+    let inbox = control.repair.inbox.lock().take();
     let inbox = inbox.expect("repair runs once");
     controller::Controller::new(control, inbox)
         .run(shutdown)
         .await;
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

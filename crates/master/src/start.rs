@@ -4,10 +4,11 @@
 //! epoch has been raised and made durable.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use disk::{Disk, RedbBackend};
+use parking_lot::Mutex;
 use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;

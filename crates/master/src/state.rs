@@ -36,8 +36,8 @@ mod uploads;
 mod versions;
 
 use std::fmt;
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use proto::id::ClusterId;
 use proto::master::ClusterRules;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
@@ -50,6 +50,7 @@ pub(crate) use error::refuse;
 pub use fuse::{Fuse, TrippedFuse};
 pub use head::{COPIES_COUNTED, Counters};
 pub use outcome::{Allocation, CountedReceipt, Outcome};
+pub(crate) use replicas::INVENTORIES_MIN;
 pub use rows::{ChunkRow, NodeRow, NodeTally, Sums, UnknownChunk, UploadRow, VersionRow};
 pub use snapshot::Snapshot;
 
@@ -133,10 +134,7 @@ impl State {
     /// # Errors
     /// The store is lost to this process, which can only end.
     pub fn reopen(&self) -> Result<(), StateError> {
-        let mut slot = self
-            .database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.database.write();
         *slot = None;
         *slot = Some((self.reopen)()?);
         Ok(())
@@ -146,7 +144,7 @@ impl State {
         &self,
         begin: impl FnOnce(&Database) -> Result<T, redb::TransactionError>,
     ) -> Result<T, StateError> {
-        let slot = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = self.database.read();
         match &*slot {
             Some(database) => Ok(begin(database)?),
             None => refuse(

@@ -12,10 +12,11 @@ mod channel;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -140,10 +141,7 @@ impl<'a> Waiting<'a> {
     fn new(shared: &'a Shared) -> io::Result<Self> {
         let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, reply) = oneshot::channel();
-        let mut waiting = shared
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = shared.waiting.lock();
         waiting.as_mut().ok_or_else(was_closed)?.insert(id, sender);
         Ok(Self {
             id,
@@ -160,11 +158,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut waiting = self
-            .shared
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.shared.waiting.lock();
         if let Some(waiting) = waiting.as_mut() {
             waiting.remove(&self.id);
         }
@@ -175,10 +169,7 @@ impl Drop for Waiting<'_> {
 async fn route_replies(mut reader: FrameReader, shared: Arc<Shared>) {
     let routed = async {
         while let Ok(Some((Some(id), incoming))) = Incoming::read(&mut reader).await {
-            let mut waiting = shared
-                .waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = shared.waiting.lock();
             if let Some(sender) = waiting.as_mut().and_then(|waiting| waiting.remove(&id)) {
                 // Nobody waits any more if the caller gave up in this very moment.
                 drop(sender.send(incoming));
@@ -190,11 +181,7 @@ async fn route_replies(mut reader: FrameReader, shared: Arc<Shared>) {
         () = shared.closed.cancelled() => {}
     }
     shared.closed.cancel();
-    shared
-        .waiting
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    shared.waiting.lock().take();
 }
 fn was_closed() -> io::Error {
     io::Error::new(

@@ -47,9 +47,9 @@ pub enum FrameError {
     /// The line is not a message.
     #[error("the line is not a message: {0}")]
     NotAMessage(serde_json::Error),
-    /// Less of a body came than had to come by now.
-    #[error("the body came too slowly")]
-    TooSlow,
+    /// Less of it came than had to come by now.
+    #[error("the {0} came too slowly")]
+    TooSlow(&'static str),
     /// The connection ended in the middle, or failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -61,7 +61,7 @@ impl FrameError {
         let code = match self {
             Self::LineTooLong { .. } | Self::BodyTooLong { .. } => ErrorCode::TooLarge,
             Self::NotAMessage(_) => ErrorCode::BadMessage,
-            Self::TooSlow => ErrorCode::TimedOut,
+            Self::TooSlow(_) => ErrorCode::TimedOut,
             Self::Io(_) => return None,
         };
         Some(WireError::new(code, self.to_string()))

@@ -152,6 +152,16 @@ pub enum ChunkState {
     Missing,
 }
 
+impl ChunkState {
+    /// Whether the node serves it.
+    pub fn is_readable(self) -> bool {
+        match self {
+            Self::Good | Self::OnFailedDisk => true,
+            Self::Corrupt | Self::Missing => false,
+        }
+    }
+}
+
 /// See [`NodeHandlers::verify_chunk`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct VerifyChunk {

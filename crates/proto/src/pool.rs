@@ -4,16 +4,17 @@
 //! **Invariant:** a connection is kept under the address and the node for which its hello was said: a call that means
 //! a node never goes to another that took its address.
 //!
-//! A peer that was not used for some minutes, and of which no connection is kept or in use, is forgotten; when very many
-//! are known, those that are not in use are forgotten before.
+//! A peer of which no connection is kept or in use is soon forgotten; when very many are known, also those of which
+//! connections are only kept.
 //!
 //! A kept connection may have died while nobody looked. So a call that fails on one that was used before,
 //! without an answer, is made once more on a new one; all operations can be repeated.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
@@ -23,8 +24,6 @@ use crate::id::NodeId;
 use crate::net::{Address, Network};
 use crate::table::Operation;
 
-/// A peer that was not used for this long is forgotten.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(5 * 60);
 /// How often peers that can be forgotten are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// Peers that are remembered although they are not in use.
@@ -67,7 +66,6 @@ struct Inner {
 #[derive(Debug)]
 struct Peers {
     by_address: HashMap<Address, OfAddress>,
-    count: usize,
     next_sweep: Instant,
 }
 
@@ -77,7 +75,6 @@ type OfAddress = HashMap<Option<NodeId>, Arc<OfPeer>>;
 /// What is kept for one peer.
 #[derive(Debug)]
 struct OfPeer {
-    last_used: Mutex<Instant>,
     shared: tokio::sync::Mutex<Option<Kept<Connection>>>,
     idle: Mutex<Vec<Kept<Channel>>>,
     transfers: Semaphore,
@@ -107,7 +104,6 @@ impl Pool {
             options,
             kept: Mutex::new(Peers {
                 by_address: HashMap::new(),
-                count: 0,
                 next_sweep: Instant::now() + SWEEP_INTERVAL,
             }),
         }))
@@ -206,14 +202,13 @@ impl Pool {
     }
 
     fn of_peer(&self, peer: Peer<'_>) -> Arc<OfPeer> {
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.kept.lock();
         let now = Instant::now();
         let of_address = kept.by_address.get(peer.address);
         let of_peer = match of_address.and_then(|of| of.get(&peer.node)) {
             Some(of_peer) => Arc::clone(of_peer),
-            None => kept.add(peer, now, &self.0.options),
+            None => kept.add(peer, &self.0.options),
         };
-        of_peer.note_used(now);
         if now >= kept.next_sweep {
             kept.sweep(now, self.0.options.idle_max);
         }
@@ -222,19 +217,17 @@ impl Pool {
 }
 
 impl Peers {
-    fn add(&mut self, peer: Peer<'_>, now: Instant, options: &PoolOptions) -> Arc<OfPeer> {
-        if self.count >= PEERS_MAX {
+    fn add(&mut self, peer: Peer<'_>, options: &PoolOptions) -> Arc<OfPeer> {
+        if self.count() >= PEERS_MAX {
             self.retain(OfPeer::is_in_use);
         }
         let of_peer = Arc::new(OfPeer {
-            last_used: Mutex::new(now),
             shared: tokio::sync::Mutex::new(None),
             idle: Mutex::new(Vec::new()),
             transfers: Semaphore::new(options.transfers_max),
         });
         let of_address = self.by_address.entry(peer.address.clone()).or_default();
         of_address.insert(peer.node, of_peer.clone());
-        self.count += 1;
         of_peer
     }
 
@@ -244,7 +237,7 @@ impl Peers {
         self.retain(|of_peer| {
             of_peer.is_in_use() || {
                 of_peer.close_old(idle_max);
-                of_peer.has_connections() || of_peer.unused_for(now) < FORGOTTEN_AFTER
+                of_peer.has_connections()
             }
         });
     }
@@ -254,35 +247,26 @@ impl Peers {
             of_address.retain(|_, of_peer| is_kept(of_peer));
             !of_address.is_empty()
         });
-        self.count = self.by_address.values().map(HashMap::len).sum();
+    }
+
+    fn count(&self) -> usize {
+        self.by_address.values().map(HashMap::len).sum()
     }
 }
 
 impl OfPeer {
-    fn note_used(&self, now: Instant) {
-        *self
-            .last_used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = now;
-    }
-
-    fn unused_for(&self, now: Instant) -> Duration {
-        let last_used = self.last_used.lock();
-        now - *last_used.unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether a call or a transfer is under way: each has a clone.
     fn is_in_use(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1
     }
 
     fn has_connections(&self) -> bool {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = self.idle.lock();
         !idle.is_empty() || self.shared.try_lock().map_or(true, |kept| kept.is_some())
     }
 
     fn close_old(&self, idle_max: Duration) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         idle.retain(|kept| kept.last_used.elapsed() < idle_max);
         drop(idle);
         if let Ok(mut shared) = self.shared.try_lock()
@@ -296,7 +280,7 @@ impl OfPeer {
 
     /// The channel used last, so that those that are not needed grow old; the old ones are closed here.
     fn take_idle(&self, idle_max: Duration) -> Option<Channel> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock();
         idle.retain(|kept| kept.last_used.elapsed() < idle_max);
         idle.pop().map(|kept| kept.connection)
     }
@@ -310,10 +294,7 @@ impl OfPeer {
 
     /// One that was kept is dead, so the others likely are too.
     fn forget_idle(&self) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.idle.lock().clear();
     }
 
     /// Keeps the channel for the next transfer, if it is still good for one.
@@ -329,7 +310,7 @@ impl OfPeer {
             Err(error) => error.code().is_some_and(|code| !closes(code)),
         };
         if good {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut idle = self.idle.lock();
             idle.push(Kept::new(channel));
         }
         result
@@ -385,10 +366,7 @@ mod tests {
     }
 
     fn count(pool: &Pool) -> usize {
-        let kept = pool.0.kept.lock().unwrap();
-        let counted = kept.by_address.values().map(HashMap::len).sum();
-        assert_eq!(kept.count, counted);
-        counted
+        pool.0.kept.lock().count()
     }
 
     /// Nodes come and go at ever new addresses: those that are not used any more are forgotten, and those that are stay.
@@ -408,16 +386,9 @@ mod tests {
             call(&pool, number).await;
         }
         assert_eq!(count(&pool), 101);
-        tokio::time::sleep(FORGOTTEN_AFTER / 2).await;
+        tokio::time::sleep(SWEEP_INTERVAL).await;
         call(&pool, 7).await;
-        assert_eq!(count(&pool), 101);
-        tokio::time::sleep(FORGOTTEN_AFTER / 2).await;
-        call(&pool, 8).await;
-        assert_eq!(
-            count(&pool),
-            3,
-            "one was used lately, one now, one all the time"
-        );
+        assert_eq!(count(&pool), 2, "one was just used, one is all the time");
         transfer.abort();
     }
 

@@ -155,7 +155,7 @@ impl Reporter {
             zone: self.membership.zone.clone(),
             cluster: self.node.cluster(),
             seen: self.node.seen(),
-            last_order: self.node.first_epoch(),
+            last_order: self.node.last_order_epoch(),
             receipt_key: self.node.receipt_key().clone(),
             usage: self.node.usage().await,
         };

@@ -9,9 +9,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use disk::{Disk, DiskFile};
+use parking_lot::{Mutex, MutexGuard};
 use redb::StorageBackend;
 
 use crate::error::is_full;
@@ -60,7 +61,7 @@ impl IndexFile {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Fills the buffer from the file; what lies behind its end is zeros.

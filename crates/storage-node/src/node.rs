@@ -13,13 +13,14 @@ mod put;
 mod report;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use disk::Blocking;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use proto::hello::ReceiptKey;
 use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId};
 use proto::node::ChunksDeleted;
@@ -59,7 +60,7 @@ pub(crate) struct Node {
     receipt_key: ReceiptKey,
     following: Following,
     /// Of the last deletion that was carried out before this start.
-    first_epoch: Epoch,
+    last_order_epoch: Epoch,
     cluster: watch::Sender<Option<ClusterId>>,
     order: tokio::sync::Mutex<Order>,
     puts: Mutex<HashMap<ChunkId, DiskClaim>>,
@@ -111,7 +112,7 @@ impl Node {
             id: identity.node(),
             receipt_key: identity.receipt_key().clone(),
             following: Following::new(identity),
-            first_epoch: order.epoch,
+            last_order_epoch: order.epoch,
             cluster,
             order: tokio::sync::Mutex::new(order),
             puts: Mutex::default(),
@@ -216,7 +217,7 @@ impl Node {
             tracing::warn!(%chunk, %error, "could not note that the chunk is corrupt: it is remembered until a restart");
             self.disks[disk].store.remember_bad(chunk, row.location);
         }
-        let mut corrupt = unpoisoned(&self.corrupt);
+        let mut corrupt = self.corrupt.lock();
         if corrupt.unreported.len() < UNREPORTED_MAX {
             corrupt.unreported.push_back(chunk);
         } else {
@@ -361,8 +362,4 @@ impl<T> Best<T> {
 
 fn stale(message: String) -> WireError {
     WireError::new(ErrorCode::StaleEpoch, message)
-}
-
-fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

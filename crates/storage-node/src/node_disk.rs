@@ -1,9 +1,10 @@
 //! One of the node's disks: what readers use and the way to it, its writer, and how it does.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Blocking, Space};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 use crate::appender::Appender;
@@ -87,7 +88,7 @@ impl NodeDisk {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// Says in the log when it began to hang, and when that was over.

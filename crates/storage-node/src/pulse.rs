@@ -5,9 +5,10 @@
 //! answer asks it. As soon as it has done what was overdue, it is as good as before.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// What one disk has begun and not finished. Clones are of the same disk.
@@ -52,7 +53,7 @@ impl Pulse {
     }
 
     fn begun(&self) -> MutexGuard<'_, Begun> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.begun.lock()
     }
 }
 

@@ -9,10 +9,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use disk::{Disk, DiskFile, Space};
+use parking_lot::{Mutex, MutexGuard};
 use proto::id::{ChunkId, NodeId};
 
 use crate::catalog::{Catalog, Location, Row};
@@ -84,7 +85,7 @@ impl Store {
 
     /// The sums, to be read or changed for a moment.
     pub(crate) fn catalog(&self) -> MutexGuard<'_, Catalog> {
-        unpoisoned(&self.catalog)
+        self.catalog.lock()
     }
 
     /// What is known of a chunk.
@@ -97,12 +98,12 @@ impl Store {
     }
 
     fn is_unmarked(&self, chunk: &ChunkId, location: Location) -> bool {
-        unpoisoned(&self.unmarked).get(chunk) == Some(&location)
+        self.unmarked.lock().get(chunk) == Some(&location)
     }
 
     /// Remembers until the next start that a record is bad, for the time in which the index cannot be written.
     pub(crate) fn remember_bad(&self, chunk: ChunkId, location: Location) {
-        let mut unmarked = unpoisoned(&self.unmarked);
+        let mut unmarked = self.unmarked.lock();
         if unmarked.len() < UNMARKED_MAX {
             unmarked.insert(chunk, location);
         }
@@ -110,12 +111,12 @@ impl Store {
 
     /// The index knows better now.
     pub(crate) fn forget_bad(&self, chunk: &ChunkId) {
-        unpoisoned(&self.unmarked).remove(chunk);
+        self.unmarked.lock().remove(chunk);
     }
 
     /// Chunks that are known to be bad, but not to the index.
     pub(crate) fn unmarked(&self) -> Vec<ChunkId> {
-        unpoisoned(&self.unmarked).keys().copied().collect()
+        self.unmarked.lock().keys().copied().collect()
     }
 
     /// Opens a chunk's record, good or corrupt.
@@ -148,17 +149,17 @@ impl Store {
 
     /// An extent's file, opened now or before.
     pub(crate) fn extent_file(&self, extent: u64) -> io::Result<Arc<dyn DiskFile>> {
-        if let Some(file) = unpoisoned(&self.files).get(extent) {
+        if let Some(file) = self.files.lock().get(extent) {
             return Ok(file);
         }
         let file = self.disk.open(&extent_path(extent))?;
-        unpoisoned(&self.files).insert(extent, Arc::clone(&file));
+        self.files.lock().insert(extent, Arc::clone(&file));
         Ok(file)
     }
 
     /// Lets go of a removed extent; readers that have it open read on.
     pub(crate) fn forget_file(&self, extent: u64) {
-        unpoisoned(&self.files).files.remove(&extent);
+        self.files.lock().files.remove(&extent);
     }
 
     /// The rows whose records lie in damaged ranges of an extent, which are in order. Looks at the whole index, so
@@ -201,22 +202,18 @@ impl Store {
 
     /// Why it takes no writes any more, if it failed.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
-        unpoisoned(&self.failed).clone()
+        self.failed.lock().clone()
     }
 
     /// Refuses all writes from now on.
     pub(crate) fn fail(&self, what: &str, error: &io::Error) {
-        let mut failed = unpoisoned(&self.failed);
+        let mut failed = self.failed.lock();
         if failed.is_none() {
             let disk = self.options.disk_number;
             tracing::error!(disk, %error, "{what}: the disk takes no more writes until a restart");
             *failed = Some(format!("{what}: {error}").into());
         }
     }
-}
-
-fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Open extents; when there are too many, the one unused for longest is let go.

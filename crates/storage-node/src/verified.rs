@@ -21,11 +21,6 @@ impl VerifiedChunk {
         })
     }
 
-    /// Which.
-    pub(crate) fn chunk(&self) -> ChunkId {
-        self.chunk
-    }
-
     /// Bytes of payload.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.payload.len()).expect("chunks are far shorter")

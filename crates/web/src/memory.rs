@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
 use futures::StreamExt;
+use parking_lot::{Mutex, MutexGuard};
 use proto::id::{ClusterId, Epoch, NodeId, RunId, VersionId};
 use proto::master::{
     ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NodeCounts, NodesListed,
@@ -67,20 +68,16 @@ pub struct Faults {
 impl MemoryDrive {
     /// From now on, this is wrong with it.
     pub fn set_faults(&self, faults: Faults) {
-        self.kept().faults = faults;
+        self.kept.lock().faults = faults;
     }
 
     /// Keeps a file, with missing folders, as an upload of it would.
     pub fn put(&self, path: &EntryPath, bytes: Bytes, modified_ms: u64) {
-        self.kept().store(path, bytes, modified_ms);
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().store(path, bytes, modified_ms);
     }
 
     fn reached(&self) -> Result<MutexGuard<'_, Kept>, Error> {
-        let kept = self.kept();
+        let kept = self.kept.lock();
         if kept.faults.unreachable {
             return Err(Error::Unavailable {
                 what: "no master answers".into(),

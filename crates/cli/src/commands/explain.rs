@@ -154,7 +154,7 @@ fn is_good(copy: &ExplainedCopy) -> bool {
 
 fn is_readable(copy: &ExplainedCopy) -> bool {
     let description = copy.description.as_ref();
-    description.is_some_and(|description| description.state <= ChunkState::OnFailedDisk)
+    description.is_some_and(|description| description.state.is_readable())
 }
 
 fn headline(context: &Context, bytes: u64, modified_ms: u64, version: VersionId) -> String {

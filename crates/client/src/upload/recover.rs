@@ -161,8 +161,8 @@ impl Restorer<'_> {
             failures.into_error(what.to_owned(), chunk.chunk)
         })?;
         let (shared, copies_min) = (self.shared.clone(), self.copies_min);
-        let store = ChunkStore::new(shared, self.upload, chunk, bytes, copies_min);
-        store.store(promise, nodes).await
+        let store = ChunkStore::new(shared, self.upload, chunk, bytes, promise, copies_min);
+        store.store(nodes).await
     }
 
     /// Who gave a receipt, or else who may hold it.

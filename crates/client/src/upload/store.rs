@@ -35,6 +35,8 @@ pub(crate) struct ChunkStore {
     upload: UploadId,
     chunk: ChunkToStore,
     bytes: Bytes,
+    /// The latest: receipts are for this one.
+    promise: PromiseId,
     copies_min: usize,
     receipts: Vec<Receipt>,
     /// Nodes that failed in the rounds since the last pause.
@@ -49,6 +51,7 @@ impl ChunkStore {
         upload: UploadId,
         chunk: ChunkToStore,
         bytes: Bytes,
+        promise: PromiseId,
         copies_min: usize,
     ) -> Self {
         Self {
@@ -56,6 +59,7 @@ impl ChunkStore {
             upload,
             chunk,
             bytes,
+            promise,
             copies_min,
             receipts: Vec::new(),
             failed: Vec::new(),
@@ -64,28 +68,23 @@ impl ChunkStore {
         }
     }
 
-    /// Stores it as promised. The receipts are at least as many as a write needs, or none where the cluster came to
+    /// Stores it where it was promised to. The receipts are at least as many as a write needs, or none where the cluster came to
     /// have it by other ways.
-    pub(crate) async fn store(
-        mut self,
-        promise: PromiseId,
-        nodes: Vec<NodeLocation>,
-    ) -> Result<Vec<Receipt>, Error> {
+    pub(crate) async fn store(mut self, nodes: Vec<NodeLocation>) -> Result<Vec<Receipt>, Error> {
         let started = Instant::now();
         let wanted = nodes.len();
-        let mut promise = promise;
         let mut targets = nodes;
         let mut patience = self.shared.health.write_patience(PATIENCE_MIN);
         let mut pause = PAUSE_MIN;
         loop {
-            let timed_out = self.send_to(promise, targets, patience).await;
+            let timed_out = self.send_to(targets, patience).await;
             if self.receipts.len() >= wanted.max(self.copies_min) {
                 return Ok(self.receipts);
             }
             if self.has_enough() && !self.shared.health.spares_may_exist() {
                 return Ok(self.receipts);
             }
-            match self.find_others(&mut promise).await? {
+            match self.find_others().await? {
                 Some(others) => targets = others,
                 None => return Ok(Vec::new()),
             }
@@ -101,7 +100,7 @@ impl ChunkStore {
                 pause = (pause * 2).min(PAUSE_MAX);
                 // Whoever failed may be back.
                 self.failed.clear();
-                match self.find_others(&mut promise).await? {
+                match self.find_others().await? {
                     Some(others) => targets = others,
                     None => return Ok(Vec::new()),
                 }
@@ -125,12 +124,7 @@ impl ChunkStore {
     }
 
     /// One round: sends to all of them, and says whether some were given up for being late.
-    async fn send_to(
-        &mut self,
-        promise: PromiseId,
-        targets: Vec<NodeLocation>,
-        patience: Duration,
-    ) -> bool {
+    async fn send_to(&mut self, targets: Vec<NodeLocation>, patience: Duration) -> bool {
         let targets = self.leave_out_avoided(targets);
         let started = Instant::now();
         let mut enough = self.has_enough();
@@ -139,7 +133,7 @@ impl ChunkStore {
         if enough {
             give_up_at = started + self.shared.options.straggler_patience;
         }
-        let puts = targets.into_iter().map(|target| self.put(promise, target));
+        let puts = targets.into_iter().map(|target| self.put(target));
         let mut puts: FuturesUnordered<_> = puts.collect();
         while !waiting.is_empty() {
             tokio::select! {
@@ -189,13 +183,12 @@ impl ChunkStore {
     /// Sends it to one node. Does not borrow from `self`, which takes note of others' answers meanwhile.
     fn put(
         &self,
-        promise: PromiseId,
         target: NodeLocation,
     ) -> impl Future<Output = (NodeId, Result<Receipt, CallError>)> + Send + use<> {
         let shared = self.shared.clone();
         let request = PutChunk {
             chunk: self.chunk.chunk,
-            promise: Some(promise),
+            promise: Some(self.promise),
             body: self.bytes.clone(),
         };
         async move {
@@ -239,10 +232,7 @@ impl ChunkStore {
 
     /// Where else it can go; nothing if the cluster has it. With enough copies made, this is not worth waiting for a
     /// master that is away.
-    async fn find_others(
-        &mut self,
-        promise: &mut PromiseId,
-    ) -> Result<Option<Vec<NodeLocation>>, Error> {
+    async fn find_others(&mut self) -> Result<Option<Vec<NodeLocation>>, Error> {
         let retry_for = if self.has_enough() {
             Duration::ZERO
         } else {
@@ -265,9 +255,9 @@ impl ChunkStore {
         match places.pop() {
             Some(Destination::Stored) => Ok(None),
             Some(Destination::Nodes(promised, nodes)) => {
-                if promised != *promise {
+                if promised != self.promise {
                     // The master forgot the promise before, and takes no receipt for that any more.
-                    *promise = promised;
+                    self.promise = promised;
                     self.receipts.clear();
                 }
                 Ok(Some(self.untried(nodes)))

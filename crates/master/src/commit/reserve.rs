@@ -3,10 +3,11 @@
 //! It is taken beside the commits and never in the way of one, since that takes a while: soon after the start, and
 //! again, with pauses, whenever it is not there and there is room. A commit on a full disk gives it up.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Ballast, Blocking, Disk};
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 /// Free bytes of the disk below which nothing is taken that makes the store grow. Deletions need some to succeed.
@@ -74,7 +75,7 @@ impl Reserve {
     }
 
     fn ballast(&self) -> MutexGuard<'_, Ballast> {
-        self.ballast.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ballast.lock()
     }
 }
 

@@ -34,13 +34,13 @@ const NODES: std::ops::RangeInclusive<u32> = 1..=5;
 
 impl Told {
     fn is_down(&self, node: u32) -> bool {
-        self.down.lock().unwrap().contains(&node)
+        self.down.lock().contains(&node)
     }
 }
 
 impl ClusterView for Told {
     fn candidates(&self) -> Vec<Candidate> {
-        let full = self.full.lock().unwrap();
+        let full = self.full.lock();
         let open = NODES.filter(|node| !self.is_down(*node) && !full.contains(node));
         open.map(|node| Candidate {
             node: NodeNumber(node),
@@ -74,11 +74,11 @@ impl ClusterView for Told {
     }
 
     fn copies_missing(&self, chunks: Vec<ChunkId>) {
-        self.missing.lock().unwrap().extend(chunks);
+        self.missing.lock().extend(chunks);
     }
 
     fn receipts_counted(&self, receipts: Vec<CountedReceipt>) {
-        self.counted.lock().unwrap().extend(receipts);
+        self.counted.lock().extend(receipts);
     }
 }
 
@@ -231,7 +231,7 @@ impl Files<Told> {
 
     /// The nodes whose receipts are to be looked into, since this was asked last.
     fn counted(&self) -> BTreeSet<NodeId> {
-        let counted = std::mem::take(&mut *self.cluster.counted.lock().unwrap());
+        let counted = std::mem::take(&mut *self.cluster.counted.lock());
         counted.into_iter().map(|receipt| receipt.node).collect()
     }
 }
@@ -257,8 +257,8 @@ async fn a_file_that_was_put_can_be_opened_with_the_live_nodes_first() {
 
     let down = opened.first.nodes[usize::from(first.nodes[0])].node;
     let number = u32::try_from(down.uuid().as_u128()).unwrap();
-    files.cluster.down.lock().unwrap().insert(number);
-    assert!(files.cluster.missing.lock().unwrap().is_empty());
+    files.cluster.down.lock().insert(number);
+    assert!(files.cluster.missing.lock().is_empty());
     let opened = files.open_file(&caller(), request()).await.unwrap();
     let places = &opened.first.chunks[0].nodes;
     let live: Vec<_> = places
@@ -304,12 +304,12 @@ async fn a_chunk_is_promised_to_the_same_nodes_again_and_to_others_when_some_fai
 async fn an_upload_that_cannot_succeed_is_told_why() {
     let files = files().await;
     files.put("/f", 1).await;
-    *files.cluster.full.lock().unwrap() = BTreeSet::from([1, 2, 3, 4]);
+    *files.cluster.full.lock() = BTreeSet::from([1, 2, 3, 4]);
     let refusal = files.allocate(1, &[chunk(2)], &[]).await.unwrap_err();
     assert_eq!(refusal.code, ErrorCode::NoSpace);
     let stored = files.allocate(1, &[chunk(1)], &[]).await.unwrap();
     assert!(stored[0].is_empty(), "what is stored needs no room");
-    *files.cluster.down.lock().unwrap() = BTreeSet::from([1, 2, 3, 4]);
+    *files.cluster.down.lock() = BTreeSet::from([1, 2, 3, 4]);
     let refusal = files.allocate(1, &[chunk(2)], &[]).await.unwrap_err();
     assert_eq!(refusal.code, ErrorCode::NotEnoughReplicas);
     assert!(refusal.message.contains("start or add nodes"), "{refusal}");

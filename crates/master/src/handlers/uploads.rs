@@ -1,6 +1,6 @@
 //! Uploads: where chunks go, which of them are stored, and the name at the end.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use proto::id::{ChunkId, NodeId, PromiseId};
 use proto::master::{
@@ -126,7 +126,7 @@ impl<V: ClusterView> Files<V> {
     }
 
     fn new_promise(&self) -> PromiseId {
-        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chance = self.chance.lock();
         PromiseId::new(uuid::Builder::from_random_bytes(chance.random()).into_uuid())
     }
 
@@ -204,7 +204,7 @@ impl<V: ClusterView> Files<V> {
             kept.map(|c| (c.node, c.zone.clone())).unzip();
         let taken = [excluded, nodes.as_slice()].concat();
         let count = wanted - nodes.len();
-        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chance = self.chance.lock();
         nodes.extend(placement::choose(
             candidates,
             &taken,

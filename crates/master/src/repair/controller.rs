@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::RepairReport;
 use super::copy::{CopyFailure, CopyOrder, MadeCopy};
 use super::moves::{Moves, REBALANCE_INTERVAL};
 use super::pace::Pace;
@@ -23,7 +24,6 @@ use super::queue::RepairQueue;
 use super::rate_limit::RateLimiter;
 use super::surveys::Surveys;
 use super::trim::Trims;
-use super::{RepairReport, lock};
 use crate::claims::CopyClaim;
 use crate::command::NodeNumber;
 use crate::control::Control;
@@ -393,7 +393,7 @@ impl Controller {
     // What others see, and when to look again.
 
     fn publish(&self) {
-        let mut report = lock(&self.control.repair.report);
+        let mut report = self.control.repair.report.lock();
         *report = RepairReport {
             tally: report.tally,
             running: u32::try_from(self.flights.len()).unwrap_or(u32::MAX),

@@ -7,7 +7,6 @@ use tracing::warn;
 
 use super::controller::Controller;
 use super::copy::CopyFailure;
-use super::lock;
 use super::plan::Need;
 use super::survey::{Found, Page, Survey};
 use crate::state::ChunkRow;
@@ -36,7 +35,7 @@ impl Controller {
     }
 
     pub(super) fn nodes_changed(&mut self) {
-        for node in std::mem::take(&mut *lock(&self.control.repair.returned)) {
+        for node in std::mem::take(&mut *self.control.repair.returned.lock()) {
             self.loads.forgive(node);
         }
         let view = self.view();
@@ -99,7 +98,7 @@ impl Controller {
             self.trims.add(chunk);
         }
         if let Some(tally) = self.surveys.take_whole(Instant::now()) {
-            lock(&self.control.repair.report).tally = Some(tally);
+            self.control.repair.report.lock().tally = Some(tally);
         }
     }
 }

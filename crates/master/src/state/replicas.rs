@@ -156,7 +156,7 @@ pub(super) fn note_unknown_chunks(
 }
 
 /// Inventories that must have shown an unknown chunk before it is deleted.
-const INVENTORIES_MIN: u32 = 2;
+pub(crate) const INVENTORIES_MIN: u32 = 2;
 
 /// `DeleteUnknownChunks`: all of what still holds of it, or nothing if the fuse does not let so many pass.
 pub(super) fn delete_unknown_chunks(

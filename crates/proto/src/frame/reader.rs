@@ -150,7 +150,7 @@ impl FrameReader {
         while body.len() < len {
             let deadline = pace.deadline(body.len());
             let read = timeout_at(deadline, self.read_body(&mut body, len)).await;
-            read.map_err(|_| FrameError::TooSlow)??;
+            read.map_err(|_| FrameError::TooSlow("body"))??;
         }
         Ok(body.freeze())
     }

@@ -327,7 +327,7 @@ impl<S: Service> ConnectionTask<S> {
         let body = self.reader.body_at_pace(len, &pace);
         match memory.during(body, limits.slow_after()).await {
             Some(body) => Ok(body?),
-            None => Err(too_slow("the body")),
+            None => Err(FrameError::TooSlow("body").into()),
         }
     }
 
@@ -437,15 +437,10 @@ async fn in_time<T>(
     read: impl Future<Output = Result<T, FrameError>>,
 ) -> Result<T, Ending> {
     let read = timeout(limits.line_timeout, read).await;
-    Ok(read.map_err(|_| too_slow("the line"))??)
+    Ok(read.map_err(|_| FrameError::TooSlow("line"))??)
 }
 
 fn line_too_long() -> WireError {
     let message = format!("a line that a body follows has at most {SHORT_LINE_LEN_MAX} bytes");
     WireError::new(ErrorCode::TooLarge, message)
-}
-
-fn too_slow(what: &str) -> Ending {
-    let message = format!("{what} came too slowly");
-    Ending::Refused(None, WireError::new(ErrorCode::TimedOut, message))
 }

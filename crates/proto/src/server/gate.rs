@@ -1,9 +1,10 @@
 //! Who may be connected: counts connections, and knows which has been idle longest.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 /// The bound on a server's connections.
@@ -57,7 +58,7 @@ impl Gate {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -103,7 +104,7 @@ impl Admission {
     /// From now on it never has to make room.
     pub(super) fn spare(&self) {
         self.spared.store(true, Ordering::Relaxed);
-        self.leave_idle(&mut self.lock_idle());
+        self.leave_idle(&mut self.idle_since.lock());
     }
 
     /// Whether a request of it is being answered.
@@ -113,7 +114,7 @@ impl Admission {
 
     /// Not idle for as long as the guard lives.
     pub(super) fn work(this: &Arc<Self>) -> Work {
-        let mut idle_since = this.lock_idle();
+        let mut idle_since = this.idle_since.lock();
         this.working.fetch_add(1, Ordering::Relaxed);
         this.leave_idle(&mut idle_since);
         drop(idle_since);
@@ -125,17 +126,11 @@ impl Admission {
             self.gate.lock().idle.remove(&moment);
         }
     }
-
-    fn lock_idle(&self) -> MutexGuard<'_, Option<u64>> {
-        self.idle_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.leave_idle(&mut self.lock_idle());
+        self.leave_idle(&mut self.idle_since.lock());
         self.gate.lock().open -= 1;
     }
 }
@@ -146,7 +141,7 @@ pub(super) struct Work(Arc<Admission>);
 impl Drop for Work {
     fn drop(&mut self) {
         let admission = &self.0;
-        let mut idle_since = admission.lock_idle();
+        let mut idle_since = admission.idle_since.lock();
         let was_last = admission.working.fetch_sub(1, Ordering::Relaxed) == 1;
         if was_last && !admission.spared.load(Ordering::Relaxed) {
             *idle_since = Some(admission.gate.lock().now_idle(admission.evicted.clone()));

@@ -9,9 +9,10 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -94,7 +95,7 @@ impl Memory {
     }
 
     fn make_one_give_way(&self) {
-        let mut slow = self.lock_slow();
+        let mut slow = self.slow.lock();
         let told_lately = |told: Instant| told.elapsed() < GIVE_WAY_INTERVAL;
         if slow.told.is_some_and(told_lately) {
             return;
@@ -111,10 +112,6 @@ impl Memory {
         let _listed = Listed::new(self, told.clone());
         told.cancelled().await;
     }
-
-    fn lock_slow(&self) -> MutexGuard<'_, Slow> {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// One of the slow, for as long as this lives.
@@ -125,7 +122,7 @@ struct Listed<'m> {
 
 impl<'m> Listed<'m> {
     fn new(memory: &'m Memory, told: CancellationToken) -> Self {
-        let mut slow = memory.lock_slow();
+        let mut slow = memory.slow.lock();
         slow.moments += 1;
         let moment = slow.moments;
         slow.since.insert(moment, told);
@@ -135,7 +132,7 @@ impl<'m> Listed<'m> {
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.memory.lock_slow().since.remove(&self.moment);
+        self.memory.slow.lock().since.remove(&self.moment);
     }
 }
 
@@ -351,6 +348,6 @@ mod tests {
         for (number, slow) in (0..).zip(slow) {
             assert_eq!(slow.await.unwrap(), (number, 20 + number));
         }
-        assert!(memory.lock_slow().since.is_empty());
+        assert!(memory.slow.lock().since.is_empty());
     }
 }

@@ -5,16 +5,17 @@
 //! orders wait for the disk that `node.json` is on: chunks are taken and read, and heartbeats sent, while it hangs.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use proto::id::{ClusterId, Epoch};
 use proto::{ErrorCode, HistoryPoint, WireError};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, stale, unpoisoned};
+use super::{Node, stale};
 use crate::error::StoreError;
 use crate::identity::Identity;
 
@@ -55,7 +56,7 @@ impl Following {
     }
 
     fn points(&self) -> MutexGuard<'_, Points> {
-        unpoisoned(&self.points)
+        self.points.lock()
     }
 }
 
@@ -105,8 +106,8 @@ impl From<FollowError> for WireError {
 
 impl Node {
     /// The epoch of the last deletion that was carried out before this start.
-    pub(crate) fn first_epoch(&self) -> Epoch {
-        self.first_epoch
+    pub(crate) fn last_order_epoch(&self) -> Epoch {
+        self.last_order_epoch
     }
 
     /// The latest point of the master's history that the node has seen.
@@ -233,13 +234,13 @@ impl Node {
 
     /// The extents remember the epoch of the last deletion, should `node.json` have been put back from an old copy.
     fn refuse_before_orders(&self, master: HistoryPoint) -> Result<(), WireError> {
-        if master.epoch >= self.first_epoch {
+        if master.epoch >= self.last_order_epoch {
             return Ok(());
         }
         Err(stale(format!(
             "this comes from start {} of the master, but the node has carried out deletions of start {}: the master went \
              back in time",
-            master.epoch, self.first_epoch
+            master.epoch, self.last_order_epoch
         )))
     }
 }

@@ -12,7 +12,7 @@ use proto::id::ChunkId;
 use proto::node::ChunkState;
 use proto::{ErrorCode, WireError};
 
-use super::{INLINE_LEN_MAX, Node, unpoisoned};
+use super::{INLINE_LEN_MAX, Node};
 use crate::error::StoreError;
 use crate::extent::PAYLOAD_LEN_MAX;
 use crate::node_disk::NodeDisk;
@@ -47,7 +47,7 @@ impl Node {
 
     /// Stores a chunk that was verified before. `false` if it was here; either way it is durable now.
     pub(crate) async fn store(&self, verified: VerifiedChunk) -> Result<bool, WireError> {
-        let chunk = verified.chunk();
+        let chunk = verified.chunk;
         let claim = self.claim_disk(chunk).await?;
         if self.holds_good_beside(&chunk, Some(claim.disk)).await? {
             return Ok(false);
@@ -111,7 +111,7 @@ impl Node {
     /// Chooses the disk for a chunk, and keeps it chosen until the put is done.
     async fn claim_disk(&self, chunk: ChunkId) -> Result<PutClaim<'_>, StoreError> {
         let survey = self.survey(&chunk).await;
-        let mut puts = unpoisoned(&self.puts);
+        let mut puts = self.puts.lock();
         let disk = match puts.get(&chunk) {
             Some(claim) => claim.disk,
             None => survey.choose()?,
@@ -202,7 +202,7 @@ struct PutClaim<'a> {
 
 impl Drop for PutClaim<'_> {
     fn drop(&mut self) {
-        let mut puts = unpoisoned(&self.node.puts);
+        let mut puts = self.node.puts.lock();
         if let Some(claim) = puts.get_mut(&self.chunk) {
             claim.puts -= 1;
             if claim.puts == 0 {

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use proto::id::ChunkId;
 use proto::node::{BucketDigest, ChunkDescription, ChunkState, NodeUsage};
 
-use super::{Node, UNREPORTED_MAX, unpoisoned};
+use super::{Node, UNREPORTED_MAX};
 use crate::catalog::Row;
 use crate::error::StoreError;
 use crate::extent::PAYLOAD_LEN_MAX;
@@ -20,7 +20,7 @@ impl Node {
     /// for the next time.
     pub(crate) async fn take_unreported(&self, all: bool) -> Vec<ChunkId> {
         let (new, overflowed) = {
-            let mut corrupt = unpoisoned(&self.corrupt);
+            let mut corrupt = self.corrupt.lock();
             let new: Vec<ChunkId> = corrupt.unreported.drain(..).collect();
             (new, std::mem::take(&mut corrupt.overflowed))
         };
@@ -37,7 +37,7 @@ impl Node {
                 Ok(known) => chunks.extend(known),
                 Err(error) => {
                     tracing::debug!(%error, "a disk does not tell which of its chunks are corrupt; it is asked again");
-                    unpoisoned(&self.corrupt).overflowed = true;
+                    self.corrupt.lock().overflowed = true;
                 }
             }
         }
@@ -48,7 +48,7 @@ impl Node {
 
     /// Whether more corrupt chunks are to be reported than could be found out so far.
     pub(crate) fn owes_reports(&self) -> bool {
-        unpoisoned(&self.corrupt).overflowed
+        self.corrupt.lock().overflowed
     }
 
     /// Reads a chunk and compares it with its id; notes what it found.
