@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use master::StartError;
 use proto::ErrorCode;
 use proto::id::ChunkId;
 use proto::master::{Health, LeaveSafeMode};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
 use crate::world::{World, config, refusal, some_chunks};
@@ -204,4 +206,30 @@ async fn a_new_master_refuses_nodes_of_another_cluster() {
     );
     sleep(Duration::from_secs(300)).await;
     assert!(chunks.iter().all(|chunk| world.copies(chunk) == 3));
+}
+
+/// On a full disk a start makes room by giving up the space that is set aside. Started by mistake in a folder that a running
+/// master uses, or in somebody else's, it took that space, or a file of theirs that has the same name.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_refused_makes_no_room() {
+    let world = World::new(config(), 0).await;
+    sleep(Duration::from_secs(2)).await;
+    assert!(world.disk.content("reserve").is_some());
+    world.disk.fill();
+    refuses_to_start(&world, &world.disk).await;
+    assert!(world.disk.content("reserve").is_some());
+
+    let strange = disk::MemoryDisk::new();
+    strange.put("reserve", b"seats 7 and 8");
+    strange.fill();
+    refuses_to_start(&world, &strange).await;
+    assert!(strange.content("reserve").is_some());
+}
+
+async fn refuses_to_start(world: &World, disk: &disk::MemoryDisk) {
+    let mut config = world.config.clone();
+    config.listen = "127.0.0.1:9500".parse().unwrap();
+    let network = std::sync::Arc::new(world.network.clone());
+    let started = master::start(config, network, disk.shared(), CancellationToken::new()).await;
+    assert!(matches!(started, Err(StartError::Folder(_))), "{started:?}");
 }
