@@ -1,4 +1,4 @@
-//! Calls to the master: with retries, at whichever master answers.
+//! Calls to the master: with retries, at whichever master answers. One that is superseded is passed over.
 //!
 //! **Invariant:** a call is repeated only as the very same request, with the same id in it, so that what was done
 //! although its answer got lost is not done twice.
@@ -50,11 +50,11 @@ impl Masters {
         let started = Instant::now();
         let mut pause = PAUSE_MIN;
         loop {
-            let error = match self.ask_each(&request).await {
+            let (error, may_pass) = match self.ask_each(&request).await {
                 Ok(reply) => return Ok(reply),
-                Err(error) => error,
+                Err(Unanswered { error, may_pass }) => (error, may_pass),
             };
-            if !is_temporary(&error) || started.elapsed() + pause > retry_for {
+            if !may_pass || started.elapsed() + pause > retry_for {
                 return Err(Error::from_call("the master cannot be reached", error));
             }
             tracing::debug!(%error, operation = O::NAME, "asking the master again");
@@ -67,20 +67,56 @@ impl Masters {
     async fn ask_each<O: Operation>(
         &self,
         request: &(impl Fn() -> O + Sync),
-    ) -> Result<O::Reply, CallError> {
+    ) -> Result<O::Reply, Unanswered> {
         let current = self.current.load(Ordering::Relaxed);
-        let mut result = Err(no_master());
+        let mut unanswered = Unanswered::from(no_master());
         for offset in 0..self.addresses.len() {
             let place = (current + offset) % self.addresses.len();
             let address = &self.addresses[place];
-            result = self.pool.call(address, request(), self.call_timeout).await;
-            if !matches!(&result, Err(error) if is_temporary(error)) {
-                self.current.store(place, Ordering::Relaxed);
-                break;
+            let result = self.pool.call(address, request(), self.call_timeout).await;
+            match result {
+                Err(error) if is_temporary(&error) || is_superseded(&error) => {
+                    unanswered.note(error);
+                }
+                result => {
+                    self.current.store(place, Ordering::Relaxed);
+                    return result.map_err(Unanswered::from);
+                }
             }
         }
-        result
+        Err(unanswered)
     }
+}
+
+/// Why no master has an answer.
+struct Unanswered {
+    /// The last one's reason; or that one is superseded, which a person has to know.
+    error: CallError,
+    /// Whether one of them may have an answer soon.
+    may_pass: bool,
+}
+
+impl From<CallError> for Unanswered {
+    fn from(error: CallError) -> Self {
+        Self {
+            error,
+            may_pass: false,
+        }
+    }
+}
+
+impl Unanswered {
+    fn note(&mut self, error: CallError) {
+        self.may_pass |= is_temporary(&error);
+        if !is_superseded(&self.error) {
+            self.error = error;
+        }
+    }
+}
+
+/// Whether nodes know it to be an old or a second master: it changes nothing any more, but another one may.
+fn is_superseded(error: &CallError) -> bool {
+    error.code() == Some(ErrorCode::StaleEpoch)
 }
 
 /// Whether another master, or the same one soon, may answer otherwise.

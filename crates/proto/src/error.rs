@@ -97,7 +97,7 @@ error_codes! {
     NoSpace = "no_space",
     /// Bytes do not have the hash that they should have.
     Corrupt = "corrupt",
-    /// An order of a master that has since been superseded.
+    /// An order of a master that has since been superseded, or a change asked of one: another master may take it.
     StaleEpoch = "stale_epoch",
     /// An order of the right master that is not above its last one: it came late, or twice.
     StaleOrder = "stale_order",

@@ -7,6 +7,7 @@
 
 mod download;
 mod master;
+mod masters;
 mod names;
 mod network;
 mod node;

@@ -134,12 +134,12 @@ pub(crate) fn content(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-async fn listen(network: &CuttableNetwork) -> Box<dyn Listener> {
+pub(crate) async fn listen(network: &CuttableNetwork) -> Box<dyn Listener> {
     let any_port = "127.0.0.1:0".parse().unwrap();
     network.listen(&any_port).await.unwrap()
 }
 
-fn spawn<S: Service>(
+pub(crate) fn spawn<S: Service>(
     listener: Box<dyn Listener>,
     service: Arc<S>,
     role: Role,
