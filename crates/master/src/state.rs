@@ -51,7 +51,9 @@ pub use fuse::{Fuse, TrippedFuse};
 pub use head::{COPIES_COUNTED, Counters};
 pub use outcome::{Allocation, CountedReceipt, Outcome};
 pub(crate) use replicas::INVENTORIES_MIN;
-pub use rows::{ChunkRow, NodeRow, NodeTally, Sums, UnknownChunk, UploadRow, VersionRow};
+pub use rows::{
+    ChunkRow, NodeRow, NodeTally, PromiseRow, Sums, UnknownChunk, UploadRow, VersionRow,
+};
 pub use snapshot::Snapshot;
 
 /// What a store is opened with.

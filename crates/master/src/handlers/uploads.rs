@@ -162,7 +162,7 @@ impl<V: ClusterView> Files<V> {
     }
 
     /// Nodes for one chunk: those that it was promised to before, and others in the place of those that are to be
-    /// avoided, are gone, or are just deleting it.
+    /// avoided, are gone, are just deleting it, or did so.
     fn choose(
         &self,
         snapshot: &Snapshot,
@@ -172,8 +172,9 @@ impl<V: ClusterView> Files<V> {
         avoided: &[NodeNumber],
     ) -> Result<Vec<NodeNumber>, StateError> {
         let promised = snapshot.promise(request.upload, &chunk.chunk)?;
-        let promised = promised.map_or_else(Vec::new, |(_, nodes)| nodes);
-        let mut excluded = avoided.to_vec();
+        let (promised, barred) =
+            promised.map_or_else(Default::default, |row| (row.nodes, row.barred));
+        let mut excluded = [avoided, &barred].concat();
         loop {
             let nodes = self.draw(candidates, &promised, &excluded);
             let excluded_before = excluded.len();

@@ -196,6 +196,7 @@ impl Tables<'_> {
     ) -> Result<bool, StateError> {
         let was_planned = self.planned.remove((node.0, chunk.as_bytes()))?.is_some();
         if was_planned {
+            self.bar_from_promises(node, chunk)?;
             self.tally_changes.entry(node.0).or_default().planned -= 1;
             add(&mut self.head.counters.planned_deletions, -1);
         }

@@ -4,10 +4,12 @@
 //! copy. A promise that names no copy still keeps the chunk from being collected: the upload counts on those on record.
 //!
 //! **Invariant:** a promise has its id from when it is made until it ends, and no other has that id. So a receipt, which
-//! is made for an id, was given while that promise was held, and the copy behind it was not ordered away since.
+//! is made for an id, was given while that promise was held. **Invariant:** the copy behind a receipt that counts was not
+//! deleted since: not while the promise named it, and a node that deleted a copy before it was named is never named.
 
 use proto::id::{ChunkId, UploadId};
 use redb::ReadableTable;
+use uuid::Uuid;
 
 use super::error::StateError;
 use super::rows::{self, PromiseRow};
@@ -90,18 +92,35 @@ impl Tables<'_> {
         node: NodeNumber,
         chunk: &ChunkId,
     ) -> Result<bool, StateError> {
+        let promises = self.promises_for(chunk)?;
+        Ok(promises.iter().any(|(_, row)| row.nodes.contains(&node)))
+    }
+
+    /// A node has deleted its copy: promises that are held do not come to name it any more, since the uploader may have a
+    /// receipt for that copy.
+    pub(super) fn bar_from_promises(
+        &mut self,
+        node: NodeNumber,
+        chunk: &ChunkId,
+    ) -> Result<(), StateError> {
+        for (upload, mut promise) in self.promises_for(chunk)? {
+            unite(&mut promise.barred, &[node]);
+            self.put_promise(upload, chunk, &promise)?;
+        }
+        Ok(())
+    }
+
+    /// The promises of a chunk to all uploads.
+    fn promises_for(&self, chunk: &ChunkId) -> Result<Vec<(UploadId, PromiseRow)>, StateError> {
         let range = (chunk.as_bytes(), 0)..=(chunk.as_bytes(), u128::MAX);
+        let mut promises = Vec::new();
         for row in self.promised.range::<(&[u8; 32], u128)>(range)? {
-            let (_, upload) = row?.0.value();
-            let Some(promise) = self.promises.get((upload, chunk.as_bytes()))? else {
-                continue;
-            };
-            let promise: PromiseRow = rows::decode(promise.value())?;
-            if promise.nodes.contains(&node) {
-                return Ok(true);
+            let upload = UploadId::new(Uuid::from_u128(row?.0.value().1));
+            if let Some(promise) = self.promise(upload, chunk)? {
+                promises.push((upload, promise));
             }
         }
-        Ok(false)
+        Ok(promises)
     }
 }
 

@@ -193,14 +193,16 @@ pub struct UploadRow {
 
 /// A promise to an upload: this chunk may be stored on these nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct PromiseRow {
+pub struct PromiseRow {
     /// What receipts have to answer.
-    pub(super) id: PromiseId,
+    pub id: PromiseId,
     pub(super) len: u32,
     /// When it was made.
     pub(super) made_at: ClusterMillis,
     /// Ascending; none while the cluster has the chunk and nothing needs to be sent.
-    pub(super) nodes: Vec<NodeNumber>,
+    pub nodes: Vec<NodeNumber>,
+    /// Nodes that it can name no more: they deleted a copy while it was held, and may have given a receipt for that.
+    pub barred: Vec<NodeNumber>,
 }
 
 /// A row of the trash.

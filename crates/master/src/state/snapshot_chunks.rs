@@ -4,7 +4,7 @@
 
 use std::ops::Bound;
 
-use proto::id::{ChunkId, NodeId, PromiseId, UploadId};
+use proto::id::{ChunkId, NodeId, UploadId};
 use proto::node::BucketDigest;
 use redb::ReadableTable;
 use uuid::Uuid;
@@ -188,18 +188,17 @@ impl Snapshot {
         range.take(limit).map(read).collect()
     }
 
-    /// The promise of a chunk to an upload: its id, and its nodes, those included that failed the uploader.
+    /// The promise of a chunk to an upload; its nodes include those that failed the uploader.
     pub fn promise(
         &self,
         upload: UploadId,
         chunk: &ChunkId,
-    ) -> Result<Option<(PromiseId, Vec<NodeNumber>)>, StateError> {
+    ) -> Result<Option<PromiseRow>, StateError> {
         let key = (upload.uuid().as_u128(), chunk.as_bytes());
         let Some(row) = self.table(tables::PROMISES)?.get(key)? else {
             return Ok(None);
         };
-        let promise: PromiseRow = rows::decode(row.value())?;
-        Ok(Some((promise.id, promise.nodes)))
+        Ok(Some(rows::decode(row.value())?))
     }
 
     /// Open uploads, by id.

@@ -164,19 +164,20 @@ fn allocate(
     if known_copies(tables, replicas, ask.doubtful, &[])? >= enough {
         return Ok(Allocation::Stored);
     }
+    let before = tables.promise(ask.upload, chunk)?;
+    let barred = before.as_ref().map_or(&[][..], |promise| &promise.barred);
     let mut nodes = Vec::with_capacity(wanted.nodes.len());
     let mut waiting = 0;
     for node in &wanted.nodes {
         if tables.is_planned(*node, chunk)? {
             waiting += 1;
-        } else if tables.node(*node)?.is_some() && !nodes.contains(node) {
+        } else if tables.node(*node)?.is_some() && !nodes.contains(node) && !barred.contains(node) {
             nodes.push(*node);
         }
     }
     if nodes.len() < enough {
         return refuse_nodes(chunk, nodes.len(), enough, waiting);
     }
-    let before = tables.promise(ask.upload, chunk)?;
     let held = before.as_ref().map_or(0, |promise| promise.nodes.len());
     if held + nodes.len() > PROMISED_NODES_MAX {
         return refuse(
@@ -222,6 +223,7 @@ fn make_promise(
         len: 0,
         made_at: tables.head.at,
         nodes: Vec::new(),
+        barred: Vec::new(),
     });
     promise.len = wanted.chunk.len;
     if let Allocation::Promised { nodes, .. } = allocation {

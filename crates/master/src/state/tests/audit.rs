@@ -253,6 +253,7 @@ impl Facts {
                     !self.planned.contains(&(node.0, *chunk)),
                     "{chunk} is promised on node {node:?}, where its deletion is planned"
                 );
+                assert!(!promise.barred.contains(node), "{chunk} on {node:?}");
             }
         }
         for (upload, row) in &self.uploads {

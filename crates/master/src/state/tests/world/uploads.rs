@@ -7,7 +7,7 @@ use proto::master::{Precondition, StoredChunk};
 
 use super::World;
 use super::names::Item;
-use crate::command::{ChunkPromise, ClusterMillis, Command};
+use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use crate::state::tests::bench::{chunk, with_receipts};
 use crate::state::{Allocation, Outcome};
 
@@ -15,8 +15,8 @@ use crate::state::{Allocation, Outcome};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Upload {
     id: Option<UploadId>,
-    /// Which chunks it was told to send, for which promise, to which nodes.
-    told: BTreeMap<u32, (PromiseId, BTreeSet<u32>)>,
+    /// Which chunks it was told to send, for which promise.
+    told: BTreeMap<u32, PromiseId>,
     /// (node, chunk, promise).
     receipts: BTreeSet<(u32, u32, PromiseId)>,
 }
@@ -50,21 +50,20 @@ impl World {
         };
         for (number, allocation) in chunks.iter().zip(allocations) {
             if let Allocation::Promised { promise, nodes } = allocation {
-                let nodes = nodes.iter().map(|number| self.node_with(*number).unwrap());
-                let nodes = nodes.collect();
-                self.uploads[upload].told.insert(*number, (promise, nodes));
+                let is_known = |node: &NodeNumber| self.node_with(*node).is_some();
+                assert!(nodes.iter().all(is_known));
+                self.uploads[upload].told.insert(*number, promise);
             }
         }
     }
 
-    /// The uploader sends what it was told to send to one of the nodes, and gets receipts. It may be late.
+    /// The uploader sends what it was promised to one of the nodes, whether it was told so or not, and gets receipts. It
+    /// may be late.
     pub(super) fn store(&mut self, upload: usize, node: u32) {
         let Upload { told, receipts, .. } = &mut self.uploads[upload];
-        for (chunk, (promise, nodes)) in told {
-            if nodes.contains(&node) {
-                self.disks.insert((node, *chunk));
-                receipts.insert((node, *chunk, *promise));
-            }
+        for (chunk, promise) in told {
+            self.disks.insert((node, *chunk));
+            receipts.insert((node, *chunk, *promise));
         }
     }
 
@@ -76,7 +75,7 @@ impl World {
             for (node, number, promise) in &upload.receipts {
                 let held = snapshot.promise(id, &chunk(*number).chunk).unwrap();
                 let node = self.node_numbers[node];
-                if held.is_some_and(|(held, nodes)| held == *promise && nodes.contains(&node)) {
+                if held.is_some_and(|held| held.id == *promise && held.nodes.contains(&node)) {
                     self.check_on_disk(node, *number);
                 }
             }
