@@ -111,6 +111,11 @@ impl MemoryDisk {
         Hang::begin(&self.shared, Hangs::Writes)
     }
 
+    /// How many callers wait because it hangs.
+    pub fn waiting(&self) -> usize {
+        self.state().waiting
+    }
+
     /// Syncs, writes, reads and opens succeed again. What a failed sync lost stays lost.
     pub fn heal(&self) {
         self.state().heal();

@@ -107,7 +107,7 @@ impl Control {
         if count > 0 {
             confirm(&self.committer, node, gone).await;
         }
-        // What is kept stays planned: a disk of the node failed, which the status says.
+        // What is kept stays planned: a disk of the node failed or hangs, which the status says.
         debug!(
             node = node.0,
             count,

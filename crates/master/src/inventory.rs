@@ -32,7 +32,7 @@ const DIGEST_TIMEOUT: Duration = Duration::from_secs(60);
 const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// When copies on a failed disk still count because there is no other, it is looked so soon whether there is.
+/// When copies on a failed or hung disk still count because there is no other, it is looked so soon whether there is.
 const AT_RISK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const NODES_AT_ONCE: usize = 4;
 /// Chunks of a bucket that are compared at once: a message of about 80 KiB.
@@ -55,7 +55,7 @@ enum InventoryError {
 #[derive(Debug, Default, Clone, Copy)]
 struct Findings {
     missing: usize,
-    /// Copies on a failed disk that still count.
+    /// Copies on a failed or hung disk that still count.
     at_risk: usize,
     added: usize,
     unknown: usize,
@@ -66,7 +66,7 @@ struct Findings {
 enum Compared {
     /// The record is as the node's inventory.
     Whole,
-    /// But for copies on a failed disk, which are the last.
+    /// But for copies on a failed or hung disk, which are the last.
     AtRisk,
     /// It was given up.
     CutOff,
@@ -167,7 +167,7 @@ impl Control {
         warn!(
             node = node.0,
             copies = findings.at_risk,
-            "there is no other good copy of chunks on a failed disk: they stay on record until there is one"
+            "there is no other good copy of chunks on a disk that failed or hangs: they stay on record until there is one"
         );
         Compared::AtRisk
     }

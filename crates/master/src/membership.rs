@@ -60,8 +60,10 @@ pub struct Heard {
     pub change: Option<Change>,
     /// Whether it takes chunks now, and did not before.
     pub has_room_again: bool,
-    /// Whether more of its disks have failed than before.
+    /// Whether more of its disks have failed, or hang, than before.
     pub lost_a_disk: bool,
+    /// Whether fewer do.
+    pub has_a_disk_again: bool,
 }
 
 #[derive(Debug)]
@@ -430,6 +432,7 @@ impl Member {
             change,
             has_room_again: !took_writes && self.takes_writes(),
             lost_a_disk: self.usage.failed_disks > failed_disks,
+            has_a_disk_again: self.usage.failed_disks < failed_disks,
         }
     }
 

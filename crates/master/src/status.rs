@@ -237,9 +237,10 @@ impl Facts {
             "disk_failed",
             Health::Yellow,
             format!(
-                "A disk of node {first}{} failed and takes no more writes. What it holds does not count any more, and is \
-                 copied elsewhere; what has no other good copy is still read from it. If the disk is sound after all, \
-                 restart the node; otherwise replace it, once no chunk lacks copies.",
+                "A disk of node {first}{} failed or does not answer, and takes no writes. What it holds does not count, and \
+                 is copied elsewhere; what has no other good copy is still read from it. A disk that answers again counts \
+                 again; one that failed and is sound after all does when the node is restarted. Otherwise replace it, once \
+                 no chunk lacks copies.",
                 and_others(self.failed_disks.len())
             ),
         ))

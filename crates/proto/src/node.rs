@@ -146,6 +146,8 @@ pub enum ChunkState {
     Good,
     /// Here and, as far as is known, good, but on a disk that failed: it can be read for now, and does not count as a copy.
     OnFailedDisk,
+    /// Perhaps here: on a disk that does not answer for now. It does not count as a copy, and is not lost either.
+    OnHungDisk,
     /// Here, but the bytes do not have the id: never served, to be replaced.
     Corrupt,
     /// Not here.
@@ -157,7 +159,7 @@ impl ChunkState {
     pub fn is_readable(self) -> bool {
         match self {
             Self::Good | Self::OnFailedDisk => true,
-            Self::Corrupt | Self::Missing => false,
+            Self::OnHungDisk | Self::Corrupt | Self::Missing => false,
         }
     }
 }
@@ -267,7 +269,7 @@ pub struct DeleteChunks {
 pub struct ChunksDeleted {
     /// How many were here.
     pub deleted: u64,
-    /// Those that are on a disk that failed and takes no writes: they are still here. Order them again later.
+    /// Those that are on a disk that failed and takes no writes, or may be on one that hangs: order them again later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<ChunkId>,
 }
@@ -324,7 +326,7 @@ pub struct ListBucket {
     pub limit: u32,
 }
 
-/// A page of a bucket, in the order of the ids. Corrupt chunks are not in it, nor those on disks that failed.
+/// A page of a bucket, in the order of the ids. Corrupt chunks are not in it, nor those on disks that failed or hang.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct BucketListed {
     /// The ids with their lengths.

@@ -107,22 +107,26 @@ impl Appender {
         Ok(true)
     }
 
-    /// Plans to remove chunks on an order; tells how many are here.
-    pub(crate) fn delete(&mut self, order: Order, chunks: &[ChunkId]) -> Result<u64, StoreError> {
+    /// Plans to remove chunks on an order; tells which are here.
+    pub(crate) fn delete(
+        &mut self,
+        order: Order,
+        chunks: &[ChunkId],
+    ) -> Result<Vec<ChunkId>, StoreError> {
         self.check_writable()?;
         let record_len = RECORD_HEADER_LEN as u64;
         self.take_room_of_ballast(chunks.len() as u64 * record_len)?;
-        let mut deleted = 0;
+        let mut deleted = Vec::new();
         for chunk in chunks {
             if let Some(old) = self.row(chunk)? {
                 self.append(RecordKind::Delete { order }, *chunk, Bytes::new(), 0)?;
                 self.batch.deletions += 1;
                 self.batch.dead.push((*chunk, old.location.extent));
                 self.batch.rows.insert(*chunk, None);
-                deleted += 1;
+                deleted.push(*chunk);
             }
         }
-        if deleted == 0 {
+        if deleted.is_empty() {
             let nothing = ChunkId::from_bytes([0; ChunkId::LEN]);
             self.append(RecordKind::Order { order }, nothing, Bytes::new(), 0)?;
             self.batch.deletions += 1;

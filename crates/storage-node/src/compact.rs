@@ -81,7 +81,7 @@ pub(crate) async fn compact_one(
 ) -> Result<bool, StoreError> {
     let store = Arc::clone(&node.disks()[disk].store);
     let writer = &node.disks()[disk].writer;
-    if store.failure().is_some() {
+    if !node.disks()[disk].is_sound() {
         return Ok(false);
     }
     let held = store.index.corrupt_extents()?;

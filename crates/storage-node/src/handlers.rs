@@ -18,7 +18,6 @@ use proto::pool::Pool;
 use proto::table::Caller;
 use proto::{Body, ErrorCode, WireError};
 
-use crate::error::StoreError;
 use crate::extent::Order;
 use crate::node::{Node, OpenChunk};
 use crate::send_file::ChunkBody;
@@ -132,16 +131,8 @@ impl NodeHandlers for Handlers {
         request: DescribeChunks,
     ) -> Result<ChunksDescribed, WireError> {
         check_count(request.chunks.len())?;
-        let node = Arc::clone(&self.node);
-        let describe = move || {
-            request
-                .chunks
-                .iter()
-                .map(|chunk| node.describe(chunk))
-                .collect()
-        };
-        let chunks: Result<_, StoreError> = self.node.lane.run(describe).await;
-        Ok(ChunksDescribed { chunks: chunks? })
+        let chunks = self.node.describe(request.chunks).await?;
+        Ok(ChunksDescribed { chunks })
     }
 
     async fn verify_chunk(
@@ -214,9 +205,8 @@ impl NodeHandlers for Handlers {
     ) -> Result<BucketListed, WireError> {
         masters_only(caller)?;
         let limit = (request.limit as usize).clamp(1, CHUNKS_PER_MESSAGE_MAX);
-        let node = Arc::clone(&self.node);
-        let list = move || node.list_bucket(request.bucket, request.after.as_ref(), limit);
-        let (chunks, more) = self.node.lane.run(list).await?;
+        let listed = self.node.list_bucket(request.bucket, request.after, limit);
+        let (chunks, more) = listed.await?;
         Ok(BucketListed { chunks, more })
     }
 }

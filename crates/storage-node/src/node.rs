@@ -8,6 +8,8 @@
 //! order of their sequence, one order at a time, and an order is answered only when it is durable on every disk that
 //! takes writes; what others hold of it is named in the answer.
 
+mod delete;
+mod inventory;
 mod master;
 mod put;
 mod report;
@@ -23,19 +25,16 @@ use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use proto::hello::ReceiptKey;
 use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId};
-use proto::node::ChunksDeleted;
 use proto::{ErrorCode, WireError};
 use tokio::sync::{Notify, watch};
 
 use crate::catalog::Row;
 use crate::environment::Environment;
 use crate::error::StoreError;
-use crate::extent::Order;
 use crate::identity::Identity;
-use crate::lane::Lane;
 use crate::node_disk::NodeDisk;
-use crate::pulse::Pulse;
 use crate::store::{ChunkFile, Store};
+use delete::Orders;
 use master::Following;
 use put::DiskClaim;
 
@@ -51,8 +50,6 @@ const UNREPORTED_MAX: usize = 4096;
 pub(crate) struct Node {
     pub(crate) environment: Environment,
     pub(crate) boot: BootId,
-    /// For what is asked of all disks together.
-    pub(crate) lane: Lane,
     disks: Vec<NodeDisk>,
     /// Disks that could not be opened when the node started.
     unopened_disks: u32,
@@ -62,7 +59,7 @@ pub(crate) struct Node {
     /// Of the last deletion that was carried out before this start.
     last_order_epoch: Epoch,
     cluster: watch::Sender<Option<ClusterId>>,
-    order: tokio::sync::Mutex<Order>,
+    orders: tokio::sync::Mutex<Orders>,
     puts: Mutex<HashMap<ChunkId, DiskClaim>>,
     corrupt: Mutex<CorruptReports>,
     pub(crate) corrupt_found: Notify,
@@ -102,10 +99,10 @@ impl Node {
     ) -> Self {
         let order = disks.iter().map(|disk| disk.store.catalog().order).max();
         let order = order.unwrap_or_default();
+        let orders = Orders::new(order, disks.len());
         let cluster = watch::Sender::new(identity.cluster());
         Self {
             boot: environment.boot(),
-            lane: Lane::new(environment.blocking, Pulse::default()),
             environment,
             disks,
             unopened_disks,
@@ -114,7 +111,7 @@ impl Node {
             following: Following::new(identity),
             last_order_epoch: order.epoch,
             cluster,
-            order: tokio::sync::Mutex::new(order),
+            orders: tokio::sync::Mutex::new(orders),
             puts: Mutex::default(),
             corrupt: Mutex::default(),
             corrupt_found: Notify::new(),
@@ -224,67 +221,6 @@ impl Node {
             corrupt.overflowed = true;
         }
         self.corrupt_found.notify_one();
-    }
-
-    /// Removes chunks on an order that is above all seen before.
-    pub(crate) async fn delete(
-        &self,
-        order: Order,
-        chunks: &[ChunkId],
-    ) -> Result<ChunksDeleted, WireError> {
-        let mut seen = self.order.lock().await;
-        self.check_epoch(order.epoch)?;
-        if order <= *seen {
-            let message = format!(
-                "delete order {} of epoch {} is not above {} of epoch {}, which the node has seen",
-                order.sequence, order.epoch, seen.sequence, seen.epoch
-            );
-            let is_late = order.epoch == seen.epoch;
-            return Err(if is_late {
-                WireError::new(ErrorCode::StaleOrder, message)
-            } else {
-                stale(message)
-            });
-        }
-        *seen = order;
-        let orders = self.disks.iter().map(|disk| delete_on(disk, order, chunks));
-        let (mut deleted, mut kept) = (0, Vec::new());
-        for done in futures::future::join_all(orders).await {
-            let done = done?;
-            deleted += done.deleted;
-            kept.extend(done.kept);
-        }
-        self.deleted.notify_waiters();
-        Ok(ChunksDeleted { deleted, kept })
-    }
-}
-
-/// A disk that failed keeps what it has of the chunks. Should a put that it refused turn out to be there after a
-/// restart, the master finds a chunk that it does not know, and deletes it as such.
-async fn delete_on(
-    disk: &NodeDisk,
-    order: Order,
-    chunks: &[ChunkId],
-) -> Result<ChunksDeleted, StoreError> {
-    let done = match disk.store.failure() {
-        Some(why) => Err(StoreError::Failed(why)),
-        None => disk.writer.delete(order, chunks.to_vec()).await,
-    };
-    match done {
-        Ok(deleted) => Ok(ChunksDeleted {
-            deleted,
-            kept: Vec::new(),
-        }),
-        Err(StoreError::Failed(_) | StoreError::Disk(_)) => {
-            let (store, chunks) = (Arc::clone(&disk.store), chunks.to_vec());
-            let has = move |chunk: &ChunkId| !matches!(store.find(chunk), Ok(None));
-            let kept = move || Ok(chunks.into_iter().filter(has).collect());
-            Ok(ChunksDeleted {
-                deleted: 0,
-                kept: disk.lane.run(kept).await?,
-            })
-        }
-        Err(error) => Err(error),
     }
 }
 

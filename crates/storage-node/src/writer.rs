@@ -4,11 +4,12 @@
 //! answered. So many small puts cost one sync, and the order of everything that changes a disk is the order of
 //! this queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use disk::Blocking;
 use proto::id::ChunkId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::appender::{Appender, Moved};
@@ -18,19 +19,22 @@ use crate::extent::Order;
 use crate::pulse::Pulse;
 use crate::verified::VerifiedChunk;
 
-/// Jobs that wait; whoever brings more waits outside. Their bytes are bounded by the server.
+/// Jobs that wait; whoever brings more waits outside.
 const QUEUE_LEN: usize = 1024;
+/// Bytes of chunks that wait or are being written; whoever brings more waits outside. Whoever brought them may be gone and have
+/// returned the memory that it was lent for them, so they are counted here.
+pub(crate) const WAITING_BYTES_MAX: usize = 64 << 20;
 /// The index is made durable when nothing happened for this long.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(5);
 /// A disk that does not answer for this long is not waited for.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A disk that has been writing one batch for so long hangs, or has more to do than it can.
 pub(crate) const HUNG_AFTER: Duration = Duration::from_secs(20);
 
 /// One change of a store.
 enum Job {
-    Put(VerifiedChunk, Reply<bool>),
-    Delete(Order, Vec<ChunkId>, Reply<u64>),
+    Put(VerifiedChunk, OwnedSemaphorePermit, Reply<bool>),
+    Delete(Order, Vec<ChunkId>, Reply<Vec<ChunkId>>),
     Mark(ChunkId, Location, bool, Reply<()>),
     Relocate(u64, Vec<Moved>, Reply<()>),
     RemoveExtent(u64, Reply<bool>),
@@ -39,7 +43,38 @@ enum Job {
     Seal(Reply<()>),
 }
 
+impl Job {
+    /// Whether nobody waits for it any more.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Put(.., reply) | Self::RemoveExtent(.., reply) => reply.is_closed(),
+            Self::Delete(.., reply) => reply.is_closed(),
+            Self::Mark(.., reply)
+            | Self::Relocate(.., reply)
+            | Self::Bury(.., reply)
+            | Self::Seal(reply) => reply.is_closed(),
+            Self::ScrubbedTo(_) => false,
+        }
+    }
+}
+
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// The answer to a job. A job whose answer nobody waits for any more is not begun.
+#[derive(Debug)]
+pub(crate) struct Answer<T>(oneshot::Receiver<Result<T, StoreError>>);
+
+impl<T> Answer<T> {
+    /// Waits for it.
+    pub(crate) async fn get(&mut self) -> Result<T, StoreError> {
+        (&mut self.0).await.map_err(|_| StoreError::Stopping)?
+    }
+
+    /// Whether the job may still be done.
+    pub(crate) fn is_pending(&mut self) -> bool {
+        matches!(self.0.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+}
 
 /// What the scrubber wants kept.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +89,7 @@ pub(crate) struct ScrubProgress {
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Job>,
+    free_bytes: Arc<Semaphore>,
 }
 
 impl Writer {
@@ -64,21 +100,32 @@ impl Writer {
         pulse: Pulse,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, queue) = mpsc::channel(QUEUE_LEN);
-        (Self { jobs }, run(appender, queue, pulse, blocking))
+        let free_bytes = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
+        (
+            Self { jobs, free_bytes },
+            run(appender, queue, pulse, blocking),
+        )
     }
 
     /// Stores a chunk; `false` if it was here. Either way it is durable.
     pub(crate) async fn put(&self, chunk: VerifiedChunk) -> Result<bool, StoreError> {
-        self.submit(|reply| Job::Put(chunk, reply)).await
+        let put = async {
+            let bytes = Arc::clone(&self.free_bytes);
+            let bytes = bytes.acquire_many_owned(chunk.len()).await;
+            let bytes = bytes.expect("it is never closed");
+            let job = |reply| Job::Put(chunk, bytes, reply);
+            self.begin(job).await?.get().await
+        };
+        answer_in_time(put).await
     }
 
-    /// Removes chunks; tells how many there were. Either way the order is durable.
+    /// Begins to remove chunks; the answer tells which were here. Either way the order is durable then.
     pub(crate) async fn delete(
         &self,
         order: Order,
         chunks: Vec<ChunkId>,
-    ) -> Result<u64, StoreError> {
-        self.submit(|reply| Job::Delete(order, chunks, reply)).await
+    ) -> Result<Answer<Vec<ChunkId>>, StoreError> {
+        self.begin(|reply| Job::Delete(order, chunks, reply)).await
     }
 
     /// Notes that the record at this place is corrupt, or good after all.
@@ -120,17 +167,28 @@ impl Writer {
     }
 
     async fn submit<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let submitted = async {
-            self.jobs
-                .send(job(reply))
-                .await
-                .map_err(|_| StoreError::Stopping)?;
-            answer.await.map_err(|_| StoreError::Stopping)?
-        };
-        let waited = timeout(ANSWER_TIMEOUT, submitted).await;
-        waited.unwrap_or(Err(StoreError::TimedOut))
+        answer_in_time(async { self.begin(job).await?.get().await }).await
     }
+
+    /// Waits until the job is in the queue.
+    async fn begin<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<Answer<T>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.jobs.send(job(reply)).await;
+        sent.map_err(|_| StoreError::Stopping)?;
+        Ok(Answer(answer))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.free_bytes.available_permits()
+    }
+}
+
+async fn answer_in_time<T>(
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let waited = timeout(ANSWER_TIMEOUT, answer).await;
+    waited.unwrap_or(Err(StoreError::TimedOut))
 }
 
 async fn run(
@@ -164,7 +222,7 @@ async fn run(
 }
 
 fn run_batch(appender: &mut Appender, jobs: Vec<Job>, checkpoint: bool) {
-    for job in jobs {
+    for job in jobs.into_iter().filter(|job| !job.is_abandoned()) {
         run_job(appender, job);
     }
     // Whoever waits was told, and the disk's state says the rest.
@@ -176,9 +234,11 @@ fn run_batch(appender: &mut Appender, jobs: Vec<Job>, checkpoint: bool) {
 
 fn run_job(appender: &mut Appender, job: Job) {
     match job {
-        Job::Put(chunk, reply) => {
+        Job::Put(chunk, bytes, reply) => {
             let stored = appender.put(&chunk);
             answer_when_durable(appender, stored, reply);
+            // The batch has them until it is written.
+            appender.answer_when_durable(Box::new(move |_| drop(bytes)));
         }
         Job::Delete(order, chunks, reply) => {
             let deleted = appender.delete(order, &chunks);

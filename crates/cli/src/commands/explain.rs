@@ -182,6 +182,7 @@ fn copy_line(copy: &ExplainedCopy, now: Timestamp) -> (Colour, String) {
     let (colour, state) = match description.state {
         ChunkState::Good => (Colour::Green, "good"),
         ChunkState::OnFailedDisk => (Colour::Yellow, "on a failed disk"),
+        ChunkState::OnHungDisk => (Colour::Yellow, "its disk does not answer"),
         ChunkState::Corrupt => (Colour::Red, "damaged"),
         ChunkState::Missing => (Colour::Red, "missing"),
     };

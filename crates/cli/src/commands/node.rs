@@ -91,7 +91,7 @@ fn remarks(node: &NodeSummary) -> String {
     }
     if usage.failed_disks > 0 {
         remarks.push(format!(
-            "{} failed",
+            "{} failed or hung",
             count(u64::from(usage.failed_disks), "disk")
         ));
     }
@@ -163,7 +163,7 @@ mod tests {
         node.zone = "attic\u{1b}[2J".to_owned();
         assert_eq!(
             remarks(&node),
-            "zone attic\\u{1b}[2J, 1 disk failed, takes no writes"
+            "zone attic\\u{1b}[2J, 1 disk failed or hung, takes no writes"
         );
     }
 }

@@ -35,8 +35,12 @@ impl Shared {
     }
 
     fn wait_while(&self, hangs: impl Fn(&mut State) -> bool) -> MutexGuard<'_, State> {
-        let waited = self.healed.wait_while(self.state(), hangs);
-        waited.unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state();
+        state.waiting += 1;
+        let waited = self.healed.wait_while(state, hangs);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        state
     }
 
     /// Wakes whoever waits, to see whether the disk still hangs.

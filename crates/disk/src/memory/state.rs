@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) locks: BTreeSet<String>,
     pub(super) faults: Faults,
     pub(super) hangs: Option<Hangs>,
+    /// How many callers wait for that to end.
+    pub(super) waiting: usize,
     pub(super) capacity: u64,
     pub(super) file_system: Option<u64>,
     pub(super) changes: u64,
@@ -94,6 +96,7 @@ impl Default for State {
             locks: BTreeSet::new(),
             faults: Faults::default(),
             hangs: None,
+            waiting: 0,
             capacity: 1 << 40,
             file_system: None,
             changes: 0,

@@ -11,7 +11,7 @@ use proto::node::CHUNKS_PER_MESSAGE_MAX;
 use proto::table::Caller;
 use proto::{ErrorCode, HistoryPoint, WireError};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::ControlHandlers;
 use crate::command::{Command, NodeNumber};
@@ -169,9 +169,16 @@ impl ControlHandlers for Control {
         if heard.lost_a_disk {
             warn!(
                 node = heard.node.0,
-                "a disk of a node failed: what it holds is copied elsewhere"
+                "a disk of a node failed or hangs: what it holds is copied elsewhere"
             );
             self.inventories.notify_one();
+        }
+        if heard.has_a_disk_again {
+            info!(
+                node = heard.node.0,
+                "a disk of a node answers again: what it holds counts"
+            );
+            self.compare_soon(heard.node);
         }
         let master = self.point();
         Ok(HeartbeatNoted { master })

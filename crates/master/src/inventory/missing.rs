@@ -1,6 +1,7 @@
-//! Recorded copies that a node did not list: it does not have them, or they are on a disk of it that failed.
+//! Recorded copies that a node did not list: it does not have them, or they are on a disk of it that failed or hangs.
 //!
-//! What is on a failed disk does not count as a copy any more, so that repair makes others; but it can still be read.
+//! What is on a failed disk does not count as a copy any more, so that repair makes others; but it can still be read. What
+//! may be on a disk that hangs cannot be read for now, and is not lost either.
 //! **Invariant:** its record goes only when another node says, by name, that it has a copy, a good one or, where all are on
 //! failed disks, one that can be read: the last copy stays known, and repair copies from it. The copy itself is not deleted: if the disk is sound after a
 //! restart of the node, it is listed and counts again.
@@ -33,7 +34,7 @@ impl Elsewhere {
                 self.on_failed_disks += 1;
                 self.is_after_another |= is_lower;
             }
-            ChunkState::Corrupt | ChunkState::Missing => {}
+            ChunkState::OnHungDisk | ChunkState::Corrupt | ChunkState::Missing => {}
         }
     }
 
@@ -48,7 +49,7 @@ impl Elsewhere {
 }
 
 impl Control {
-    /// Takes out of the record what the node does not have, or has on a failed disk while there is a better copy.
+    /// Takes out of the record what the node does not have, or has on a failed or hung disk while there is a better copy.
     pub(super) async fn settle_missing(
         &self,
         node: NodeNumber,
@@ -61,8 +62,11 @@ impl Control {
         for (chunk, state) in described.await? {
             match (state, recorded.get(&chunk)) {
                 (ChunkState::Corrupt | ChunkState::Missing, _) => lost.push(chunk),
-                (ChunkState::OnFailedDisk, Some(row)) => drop(failing.insert(chunk, row)),
-                (ChunkState::Good, _) | (ChunkState::OnFailedDisk, None) => {}
+                (ChunkState::OnFailedDisk | ChunkState::OnHungDisk, Some(row)) => {
+                    failing.insert(chunk, row);
+                }
+                (ChunkState::Good, _)
+                | (ChunkState::OnFailedDisk | ChunkState::OnHungDisk, None) => {}
             }
         }
         let elsewhere = self.elsewhere(node, &failing).await;
@@ -79,7 +83,7 @@ impl Control {
             warn!(
                 node = node.0,
                 count,
-                "a node does not have copies that were recorded there, or has them on a failed disk"
+                "a node does not have copies that were recorded there, or has them on a disk that failed or hangs"
             );
             self.remove_replicas(node, lost).await?;
         }
@@ -148,7 +152,8 @@ mod tests {
 
     #[test]
     fn the_last_copy_that_can_be_read_stays_known() {
-        use ChunkState::{Corrupt, Good, Missing, OnFailedDisk};
+        use ChunkState::{Corrupt, Good, Missing, OnFailedDisk, OnHungDisk};
+        check(&[(OnHungDisk, false), (OnHungDisk, false)], 3, false);
         check(&[], 3, false);
         check(&[], 1, false);
         check(&[(Corrupt, false), (Missing, false)], 3, false);

@@ -59,6 +59,69 @@ async fn what_a_failed_disk_holds_is_copied_elsewhere() {
         .await;
 }
 
+/// A disk hangs, and answers again later, without a restart: its chunks get other copies meanwhile, nothing is deleted for it,
+/// and its copies count again soon, so that just those that are then too many go.
+#[tokio::test(start_paused = true)]
+async fn what_a_hung_disk_holds_counts_again_when_it_answers() {
+    let mut config = config();
+    config.inventory_interval = Duration::from_secs(24 * 60 * 60);
+    let mut world = World::new(config, 4).await;
+    let chunks = world.fill(60).await;
+    let held = world.nodes[0].disk().chunks.len();
+    world.nodes[0].hang_disk();
+    world
+        .until("all have three copies that count", |status| {
+            assert_eq!(status.chunks.unavailable, 0);
+            chunks.iter().all(|chunk| world.copies(chunk) == 3) && tells_of_failed_disk(status)
+        })
+        .await;
+    let mut nodes = world.nodes.iter();
+    assert!(nodes.all(|node| node.disk().deleted.is_empty()));
+    assert_eq!(world.nodes[0].disk().chunks.len(), held);
+
+    world.nodes[0].wake_disk();
+    world
+        .until_so("the surplus is gone", || {
+            let copies: Vec<_> = chunks.iter().map(|chunk| world.copies(chunk)).collect();
+            assert!(copies.iter().all(|copies| *copies >= 3));
+            copies.iter().all(|copies| *copies == 3)
+        })
+        .await;
+    let deleted = world.nodes.iter().map(|node| node.disk().deleted.len());
+    assert_eq!(deleted.sum::<usize>(), held);
+    world
+        .until("the cluster is green", |status| status.problems.is_empty())
+        .await;
+}
+
+/// The only copy that is left is on a disk that hangs: it stays known that it is there, and it is copied as soon as the
+/// disk answers.
+#[tokio::test(start_paused = true)]
+async fn the_last_copy_on_a_hung_disk_stays_known() {
+    let mut world = World::new(config(), 4).await;
+    let bytes = some_chunks(1);
+    world.upload("/file", &bytes, 3).await.unwrap();
+    let chunk = ChunkId::of(&bytes[0]);
+    let (holders, others): (Vec<_>, Vec<_>) = world
+        .nodes
+        .clone()
+        .into_iter()
+        .partition(|node| node.holds(&chunk));
+    holders[0].hang_disk();
+    holders[1].kill();
+    holders[2].kill();
+    world
+        .until("two are dead", |status| status.nodes.dead == 2)
+        .await;
+    sleep(Duration::from_secs(200)).await;
+    let recorded = world.recorded_on("/file").await;
+    assert!(recorded.contains(&holders[0].0.id));
+    holders[0].wake_disk();
+    world
+        .until_so("it is copied", || others[0].holds(&chunk))
+        .await;
+}
+
 /// The other two nodes that have a chunk are down when the disk of the third fails: it stays known that it is there,
 /// and it is copied from there. Only then is it forgotten.
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,8 @@ pub(crate) struct Disk {
     pub(crate) corrupt: BTreeSet<ChunkId>,
     /// Chunks on a disk that failed.
     pub(crate) failed: BTreeSet<ChunkId>,
+    /// Whether that disk hangs only.
+    pub(crate) failed_disk_hangs: bool,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) seen: Option<HistoryPoint>,
     pub(crate) last_order: (Epoch, u64),
@@ -204,6 +206,19 @@ impl Node {
         disk.failed = disk.chunks.keys().copied().collect();
     }
 
+    /// The disk with all its chunks does not answer until [`Node::wake_disk`].
+    pub(crate) fn hang_disk(&self) {
+        self.fail_disk();
+        self.disk().failed_disk_hangs = true;
+    }
+
+    /// The disk that hung answers again.
+    pub(crate) fn wake_disk(&self) {
+        let mut disk = self.disk();
+        disk.failed_disk_hangs = false;
+        disk.failed.clear();
+    }
+
     /// Restarts it with its disk in order.
     pub(crate) async fn restart_with_sound_disk(&self) {
         self.kill();
@@ -333,7 +348,11 @@ impl Node {
         if disk.corrupt.contains(chunk) {
             ChunkState::Corrupt
         } else if disk.failed.contains(chunk) {
-            ChunkState::OnFailedDisk
+            if disk.failed_disk_hangs {
+                ChunkState::OnHungDisk
+            } else {
+                ChunkState::OnFailedDisk
+            }
         } else if disk.chunks.contains_key(chunk) {
             ChunkState::Good
         } else {
@@ -356,8 +375,9 @@ impl NodeHandlers for Node {
     async fn get_chunk(&self, _: &Caller, get: GetChunk) -> Result<ChunkRead, WireError> {
         self.answers_again().await;
         let disk = self.disk();
+        let hangs = disk.failed_disk_hangs && disk.failed.contains(&get.chunk);
         let held = disk.chunks.get(&get.chunk).cloned();
-        let good = held.filter(|_| !disk.corrupt.contains(&get.chunk));
+        let good = held.filter(|_| !disk.corrupt.contains(&get.chunk) && !hangs);
         let body = good.ok_or_else(|| WireError::new(ErrorCode::NotFound, "no such chunk"))?;
         Ok(ChunkRead { body: body.into() })
     }
@@ -385,8 +405,10 @@ impl NodeHandlers for Node {
         request: VerifyChunk,
     ) -> Result<ChunkVerified, WireError> {
         self.answers_again().await;
-        let state = self.describe(&request.chunk);
-        Ok(ChunkVerified { state })
+        match self.describe(&request.chunk) {
+            ChunkState::OnHungDisk => Err(WireError::new(ErrorCode::TimedOut, "it hangs")),
+            state => Ok(ChunkVerified { state }),
+        }
     }
 
     async fn get_node_status(&self, _: &Caller, _: GetNodeStatus) -> Result<NodeStatus, WireError> {

@@ -1,4 +1,4 @@
-//! What a node tells of what it holds: single chunks, buckets, sums, and what it found corrupt.
+//! What a node tells of how it does: how full it is, what it found corrupt, and how a chunk reads.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use disk::Space;
 use futures::future::join_all;
 use proto::id::ChunkId;
-use proto::node::{BucketDigest, ChunkDescription, ChunkState, NodeUsage};
+use proto::node::{ChunkState, NodeUsage};
 
 use super::{Node, UNREPORTED_MAX};
 use crate::catalog::Row;
@@ -95,74 +95,6 @@ impl Node {
         }
     }
 
-    /// What is known of a chunk without reading it: of its best copy, if several disks have one.
-    pub(crate) fn describe(&self, chunk: &ChunkId) -> Result<ChunkDescription, StoreError> {
-        let (mut best, mut unread) = (None, None);
-        for disk in &self.disks {
-            match described_on(&disk.store, chunk) {
-                Ok(Some(description)) => {
-                    let is_better = |best: &ChunkDescription| description.state < best.state;
-                    if best.as_ref().is_none_or(is_better) {
-                        best = Some(description);
-                    }
-                }
-                Ok(None) => {}
-                // What a failed disk does not even tell of, it does not give either.
-                Err(_) if disk.store.failure().is_some() => {}
-                Err(error) => unread = Some(error),
-            }
-        }
-        match (best, unread) {
-            (Some(description), _) => Ok(description),
-            (None, Some(error)) => Err(error),
-            (None, None) => Ok(ChunkDescription {
-                chunk: *chunk,
-                state: ChunkState::Missing,
-                verified_ms: None,
-                extent: None,
-            }),
-        }
-    }
-
-    /// The disks whose chunks count as copies: one that failed is read as long as it can be, and not relied on.
-    fn sound_disks(&self) -> impl Iterator<Item = &Store> {
-        let stores = self.disks.iter().map(|disk| &*disk.store);
-        stores.filter(|store| store.failure().is_none())
-    }
-
-    /// The digests of all 256 buckets, over all disks that did not fail.
-    pub(crate) fn digest(&self) -> Vec<BucketDigest> {
-        let mut buckets = vec![BucketDigest::default(); 256];
-        for store in self.sound_disks() {
-            for (sum, bucket) in buckets.iter_mut().zip(&store.catalog().buckets) {
-                sum.count += bucket.count;
-                sum.xor ^= bucket.xor;
-            }
-        }
-        buckets
-    }
-
-    /// A page of one bucket, over all disks that did not fail, in the order of ids.
-    pub(crate) fn list_bucket(
-        &self,
-        bucket: u8,
-        after: Option<&ChunkId>,
-        limit: usize,
-    ) -> Result<(Vec<(ChunkId, u32)>, bool), StoreError> {
-        let (mut chunks, mut more) = (Vec::new(), false);
-        for store in self.sound_disks() {
-            let (page, page_more) = store.index.bucket_page(bucket, after, limit)?;
-            chunks.extend(page);
-            more |= page_more;
-        }
-        chunks.sort_unstable();
-        // A chunk that was copied from a failed disk to another one, which then came back, is one copy.
-        chunks.dedup();
-        more |= chunks.len() > limit;
-        chunks.truncate(limit);
-        Ok((chunks, more))
-    }
-
     /// How full it is. Asks the file systems, all at once, and waits a moment; a disk that hangs counts as failed, with the
     /// room that it had.
     pub(crate) async fn usage(&self) -> NodeUsage {
@@ -198,27 +130,6 @@ async fn corrupt_on(disk: &NodeDisk) -> Result<Vec<ChunkId>, StoreError> {
         }
     };
     disk.ask_briefly(read).await
-}
-
-/// What one disk knows of a chunk.
-fn described_on(store: &Store, chunk: &ChunkId) -> Result<Option<ChunkDescription>, StoreError> {
-    let Some(row) = store.find(chunk)? else {
-        return Ok(None);
-    };
-    let extent = row.location.extent;
-    let sums = store.catalog().extents.get(&extent).copied();
-    let scrubbed_ms = sums.map_or(0, |sums| sums.scrubbed_ms);
-    let state = match (row.corrupt, store.failure()) {
-        (true, _) => ChunkState::Corrupt,
-        (false, Some(_)) => ChunkState::OnFailedDisk,
-        (false, None) => ChunkState::Good,
-    };
-    Ok(Some(ChunkDescription {
-        chunk: *chunk,
-        state,
-        verified_ms: (!row.corrupt).then_some(row.verified_ms.max(scrubbed_ms)),
-        extent: Some(extent),
-    }))
 }
 
 /// Folders on one file system have its room together: it counts once, and as free if one of them takes writes.

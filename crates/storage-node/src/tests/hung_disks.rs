@@ -7,10 +7,14 @@ use disk::MemoryDisk;
 use futures::future::join_all;
 use proto::ErrorCode;
 use proto::id::ChunkId;
+use proto::node::ChunkState;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Duration, advance, pause, resume, timeout};
 
 use super::support::{TestNode, chunk, extents};
+use crate::error::StoreError;
+use crate::extent::PAYLOAD_LEN_MAX;
+use crate::verified::VerifiedChunk;
 use crate::{lane, writer};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -20,6 +24,13 @@ async fn pass(time: Duration) {
     pause();
     advance(time).await;
     resume();
+}
+
+/// Waits until it is so.
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        yield_now().await;
+    }
 }
 
 /// Puts what no disk has, and does not wait for one that hangs.
@@ -107,9 +118,7 @@ async fn a_disk_that_does_not_finish_a_write_gets_no_more() {
         let (id, bytes) = chunk(1, 1000);
         async move { node.put(id, bytes).await }
     });
-    while !node.node.disks()[0].pulse.is_busy() {
-        yield_now().await;
-    }
+    until(|| one.waiting() > 0).await;
     pass(writer::HUNG_AFTER).await;
     assert!(put_soon(&node, &chunk(2, 1000)).await);
     assert_eq!(extents(&two).len(), 1);
@@ -134,9 +143,7 @@ async fn a_disk_that_hangs_counts_as_failed_while_it_does() {
         let node = Arc::clone(&node.node);
         async move { node.usage().await }
     });
-    while !node.node.disks()[0].pulse.is_busy() {
-        yield_now().await;
-    }
+    until(|| one.waiting() > 0).await;
     pass(lane::HUNG_AFTER).await;
     for usage in [asked.await.unwrap(), node.node.usage().await] {
         assert_eq!((usage.failed_disks, usage.writable), (1, true));
@@ -144,9 +151,7 @@ async fn a_disk_that_hangs_counts_as_failed_while_it_does() {
         assert!(usage.free_bytes > 1 << 30 && usage.free_bytes <= 2 << 30);
     }
     drop(hang);
-    while node.node.disks()[0].pulse.is_busy() {
-        yield_now().await;
-    }
+    until(|| !node.node.disks()[0].pulse.is_busy()).await;
     assert_eq!(node.node.usage().await, before);
     node.stop().await;
 }
@@ -179,5 +184,142 @@ async fn what_rots_is_reported_while_a_disk_hangs() {
     waiting.await.unwrap();
     assert_eq!(node.node.take_unreported(false).await, both);
     assert!(!node.node.owes_reports());
+    node.stop().await;
+}
+
+/// A chunk on each of two disks, of which the first hangs.
+async fn one_of_two_hangs() -> (TestNode, [ChunkId; 2], disk::Hang, JoinHandle<()>) {
+    let (one, two, node) = two_disks();
+    let chunks = [chunk(1, 1000), chunk(2, 1000)];
+    node.put(&chunks[0]).await.unwrap();
+    two.set_capacity(4 << 40);
+    node.put(&chunks[1]).await.unwrap();
+    let hang = one.hang();
+    let waiting = read(&node, 0).await;
+    pass(lane::HUNG_AFTER).await;
+    (node, chunks.map(|(id, _)| id), hang, waiting)
+}
+
+/// A disk hangs: the node answers for the others, does not count what the disk has as copies, and does not say either that
+/// it is missing. When the disk answers, all is as before.
+#[tokio::test]
+async fn what_a_hung_disk_has_does_not_count_and_is_not_missing() {
+    use ChunkState::{Good, Missing, OnHungDisk};
+    let (node, [on_one, on_two], hang, waiting) = one_of_two_hangs().await;
+    let nowhere = chunk(3, 1000).0;
+    let states = async || {
+        let chunks = vec![on_one, on_two, nowhere];
+        let described = node.node.describe(chunks).await.unwrap();
+        described.iter().map(|one| one.state).collect::<Vec<_>>()
+    };
+    let listed = async |chunk: ChunkId| {
+        let listed = node.node.list_bucket(chunk.bucket(), None, 9).await;
+        listed
+            .unwrap()
+            .0
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states().await, [OnHungDisk, Good, OnHungDisk]);
+    assert_eq!(listed(on_one).await, []);
+    assert_eq!(listed(on_two).await, [on_two]);
+    node.check_digest([on_two]);
+    drop(hang);
+    waiting.await.unwrap();
+    assert_eq!(states().await, [Good, Good, Missing]);
+    assert_eq!(listed(on_one).await, [on_one]);
+    node.check_digest([on_one, on_two]);
+    node.stop().await;
+}
+
+/// A deletion is ordered while a disk hangs: the others carry it out at once, and what only that disk may have is kept until
+/// it answers.
+#[tokio::test]
+async fn a_deletion_is_carried_out_on_the_disks_that_answer() {
+    let (node, [on_one, on_two], hang, waiting) = one_of_two_hangs().await;
+    let ordered = timeout(SOON, node.delete_what_can(&[on_one, on_two])).await;
+    let done = ordered.expect("nobody waits for the disk").unwrap();
+    assert_eq!((done.deleted, done.kept), (1, vec![on_one]));
+    drop(hang);
+    waiting.await.unwrap();
+    assert_eq!(node.delete(&[on_one]).await.unwrap(), 1);
+    node.check_digest([]);
+    node.stop().await;
+}
+
+/// A disk hangs with a deletion that it has begun: as long as it may still delete them, none of the chunks is said to be
+/// gone, so that none is stored again and then deleted. Others can be deleted meanwhile.
+#[tokio::test]
+async fn what_a_hung_disk_may_still_delete_is_not_said_to_be_gone() {
+    let (one, two, node) = two_disks();
+    let on_one = chunk(1, 1000);
+    let on_two = [chunk(2, 1000), chunk(3, 1000)];
+    node.put(&on_one).await.unwrap();
+    two.set_capacity(4 << 40);
+    for chunk in &on_two {
+        node.put(chunk).await.unwrap();
+    }
+    let hang = one.hang_writes();
+    let mut ordered = vec![on_one.0, on_two[0].0];
+    ordered.sort_unstable();
+    let (order, chunks) = (node.next_order(), ordered.clone());
+    let begun = tokio::spawn({
+        let node = Arc::clone(&node.node);
+        async move { node.delete(order, &chunks).await }
+    });
+    until(|| one.waiting() > 0 && !node.node.disks()[1].pulse.is_busy()).await;
+    pass(writer::HUNG_AFTER * 2).await;
+    assert_eq!(begun.await.unwrap().unwrap().kept, ordered);
+    assert_eq!(node.delete_what_can(&ordered).await.unwrap().kept, ordered);
+    assert_eq!(node.delete(&[on_two[1].0]).await.unwrap(), 1);
+    drop(hang);
+    until(|| !node.node.disks()[0].pulse.is_busy()).await;
+    assert_eq!(node.delete(&ordered).await.unwrap(), 0);
+    node.check_digest([]);
+    node.stop().await;
+}
+
+/// Puts wait for a disk that hangs, and nobody waits for them any more: their bytes still count until the disk lets go of
+/// them, so that memory is bounded, and it does not write them then.
+#[tokio::test]
+async fn bytes_that_wait_for_a_hung_disk_are_bounded() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open_on_threads(&[&disk]);
+    let writer = node.node.disks()[0].writer.clone();
+    let payload = Bytes::from(vec![0; PAYLOAD_LEN_MAX]);
+    let put = |number: u64| {
+        let (writer, payload) = (writer.clone(), payload.clone());
+        let chunk = ChunkId::of(&number.to_be_bytes());
+        tokio::spawn(async move {
+            let payload_crc = 0;
+            let verified = VerifiedChunk {
+                chunk,
+                payload,
+                payload_crc,
+            };
+            writer.put(verified).await
+        })
+    };
+    let hang = disk.hang_writes();
+    let first = put(0);
+    until(|| disk.waiting() > 0).await;
+    let begun = writer::WAITING_BYTES_MAX - writer.free_bytes();
+    assert_eq!(begun, PAYLOAD_LEN_MAX, "what is being written counts");
+    let fitting = (writer::WAITING_BYTES_MAX / PAYLOAD_LEN_MAX) as u64;
+    let others: Vec<_> = (1..fitting + 2).map(put).collect();
+    until(|| writer.free_bytes() < PAYLOAD_LEN_MAX).await;
+    pass(writer::ANSWER_TIMEOUT).await;
+    for put in std::iter::once(first).chain(others) {
+        assert!(matches!(put.await.unwrap(), Err(StoreError::TimedOut)));
+    }
+    assert!(
+        writer.free_bytes() < PAYLOAD_LEN_MAX,
+        "they are still there"
+    );
+    drop(hang);
+    until(|| writer.free_bytes() == writer::WAITING_BYTES_MAX).await;
+    assert_eq!(node.node.usage().await.chunks, 1, "only what was begun");
+    drop(writer);
     node.stop().await;
 }

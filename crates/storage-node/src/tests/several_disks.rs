@@ -31,7 +31,7 @@ async fn chunks_go_to_the_disk_with_the_most_room() {
     for bucket in 0..=255 {
         let mut after = None;
         loop {
-            let (page, more) = node.node.list_bucket(bucket, after.as_ref(), 1).unwrap();
+            let (page, more) = node.node.list_bucket(bucket, after, 1).await.unwrap();
             after = page.last().map(|(id, _)| *id);
             listed.extend(page.into_iter().map(|(id, _)| id));
             if !more {
@@ -107,7 +107,7 @@ async fn what_is_on_a_failed_disk_does_not_count() {
 
     node.check_digest([]);
     let bucket = first.0.bucket();
-    assert_eq!(node.node.list_bucket(bucket, None, 9).unwrap().0, []);
+    assert_eq!(node.node.list_bucket(bucket, None, 9).await.unwrap().0, []);
     assert_eq!(node.state(&first.0), ChunkState::OnFailedDisk);
     assert_eq!(node.get(&first.0).await.unwrap(), first.1);
     assert!(!node.node.holds_good(&first.0).await.unwrap());
@@ -125,7 +125,7 @@ async fn what_is_on_a_failed_disk_does_not_count() {
     for (id, bytes) in [&first, &second] {
         assert_eq!(node.state(id), ChunkState::Good);
         assert_eq!(node.get(id).await.unwrap(), bytes);
-        let (listed, more) = node.node.list_bucket(id.bucket(), None, 9).unwrap();
+        let (listed, more) = node.node.list_bucket(id.bucket(), None, 9).await.unwrap();
         assert_eq!((listed, more), (vec![(*id, 1000)], false));
     }
     node.delete(&[first.0, second.0]).await.unwrap();

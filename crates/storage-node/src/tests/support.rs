@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use disk::{Blocking, Disk, DiskLock, MemoryDisk};
+use futures::FutureExt;
 use proto::id::{ChunkId, Epoch, RunId};
 use proto::node::{BucketDigest, ChunkState, ChunksDeleted};
 use proto::{ErrorCode, HistoryPoint, WireError};
@@ -219,7 +220,8 @@ impl TestNode {
     }
 
     pub(super) fn state(&self, chunk: &ChunkId) -> ChunkState {
-        self.node.describe(chunk).unwrap().state
+        let described = self.node.describe(vec![*chunk]).now_or_never();
+        described.expect("it runs in place").unwrap()[0].state
     }
 
     /// Compacts until nothing is worth it.
