@@ -31,8 +31,8 @@ pub trait BodySource: Send + 'static {
         self.len() == 0
     }
 
-    /// How many bytes of memory writing them takes.
-    fn memory_len(&self) -> usize {
+    /// How many bytes of memory writing them takes: fewer, perhaps, on a TCP connection, where the system may send them.
+    fn memory_len(&self, _on_tcp: bool) -> usize {
         self.len()
     }
 
@@ -53,12 +53,12 @@ impl Body {
         }
     }
 
-    /// How many bytes of memory it takes until it is written.
-    pub fn memory_len(&self) -> usize {
+    /// How many bytes of memory it takes until it is written, on a TCP connection or another.
+    pub fn memory_len(&self, on_tcp: bool) -> usize {
         match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len(),
-            Self::Source(source) => source.memory_len(),
+            Self::Source(source) => source.memory_len(on_tcp),
         }
     }
 

@@ -135,22 +135,25 @@ impl Appender {
         Ok(deleted)
     }
 
-    /// Plans to note that the record there was found corrupt, or good again.
+    /// Plans to note that the record there was found corrupt, or good again; `false` if the chunk is not there any more.
     pub(crate) fn mark(
         &mut self,
         chunk: &ChunkId,
         location: Location,
         corrupt: bool,
-    ) -> Result<(), StoreError> {
-        // Noted or not, from here on the index is what counts.
-        self.store.forget_bad(chunk);
-        if let Some(row) = self.row(chunk)?
-            && row.location == location
-            && row.corrupt != corrupt
-        {
+    ) -> Result<bool, StoreError> {
+        // What is only remembered of it is not noted yet.
+        let row = match self.batch.rows.get(chunk) {
+            Some(row) => *row,
+            None => self.store.index.get(chunk)?,
+        };
+        let Some(row) = row.filter(|row| row.location == location) else {
+            return Ok(false);
+        };
+        if row.corrupt != corrupt {
             self.batch.rows.insert(*chunk, Some(Row { corrupt, ..row }));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Closes the active extent although it has room, so that it can be compacted.

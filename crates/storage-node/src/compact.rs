@@ -18,14 +18,17 @@ use proto::id::ChunkId;
 use tokio_util::sync::CancellationToken;
 
 use crate::appender::Moved;
-use crate::catalog::Location;
+use crate::catalog::{Location, Row};
 use crate::error::StoreError;
 use crate::extent::{EXTENT_HEADER_LEN, ExtentHeader, RecordHeader, RecordKind};
+use crate::lane::Lane;
 use crate::node::Node;
+use crate::node_disk::NodeDisk;
 use crate::scrub;
 use crate::store::{RANGES_MAX, Store};
 use crate::verified::VerifiedChunk;
 use crate::walk::{Item, Payloads, Walk};
+use crate::writer::Writer;
 
 /// Bytes that are copied, or walked over, at once.
 const PIECE_LEN: u64 = 8 << 20;
@@ -79,46 +82,70 @@ pub(crate) async fn compact_one(
     disk: usize,
     live_share_min: f64,
 ) -> Result<bool, StoreError> {
-    let store = Arc::clone(&node.disks()[disk].store);
-    let writer = &node.disks()[disk].writer;
+    let NodeDisk {
+        store,
+        lane,
+        writer,
+        ..
+    } = &node.disks()[disk];
+    // What is handed to a writer that hangs would stay in memory.
     if !node.disks()[disk].is_sound() {
         return Ok(false);
     }
-    let held = store.index.corrupt_extents()?;
-    let Some(extent) = choose(&store, live_share_min, &held) else {
+    let held = held_extents(store, lane).await?;
+    let Some(extent) = choose(store, live_share_min, &held) else {
         return Ok(false);
     };
     if store.catalog().position.extent == extent {
         writer.seal().await?;
     }
-    let mut pass = Pass::begin(&store, extent)?;
-    loop {
-        let (next, piece) = node.blocking().run(move || pass.piece()).await;
+    let reader = Arc::clone(store);
+    let mut pass = lane
+        .run_in_background(move || Pass::begin(&reader, extent))
+        .await?;
+    while let (next, Some(piece)) = lane.run_in_background(move || pass.piece()).await? {
         pass = next;
-        let Some(piece) = piece? else {
-            break;
-        };
-        scrub::mark(node, disk, piece.bad).await?;
+        scrub::mark(node, disk, piece.bad).await;
         if !piece.moved.is_empty() {
             writer.relocate(extent, piece.moved).await?;
         }
     }
     // It reads on from the extent when that has no name any more.
-    let mut walk = walk_extent(&store, extent, EXTENT_HEADER_LEN)?;
+    let reader = Arc::clone(store);
+    let walk = lane
+        .run_in_background(move || walk_extent(&reader, extent, EXTENT_HEADER_LEN))
+        .await?;
     let removed = writer.remove_extent(extent).await?;
     if removed {
-        loop {
-            let (next, puts) = node.blocking().run(move || next_puts(walk)).await;
-            walk = next;
-            if puts.is_empty() {
-                break;
-            }
-            writer.bury(extent, puts).await?;
-        }
+        bury_puts(lane, writer, extent, walk).await?;
     }
     tracing::info!(disk, extent, removed, "compacted");
     // One that turned out to hold a corrupt chunk is not chosen again, so the next may be.
-    Ok(removed || store.index.corrupt_extents()?.contains(&extent))
+    Ok(removed || held_extents(store, lane).await?.contains(&extent))
+}
+
+/// The extents that stay because of corrupt chunks.
+async fn held_extents(store: &Arc<Store>, lane: &Lane) -> Result<BTreeSet<u64>, StoreError> {
+    let store = Arc::clone(store);
+    let read = move || Ok(store.index.corrupt_extents()?);
+    lane.run_in_background(read).await
+}
+
+/// Has the index forget the puts of an extent that was removed.
+async fn bury_puts(
+    lane: &Lane,
+    writer: &Writer,
+    extent: u64,
+    mut walk: Walk,
+) -> Result<(), StoreError> {
+    loop {
+        let (next, puts) = lane.run_in_background(move || Ok(next_puts(walk))).await?;
+        walk = next;
+        if puts.is_empty() {
+            return Ok(());
+        }
+        writer.bury(extent, puts).await?;
+    }
 }
 
 /// The next chunks of an extent's puts.
@@ -191,9 +218,9 @@ impl Pass {
     }
 
     /// The next piece; `None` at the end.
-    fn piece(mut self) -> (Self, Result<Option<Piece>, StoreError>) {
-        let piece = self.read_piece();
-        (self, piece)
+    fn piece(mut self) -> Result<(Self, Option<Piece>), StoreError> {
+        let piece = self.read_piece()?;
+        Ok((self, piece))
     }
 
     fn read_piece(&mut self) -> Result<Option<Piece>, StoreError> {
@@ -224,21 +251,21 @@ impl Pass {
             RecordKind::Order { .. } => {}
             RecordKind::Delete { order } => piece.moved.push(Moved::Delete(header.chunk, order)),
             RecordKind::Put { .. } => {
-                let here = (self.extent, header.offset);
-                let Some(row) = self.store.find(&header.chunk)? else {
-                    return Ok(());
+                let here = Location {
+                    extent: self.extent,
+                    offset: header.offset,
+                    len: header.payload_len,
                 };
-                if row.corrupt || (row.location.extent, row.location.offset) != here {
-                    return Ok(());
-                }
-                let payload = self
-                    .store
-                    .open_chunk(&header.chunk)
-                    .and_then(|file| file.read());
+                let is_here = |row: &Row| row.location == here && !row.corrupt;
+                let payload = match self.store.open_if(&header.chunk, is_here) {
+                    Ok(None) => return Ok(()),
+                    Ok(Some(file)) => file.read(),
+                    Err(error @ StoreError::Corrupt(_)) => Err(error),
+                    Err(error) => return Err(error),
+                };
                 match payload.map(|payload| VerifiedChunk::check(header.chunk, payload)) {
-                    Ok(Some(chunk)) => piece.moved.push(Moved::Put(chunk, row.location)),
-                    Err(error @ StoreError::Unopened(_)) => return Err(error),
-                    Ok(None) | Err(_) => piece.bad.push((header.chunk, row.location)),
+                    Ok(Some(chunk)) => piece.moved.push(Moved::Put(chunk, here)),
+                    Ok(None) | Err(_) => piece.bad.push((header.chunk, here)),
                 }
             }
         }

@@ -21,6 +21,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const HUNG_AFTER: Duration = Duration::from_secs(4);
 /// How long whoever can do without an answer waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same as [`HUNG_AFTER`] for what goes through much of a disk in one step.
+const HUNG_IN_BACKGROUND_AFTER: Duration = Duration::from_secs(120);
+
 /// Reads of one disk. Clones are the same lane.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
@@ -63,6 +66,17 @@ impl Lane {
         }
         let answer = timeout(PATIENCE, self.begin(work, HUNG_AFTER)).await;
         answer.unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    /// The same for what reads much and keeps nobody waiting: it takes as long as it takes.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub(crate) async fn run_in_background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.begin(work, HUNG_IN_BACKGROUND_AFTER).await
     }
 
     /// A turn of a read that hangs is kept, also when nobody waits for it any more.

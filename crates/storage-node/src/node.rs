@@ -6,15 +6,16 @@
 //!
 //! **Invariants:** orders of a master before the newest seen are refused (`node/master.rs`); deletions are done in the
 //! order of their sequence, one order at a time, and an order is answered only when it is durable on every disk that
-//! takes writes; what others hold of it is named in the answer.
+//! takes writes; what others hold of it is named in the answer (`node/delete.rs`).
 
 mod delete;
 mod inventory;
 mod master;
 mod put;
 mod report;
+mod rot;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,13 +38,12 @@ use crate::store::{ChunkFile, Store};
 use delete::Orders;
 use master::Following;
 use put::DiskClaim;
+use rot::Rot;
 
 pub(crate) use master::FollowError;
 
 /// Up to this length hashing and reading take less time than handing them to another thread.
 pub(crate) const INLINE_LEN_MAX: usize = 64 << 10;
-/// Corrupt chunks that wait to be reported one by one; beyond that all are reported again.
-const UNREPORTED_MAX: usize = 4096;
 
 /// The node. Shared by all connections.
 #[derive(Debug)]
@@ -61,17 +61,10 @@ pub(crate) struct Node {
     cluster: watch::Sender<Option<ClusterId>>,
     orders: tokio::sync::Mutex<Orders>,
     puts: Mutex<HashMap<ChunkId, DiskClaim>>,
-    corrupt: Mutex<CorruptReports>,
+    rot: Rot,
     pub(crate) corrupt_found: Notify,
     pub(crate) deleted: Notify,
     registered: AtomicBool,
-}
-
-/// Corrupt chunks that the master has not been told of.
-#[derive(Debug, Default)]
-struct CorruptReports {
-    unreported: VecDeque<ChunkId>,
-    overflowed: bool,
 }
 
 /// A chunk that can be read.
@@ -113,7 +106,7 @@ impl Node {
             cluster,
             orders: tokio::sync::Mutex::new(orders),
             puts: Mutex::default(),
-            corrupt: Mutex::default(),
+            rot: Rot::default(),
             corrupt_found: Notify::new(),
             deleted: Notify::new(),
             registered: AtomicBool::new(false),
@@ -184,8 +177,12 @@ impl Node {
         best.result()
     }
 
-    /// Opens a good chunk for reading, and reads it if it is small.
-    pub(crate) async fn open_chunk(&self, chunk: &ChunkId) -> Result<OpenChunk, StoreError> {
+    /// Opens a good chunk for reading, and reads it if it is small. One that is found bad is refused at once, and marked
+    /// after that.
+    pub(crate) async fn open_chunk(
+        self: &Arc<Self>,
+        chunk: &ChunkId,
+    ) -> Result<OpenChunk, StoreError> {
         let id = *chunk;
         let open = move |store: &Store| open_in(store, &id);
         let opened = self.first_good(open, |(_, opened)| opened.is_ok()).await?;
@@ -196,31 +193,11 @@ impl Node {
             Err(error) => {
                 let is_bad = matches!(error, StoreError::Corrupt(_) | StoreError::Disk(_));
                 if is_bad && !row.corrupt {
-                    self.mark_corrupt(disk, *chunk, row).await;
+                    self.mark_corrupt_soon(disk, *chunk, row.location);
                 }
                 Err(error)
             }
         }
-    }
-
-    /// Notes that a chunk could not be read, or read wrong, and has it reported.
-    pub(crate) async fn mark_corrupt(&self, disk: usize, chunk: ChunkId, row: Row) {
-        tracing::error!(%chunk, extent = row.location.extent, disk, "a chunk is corrupt: it is not served, and reported to the master");
-        let marked = self.disks[disk]
-            .writer
-            .mark(chunk, row.location, true)
-            .await;
-        if let Err(error) = marked {
-            tracing::warn!(%chunk, %error, "could not note that the chunk is corrupt: it is remembered until a restart");
-            self.disks[disk].store.remember_bad(chunk, row.location);
-        }
-        let mut corrupt = self.corrupt.lock();
-        if corrupt.unreported.len() < UNREPORTED_MAX {
-            corrupt.unreported.push_back(chunk);
-        } else {
-            corrupt.overflowed = true;
-        }
-        self.corrupt_found.notify_one();
     }
 }
 

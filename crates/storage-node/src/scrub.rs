@@ -13,12 +13,11 @@ use proto::id::ChunkId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Location, Position};
+use crate::catalog::{Location, Position, Row};
 use crate::compact::walk_extent;
 use crate::error::StoreError;
 use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind, record_len};
 use crate::node::Node;
-use crate::node_disk::NodeDisk;
 use crate::store::{RANGES_MAX, Store};
 use crate::walk::{Item, Walk};
 
@@ -67,22 +66,25 @@ pub(crate) async fn scrub_extent(
         keep(node, disk, Position::default(), None).await;
         return Ok(false);
     };
-    let mut walk = walk_extent(&store, start.extent, start.offset)?;
+    let lane = &node.disks()[disk].lane;
+    let reader = Arc::clone(&store);
+    let begin = move || walk_extent(&reader, start.extent, start.offset);
+    let mut walk = lane.run_in_background(begin).await?;
     let mut kept = start.offset;
     let mut damaged = Vec::new();
     let mut pace = Pace::new(rate_max.map(|most| rate(&store, most)));
     loop {
         let (reader, extent) = (Arc::clone(&store), start.extent);
         let step = move || {
-            let found = check_next(&reader, extent, &mut walk);
-            (walk, found)
+            let found = check_next(&reader, extent, &mut walk)?;
+            Ok((walk, found))
         };
-        let (next, found) = node.blocking().run(step).await;
+        let (next, found) = lane.run_in_background(step).await?;
         walk = next;
-        let Some(found) = found? else {
+        let Some(found) = found else {
             break;
         };
-        mark(node, disk, found.bad).await?;
+        mark(node, disk, found.bad).await;
         damaged.extend(found.damaged);
         if damaged.len() >= RANGES_MAX {
             mark_damaged(node, disk, start.extent, std::mem::take(&mut damaged)).await?;
@@ -116,16 +118,10 @@ pub(crate) async fn mark(
     node: &Node,
     disk: usize,
     bad: impl IntoIterator<Item = (ChunkId, Location)>,
-) -> Result<(), StoreError> {
-    let NodeDisk { store, lane, .. } = &node.disks()[disk];
+) {
     for (chunk, location) in bad {
-        let store = Arc::clone(store);
-        let row = lane.run(move || store.find(&chunk)).await?;
-        if let Some(row) = row.filter(|row| row.location == location) {
-            node.mark_corrupt(disk, chunk, row).await;
-        }
+        node.mark_corrupt(disk, chunk, location).await;
     }
-    Ok(())
 }
 
 async fn mark_damaged(
@@ -135,9 +131,10 @@ async fn mark_damaged(
     ranges: Vec<Range<u64>>,
 ) -> Result<(), StoreError> {
     let store = Arc::clone(&node.disks()[disk].store);
-    let find = move || store.rows_in(extent, &ranges);
-    let rows = node.blocking().run(find).await?;
-    mark(node, disk, rows).await
+    let find = move || Ok(store.rows_in(extent, &ranges)?);
+    let rows = node.disks()[disk].lane.run_in_background(find).await?;
+    mark(node, disk, rows).await;
+    Ok(())
 }
 
 fn next_place(store: &Store) -> Option<Position> {
@@ -201,25 +198,21 @@ fn check_record(
     if !matches!(header.kind, RecordKind::Put { .. }) {
         return Ok(());
     }
-    let Some(row) = store.find(&header.chunk)? else {
-        return Ok(());
+    let here = Location {
+        extent,
+        offset: header.offset,
+        len: header.payload_len,
     };
-    let is_here = (row.location.extent, row.location.offset) == (extent, header.offset);
-    if row.corrupt || !is_here {
-        return Ok(());
-    }
+    let is_here = |row: &Row| row.location == here && !row.corrupt;
+    let verified = match store.open_if(&header.chunk, is_here) {
+        Ok(None) => return Ok(()),
+        Ok(Some(file)) => file.verify(),
+        Err(error @ StoreError::Corrupt(_)) => Err(error),
+        Err(error) => return Err(error),
+    };
     checked.bytes_read = header.record_len();
-    let verified = store
-        .open_chunk(&header.chunk)
-        .and_then(|file| file.verify());
-    match verified {
-        Err(StoreError::Corrupt(_) | StoreError::Disk(_)) => {
-            checked.bad = Some((header.chunk, row.location));
-            Ok(())
-        }
-        Err(error @ StoreError::Unopened(_)) => Err(error),
-        _ => Ok(()),
-    }
+    checked.bad = verified.is_err().then_some((header.chunk, here));
+    Ok(())
 }
 
 /// Sleeps so that bytes are read at no more than a rate.

@@ -33,7 +33,7 @@ impl ChunkBody {
         #[cfg(target_os = "linux")]
         if let Some(sent) = self.send_file(sink).await {
             return match sent {
-                Err(SendError::File(error)) => Err(self.refuse(error.into()).await),
+                Err(SendError::File(error)) => Err(self.refuse(&error.into())),
                 Err(SendError::Connection(error)) => Err(error),
                 Ok(()) => Ok(()),
             };
@@ -44,18 +44,20 @@ impl ChunkBody {
     /// The portable way.
     async fn read_and_write(self: Box<Self>, sink: &mut dyn ByteSink) -> io::Result<()> {
         let file = self.chunk.file.clone();
-        match self.node.blocking().run(move || file.read()).await {
+        let lane = &self.node.disks()[self.chunk.disk].lane;
+        match lane.run(move || file.read()).await {
             Ok(bytes) => sink.write_all(&bytes).await,
-            Err(error) => Err(self.refuse(error).await),
+            Err(error) => Err(self.refuse(&error)),
         }
     }
 
-    async fn refuse(&self, error: StoreError) -> io::Error {
-        let file = &self.chunk.file;
+    fn refuse(&self, error: &StoreError) -> io::Error {
+        let FoundChunk { disk, file } = &self.chunk;
         tracing::debug!(chunk = %file.chunk, %error, "could not send a chunk");
-        self.node
-            .mark_corrupt(self.chunk.disk, file.chunk, file.row)
-            .await;
+        if matches!(error, StoreError::Corrupt(_) | StoreError::Disk(_)) {
+            self.node
+                .mark_corrupt_soon(*disk, file.chunk, file.row.location);
+        }
         io::Error::other(error.to_string())
     }
 }
@@ -66,8 +68,8 @@ impl BodySource for ChunkBody {
     }
 
     /// Where the system sends them, none is needed.
-    fn memory_len(&self) -> usize {
-        if cfg!(target_os = "linux") {
+    fn memory_len(&self, on_tcp: bool) -> usize {
+        if on_tcp && can_send_files() && self.chunk.file.payload().0.as_std().is_some() {
             0
         } else {
             self.len()
@@ -82,6 +84,13 @@ impl BodySource for ChunkBody {
     }
 }
 
+/// Whether files can be sent by the system from where this is called. A call may read from the disk: only where there are other
+/// threads may this one do so.
+fn can_send_files() -> bool {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    cfg!(target_os = "linux") && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
+}
+
 /// Which end failed.
 #[cfg(target_os = "linux")]
 enum SendError {
@@ -93,10 +102,9 @@ enum SendError {
 impl ChunkBody {
     /// Has the system send the bytes; `None` where it cannot.
     async fn send_file(&self, sink: &mut dyn ByteSink) -> Option<Result<(), SendError>> {
-        use tokio::runtime::{Handle, RuntimeFlavor};
         let (file, mut offset, len) = self.chunk.file.payload();
         let file = file.as_std()?;
-        if Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
+        if !can_send_files() {
             return None;
         }
         if let Err(error) = sink.flush().await {

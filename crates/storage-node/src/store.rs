@@ -101,7 +101,7 @@ impl Store {
         self.unmarked.lock().get(chunk) == Some(&location)
     }
 
-    /// Remembers until the next start that a record is bad, for the time in which the index cannot be written.
+    /// Remembers that a record is bad until the index has noted it; where that cannot be, until the next start.
     pub(crate) fn remember_bad(&self, chunk: ChunkId, location: Location) {
         let mut unmarked = self.unmarked.lock();
         if unmarked.len() < UNMARKED_MAX {
@@ -109,9 +109,12 @@ impl Store {
         }
     }
 
-    /// The index knows better now.
-    pub(crate) fn forget_bad(&self, chunk: &ChunkId) {
-        self.unmarked.lock().remove(chunk);
+    /// The index knows better of this record now.
+    pub(crate) fn forget_bad(&self, chunk: &ChunkId, location: Location) {
+        let mut unmarked = self.unmarked.lock();
+        if unmarked.get(chunk) == Some(&location) {
+            unmarked.remove(chunk);
+        }
     }
 
     /// Chunks that are known to be bad, but not to the index.
@@ -124,16 +127,31 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Corrupt` if its extent is gone; `Unopened`.
     pub(crate) fn open_chunk(&self, chunk: &ChunkId) -> Result<ChunkFile, StoreError> {
+        let opened = self.open_if(chunk, |_| true)?;
+        opened.ok_or(StoreError::NotFound(*chunk))
+    }
+
+    /// Opens a chunk's record if its row is of the kind that is wanted.
+    ///
+    /// # Errors
+    /// `Corrupt` if its extent is gone; `Unopened`.
+    pub(crate) fn open_if(
+        &self,
+        chunk: &ChunkId,
+        is_wanted: impl Fn(&Row) -> bool,
+    ) -> Result<Option<ChunkFile>, StoreError> {
         let mut lookup = 1;
         loop {
-            let row = self.find(chunk)?.ok_or(StoreError::NotFound(*chunk))?;
+            let Some(row) = self.find(chunk)?.filter(&is_wanted) else {
+                return Ok(None);
+            };
             match self.extent_file(row.location.extent) {
                 Ok(file) => {
-                    return Ok(ChunkFile {
+                    return Ok(Some(ChunkFile {
                         chunk: *chunk,
                         file,
                         row,
-                    });
+                    }));
                 }
                 // Compaction may have moved the chunk and removed the extent between the two steps.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && lookup < LOOKUPS_MAX => {

@@ -5,6 +5,7 @@ mod faults;
 mod hung_disks;
 mod membership;
 mod model;
+mod send;
 mod several_disks;
 mod space;
 mod support;

@@ -35,7 +35,7 @@ pub(crate) const HUNG_AFTER: Duration = Duration::from_secs(20);
 enum Job {
     Put(VerifiedChunk, OwnedSemaphorePermit, Reply<bool>),
     Delete(Order, Vec<ChunkId>, Reply<Vec<ChunkId>>),
-    Mark(ChunkId, Location, bool, Reply<()>),
+    Mark(ChunkId, Location, bool, Reply<bool>),
     Relocate(u64, Vec<Moved>, Reply<()>),
     RemoveExtent(u64, Reply<bool>),
     Bury(u64, Vec<ChunkId>, Reply<()>),
@@ -47,12 +47,13 @@ impl Job {
     /// Whether nobody waits for it any more.
     fn is_abandoned(&self) -> bool {
         match self {
-            Self::Put(.., reply) | Self::RemoveExtent(.., reply) => reply.is_closed(),
+            Self::Put(.., reply) | Self::Mark(.., reply) | Self::RemoveExtent(.., reply) => {
+                reply.is_closed()
+            }
             Self::Delete(.., reply) => reply.is_closed(),
-            Self::Mark(.., reply)
-            | Self::Relocate(.., reply)
-            | Self::Bury(.., reply)
-            | Self::Seal(reply) => reply.is_closed(),
+            Self::Relocate(.., reply) | Self::Bury(.., reply) | Self::Seal(reply) => {
+                reply.is_closed()
+            }
             Self::ScrubbedTo(_) => false,
         }
     }
@@ -128,13 +129,13 @@ impl Writer {
         self.begin(|reply| Job::Delete(order, chunks, reply)).await
     }
 
-    /// Notes that the record at this place is corrupt, or good after all.
+    /// Notes that the record at this place is corrupt, or good after all; `false` if the chunk is not there any more.
     pub(crate) async fn mark(
         &self,
         chunk: ChunkId,
         location: Location,
         corrupt: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.submit(|reply| Job::Mark(chunk, location, corrupt, reply))
             .await
     }

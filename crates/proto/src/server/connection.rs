@@ -85,6 +85,7 @@ impl<S: Service> ConnectionTask<S> {
         Self {
             reader: FrameReader::new(stream.source, FrameLimits::GREETING),
             replies: Arc::new(Replies {
+                on_tcp: stream.sink.as_tcp().is_some(),
                 writer: tokio::sync::Mutex::new(FrameWriter::new(stream.sink)),
                 memory: server.reply_memory.share(),
                 broken: CancellationToken::new(),
@@ -338,6 +339,7 @@ impl<S: Service> ConnectionTask<S> {
 
 /// The writing half, shared by all requests of a connection.
 struct Replies {
+    on_tcp: bool,
     writer: tokio::sync::Mutex<FrameWriter>,
     memory: Share,
     broken: CancellationToken,
@@ -378,7 +380,7 @@ impl Replies {
             let message = "the reply is too long for a line";
             return Err(WireError::new(ErrorCode::Internal, message));
         }
-        let len = line.len() + body.memory_len();
+        let len = line.len() + body.memory_len(self.on_tcp);
         let memory = match &body {
             Body::Source(_) => self.memory.lend(len, limits.line_timeout).await?,
             Body::Empty | Body::Bytes(_) => self.memory.lend_now(len)?,

@@ -95,7 +95,7 @@ impl Node {
         let mut claimed_error = None;
         while let Some((disk, answer)) = answers.next().await {
             let state = match answer {
-                Ok(Some(row)) if !row.corrupt => self.verify_copy(disk, chunk, row).await,
+                Ok(Some(row)) if !row.corrupt => self.verify_copy(disk, chunk).await,
                 Ok(_) => continue,
                 Err(error) => Err(error),
             };

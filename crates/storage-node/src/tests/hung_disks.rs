@@ -11,7 +11,8 @@ use proto::node::ChunkState;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Duration, advance, pause, resume, timeout};
 
-use super::support::{TestNode, chunk, extents};
+use super::support::{TestNode, chunk, config, extents};
+use crate::config::Config;
 use crate::error::StoreError;
 use crate::extent::PAYLOAD_LEN_MAX;
 use crate::verified::VerifiedChunk;
@@ -285,7 +286,12 @@ async fn what_a_hung_disk_may_still_delete_is_not_said_to_be_gone() {
 #[tokio::test]
 async fn bytes_that_wait_for_a_hung_disk_are_bounded() {
     let disk = MemoryDisk::new();
-    let node = TestNode::open_on_threads(&[&disk]);
+    let config = Config {
+        extent_size: 1 << 30,
+        ..config()
+    };
+    let node = TestNode::open_on_threads_with(&[&disk], &config);
+    node.put(&chunk(1, 1000)).await.unwrap();
     let writer = node.node.disks()[0].writer.clone();
     let payload = Bytes::from(vec![0; PAYLOAD_LEN_MAX]);
     let put = |number: u64| {
@@ -319,7 +325,40 @@ async fn bytes_that_wait_for_a_hung_disk_are_bounded() {
     );
     drop(hang);
     until(|| writer.free_bytes() == writer::WAITING_BYTES_MAX).await;
-    assert_eq!(node.node.usage().await.chunks, 1, "only what was begun");
+    assert_eq!(node.node.usage().await.chunks, 2, "only what was begun");
     drop(writer);
+    node.stop().await;
+}
+
+/// A chunk that rotted is read while the disk does not finish any write: who reads it is told at once, nobody is served it
+/// from then on, and that is noted when the disk can.
+#[tokio::test]
+async fn rot_is_told_before_it_is_noted() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open_on_threads(&[&disk]);
+    let (id, bytes) = chunk(1, 1000);
+    node.put(&(id, bytes)).await.unwrap();
+    disk.flip(&extents(&disk)[0], 4096 + 100, 1);
+    let hang = disk.hang_writes();
+    let putting = tokio::spawn({
+        let node = Arc::clone(&node.node);
+        let (id, bytes) = chunk(2, 1000);
+        async move { node.put(id, bytes).await }
+    });
+    until(|| disk.waiting() > 0).await;
+    for _ in 0..2 {
+        let read = timeout(SOON, node.node.open_chunk(&id)).await;
+        let read = read.expect("the disk can be read");
+        assert!(matches!(read, Err(StoreError::Corrupt(_))));
+    }
+    let described = node.node.describe(vec![id]).await.unwrap();
+    assert_eq!(described[0].state, ChunkState::Corrupt);
+    drop(hang);
+    putting.await.unwrap().unwrap();
+    node.node.marks_are_done().await;
+    assert_eq!(node.node.take_unreported(false).await, [id]);
+    let store = &node.node.disks()[0].store;
+    assert!(store.unmarked().is_empty());
+    assert!(store.index.get(&id).unwrap().unwrap().corrupt);
     node.stop().await;
 }

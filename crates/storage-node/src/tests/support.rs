@@ -113,7 +113,11 @@ impl TestNode {
 
     /// One whose disks may hang.
     pub(super) fn open_on_threads(disks: &[&MemoryDisk]) -> Self {
-        Self::try_open_in(&threads(), disks, &config()).unwrap()
+        Self::open_on_threads_with(disks, &config())
+    }
+
+    pub(super) fn open_on_threads_with(disks: &[&MemoryDisk], config: &Config) -> Self {
+        Self::try_open_in(&threads(), disks, config).unwrap()
     }
 
     pub(super) fn try_open(disks: &[&MemoryDisk], config: &Config) -> Result<Self, String> {
@@ -126,7 +130,22 @@ impl TestNode {
         config: &Config,
     ) -> Result<Self, String> {
         let shared: Vec<Arc<dyn Disk>> = disks.iter().map(|disk| disk.shared()).collect();
-        let opened = Opened::open(config, environment, &shared).map_err(|e| e.to_string())?;
+        let mut node = Self::try_open_shared(environment, &shared, config)?;
+        node.disks = disks.iter().map(|disk| (*disk).clone()).collect();
+        Ok(node)
+    }
+
+    /// One on a disk of any kind.
+    pub(super) fn open_any(disk: Arc<dyn Disk>) -> Self {
+        Self::try_open_shared(&environment(), &[disk], &config()).unwrap()
+    }
+
+    fn try_open_shared(
+        environment: &Environment,
+        disks: &[Arc<dyn Disk>],
+        config: &Config,
+    ) -> Result<Self, String> {
+        let opened = Opened::open(config, environment, disks).map_err(|e| e.to_string())?;
         let writers = TaskTracker::new();
         let (node, locks) = opened.start(&writers);
         let highest = node
@@ -136,7 +155,7 @@ impl TestNode {
             .max();
         Ok(Self {
             node,
-            disks: disks.iter().map(|disk| (*disk).clone()).collect(),
+            disks: Vec::new(),
             writers,
             locks,
             sequence: AtomicU64::new(highest.unwrap_or(0)),
@@ -204,17 +223,16 @@ impl TestNode {
 
     /// The chunk's bytes as a client gets them, which verifies them.
     pub(super) async fn get(&self, chunk: &ChunkId) -> Result<Bytes, WireError> {
-        let bytes = match self.node.open_chunk(chunk).await? {
-            OpenChunk::Bytes(bytes) => bytes,
-            OpenChunk::File(found) => match found.file.read() {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    let row = found.file.row;
-                    self.node.mark_corrupt(found.disk, *chunk, row).await;
-                    return Err(error.into());
-                }
-            },
+        let read = match self.node.open_chunk(chunk).await {
+            Ok(OpenChunk::Bytes(bytes)) => Ok(bytes),
+            Ok(OpenChunk::File(found)) => found.file.read().inspect_err(|_| {
+                let at = found.file.row.location;
+                self.node.mark_corrupt_soon(found.disk, *chunk, at);
+            }),
+            Err(error) => Err(error),
         };
+        self.node.marks_are_done().await;
+        let bytes = read?;
         assert_eq!(ChunkId::of(&bytes), *chunk, "wrong bytes were served");
         Ok(bytes)
     }
