@@ -49,13 +49,13 @@
 //! | the hello, and any line that was begun | 10 s | `timed_out`, closed |
 //! | a body, a reply | 10 s, and 10 KiB a second | closed |
 //! | a line that a body follows | 16 KiB | `too_large`, closed |
-//! | memory for requests, for replies | 64 MiB each, beyond 32 KiB for each connection | see below |
+//! | memory for requests, for replies | 64 MiB each, beyond 32 KiB for each connection and 8 MiB for what is not larger | see below |
 //! | between two requests | 60 s | closed; `ping` keeps it |
 //! | requests at once on a connection | 64 | further ones are read later |
 //! | connections | 4,096 a server | the one idle longest is closed; if none is idle, `busy` |
 //!
-//! What fits into the 32 KiB of a connection waits for the requests before it there at most. For more, requests wait for
-//! their turn in the memory that all connections share; after 10 s they get `busy`, and the connection is closed. A reply
+//! What is not larger than 32 KiB waits for others of its kind at most, and is not refused for it. What is larger waits for
+//! its turn in the memory that all connections share; after 10 s it gets `busy`, and the connection is closed. A reply
 //! for which there is no memory becomes `busy`, at once or, if it is a stored chunk, after 10 s, and the connection goes
 //! on. While somebody waits, one a second of the connections whose body or reply takes longer than 5 s is closed, the one
 //! that is slow for longest first.

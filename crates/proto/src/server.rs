@@ -57,9 +57,10 @@ pub struct Limits {
     pub connections_max: usize,
     /// Requests of one connection at once; further ones are not read yet.
     pub requests_per_connection_max: usize,
-    /// Bytes of all requests that are being received or handled, beyond 32 KiB for each connection.
+    /// Bytes of all requests that are being received or handled, beyond 32 KiB for each connection and an eighth more for
+    /// what is not larger than that.
     pub request_memory_max: usize,
-    /// Bytes of all replies that are being sent from memory, beyond 32 KiB for each connection.
+    /// Bytes of all replies that are being sent from memory, beyond the same.
     pub reply_memory_max: usize,
     /// The hello, and any line that was begun, must be here within this time.
     pub line_timeout: Duration,
@@ -167,8 +168,8 @@ struct Server<S> {
     identity: Identity,
     limits: Limits,
     gate: Arc<Gate>,
-    request_memory: Arc<Memory>,
-    reply_memory: Arc<Memory>,
+    request_memory: Memory,
+    reply_memory: Memory,
     shutdown: CancellationToken,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -166,10 +166,14 @@ impl<S: Service> ConnectionTask<S> {
             self.caller.role = hello.role;
             Ok(())
         };
-        timeout(line_timeout, greeted).await.map_err(|_| {
-            let message = format!("no hello within {line_timeout:?}");
-            Ending::Refused(None, WireError::new(ErrorCode::TimedOut, message))
-        })??;
+        tokio::select! {
+            biased;
+            () = sleep(line_timeout) => {
+                let message = format!("no hello within {line_timeout:?}");
+                return Err(Ending::Refused(None, WireError::new(ErrorCode::TimedOut, message)));
+            }
+            greeted = greeted => greeted?,
+        }
         self.reader.expect_more(FrameLimits {
             line_len_max: self.server.limits.line_len_max,
             body_len_max: self.server.limits.body_len_max,

@@ -1,11 +1,11 @@
 //! What requests and replies may take of the server's memory, whatever its peers do.
 //!
-//! Every connection has a little of its own: a small call waits for no more than the calls before it on its own
-//! connection. Whatever does not fit in there is lent from a budget that all connections share, to one after the other in
-//! the order in which they ask. While the first of them waits, one of the slow gives way each second, the one that is slow
+//! Every connection has a little of its own, and for what is small and does not fit in there beside the calls before it,
+//! all connections share a budget for nothing else: a small call never waits for large ones. These are lent to from
+//! another budget, one after the other in the order in which they ask; of that, small ones take what is free. While the first of them waits, one of the slow gives way each second, the one that is slow
 //! for longest first: so a few who are slow cannot keep others out, and of many who are slow most come to their end.
 //!
-//! **Invariant:** what is lent is never more than the budget and the own shares of all connections together.
+//! **Invariant:** what is lent is never more than both budgets and the own shares of all connections together.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -28,9 +28,36 @@ const GIVE_WAY_INTERVAL: Duration = Duration::from_secs(1);
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Memory {
-    budget: Arc<Semaphore>,
+    any: Arc<Budget>,
+    /// For what would fit into a connection's own share: so that it does not wait for what is large.
+    small: Arc<Budget>,
+}
+
+impl Memory {
+    /// So many bytes for whatever needs them, and an eighth of that for what is small.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            any: Budget::new(bytes),
+            small: Budget::new(bytes / 8),
+        }
+    }
+
+    /// A new connection's part.
+    pub(super) fn share(&self) -> Share {
+        Share {
+            any: Arc::clone(&self.any),
+            small: Arc::clone(&self.small),
+            own: Arc::new(Semaphore::new(OWN_BYTES)),
+        }
+    }
+}
+
+/// Bytes that are lent to one after the other.
+#[derive(Debug)]
+struct Budget {
+    free: Arc<Semaphore>,
     bytes: usize,
-    /// Held by the first who waits for the budget; the others wait for this.
+    /// Held by the first who waits; the others wait for this.
     first: tokio::sync::Mutex<()>,
     slow: Mutex<Slow>,
 }
@@ -46,29 +73,21 @@ struct Slow {
     told: Option<Instant>,
 }
 
-impl Memory {
-    pub(super) fn new(bytes: usize) -> Arc<Self> {
+impl Budget {
+    fn new(bytes: usize) -> Arc<Self> {
         let bytes = bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Arc::new(Self {
-            budget: Arc::new(Semaphore::new(bytes)),
+            free: Arc::new(Semaphore::new(bytes)),
             bytes,
             first: tokio::sync::Mutex::new(()),
             slow: Mutex::default(),
         })
     }
 
-    /// A new connection's part.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
-        Share {
-            memory: Arc::clone(self),
-            own: Arc::new(Semaphore::new(OWN_BYTES)),
-        }
-    }
-
-    /// Waits for the budget, behind all who asked before.
+    /// Waits behind all who asked before.
     async fn lend(self: &Arc<Self>, len: usize) -> Loan {
         let _first = self.first.lock().await;
-        let mut lent = pin!(Arc::clone(&self.budget).acquire_many_owned(self.permits(len)));
+        let mut lent = pin!(Arc::clone(&self.free).acquire_many_owned(self.permits(len)));
         loop {
             match timeout(GIVE_WAY_INTERVAL, &mut lent).await {
                 Ok(permit) => return self.loan(permit.expect("it is never closed")),
@@ -78,7 +97,7 @@ impl Memory {
     }
 
     fn lend_now(self: &Arc<Self>, len: usize) -> Option<Loan> {
-        let permit = Arc::clone(&self.budget).try_acquire_many_owned(self.permits(len));
+        let permit = Arc::clone(&self.free).try_acquire_many_owned(self.permits(len));
         Some(self.loan(permit.ok()?))
     }
 
@@ -115,43 +134,44 @@ impl Memory {
 }
 
 /// One of the slow, for as long as this lives.
-struct Listed<'m> {
-    memory: &'m Memory,
+struct Listed<'b> {
+    budget: &'b Budget,
     moment: u64,
 }
 
-impl<'m> Listed<'m> {
-    fn new(memory: &'m Memory, told: CancellationToken) -> Self {
-        let mut slow = memory.slow.lock();
+impl<'b> Listed<'b> {
+    fn new(budget: &'b Budget, told: CancellationToken) -> Self {
+        let mut slow = budget.slow.lock();
         slow.moments += 1;
         let moment = slow.moments;
         slow.since.insert(moment, told);
-        Self { memory, moment }
+        Self { budget, moment }
     }
 }
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.memory.slow.lock().since.remove(&self.moment);
+        self.budget.slow.lock().since.remove(&self.moment);
     }
 }
 
 /// One connection's access to the memory.
 #[derive(Debug)]
 pub(super) struct Share {
-    memory: Arc<Memory>,
+    any: Arc<Budget>,
+    small: Arc<Budget>,
     own: Arc<Semaphore>,
 }
 
 impl Share {
-    /// Waits for this many bytes. What fits into the connection's own share waits for that or for the budget, whichever
-    /// is free first, and is never refused.
+    /// Waits for this many bytes. What fits into the connection's own share waits for that or for what all share,
+    /// whichever is free first, and is never refused.
     ///
     /// # Errors
-    /// `busy`, if it does not fit and the budget has not so much to lend within this time.
+    /// `busy`, if it does not fit and not so much can be lent within this time.
     pub(super) async fn lend(&self, len: usize, patience: Duration) -> Result<Loan, WireError> {
         let Some(own) = own_permits(len) else {
-            let lent = timeout(patience, self.memory.lend(len)).await;
+            let lent = timeout(patience, self.any.lend(len)).await;
             return lent.map_err(|_| none_is_free());
         };
         tokio::select! {
@@ -159,7 +179,8 @@ impl Share {
             permit = Arc::clone(&self.own).acquire_many_owned(own) => {
                 Ok(Loan::own(permit.expect("it is never closed")))
             }
-            lent = self.memory.lend(len) => Ok(lent),
+            lent = self.small.lend(len) => Ok(lent),
+            lent = self.any.lend(len) => Ok(lent),
         }
     }
 
@@ -168,12 +189,17 @@ impl Share {
     /// # Errors
     /// `busy`, if so many bytes are not free.
     pub(super) fn lend_now(&self, len: usize) -> Result<Loan, WireError> {
-        let own = own_permits(len).and_then(|own| {
-            let permit = Arc::clone(&self.own).try_acquire_many_owned(own).ok()?;
-            Some(Loan::own(permit))
-        });
-        own.or_else(|| self.memory.lend_now(len)).ok_or_else(|| {
-            self.memory.make_one_give_way();
+        if let Some(own) = own_permits(len) {
+            if let Ok(permit) = Arc::clone(&self.own).try_acquire_many_owned(own) {
+                return Ok(Loan::own(permit));
+            }
+            if let Some(loan) = self.small.lend_now(len) {
+                return Ok(loan);
+            }
+            self.small.make_one_give_way();
+        }
+        self.any.lend_now(len).ok_or_else(|| {
+            self.any.make_one_give_way();
             none_is_free()
         })
     }
@@ -194,7 +220,7 @@ fn none_is_free() -> WireError {
 pub(super) struct Loan {
     permit: OwnedSemaphorePermit,
     /// Whose budget they are of; nothing if they are the connection's own.
-    budget: Option<Arc<Memory>>,
+    budget: Option<Arc<Budget>>,
 }
 
 impl Loan {
@@ -218,12 +244,12 @@ impl Loan {
         work: impl Future<Output = T>,
         slow_after: Duration,
     ) -> Option<T> {
-        let Some(memory) = &self.budget else {
+        let Some(budget) = &self.budget else {
             return Some(work.await);
         };
         let gives_way = async {
             sleep(slow_after).await;
-            memory.told_to_give_way().await;
+            budget.told_to_give_way().await;
         };
         tokio::select! {
             biased;
@@ -242,33 +268,49 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
     const BYTES: usize = 1 << 20;
 
+    /// All that is for small ones besides the shares of connections.
+    async fn take_small(memory: &Memory) -> Vec<Loan> {
+        let share = memory.share();
+        let mut taken = Vec::new();
+        for _ in 0..=BYTES / 8 / OWN_BYTES {
+            taken.push(share.lend(OWN_BYTES, PATIENCE).await.unwrap());
+        }
+        assert_eq!(memory.small.free.available_permits(), 0);
+        taken
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn what_is_small_waits_for_its_own_connection_at_most() {
+    async fn what_is_small_waits_for_small_ones_at_most() {
         let memory = Memory::new(BYTES);
         let (one, other) = (memory.share(), memory.share());
         let all = one.lend(1 << 30, PATIENCE).await.unwrap();
         let begun = Instant::now();
         let own = other.lend(OWN_BYTES, PATIENCE).await.unwrap();
+        drop(other.lend(OWN_BYTES, PATIENCE).await.unwrap());
         assert_eq!(begun.elapsed(), Duration::ZERO);
         let refused = other.lend(OWN_BYTES + 1, PATIENCE).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::Busy);
+
+        let small = take_small(&memory).await;
         let waiting = timeout(10 * PATIENCE, other.lend(1, PATIENCE)).await;
         assert!(waiting.is_err(), "it is never refused");
         assert!(other.lend_now(1).is_err());
         drop(own);
         assert!(other.lend_now(1).is_ok());
         other.lend(OWN_BYTES, PATIENCE).await.unwrap();
-        drop(all);
-        assert_eq!(memory.budget.available_permits(), BYTES);
+        drop((all, small));
+        assert_eq!(memory.any.free.available_permits(), BYTES);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_small_takes_of_the_budget_what_is_free() {
+    async fn what_is_small_takes_what_is_free() {
         let memory = Memory::new(BYTES);
+        let _small = take_small(&memory).await;
         let share = memory.share();
         let _own = share.lend(OWN_BYTES, PATIENCE).await.unwrap();
         let _lent = share.lend(OWN_BYTES, PATIENCE).await.unwrap();
-        assert_eq!(memory.budget.available_permits(), BYTES - OWN_BYTES);
+        let _now = share.lend_now(OWN_BYTES).unwrap();
+        assert_eq!(memory.any.free.available_permits(), BYTES - 2 * OWN_BYTES);
     }
 
     #[tokio::test(start_paused = true)]
@@ -277,7 +319,7 @@ mod tests {
         let share = memory.share();
         let mut loan = share.lend(BYTES, PATIENCE).await.unwrap();
         loan.shrink_to(1000);
-        assert_eq!(memory.budget.available_permits(), BYTES - 1000);
+        assert_eq!(memory.any.free.available_permits(), BYTES - 1000);
         let mut own = share.lend(100, PATIENCE).await.unwrap();
         own.shrink_to(40);
         assert_eq!(share.own.available_permits(), OWN_BYTES - 40);
@@ -348,6 +390,6 @@ mod tests {
         for (number, slow) in (0..).zip(slow) {
             assert_eq!(slow.await.unwrap(), (number, 20 + number));
         }
-        assert!(memory.slow.lock().since.is_empty());
+        assert!(memory.any.slow.lock().since.is_empty());
     }
 }

@@ -113,6 +113,15 @@ async fn who_is_refused_is_not_heard_for_long() {
     );
 }
 
+/// Whoever connects and says nothing hears that a hello was awaited.
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_hears_what_was_awaited() {
+    let server = Server::start(Limits::default()).await;
+    let mut silent = Peer(server.network.connect(&server.address).await.unwrap());
+    let refused = silent.line().await;
+    assert!(refused.contains("no hello within 10s"), "{refused}");
+}
+
 /// A place is not kept for those who are refused: as soon as somebody else wants it, it is free.
 #[tokio::test(start_paused = true)]
 async fn who_is_refused_makes_room() {

@@ -141,6 +141,32 @@ async fn small_calls_wait_for_their_own_at_most() {
     }
 }
 
+/// Others hold all memory, and as many calls of one connection as fit into its own share take long: further small calls
+/// of it, and of all who are in the same case, are answered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn small_calls_do_not_wait_for_slow_ones() {
+    let server = Server::start(little_memory()).await;
+    let mut greedy = server.peer().await;
+    let line = format!(
+        "{{\"id\":2,\"op\":\"wait 600\",\"body_len\":{}}}\n",
+        2 * MIB
+    );
+    greedy.send(line.as_bytes()).await;
+    greedy.send(&vec![b'x'; 2 * MIB]).await;
+    let begun = Instant::now();
+    let mut others = Vec::new();
+    for _ in 0..10 {
+        let mut other = server.peer().await;
+        for id in 10..20 {
+            let line = format!("{{\"id\":{id},\"op\":\"wait 600\"}}\n");
+            other.send(line.as_bytes()).await;
+        }
+        assert!(other.ping().await.contains("\"id\":1,"));
+        others.push(other);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
 /// More are read at once than there is memory for: what is not in memory yet waits for its turn.
 #[tokio::test(start_paused = true)]
 async fn bodies_that_can_wait_do() {
