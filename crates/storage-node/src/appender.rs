@@ -119,10 +119,7 @@ impl Appender {
         let mut deleted = Vec::new();
         for chunk in chunks {
             if let Some(old) = self.row(chunk)? {
-                self.append(RecordKind::Delete { order }, *chunk, Bytes::new(), 0)?;
-                self.batch.deletions += 1;
-                self.batch.dead.push((*chunk, old.location.extent));
-                self.batch.rows.insert(*chunk, None);
+                self.append_deletion(order, *chunk, old)?;
                 deleted.push(*chunk);
             }
         }
@@ -133,6 +130,25 @@ impl Appender {
         }
         self.batch.order = self.batch.order.max(order);
         Ok(deleted)
+    }
+
+    /// Plans to remove a good record without an order, since another disk of the node has the chunk too; `false` if it is not
+    /// there any more.
+    pub(crate) fn drop_copy(
+        &mut self,
+        chunk: &ChunkId,
+        location: Location,
+    ) -> Result<bool, StoreError> {
+        self.check_writable()?;
+        let is_it = |row: &Row| row.location == location && !row.corrupt;
+        let Some(old) = self.row(chunk)?.filter(is_it) else {
+            return Ok(false);
+        };
+        self.take_room(RECORD_HEADER_LEN as u64, self.index_reserve())?;
+        // It says no more of the master's orders than the disk knows already.
+        let order = self.store.catalog().order.max(self.batch.order);
+        self.append_deletion(order, *chunk, old)?;
+        Ok(true)
     }
 
     /// Plans to note that the record there was found corrupt, or good again; `false` if the chunk is not there any more.
@@ -312,6 +328,19 @@ impl Appender {
             verified_ms: written_ms,
         };
         self.batch.rows.insert(chunk.chunk, Some(row));
+        Ok(())
+    }
+
+    fn append_deletion(
+        &mut self,
+        order: Order,
+        chunk: ChunkId,
+        old: Row,
+    ) -> Result<(), StoreError> {
+        self.append(RecordKind::Delete { order }, chunk, Bytes::new(), 0)?;
+        self.batch.deletions += 1;
+        self.batch.dead.push((chunk, old.location.extent));
+        self.batch.rows.insert(chunk, None);
         Ok(())
     }
 

@@ -9,6 +9,7 @@
 //! takes writes; what others hold of it is named in the answer (`node/delete.rs`).
 
 mod delete;
+mod duplicates;
 mod inventory;
 mod master;
 mod put;
@@ -36,6 +37,7 @@ use crate::identity::Identity;
 use crate::node_disk::NodeDisk;
 use crate::store::{ChunkFile, Store};
 use delete::Orders;
+use duplicates::Duplicates;
 use master::Following;
 use put::DiskClaim;
 use rot::Rot;
@@ -62,6 +64,7 @@ pub(crate) struct Node {
     orders: tokio::sync::Mutex<Orders>,
     puts: Mutex<HashMap<ChunkId, DiskClaim>>,
     rot: Rot,
+    duplicates: Duplicates,
     pub(crate) corrupt_found: Notify,
     pub(crate) deleted: Notify,
     registered: AtomicBool,
@@ -107,6 +110,7 @@ impl Node {
             orders: tokio::sync::Mutex::new(orders),
             puts: Mutex::default(),
             rot: Rot::default(),
+            duplicates: Duplicates::default(),
             corrupt_found: Notify::new(),
             deleted: Notify::new(),
             registered: AtomicBool::new(false),

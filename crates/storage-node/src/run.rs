@@ -115,6 +115,7 @@ async fn run_node(
         background.spawn(scrub::run(other, disk, config.scrub_rate, shutdown.clone()));
     }
     background.spawn(Arc::clone(&node).keep_history(shutdown.clone()));
+    background.spawn(Arc::clone(&node).keep_one_copy(shutdown.clone()));
     let membership = Membership {
         network: Arc::clone(&network),
         masters: config.masters.clone(),

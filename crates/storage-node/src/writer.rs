@@ -35,6 +35,7 @@ pub(crate) const HUNG_AFTER: Duration = Duration::from_secs(20);
 enum Job {
     Put(VerifiedChunk, OwnedSemaphorePermit, Reply<bool>),
     Delete(Order, Vec<ChunkId>, Reply<Vec<ChunkId>>),
+    DropCopy(ChunkId, Location, Reply<bool>),
     Mark(ChunkId, Location, bool, Reply<bool>),
     Relocate(u64, Vec<Moved>, Reply<()>),
     RemoveExtent(u64, Reply<bool>),
@@ -47,9 +48,10 @@ impl Job {
     /// Whether nobody waits for it any more.
     fn is_abandoned(&self) -> bool {
         match self {
-            Self::Put(.., reply) | Self::Mark(.., reply) | Self::RemoveExtent(.., reply) => {
-                reply.is_closed()
-            }
+            Self::Put(.., reply)
+            | Self::DropCopy(.., reply)
+            | Self::Mark(.., reply)
+            | Self::RemoveExtent(.., reply) => reply.is_closed(),
             Self::Delete(.., reply) => reply.is_closed(),
             Self::Relocate(.., reply) | Self::Bury(.., reply) | Self::Seal(reply) => {
                 reply.is_closed()
@@ -127,6 +129,17 @@ impl Writer {
         chunks: Vec<ChunkId>,
     ) -> Result<Answer<Vec<ChunkId>>, StoreError> {
         self.begin(|reply| Job::Delete(order, chunks, reply)).await
+    }
+
+    /// Removes the good record at this place, of a chunk that another disk of the node has too; `false` if it is not there
+    /// any more.
+    pub(crate) async fn drop_copy(
+        &self,
+        chunk: ChunkId,
+        location: Location,
+    ) -> Result<bool, StoreError> {
+        let job = |reply| Job::DropCopy(chunk, location, reply);
+        self.submit(job).await
     }
 
     /// Notes that the record at this place is corrupt, or good after all; `false` if the chunk is not there any more.
@@ -244,6 +257,10 @@ fn run_job(appender: &mut Appender, job: Job) {
         Job::Delete(order, chunks, reply) => {
             let deleted = appender.delete(order, &chunks);
             answer_when_durable(appender, deleted, reply);
+        }
+        Job::DropCopy(chunk, location, reply) => {
+            let dropped = appender.drop_copy(&chunk, location);
+            answer_when_durable(appender, dropped, reply);
         }
         Job::Mark(chunk, location, corrupt, reply) => {
             let marked = appender.mark(&chunk, location, corrupt);

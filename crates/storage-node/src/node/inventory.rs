@@ -96,6 +96,8 @@ impl Node {
         }
         chunks.sort_unstable();
         // A chunk that was copied from a failed disk to another one, which then came back, is one copy.
+        let twice = chunks.windows(2).filter(|pair| pair[0] == pair[1]);
+        self.duplicates.note(twice.map(|pair| pair[0].0));
         chunks.dedup();
         more |= chunks.len() > limit;
         chunks.truncate(limit);

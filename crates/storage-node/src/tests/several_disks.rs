@@ -1,8 +1,10 @@
 //! One node with a folder on each of several disks.
 
+use bytes::Bytes;
 use disk::MemoryDisk;
 use futures::future::join_all;
 use proto::ErrorCode;
+use proto::id::ChunkId;
 use proto::node::ChunkState;
 
 use super::support::{TestNode, chunk, extents};
@@ -132,6 +134,93 @@ async fn what_is_on_a_failed_disk_does_not_count() {
     for id in [first.0, second.0] {
         assert_eq!(node.state(&id), ChunkState::Missing, "on both disks");
     }
+    node.stop().await;
+}
+
+/// Two disks both have two chunks, since one was out while the other got them.
+async fn both_have_two() -> (MemoryDisk, MemoryDisk, TestNode, [(ChunkId, Bytes); 2]) {
+    let (one, two) = (MemoryDisk::new(), MemoryDisk::new());
+    one.set_capacity(2 << 40);
+    let node = TestNode::open(&[&one, &two]);
+    let chunks = [chunk(1, 1000), chunk(2, 1000)];
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    one.fail_syncs_after(0);
+    node.put(&chunk(3, 1000)).await.unwrap_err();
+    for chunk in &chunks {
+        assert!(node.put(chunk).await.unwrap(), "to the other disk");
+    }
+    one.heal();
+    node.kill().await;
+    let node = TestNode::open(&[&one, &two]);
+    // What was refused may have been written.
+    node.delete(&[chunk(3, 1000).0]).await.unwrap();
+    assert_eq!(node.node.usage().await.chunks, 4);
+    (one, two, node, chunks)
+}
+
+/// Has the node find what is on two disks, as an inventory does, and look at it.
+async fn drop_duplicates(node: &TestNode, chunks: &[(ChunkId, Bytes)]) {
+    for (id, _) in chunks {
+        let listed = node.node.list_bucket(id.bucket(), None, 9).await.unwrap();
+        assert_eq!(listed, (vec![(*id, 1000)], false));
+    }
+    node.node.drop_duplicates().await;
+}
+
+/// A failed disk comes back after its chunks were copied to another of the same node: one copy of each stays, also after a
+/// power cut.
+#[tokio::test]
+async fn what_two_disks_have_stays_on_one() {
+    let (one, two, node, chunks) = both_have_two().await;
+    drop_duplicates(&node, &chunks).await;
+    assert_eq!(node.node.usage().await.chunks, 2);
+    node.check_digest(chunks.iter().map(|(id, _)| *id));
+    node.crash(1).await;
+    let node = TestNode::open(&[&one, &two]);
+    node.check_digest(chunks.iter().map(|(id, _)| *id));
+    for (id, bytes) in &chunks {
+        assert_eq!(node.get(id).await.unwrap(), bytes);
+    }
+    node.stop().await;
+}
+
+/// Of a chunk on two disks one copy rotted, on the one or on the other disk: the good one stays.
+#[tokio::test]
+async fn of_two_copies_the_good_one_stays() {
+    let (one, two, node, chunks) = both_have_two().await;
+    // The second record begins where the first, of a header and 1000 bytes, ends.
+    let first = extents(&one)[0].clone();
+    one.flip(&first, 4096 + 100, 1);
+    let first = extents(&two)[0].clone();
+    let second = 4096 + crate::extent::record_len(1000);
+    two.flip(&first, second + 100, 1);
+    drop_duplicates(&node, &chunks).await;
+    for (id, bytes) in &chunks {
+        assert_eq!(node.get(id).await.unwrap(), bytes);
+        assert_eq!(node.state(id), ChunkState::Good);
+    }
+    node.stop().await;
+}
+
+/// A copy was read and found to be one too many, and before it goes the chunk is deleted and stored again, on that disk only:
+/// what was stored stays.
+#[tokio::test]
+async fn what_is_stored_again_does_not_go_for_what_was_there() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let again = chunk(1, 1000);
+    node.put(&again).await.unwrap();
+    let (store, writer) = {
+        let disk = &node.node.disks()[0];
+        (&disk.store, &disk.writer)
+    };
+    let before = store.find(&again.0).unwrap().unwrap().location;
+    node.delete(&[again.0]).await.unwrap();
+    node.put(&again).await.unwrap();
+    assert!(!writer.drop_copy(again.0, before).await.unwrap());
+    assert_eq!(node.get(&again.0).await.unwrap(), again.1);
     node.stop().await;
 }
 
