@@ -133,7 +133,7 @@ pub struct Upload {
   dfs download photos backup/      fetch a folder into another
   dfs download all.tar - | tar x   write it to standard output")]
 pub struct Download {
-    /// What
+    /// What: a file or a folder of the cluster
     #[arg(value_name = "NAME")]
     pub source: EntryPath,
     /// Where to: into it if it is a folder, or ends with /; - is standard output [default: this folder]
@@ -153,7 +153,7 @@ pub struct Download {
     reason = "flags are independent of each other"
 )]
 pub struct List {
-    /// Which folder, or one file
+    /// Which folder of the cluster, or one file [default: /]
     #[arg(default_value = "/", hide_default_value = true)]
     pub path: EntryPath,
     /// Names only, one a line
@@ -173,7 +173,7 @@ pub struct List {
 /// Make folders.
 #[derive(Debug, Args)]
 pub struct Mkdir {
-    /// Which
+    /// What they are called, for example /photos/2024
     #[arg(required = true, value_name = "FOLDER")]
     pub paths: Vec<EntryPath>,
     /// Make those above too, and be content with one that is there
@@ -184,7 +184,7 @@ pub struct Mkdir {
 /// Rename or move a file or a folder.
 #[derive(Debug, Args)]
 pub struct Mv {
-    /// What
+    /// What: a file or a folder of the cluster
     pub from: EntryPath,
     /// Where to: into it if it is a folder, else the new name
     #[arg(value_name = "TO")]
@@ -197,7 +197,7 @@ pub struct Mv {
 /// Move files and folders to the trash, or remove them for good.
 #[derive(Debug, Args)]
 pub struct Rm {
-    /// What
+    /// What: files and folders of the cluster
     #[arg(required = true, value_name = "NAME")]
     pub paths: Vec<EntryPath>,
     /// Folders too, with all that is in them
@@ -222,7 +222,7 @@ pub enum Trash {
     },
     /// Put something back
     Restore {
-        /// Its number in the trash
+        /// Its number, as `dfs trash list` shows it
         #[arg(value_name = "NUMBER")]
         trash: u64,
         /// Where to, if not where it was
@@ -231,7 +231,7 @@ pub enum Trash {
     },
     /// Remove for good all that lies in the trash, or one thing
     Empty {
-        /// Its number in the trash
+        /// Only this one: its number, as `dfs trash list` shows it
         #[arg(value_name = "NUMBER")]
         trash: Option<u64>,
     },
@@ -270,10 +270,10 @@ pub enum Node {
     },
     /// Forget a node that is gone for good; its chunks are copied from others
     Remove {
-        /// Its id or its address
+        /// Its id or its address, as `dfs node list` shows them
         #[arg(value_name = "NODE")]
         node: String,
-        /// Although it holds the only copy of something, which is lost
+        /// Also if it holds the only copies of some chunks: what they are part of is lost
         #[arg(long)]
         lose_chunks: bool,
     },

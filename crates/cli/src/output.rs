@@ -91,13 +91,13 @@ impl Output {
         self.stdout.write_all(b"\n")
     }
 
-    /// Begins a JSON array whose items come one by one.
-    pub(crate) fn json_array(&mut self) -> io::Result<JsonArray<'_>> {
-        self.stdout.write_all(b"[")?;
-        Ok(JsonArray {
-            stdout: &mut self.stdout,
+    /// A JSON array whose items come one by one. Nothing is written before the first is there: what fails before gives
+    /// no JSON at all.
+    pub(crate) fn json_array(&mut self) -> JsonArray<'_, impl Write> {
+        JsonArray {
+            out: &mut self.stdout,
             is_empty: true,
-        })
+        }
     }
 
     /// Hands over all that was written.
@@ -108,25 +108,25 @@ impl Output {
 
 /// A JSON array that is being written, one item a line.
 #[derive(Debug)]
-pub(crate) struct JsonArray<'a> {
-    stdout: &'a mut io::BufWriter<io::Stdout>,
+pub(crate) struct JsonArray<'a, W> {
+    out: &'a mut W,
     is_empty: bool,
 }
 
-impl JsonArray<'_> {
+impl<W: Write> JsonArray<'_, W> {
     /// One more.
     pub(crate) fn item(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let separator: &[u8] = if self.is_empty { b"\n  " } else { b",\n  " };
+        let separator: &[u8] = if self.is_empty { b"[\n  " } else { b",\n  " };
         self.is_empty = false;
-        self.stdout.write_all(separator)?;
-        Ok(serde_json::to_writer(&mut *self.stdout, value)?)
+        self.out.write_all(separator)?;
+        Ok(serde_json::to_writer(&mut *self.out, value)?)
     }
 
     /// There are no more.
     pub(crate) fn end(self) -> io::Result<()> {
-        let end: &[u8] = if self.is_empty { b"]\n" } else { b"\n]\n" };
-        self.stdout.write_all(end)?;
-        self.stdout.flush()
+        let end: &[u8] = if self.is_empty { b"[]\n" } else { b"\n]\n" };
+        self.out.write_all(end)?;
+        self.out.flush()
     }
 }
 
@@ -274,6 +274,27 @@ mod tests {
         assert_eq!(shown("a\x1b[31mb\n"), "a\\u{1b}[31mb\\u{a}");
         assert_eq!(shown("a\u{200b}b\u{feff}"), "a\\u{200b}b\\u{feff}");
         assert_eq!(shown("👩\u{200d}🚀"), "👩\u{200d}🚀");
+    }
+
+    #[test]
+    fn a_json_array_is_whole_or_not_begun() {
+        let written = |items: &[u8], has_end| {
+            let mut out = Vec::new();
+            let mut array = JsonArray {
+                out: &mut out,
+                is_empty: true,
+            };
+            for item in items {
+                array.item(item).unwrap();
+            }
+            if has_end {
+                array.end().unwrap();
+            }
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(&[], false), "");
+        assert_eq!(written(&[], true), "[]\n");
+        assert_eq!(written(&[1, 2], true), "[\n  1,\n  2\n]\n");
     }
 
     #[test]

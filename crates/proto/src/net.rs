@@ -203,21 +203,19 @@ fn tcp_stream(stream: TcpStream) -> io::Result<Stream> {
     })
 }
 
-/// Connects within a time, with the address in the error.
+/// Connects within a time.
 pub async fn connect(
     network: &dyn Network,
     address: &Address,
     connect_timeout: Duration,
 ) -> io::Result<Stream> {
-    let with_address =
-        |error: io::Error| io::Error::new(error.kind(), format!("connect to {address}: {error}"));
-    match tokio::time::timeout(connect_timeout, network.connect(address)).await {
-        Ok(result) => result.map_err(with_address),
-        Err(_) => Err(io::Error::new(
+    let connected = tokio::time::timeout(connect_timeout, network.connect(address)).await;
+    connected.unwrap_or_else(|_| {
+        Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("connect to {address}: no answer within {connect_timeout:?}"),
-        )),
-    }
+            format!("no connection within {connect_timeout:?}"),
+        ))
+    })
 }
 
 #[cfg(test)]

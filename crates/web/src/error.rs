@@ -292,8 +292,8 @@ mod tests {
     fn the_detail_has_the_whole_chain() {
         let error = Error::Unavailable {
             what: "open /a".into(),
-            source: Some("connect to 127.0.0.1:9000: refused".into()),
+            source: Some("127.0.0.1:9000: refused".into()),
         };
-        assert_eq!(chain(&error), "open /a: connect to 127.0.0.1:9000: refused");
+        assert_eq!(chain(&error), "open /a: 127.0.0.1:9000: refused");
     }
 }

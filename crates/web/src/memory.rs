@@ -81,7 +81,7 @@ impl MemoryDrive {
         if kept.faults.unreachable {
             return Err(Error::Unavailable {
                 what: "no master answers".into(),
-                source: Some("connect to 127.0.0.1:9000: connection refused".into()),
+                source: Some("127.0.0.1:9000: connection refused".into()),
             });
         }
         Ok(kept)

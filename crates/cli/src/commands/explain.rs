@@ -56,7 +56,7 @@ pub(super) async fn run(context: &Context, arguments: &Explain) -> anyhow::Resul
         .replication_factor;
     let mut output = Output::stdout();
     if arguments.json {
-        let mut array = output.json_array()?;
+        let mut array = output.json_array();
         each_chunk(context, arguments, wanted, |chunk| {
             array.item(&chunk_row(chunk))
         })

@@ -42,7 +42,7 @@ struct Sums {
 pub(super) async fn run(context: &Context, arguments: &List) -> anyhow::Result<()> {
     let mut output = Output::stdout();
     if arguments.json {
-        let mut array = output.json_array()?;
+        let mut array = output.json_array();
         walk(context, arguments, |path, entry| {
             array.item(&listed(path, entry))
         })

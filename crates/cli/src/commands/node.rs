@@ -15,7 +15,7 @@ pub(super) async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     let nodes = all_nodes(context).await?;
     let mut output = Output::stdout();
     if json {
-        let mut array = output.json_array()?;
+        let mut array = output.json_array();
         for node in &nodes {
             array.item(node)?;
         }

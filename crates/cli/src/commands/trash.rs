@@ -11,7 +11,7 @@ use client::people::size;
 pub(super) async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     let mut output = Output::stdout();
     if json {
-        let mut array = output.json_array()?;
+        let mut array = output.json_array();
         let mut before = None;
         while let Some(page) = next_page(context, &mut before).await? {
             for entry in page {

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{Launch, Role};
+use crate::local::System;
 use crate::output::{colours_wanted, paint, shown};
 
 /// Bytes of a line of a log; a longer one is shown as several.
@@ -162,7 +163,8 @@ fn in_words(status: ExitStatus) -> String {
         .map_or("killed".to_owned(), |code| format!("exit code {code}"))
 }
 
-/// As a person would type it: words with anything but plain characters are quoted.
+/// As a person would type it: words with anything but plain characters are quoted. On Windows they are as both of its
+/// shells understand them; PowerShell wants a `&` before a quoted program.
 fn command_line(launch: &Launch) -> String {
     let program = launch.program.display().to_string();
     let arguments = launch
@@ -173,17 +175,21 @@ fn command_line(launch: &Launch) -> String {
     let words =
         std::iter::once(program).chain(arguments.filter(|word| word != "--stop-with-stdin"));
     words
-        .map(|word| quoted(&word))
+        .map(|word| quoted(&word, System::HERE))
         .collect::<Vec<_>>()
         .join(" ")
 }
 
-fn quoted(word: &str) -> String {
+fn quoted(word: &str, system: System) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,\\".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
     }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    match system {
+        // No name there has a quotation mark.
+        System::Windows => format!("\"{word}\""),
+        System::Unix | System::Mac => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 /// The name before each line; each process has its colour.
@@ -274,8 +280,10 @@ mod tests {
             command_line(&launch),
             "/opt/dfs-storage-node 127.0.0.1 9001 'my data/node1'"
         );
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("it's", System::Unix), r"'it'\''s'");
+        assert_eq!(quoted("", System::Unix), "''");
+        let program = r"C:\Program Files\dfs\dfs-web.exe";
+        assert_eq!(quoted(program, System::Windows), format!("\"{program}\""));
     }
 
     #[tokio::test]

@@ -51,7 +51,8 @@ pub(super) fn settle(path: &Path, if_exists: IfExists) -> anyhow::Result<Option<
         ));
     }
     match if_exists {
-        IfExists::Replace => Ok(Some(path.canonicalize()?)),
+        IfExists::Replace if path.is_symlink() => Ok(Some(path.canonicalize()?)),
+        IfExists::Replace => Ok(Some(path.to_owned())),
         IfExists::Skip => Ok(None),
         IfExists::Fail => Err(Stop::error(
             Exit::Conflict,
