@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use proto::WireError;
+use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::node::{ChunkState, VerifyChunk};
 use tokio::sync::mpsc;
@@ -20,6 +21,7 @@ use tracing::{debug, warn};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
+use crate::state::ChunkRow;
 
 const QUEUE_LEN: usize = 4096;
 const AT_ONCE: usize = 8;
@@ -80,29 +82,49 @@ impl Control {
     async fn check_copy(&self, (node, chunk): Copy) {
         let recorded = self.read(move |snapshot| {
             let row = snapshot.chunk(&chunk)?;
-            Ok(row.is_some_and(|row| row.replicas.contains(&node)))
+            let counts = |row: &ChunkRow| row.replicas.contains(&node);
+            let is_failing = |row: &ChunkRow| row.failing.contains(&node);
+            Ok(row.map(|row| (counts(&row), is_failing(&row))))
         });
-        if !recorded.await.unwrap_or(false) {
+        let (counts, is_failing) = recorded.await.ok().flatten().unwrap_or_default();
+        if !counts && !is_failing {
             return;
         }
-        match self
-            .call_node(node, VerifyChunk { chunk }, VERIFY_TIMEOUT)
-            .await
-        {
-            Ok(verified) if verified.state == ChunkState::Good => {
+        let noted = match self.state_of(node, chunk).await {
+            Ok(ChunkState::Good) => {
                 debug!(node = node.0, %chunk, "a copy that was reported as bad is good");
+                Ok(())
             }
-            Ok(verified) => {
-                warn!(node = node.0, %chunk, state = ?verified.state, "a copy is bad and will be replaced");
-                if let Err(error) = self.remove_replicas(node, vec![chunk]).await {
-                    warn!(node = node.0, %chunk, %error, "cannot record that a copy is bad");
-                }
+            Ok(ChunkState::OnFailedDisk | ChunkState::OnHungDisk) => {
+                self.note_failing(node, vec![chunk]).await
+            }
+            Ok(state) => {
+                warn!(node = node.0, %chunk, ?state, "a copy is bad and will be replaced");
+                self.remove_replicas(node, vec![chunk]).await
             }
             Err(error) => {
-                debug!(node = node.0, %chunk, %error, "cannot look into a copy: the node is compared");
-                self.compare_soon(node);
+                debug!(node = node.0, %chunk, %error, "cannot look into a copy");
+                if counts {
+                    self.compare_soon(node);
+                }
+                Ok(())
             }
+        };
+        if let Err(error) = noted {
+            warn!(node = node.0, %chunk, %error, "cannot record that a copy is bad");
         }
+    }
+
+    /// Has a node read its copy. Its bytes may be good, and the disk that they are on have failed.
+    async fn state_of(&self, node: NodeNumber, chunk: ChunkId) -> Result<ChunkState, CallError> {
+        let verify = VerifyChunk { chunk };
+        let verified = self.call_node(node, verify, VERIFY_TIMEOUT).await?.state;
+        let has_failed_disk = self.membership().usage(node).failed_disks > 0;
+        if verified != ChunkState::Good || !has_failed_disk {
+            return Ok(verified);
+        }
+        let described = self.describe(node, vec![chunk]).await?;
+        Ok(described.first().map_or(verified, |(_, state)| *state))
     }
 
     /// Notes that a node has no good copies of these, and has others made.
@@ -115,6 +137,24 @@ impl Control {
         chunks: Vec<ChunkId>,
     ) -> Result<(), WireError> {
         let command = Command::RemoveReplicas {
+            node,
+            chunks: chunks.clone(),
+        };
+        self.committer.submit(command).await?;
+        self.repair.look_at(chunks);
+        Ok(())
+    }
+
+    /// Notes that a node has copies of these on a failed or hung disk, and has others made.
+    ///
+    /// # Errors
+    /// As [`remove_replicas`](Self::remove_replicas).
+    pub(crate) async fn note_failing(
+        &self,
+        node: NodeNumber,
+        chunks: Vec<ChunkId>,
+    ) -> Result<(), WireError> {
+        let command = Command::NoteFailing {
             node,
             chunks: chunks.clone(),
         };

@@ -182,6 +182,13 @@ pub enum Command {
         /// What.
         chunks: Vec<ChunkId>,
     },
+    /// Copies are on a disk that failed or hangs: they may be read, and do not count any more.
+    NoteFailing {
+        /// Whose.
+        node: NodeNumber,
+        /// Of what.
+        chunks: Vec<ChunkId>,
+    },
     /// Plans the deletion of surplus copies: each only if enough others remain on nodes that are not down.
     TrimReplicas {
         /// The nodes that were down when this was decided.

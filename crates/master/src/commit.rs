@@ -442,6 +442,7 @@ fn weight_of(command: &Command) -> usize {
         Command::AddReplicas { chunks, .. } => chunks.len(),
         Command::TrimReplicas { copies, .. } => copies.len(),
         Command::RemoveReplicas { chunks, .. }
+        | Command::NoteFailing { chunks, .. }
         | Command::CollectGarbage { chunks, .. }
         | Command::NoteUnknownChunks { chunks, .. }
         | Command::DeleteUnknownChunks { chunks, .. }

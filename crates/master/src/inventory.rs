@@ -18,7 +18,7 @@ use proto::node::{ChunkState, DescribeChunks, DigestInventory, ListBucket};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
@@ -32,8 +32,6 @@ const DIGEST_TIMEOUT: Duration = Duration::from_secs(60);
 const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// When copies on a failed or hung disk still count because there is no other, it is looked so soon whether there is.
-const AT_RISK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const NODES_AT_ONCE: usize = 4;
 /// Chunks of a bucket that are compared at once: a message of about 80 KiB.
 const PAGE: usize = 1024;
@@ -55,21 +53,8 @@ enum InventoryError {
 #[derive(Debug, Default, Clone, Copy)]
 struct Findings {
     missing: usize,
-    /// Copies on a failed or hung disk that still count.
-    at_risk: usize,
     added: usize,
     unknown: usize,
-}
-
-/// How a comparison ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compared {
-    /// The record is as the node's inventory.
-    Whole,
-    /// But for copies on a failed or hung disk, which are the last.
-    AtRisk,
-    /// It was given up.
-    CutOff,
 }
 
 /// Compares inventories until `shutdown`.
@@ -101,7 +86,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
                 let control = control.clone();
                 running.spawn(async move {
                     let compared = control.compare_inventory(node).await;
-                    if compared == Compared::Whole {
+                    if compared {
                         control.membership().end_comparison(comparison);
                     }
                     (node, compared)
@@ -119,12 +104,10 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             () = sleep_until(next) => {}
             Some(Ok((node, compared))) = running.join_next() => {
                 let again = busy.remove(&node).unwrap_or(false);
-                let interval = control.config.inventory_interval;
                 let wait = match (again, compared) {
                     (true, _) => Duration::ZERO,
-                    (false, Compared::Whole) => interval,
-                    (false, Compared::AtRisk) => interval.min(AT_RISK_AGAIN_AFTER),
-                    (false, Compared::CutOff) => RETRY_AFTER,
+                    (false, true) => control.config.inventory_interval,
+                    (false, false) => RETRY_AFTER,
                 };
                 due.insert(node, Instant::now() + wait);
             }
@@ -140,13 +123,13 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 impl Control {
-    /// Compares one node's inventory.
-    async fn compare_inventory(&self, node: NodeNumber) -> Compared {
+    /// Compares one node's inventory; `false` if that was cut off.
+    async fn compare_inventory(&self, node: NodeNumber) -> bool {
         let findings = match self.compare_buckets(node).await {
             Ok(findings) => findings,
             Err(error) => {
                 debug!(node = node.0, %error, "cannot compare a node's inventory; it is tried again");
-                return Compared::CutOff;
+                return false;
             }
         };
         if findings.missing + findings.added + findings.unknown > 0 {
@@ -161,15 +144,7 @@ impl Control {
         self.safe_mode().note_compared(node);
         self.deletions.notify_one();
         self.repair.survey();
-        if findings.at_risk == 0 {
-            return Compared::Whole;
-        }
-        warn!(
-            node = node.0,
-            copies = findings.at_risk,
-            "there is no other good copy of chunks on a disk that failed or hangs: they stay on record until there is one"
-        );
-        Compared::AtRisk
+        true
     }
 
     async fn compare_buckets(&self, node: NodeNumber) -> Result<Findings, InventoryError> {
@@ -189,6 +164,7 @@ impl Control {
                 self.compare_bucket(node, bucket, &mut findings).await?;
             }
         }
+        self.settle_failing(node, &mut findings).await?;
         Ok(findings)
     }
 

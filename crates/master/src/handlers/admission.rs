@@ -18,6 +18,10 @@ use crate::state::{ChunkRow, Outcome, Snapshot, StateError};
 /// Chunks looked at in one snapshot before a node is removed.
 const REMOVAL_PAGE: usize = 1024;
 
+/// Reads which chunks a node has, above a cursor, so many at most.
+type PageOfChunks =
+    fn(&Snapshot, NodeNumber, Option<&ChunkId>, usize) -> Result<Vec<ChunkId>, StateError>;
+
 impl Control {
     /// Takes a node in, if it belongs here. See [`RegisterNode`].
     pub(super) async fn admit(
@@ -151,10 +155,21 @@ impl Control {
 
     /// Refuses unless every chunk that files need has another copy that can be relied on.
     pub(super) async fn check_others_hold(&self, node: NodeNumber) -> Result<(), WireError> {
+        self.check_others_hold_all(node, Snapshot::node_chunks_page)
+            .await?;
+        self.check_others_hold_all(node, Snapshot::failing_page)
+            .await
+    }
+
+    async fn check_others_hold_all(
+        &self,
+        node: NodeNumber,
+        page: PageOfChunks,
+    ) -> Result<(), WireError> {
         let mut after: Option<ChunkId> = None;
         loop {
             let read = move |snapshot: &Snapshot| -> Result<_, StateError> {
-                let ids = snapshot.node_chunks_page(node, after.as_ref(), REMOVAL_PAGE)?;
+                let ids = page(snapshot, node, after.as_ref(), REMOVAL_PAGE)?;
                 let rows = snapshot.chunks(&ids)?;
                 Ok((ids, rows))
             };

@@ -12,7 +12,7 @@ use proto::{ErrorCode, WireError};
 
 use super::{ClusterView, Files};
 use crate::command::NodeNumber;
-use crate::state::{Snapshot, StateError, VersionRow};
+use crate::state::{ChunkRow, Snapshot, StateError, VersionRow};
 
 const CHUNKS_MAX: u32 = {
     assert!(CHUNKS_PER_BLOCK <= 512);
@@ -68,10 +68,15 @@ impl<V: ClusterView> Files<V> {
         let mut places = NodePlaces::default();
         let mut located = Vec::with_capacity(chunks.len());
         for ((chunk, len), row) in chunks.into_iter().zip(rows) {
-            let mut replicas = row.map_or_else(Vec::new, |row| row.replicas);
+            let ChunkRow {
+                mut replicas,
+                failing,
+                ..
+            } = row.unwrap_or_default();
             self.best_first(&chunk, &mut replicas);
             let nodes = replicas
                 .into_iter()
+                .chain(failing)
                 .filter_map(|node| places.place(node, &*self.cluster))
                 .collect();
             located.push(LocatedChunk { chunk, len, nodes });

@@ -216,16 +216,18 @@ impl Controller {
         now: Instant,
     ) -> Begun {
         let row = row.filter(|row| row.references > 0);
-        let need = row.as_ref().map(|row| view.need(&row.replicas));
+        let need = row.as_ref().map(|row| view.need(row));
         let (Some(row), Some(Need::Copy(missing))) = (row, need) else {
             self.forget(&chunk);
             return Begun::Settled;
         };
         let avoided = self.avoided.get(&chunk).map_or(&[][..], Vec::as_slice);
+        let avoided = [avoided, &row.failing].concat();
         let mut chance = self.control.chance();
-        let mut target = view.target(&row.replicas, avoided, &self.loads, now, &mut *chance);
+        let mut target = view.target(&row.replicas, &avoided, &self.loads, now, &mut *chance);
         if target.is_none() {
-            target = view.target(&row.replicas, &[], &self.loads, now, &mut *chance);
+            let failing = &row.failing;
+            target = view.target(&row.replicas, failing, &self.loads, now, &mut *chance);
         }
         drop(chance);
         match target {
@@ -245,7 +247,7 @@ impl Controller {
         now: Instant,
     ) -> Begun {
         let present = view.present(&row.replicas);
-        let Some(sources) = view.sources(&present, &self.loads) else {
+        let Some(sources) = view.sources(row, &self.loads) else {
             return Begun::Busy;
         };
         if let Err(wait) = self.limiter.take(u64::from(row.len), now) {

@@ -25,7 +25,7 @@ impl Controller {
             let Some(row) = row.filter(|row| row.references > 0) else {
                 continue;
             };
-            match view.need(&row.replicas) {
+            match view.need(&row) {
                 Need::Copy(_) => self.queue.push(chunk, view.present(&row.replicas).len()),
                 Need::Trim(_) => self.trims.add(chunk),
                 Need::Nothing | Need::Wait | Need::Unavailable => {}

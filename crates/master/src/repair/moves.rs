@@ -73,7 +73,7 @@ impl Controller {
                 .await;
             let view = self.view();
             let Ok(Some(row)) = row else { continue };
-            if row.references == 0 || !view.may_move_to(&row.replicas, to) {
+            if row.references == 0 || !view.may_move_to(&row, to) {
                 continue;
             }
             let begun = self.loads.can_take(to, now)

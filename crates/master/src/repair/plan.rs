@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::command::NodeNumber;
 use crate::membership::Membership;
 use crate::placement::{self, Candidate};
+use crate::state::ChunkRow;
 
 /// How the nodes are, for as long as one round of decisions takes.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub enum Need {
     Copy(usize),
     /// Copies are missing, and no node could take one.
     Wait,
-    /// No copy is on a node that is not dead.
+    /// No copy, be it on a failed disk, is on a node that is not dead.
     Unavailable,
     /// So many copies too many are on live nodes.
     Trim(usize),
@@ -69,21 +70,22 @@ impl View {
         present
     }
 
-    /// What a chunk with these holders needs.
-    pub fn need(&self, holders: &[NodeNumber]) -> Need {
-        let present = self.present(holders);
+    /// What a chunk needs.
+    pub fn need(&self, row: &ChunkRow) -> Need {
+        let present = self.present(&row.replicas);
+        let may_take = |node| !row.replicas.contains(node) && !row.failing.contains(node);
         let live = present
             .iter()
             .filter(|node| self.state(**node) == NodeState::Live)
             .count();
         let wanted = self.replication_factor;
-        if present.is_empty() {
+        if present.is_empty() && self.present(&row.failing).is_empty() {
             Need::Unavailable
         } else if live > wanted {
             Need::Trim(live - wanted)
         } else if present.len() >= wanted {
             Need::Nothing
-        } else if self.candidates.iter().any(|c| !holders.contains(&c.node)) {
+        } else if self.candidates.iter().any(|c| may_take(&c.node)) {
             Need::Copy(wanted - present.len())
         } else {
             Need::Wait
@@ -112,24 +114,26 @@ impl View {
         (given_up, kept)
     }
 
-    /// Whom to ask for a chunk, the least busy first: of those that are live if any is. Nothing if all are busy.
-    pub fn sources(&self, present: &[NodeNumber], loads: &Loads) -> Option<Vec<NodeNumber>> {
-        let (live, late): (Vec<_>, Vec<_>) = present
-            .iter()
-            .copied()
-            .partition(|node| self.state(*node) == NodeState::Live);
-        if live.is_empty() {
-            return loads.sources(&late);
-        }
-        let mut sources = loads.sources(&live)?;
-        sources.extend(late);
+    /// Whom to ask for a chunk, the least busy first: of those that are live if any is, and of those with a failed disk
+    /// only if there is no other. Nothing if all are busy.
+    pub fn sources(&self, row: &ChunkRow, loads: &Loads) -> Option<Vec<NodeNumber>> {
+        let by_state = |holders: &[NodeNumber]| -> [Vec<NodeNumber>; 2] {
+            let is_live = |node: &NodeNumber| self.state(*node) == NodeState::Live;
+            let (live, late) = self.present(holders).into_iter().partition(is_live);
+            [live, late]
+        };
+        let groups = [by_state(&row.replicas), by_state(&row.failing)].concat();
+        let mut groups = groups.into_iter().filter(|group| !group.is_empty());
+        let mut sources = loads.sources(&groups.next()?)?;
+        sources.extend(groups.flatten());
         Some(sources)
     }
 
     /// Whether a chunk may get one more copy here, to lose another one then: only one that has all its copies.
-    pub fn may_move_to(&self, holders: &[NodeNumber], to: NodeNumber) -> bool {
-        self.need(holders) == Need::Nothing
-            && !holders.contains(&to)
+    pub fn may_move_to(&self, row: &ChunkRow, to: NodeNumber) -> bool {
+        self.need(row) == Need::Nothing
+            && !row.replicas.contains(&to)
+            && !row.failing.contains(&to)
             && self.candidates.iter().any(|c| c.node == to)
     }
 
@@ -294,10 +298,18 @@ mod tests {
         numbers.iter().copied().map(NodeNumber).collect()
     }
 
+    fn row(replicas: &[u32], failing: &[u32]) -> ChunkRow {
+        ChunkRow {
+            replicas: nodes(replicas),
+            failing: nodes(failing),
+            ..ChunkRow::default()
+        }
+    }
+
     #[test]
     fn a_need_follows_from_the_holders_that_are_here() {
         let check = |holders: &[u32], expected| {
-            assert_eq!(view().need(&nodes(holders)), expected, "{holders:?}");
+            assert_eq!(view().need(&row(holders, &[])), expected, "{holders:?}");
         };
         check(&[], Need::Unavailable);
         check(&[5], Need::Unavailable);
@@ -310,7 +322,26 @@ mod tests {
         check(&[1, 2, 3, 4, 5, 6], Need::Trim(1));
         let mut few = view();
         few.candidates.retain(|c| c.node == NodeNumber(1));
-        assert_eq!(few.need(&nodes(&[1, 3])), Need::Wait);
+        assert_eq!(few.need(&row(&[1, 3], &[])), Need::Wait);
+    }
+
+    #[test]
+    fn a_copy_on_a_failed_disk_does_not_count_and_can_be_read() {
+        let check = |holders: &[u32], failing: &[u32], expected| {
+            let need = view().need(&row(holders, failing));
+            assert_eq!(need, expected, "{holders:?} {failing:?}");
+        };
+        check(&[], &[1], Need::Copy(3));
+        check(&[], &[5], Need::Unavailable);
+        check(&[1, 3], &[2], Need::Copy(1));
+        check(&[1, 3], &[2, 6], Need::Wait);
+        check(&[1, 2, 3], &[6], Need::Nothing);
+        let sources = |holders: &[u32], failing: &[u32]| {
+            view().sources(&row(holders, failing), &Loads::new(1))
+        };
+        assert_eq!(sources(&[4, 1], &[2]), Some(nodes(&[1, 4, 2])));
+        assert_eq!(sources(&[5], &[4, 2]), Some(nodes(&[2, 4])));
+        assert_eq!(sources(&[5], &[]), None);
     }
 
     #[test]

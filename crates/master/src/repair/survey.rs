@@ -117,7 +117,9 @@ impl Survey {
     fn judge(&mut self, view: &View, chunk: ChunkId, row: &ChunkRow, found: &mut Found) {
         let present = view.present(&row.replicas).len();
         let tally = &mut self.tally;
-        match view.need(&row.replicas) {
+        let need = view.need(row);
+        let is_readable = need != Need::Unavailable;
+        match need {
             Need::Nothing => return,
             Need::Trim(surplus) => {
                 tally.surplus += surplus as u64;
@@ -133,7 +135,9 @@ impl Survey {
             }
         }
         tally.missing_copies += 1;
-        tally.one_copy += u64::from(present == 1 && view.replication_factor > 1);
+        // One that is on failed disks only has no copy that counts, and can be read.
+        let has_one = is_readable && present <= 1 && view.replication_factor > 1;
+        tally.one_copy += u64::from(has_one);
     }
 }
 

@@ -123,11 +123,11 @@ impl Control {
             .into_iter()
             .zip(rows.unwrap_or_default())
             .filter_map(|(chunk, row)| {
-                let holders = row.filter(|row| row.references > 0)?.replicas;
-                let Need::Trim(count) = view.need(&holders) else {
+                let row = row.filter(|row| row.references > 0)?;
+                let Need::Trim(count) = view.need(&row) else {
                     return None;
                 };
-                let (given_up, kept) = view.surplus(&holders, count);
+                let (given_up, kept) = view.surplus(&row.replicas, count);
                 Some(Surplus {
                     chunk,
                     given_up,

@@ -115,6 +115,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
         Command::RemoveReplicas { node, chunks } => {
             replicas::remove_replicas(tables, *node, chunks)
         }
+        Command::NoteFailing { node, chunks } => replicas::note_failing(tables, *node, chunks),
         Command::TrimReplicas { down, copies } => replicas::trim_replicas(tables, down, copies),
         Command::CollectGarbage {
             unreferenced_before,

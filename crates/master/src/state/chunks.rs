@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** [`Tables::put_chunk`] is the only writer of chunk rows. It keeps in step whatever can be derived from
 //! them: who holds what and its digests, the garbage, the chunks that need copies, and the sums. A row is
-//! there if and only if something names the chunk, a node holds it, or a node may hold it.
+//! there if and only if something names the chunk, a node holds it, on a failed disk or not, or a node may hold it.
 
 use proto::id::ChunkId;
 use redb::ReadableTable;
@@ -34,10 +34,14 @@ impl Tables<'_> {
                 .leftovers
                 .retain(|node| !after.replicas.contains(node));
         }
-        let is_kept =
-            after.references > 0 || !after.replicas.is_empty() || !after.leftovers.is_empty();
+        after.failing.retain(|node| !after.replicas.contains(node));
+        let is_kept = after.references > 0
+            || !after.replicas.is_empty()
+            || !after.failing.is_empty()
+            || !after.leftovers.is_empty();
         let after = is_kept.then_some(after);
         self.update_replicas(chunk, before, after.as_ref())?;
+        self.update_failing(chunk, before, after.as_ref())?;
         self.update_needs(chunk, before, after.as_ref())?;
         self.update_garbage(chunk, before, after.as_ref())?;
         match after {
@@ -71,6 +75,23 @@ impl Tables<'_> {
             self.node_chunks.insert((node.0, chunk.as_bytes()), ())?;
             self.unknown.remove((node.0, chunk.as_bytes()))?;
             self.tally_replica(*node, chunk, len, 1);
+        }
+        Ok(())
+    }
+
+    fn update_failing(
+        &mut self,
+        chunk: &ChunkId,
+        before: Option<&ChunkRow>,
+        after: Option<&ChunkRow>,
+    ) -> Result<(), StateError> {
+        let old = before.map_or(&[][..], |row| &row.failing);
+        let new = after.map_or(&[][..], |row| &row.failing);
+        for node in old.iter().filter(|node| !new.contains(node)) {
+            self.failing.remove((node.0, chunk.as_bytes()))?;
+        }
+        for node in new.iter().filter(|node| !old.contains(node)) {
+            self.failing.insert((node.0, chunk.as_bytes()), ())?;
         }
         Ok(())
     }
@@ -112,7 +133,7 @@ impl Tables<'_> {
                 let counters = &mut self.head.counters;
                 add(&mut counters.chunks, sign);
                 add(&mut counters.chunk_bytes, sign * i64::from(row.len));
-                add(counters.by_copies(row.replicas.len()), sign);
+                add(counters.by_copies(row.copies_counted()), sign);
             }
         }
         Ok(())

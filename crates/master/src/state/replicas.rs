@@ -10,6 +10,7 @@ use redb::ReadableTable;
 
 use super::error::{StateError, refuse};
 use super::outcome::Outcome;
+use super::promises::unite;
 use super::proofs::known_copies;
 use super::rows::ChunkRow;
 use super::tables::Tables;
@@ -24,6 +25,7 @@ pub(super) fn add_replicas(
     if tables.node(node)?.is_none() {
         return Ok(Outcome::Changed(0));
     }
+    let wanted = usize::from(tables.rules.replication_factor);
     let mut changed = 0;
     for (chunk, len) in chunks {
         let Some(before) = tables.chunk(chunk)? else {
@@ -35,6 +37,10 @@ pub(super) fn add_replicas(
             after.len = *len;
             after.replicas.push(node);
             after.replicas.sort_unstable();
+            if after.replicas.len() >= wanted {
+                // Made good elsewhere. If such a disk is sound again, its node lists the copy.
+                after.failing.clear();
+            }
             tables.put_chunk(chunk, Some(&before), after)?;
             changed += 1;
         }
@@ -53,8 +59,30 @@ pub(super) fn remove_replicas(
         let Some(before) = tables.chunk(chunk)? else {
             continue;
         };
-        if before.replicas.contains(&node) {
+        if before.replicas.contains(&node) || before.failing.contains(&node) {
             take_replica(tables, node, chunk, &before)?;
+            changed += 1;
+        }
+    }
+    Ok(Outcome::Changed(changed))
+}
+
+/// `NoteFailing`.
+pub(super) fn note_failing(
+    tables: &mut Tables<'_>,
+    node: NodeNumber,
+    chunks: &[ChunkId],
+) -> Result<Outcome, StateError> {
+    let mut changed = 0;
+    for chunk in chunks {
+        let Some(before) = tables.chunk(chunk)? else {
+            continue;
+        };
+        if before.replicas.contains(&node) {
+            let mut after = before.clone();
+            after.replicas.retain(|replica| *replica != node);
+            unite(&mut after.failing, &[node]);
+            tables.put_chunk(chunk, Some(&before), after)?;
             changed += 1;
         }
     }
@@ -69,6 +97,7 @@ fn take_replica(
 ) -> Result<(), StateError> {
     let mut after = before.clone();
     after.replicas.retain(|replica| *replica != node);
+    after.failing.retain(|replica| *replica != node);
     tables.put_chunk(chunk, Some(before), after)
 }
 
@@ -112,12 +141,13 @@ pub(super) fn collect_garbage(
         }
         let nothing = ChunkRow {
             replicas: Vec::new(),
+            failing: Vec::new(),
             leftovers: Vec::new(),
             ..before.clone()
         };
         tables.put_chunk(chunk, Some(&before), nothing)?;
-        for node in before.replicas.iter().chain(&before.leftovers) {
-            changed += u64::from(tables.plan_deletion(*node, chunk)?);
+        for node in [before.replicas, before.failing, before.leftovers].concat() {
+            changed += u64::from(tables.plan_deletion(node, chunk)?);
         }
     }
     Ok(Outcome::Changed(changed))

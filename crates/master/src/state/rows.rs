@@ -160,6 +160,9 @@ pub struct ChunkRow {
     pub unreferenced_since: ClusterMillis,
     /// Who holds it durably, ascending. Copies whose deletion is planned are not in it.
     pub replicas: Vec<NodeNumber>,
+    /// Who has it on a disk that failed or hangs, ascending: such a copy can be read, at once or when the disk answers,
+    /// and does not count.
+    pub failing: Vec<NodeNumber>,
     /// Who was promised it by an upload that ended, and may hold a copy that was never recorded, ascending. Only
     /// while `references` is 0.
     pub leftovers: Vec<NodeNumber>,
@@ -169,6 +172,12 @@ impl ChunkRow {
     /// Whether this is its length, as far as is known.
     pub(super) fn may_have_len(&self, len: u32) -> bool {
         self.len == len || self.len == 0
+    }
+
+    /// Copies in the sums: one that is on failed disks only has not lost all, since it can still be read.
+    pub(super) fn copies_counted(&self) -> usize {
+        let readable = usize::from(!self.failing.is_empty());
+        self.replicas.len().max(readable)
     }
 }
 

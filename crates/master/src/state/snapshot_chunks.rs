@@ -79,6 +79,16 @@ impl Snapshot {
         self.chunk_keys(tables::NODE_CHUNKS, node, after, None, limit)
     }
 
+    /// Chunks that a node has on a failed disk, by id.
+    pub fn failing_page(
+        &self,
+        node: NodeNumber,
+        after: Option<&ChunkId>,
+        limit: usize,
+    ) -> Result<Vec<ChunkId>, StateError> {
+        self.chunk_keys(tables::FAILING, node, after, None, limit)
+    }
+
     /// Chunks of one bucket recorded on a node, by id.
     pub fn node_bucket_page(
         &self,

@@ -179,6 +179,15 @@ impl Tables<'_> {
                 super::replicas::remove_replicas(self, node, &[chunk])?;
                 continue;
             }
+            let failing = self
+                .failing
+                .range::<(u32, &[u8; 32])>(keys.clone())?
+                .next()
+                .transpose()?;
+            if let Some(chunk) = failing.map(|row| ChunkId::from_bytes(*row.0.value().1)) {
+                super::replicas::remove_replicas(self, node, &[chunk])?;
+                continue;
+            }
             let planned = self
                 .planned
                 .range::<(u32, &[u8; 32])>(keys.clone())?

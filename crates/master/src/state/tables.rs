@@ -43,6 +43,8 @@ pub(super) const BLOCKS: Definition<(u64, u32), Row> = TableDefinition::new("blo
 pub(super) const CHUNKS: Definition<ChunkKey, Row> = TableDefinition::new("chunks");
 /// (node, chunk): who holds what.
 pub(super) const NODE_CHUNKS: Definition<(u32, ChunkKey), ()> = TableDefinition::new("node_chunks");
+/// (node, chunk): who has what on a disk that failed or hangs.
+pub(super) const FAILING: Definition<(u32, ChunkKey), ()> = TableDefinition::new("failing_copies");
 /// (node, bucket) -> (count, xor).
 pub(super) const DIGESTS: Definition<(u32, u8), (u64, u128)> =
     TableDefinition::new("bucket_digests");
@@ -116,6 +118,7 @@ pub(super) struct Tables<'txn> {
     pub(super) blocks: Table<'txn, (u64, u32), Row>,
     pub(super) chunks: Table<'txn, ChunkKey, Row>,
     pub(super) node_chunks: Table<'txn, (u32, ChunkKey), ()>,
+    pub(super) failing: Table<'txn, (u32, ChunkKey), ()>,
     pub(super) digests: Table<'txn, (u32, u8), (u64, u128)>,
     pub(super) planned: Table<'txn, (u32, ChunkKey), ()>,
     pub(super) unknown: Table<'txn, (u32, ChunkKey), (u64, u32)>,
@@ -160,6 +163,7 @@ impl<'txn> Tables<'txn> {
             blocks: transaction.open_table(BLOCKS)?,
             chunks: transaction.open_table(CHUNKS)?,
             node_chunks: transaction.open_table(NODE_CHUNKS)?,
+            failing: transaction.open_table(FAILING)?,
             digests: transaction.open_table(DIGESTS)?,
             planned: transaction.open_table(PLANNED)?,
             unknown: transaction.open_table(UNKNOWN)?,

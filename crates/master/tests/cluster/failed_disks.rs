@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto::id::ChunkId;
-use proto::master::ClusterStatus;
+use proto::master::{ClusterStatus, RemoveNode};
 use tokio::time::sleep;
 
-use crate::world::{World, config, some_chunks};
+use crate::world::{World, config, refusal, some_chunks};
 
 /// Says so in words.
 fn tells_of_failed_disk(status: &ClusterStatus) -> bool {
@@ -227,4 +227,130 @@ async fn what_was_purged_meanwhile_goes_when_the_disk_is_back() {
     world
         .until("the cluster is green", |status| status.problems.is_empty())
         .await;
+}
+
+/// Files have one copy each, and the disk that has some of them fails: they can still be read, and are copied elsewhere.
+#[tokio::test(start_paused = true)]
+async fn the_only_copy_on_a_failed_disk_is_copied_to_another_node() {
+    let mut world = World::new(one_copy(), 2).await;
+    let bytes = some_chunks(20);
+    for (number, one) in bytes.iter().enumerate() {
+        let chunk = std::slice::from_ref(one);
+        world.upload(&format!("/{number}"), chunk, 1).await.unwrap();
+    }
+    world.nodes[0].fail_disk();
+    let held = world.nodes[0].disk().chunks.len();
+    assert!(held > 0);
+    let chunks: Vec<_> = bytes.iter().map(|bytes| ChunkId::of(bytes)).collect();
+    let took = world
+        .until("all are on the other node", |status| {
+            assert_eq!(status.chunks.unavailable, 0, "an only copy was forgotten");
+            chunks.iter().all(|chunk| world.nodes[1].holds(chunk))
+        })
+        .await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    world
+        .until("that is known", |status| status.chunks.missing_copies == 0)
+        .await;
+    for number in 0..bytes.len() {
+        let recorded = world.recorded_on(&format!("/{number}")).await;
+        assert_eq!(recorded, [world.nodes[1].0.id]);
+    }
+    assert_eq!(world.nodes[0].disk().chunks.len(), held);
+    world.assert_nothing_deleted();
+}
+
+/// One of a node's disks failed, and nobody can take a copy of what it holds: what is on the node's other disks counts
+/// all the same, and what is on the failed one does not.
+#[tokio::test(start_paused = true)]
+async fn the_other_disks_of_a_node_with_a_failed_one_are_relied_on() {
+    let mut world = World::new(one_copy(), 1).await;
+    let bytes = some_chunks(2);
+    world.upload("/failed", &bytes[..1], 1).await.unwrap();
+    world.upload("/sound", &bytes[1..], 1).await.unwrap();
+    let failed = ChunkId::of(&bytes[0]);
+    world.nodes[0].disk().failed.insert(failed);
+    world
+        .until("the copy does not count", |status| {
+            assert_eq!(status.chunks.unavailable, 0, "an only copy was forgotten");
+            status.chunks.missing_copies == 1 && tells_of_failed_disk(status)
+        })
+        .await;
+    let (_, again) = world.store(&bytes[1..], 1).await.unwrap();
+    assert!(again[0].receipts.is_empty(), "it is stored");
+    world.store(&bytes[..1], 1).await.unwrap_err();
+    assert_eq!(world.recorded_on("/failed").await.len(), 1, "to be read");
+
+    world.nodes[0].restart_with_sound_disk().await;
+    world
+        .until("it counts again", |status| {
+            status.chunks.missing_copies == 0
+        })
+        .await;
+    world.nodes[0].disk().failed.insert(failed);
+    world
+        .until("it fails again", |status| status.chunks.missing_copies == 1)
+        .await;
+    world.nodes[0].kill();
+    world.nodes[0].disk().chunks.remove(&failed);
+    world.nodes[0].restart_with_sound_disk().await;
+    world
+        .until("it is known to be lost", |status| {
+            status.chunks.unavailable == 1
+        })
+        .await;
+}
+
+fn one_copy() -> master::Config {
+    let mut config = config();
+    config.rules.replication_factor = 1;
+    config.rules.min_write_replicas = 1;
+    config
+}
+
+/// A node with the only copy of a file, on a failed disk, is down: it is not removed as if nothing were lost with it.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_failed_disk_has_the_only_copy_is_not_removed_by_mistake() {
+    let mut world = World::new(one_copy(), 1).await;
+    world.upload("/file", &some_chunks(1), 1).await.unwrap();
+    world.nodes[0].fail_disk();
+    world
+        .until("the copy does not count", |status| {
+            status.chunks.missing_copies == 1
+        })
+        .await;
+    world.nodes[0].kill();
+    world
+        .until("it is dead", |status| status.nodes.dead == 1)
+        .await;
+    let remove = |lose_chunks| RemoveNode {
+        node: world.nodes[0].0.id,
+        lose_chunks,
+    };
+    let refused = refusal(world.call(remove(false)).await.unwrap_err());
+    assert!(refused.message.contains("only copy"), "{refused}");
+    world.call(remove(true)).await.unwrap();
+}
+
+/// A disk fails between a receipt and its commit: the copy is found to be on a failed disk, although its bytes are good.
+#[tokio::test(start_paused = true)]
+async fn a_receipt_from_a_disk_that_failed_since_does_not_make_a_copy_count() {
+    let mut config = config();
+    config.inventory_interval = Duration::from_secs(24 * 60 * 60);
+    let mut world = World::new(config, 4).await;
+    let bytes = some_chunks(1);
+    let chunk = ChunkId::of(&bytes[0]);
+    let (upload, stored) = world.store(&bytes, 3).await.unwrap();
+    let mut nodes = world.nodes.iter();
+    let failed = nodes.find(|node| node.holds(&chunk)).unwrap();
+    failed.fail_disk();
+    world.until("that is known", tells_of_failed_disk).await;
+    sleep(Duration::from_secs(10)).await;
+    world.commit(upload, "/file", stored).await.unwrap();
+    let took = world
+        .until_so("it has three copies that count", || {
+            world.copies(&chunk) == 3
+        })
+        .await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

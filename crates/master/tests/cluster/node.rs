@@ -405,10 +405,13 @@ impl NodeHandlers for Node {
         request: VerifyChunk,
     ) -> Result<ChunkVerified, WireError> {
         self.answers_again().await;
-        match self.describe(&request.chunk) {
-            ChunkState::OnHungDisk => Err(WireError::new(ErrorCode::TimedOut, "it hangs")),
-            state => Ok(ChunkVerified { state }),
-        }
+        let state = match self.describe(&request.chunk) {
+            ChunkState::OnHungDisk => return Err(WireError::new(ErrorCode::TimedOut, "it hangs")),
+            // Its bytes are good.
+            ChunkState::OnFailedDisk => ChunkState::Good,
+            state => state,
+        };
+        Ok(ChunkVerified { state })
     }
 
     async fn get_node_status(&self, _: &Caller, _: GetNodeStatus) -> Result<NodeStatus, WireError> {

@@ -40,6 +40,7 @@ pub(super) fn dump(state: &State) -> BTreeMap<&'static str, Rows> {
         blocks,
         chunks,
         node_chunks,
+        failing,
         digests,
         planned,
         unknown,
@@ -100,6 +101,7 @@ struct Facts {
     promised: BTreeSet<(u128, ChunkId)>,
     planned: BTreeSet<(u32, ChunkId)>,
     node_chunks: BTreeSet<(u32, ChunkId)>,
+    failing: BTreeSet<(u32, ChunkId)>,
     nodes: BTreeMap<u32, NodeRow>,
     folders: BTreeMap<u64, FolderRow>,
     entries: BTreeMap<(u64, String), EntryRow>,
@@ -133,6 +135,7 @@ impl Facts {
             promised: keys(&tables.promised, |(chunk, upload)| (upload, id(chunk))),
             planned: keys(&tables.planned, |(node, chunk)| (node, id(chunk))),
             node_chunks: keys(&tables.node_chunks, |(node, chunk)| (node, id(chunk))),
+            failing: keys(&tables.failing, |(node, chunk)| (node, id(chunk))),
             nodes: rows(&tables.nodes, |key| key, |row| decode(row).unwrap()),
             folders: rows(&tables.folders, |key| key, |row| decode(row).unwrap()),
             entries: rows(
@@ -158,12 +161,15 @@ impl Facts {
                 row.leftovers.is_empty() || row.references == 0,
                 "{chunk}: {row:?}"
             );
-            let says_something =
-                row.references > 0 || !row.replicas.is_empty() || !row.leftovers.is_empty();
+            assert!(row.failing.is_sorted_by(|a, b| a < b), "{chunk}: {row:?}");
+            let says_something = row.references > 0
+                || !row.replicas.is_empty()
+                || !row.failing.is_empty()
+                || !row.leftovers.is_empty();
             assert!(says_something, "{chunk} has an empty row");
             let is_proved = row.references > 0 || !row.replicas.is_empty();
             assert!(!is_proved || row.len > 0, "{chunk} has no length");
-            for node in &row.replicas {
+            for node in row.replicas.iter().chain(&row.failing) {
                 assert!(!self.planned.contains(&(node.0, *chunk)), "{chunk}");
             }
         }
@@ -175,6 +181,13 @@ impl Facts {
             .flat_map(|(id, row)| row.replicas.iter().map(|node| (node.0, *id)))
             .collect();
         assert_eq!(self.node_chunks, held, "node_chunks");
+        let failing: BTreeSet<_> = self
+            .chunks
+            .iter()
+            .flat_map(|(id, row)| row.failing.iter().map(|node| (node.0, *id)))
+            .collect();
+        assert_eq!(self.failing, failing, "failing");
+        assert!(failing.is_disjoint(&held), "a copy counts and is failing");
         let wanted = usize::from(tables.rules.replication_factor);
         let needs = self
             .needed()
@@ -420,7 +433,7 @@ impl Facts {
         for (_, row) in self.needed() {
             counters.chunks += 1;
             counters.chunk_bytes += u64::from(row.len);
-            *counters.by_copies(row.replicas.len()) += 1;
+            *counters.by_copies(row.copies_counted()) += 1;
         }
         let count = |found: usize| found as u64;
         counters.needs_copies = count(keys(&tables.needs_copies, |id| *id).len());

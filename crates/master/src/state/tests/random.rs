@@ -63,6 +63,10 @@ pub(super) enum Step {
         node: u32,
         chunk: u32,
     },
+    Fail {
+        node: u32,
+        chunk: u32,
+    },
     Copy {
         from: u32,
         to: u32,
@@ -118,6 +122,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(upload, at, chunks, down)| Step::Commit { upload, at, chunks, down }),
         1 => upload().prop_map(|upload| Step::End { upload }),
         1 => (node(), number()).prop_map(|(node, chunk)| Step::Lose { node, chunk }),
+        2 => (node(), number()).prop_map(|(node, chunk)| Step::Fail { node, chunk }),
         2 => (node(), node(), number()).prop_map(|(from, to, chunk)| Step::Copy { from, to, chunk }),
         2 => (node(), number(), down()).prop_map(|(node, chunk, down)| Step::Trim { node, chunk, down }),
         2 => Just(Step::Collect),

@@ -4,7 +4,7 @@ use proto::ErrorCode;
 use proto::id::ChunkId;
 
 use super::audit::holds;
-use super::bench::{Bench, changed, chunk, code, numbers};
+use super::bench::{Bench, changed, chunk, code, numbers, sent};
 use crate::command::{ClusterMillis, Command, NodeNumber};
 
 const NODE: NodeNumber = NodeNumber(4);
@@ -96,6 +96,56 @@ fn a_lost_copy_is_noted_and_needs_another() {
     assert_eq!(needy[0].1.replicas, numbers(&[1, 3]));
     assert_eq!(bench.read().counters().unwrap().planned_deletions, 0);
     assert_eq!(bench.read().counters().unwrap().chunks_by_copies[2], 1);
+}
+
+#[test]
+fn a_copy_on_a_failed_disk_stays_known_until_there_are_enough_others() {
+    let mut bench = Bench::new(4);
+    bench.put("/f", &[chunk(1)]);
+    let fail = |bench: &mut Bench, node| {
+        let failing = Command::NoteFailing {
+            node: NodeNumber(node),
+            chunks: vec![chunk(1).chunk, chunk(2).chunk],
+        };
+        changed(bench.apply(failing))
+    };
+    let row = |bench: &Bench| bench.read().chunk(&chunk(1).chunk).unwrap().unwrap();
+    for node in [1, 2, 3] {
+        assert_eq!(fail(&mut bench, node), 1);
+        assert_eq!(fail(&mut bench, node), 0, "it is noted");
+    }
+    assert_eq!(fail(&mut bench, 4), 0, "not a copy");
+    assert_eq!(row(&bench).failing, numbers(&[1, 2, 3]));
+    let by_copies = bench.read().counters().unwrap().chunks_by_copies;
+    assert_eq!((by_copies[0], by_copies[1]), (0, 1), "it can be read");
+    let upload = bench.upload_id();
+    let allocated = bench.allocate(upload, &[chunk(1)], &[1, 4]).unwrap();
+    assert_eq!(allocated, [sent(upload, &[1, 4])], "it does not count");
+
+    add(&mut bench, 4, 1, 100);
+    add(&mut bench, 1, 1, 100);
+    let now = row(&bench);
+    assert_eq!(
+        (now.replicas, now.failing),
+        (numbers(&[1, 4]), numbers(&[2, 3]))
+    );
+    add(&mut bench, 2, 1, 100);
+    assert!(row(&bench).failing.is_empty());
+}
+
+#[test]
+fn copies_on_failed_disks_are_deleted_with_the_others() {
+    let mut bench = Bench::new(3);
+    bench.put("/f", &[chunk(1)]);
+    bench
+        .apply(Command::NoteFailing {
+            node: NodeNumber(2),
+            chunks: vec![chunk(1).chunk],
+        })
+        .unwrap();
+    bench.delete("/f", true).unwrap();
+    bench.sweep(0, 0, 0);
+    assert_eq!(bench.collect(), 3);
 }
 
 #[test]

@@ -114,7 +114,8 @@ impl World {
         let snapshot = self.bench.read();
         for number in 0..CHUNKS {
             let row = snapshot.chunk(&chunk(number).chunk).unwrap();
-            for node in row.iter().flat_map(|row| &row.replicas) {
+            let row = row.unwrap_or_default();
+            for node in row.replicas.iter().chain(&row.failing) {
                 self.check_on_disk(*node, number);
             }
         }

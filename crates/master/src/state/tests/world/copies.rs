@@ -19,6 +19,10 @@ impl World {
                     chunks: vec![id(chunk)],
                 }
             }
+            Step::Fail { node, chunk } => Command::NoteFailing {
+                node: self.node_numbers[node],
+                chunks: vec![id(chunk)],
+            },
             Step::Copy { from, to, chunk } => {
                 let planned = self.bench.read();
                 let planned = planned.is_deletion_planned(self.node_numbers[to], &id(chunk));
