@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use disk::{Blocking, Space};
 use parking_lot::{Mutex, MutexGuard};
+use proto::id::ChunkId;
 use tokio::time::timeout;
 
 use crate::appender::Appender;
@@ -16,6 +17,9 @@ use crate::writer::Writer;
 
 /// A heartbeat waits no longer than this for a disk. Healthy ones answer at once.
 const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Chunks that a disk is asked about in one go.
+const CHUNKS_AT_ONCE: usize = 64;
 
 /// One disk. Clones are the same.
 #[derive(Debug, Clone)]
@@ -85,6 +89,25 @@ impl NodeDisk {
     ) -> Result<T, StoreError> {
         let answer = timeout(HEARTBEAT_PATIENCE, self.lane.ask_soon(work)).await;
         answer.unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    /// Asks about each of the chunks, a few at a time: so many look-ups on a slow disk take long without it hanging.
+    ///
+    /// # Errors
+    /// Those of the question; `TimedOut` if the disk hangs.
+    pub(crate) async fn ask_each<T: Send + 'static>(
+        &self,
+        chunks: &[ChunkId],
+        ask: fn(&Store, &ChunkId) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut answers = Vec::with_capacity(chunks.len());
+        for piece in chunks.chunks(CHUNKS_AT_ONCE) {
+            let (store, piece) = (Arc::clone(&self.store), piece.to_vec());
+            let ask_piece = move || piece.iter().map(|chunk| ask(&store, chunk)).collect();
+            let piece: Vec<T> = self.lane.ask_soon(ask_piece).await?;
+            answers.extend(piece);
+        }
+        Ok(answers)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -28,7 +28,7 @@ pub(crate) const WAITING_BYTES_MAX: usize = 64 << 20;
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(5);
 /// A disk that does not answer for this long is not waited for.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// A disk that has been writing one batch for so long hangs, or has more to do than it can.
+/// A disk that has been working on one job, or writing one batch, for so long hangs.
 pub(crate) const HUNG_AFTER: Duration = Duration::from_secs(20);
 
 /// One change of a store.
@@ -221,26 +221,29 @@ async fn run(
         let is_idle = received.is_err();
         let is_over = received == Ok(0);
         let batch = std::mem::take(&mut jobs);
-        let begun = pulse.begin(HUNG_AFTER);
+        let pulse = pulse.clone();
         appender = blocking
             .run(move || {
-                run_batch(&mut appender, batch, is_idle || is_over);
+                run_batch(&mut appender, batch, is_idle || is_over, &pulse);
                 appender
             })
             .await;
-        drop(begun);
         if is_over {
             return;
         }
     }
 }
 
-fn run_batch(appender: &mut Appender, jobs: Vec<Job>, checkpoint: bool) {
+fn run_batch(appender: &mut Appender, jobs: Vec<Job>, checkpoint: bool, pulse: &Pulse) {
     for job in jobs.into_iter().filter(|job| !job.is_abandoned()) {
+        let _begun = pulse.begin(HUNG_AFTER);
         run_job(appender, job);
     }
+    let begun = pulse.begin(HUNG_AFTER);
     // Whoever waits was told, and the disk's state says the rest.
     drop(appender.flush());
+    drop(begun);
+    let _begun = pulse.begin(HUNG_AFTER);
     if let Err(error) = appender.checkpoint_if_due(checkpoint) {
         tracing::debug!(%error, "no checkpoint");
     }

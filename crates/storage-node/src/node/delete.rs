@@ -7,7 +7,6 @@
 //! begun. So a copy that is stored after the answer is not deleted by it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -20,6 +19,7 @@ use super::{Node, stale};
 use crate::error::StoreError;
 use crate::extent::Order;
 use crate::node_disk::NodeDisk;
+use crate::store::Store;
 use crate::writer::{self, Answer};
 
 /// A disk that has not carried out an order by then hangs. The master waits longer for the answer.
@@ -165,12 +165,11 @@ async fn not_deleted_on(disk: &NodeDisk, begun: Option<&Begun>, chunks: &[ChunkI
     let mut kept = begun.map_or_else(Vec::new, |begun| begun.chunks.clone());
     let ordered: BTreeSet<_> = chunks.iter().collect();
     kept.retain(|chunk| ordered.contains(chunk));
-    let (store, asked) = (Arc::clone(&disk.store), chunks.to_vec());
-    let has = move |chunk: &ChunkId| !matches!(store.find(chunk), Ok(None));
-    let find = move || Ok(asked.into_iter().filter(has).collect::<Vec<_>>());
-    let untold = match disk.lane.ask_soon(find).await {
+    let has = |store: &Store, chunk: &ChunkId| Ok(!matches!(store.find(chunk), Ok(None)));
+    let untold = match disk.ask_each(chunks, has).await {
         Ok(found) => {
-            kept.extend(found);
+            let found = chunks.iter().zip(found).filter(|(_, is_here)| *is_here);
+            kept.extend(found.map(|(chunk, _)| *chunk));
             Vec::new()
         }
         Err(_) => chunks.to_vec(),

@@ -27,7 +27,6 @@ impl Node {
         &self,
         chunks: Vec<ChunkId>,
     ) -> Result<Vec<ChunkDescription>, StoreError> {
-        let chunks: Arc<[ChunkId]> = chunks.into();
         let asked = self.disks.iter().map(|disk| describe_on(disk, &chunks));
         let mut best: Vec<_> = chunks
             .iter()
@@ -108,17 +107,10 @@ impl Node {
 /// What one disk knows of chunks. One that hangs may have any of them; one that failed, and does not tell, gives none.
 async fn describe_on(
     disk: &NodeDisk,
-    chunks: &Arc<[ChunkId]>,
+    chunks: &[ChunkId],
 ) -> Result<Vec<ChunkDescription>, StoreError> {
-    let (store, asked) = (Arc::clone(&disk.store), Arc::clone(chunks));
-    let describe = move || {
-        asked
-            .iter()
-            .map(|chunk| described_by(&store, chunk))
-            .collect()
-    };
     let all = |state| chunks.iter().map(|chunk| unseen(*chunk, state)).collect();
-    match disk.lane.ask_soon(describe).await {
+    match disk.ask_each(chunks, described_by).await {
         Err(StoreError::TimedOut) => Ok(all(ChunkState::OnHungDisk)),
         Err(_) if disk.store.failure().is_some() => Ok(all(ChunkState::Missing)),
         described => described,

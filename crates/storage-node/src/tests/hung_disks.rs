@@ -269,7 +269,9 @@ async fn what_a_hung_disk_may_still_delete_is_not_said_to_be_gone() {
         let node = Arc::clone(&node.node);
         async move { node.delete(order, &chunks).await }
     });
-    until(|| one.waiting() > 0 && !node.node.disks()[1].pulse.is_busy()).await;
+    let other = &node.node.disks()[1];
+    let is_deleted = || other.store.find(&on_two[0].0).unwrap().is_none();
+    until(|| one.waiting() > 0 && is_deleted() && !other.pulse.is_busy()).await;
     pass(writer::HUNG_AFTER * 2).await;
     assert_eq!(begun.await.unwrap().unwrap().kept, ordered);
     assert_eq!(node.delete_what_can(&ordered).await.unwrap().kept, ordered);
