@@ -18,7 +18,11 @@ pub const STARTS_LOST_MAX: u64 = 10_000;
 
 /// What a person does when there are two masters: neither of them knows which is the right one.
 pub const WHICH_TO_KEEP: &str = "Keep the master that most nodes follow and that has made more steps (`dfs status` of each \
-                                 says it) and stop the other; if the right one is lost, start this one with --restored";
+                                 says it), stop the other, and restart the one that is kept if it takes no changes; if \
+                                 the right one is lost, start this one with --restored, once more if it was so already";
+/// The other way in which one node can have seen what others have not.
+const STRAY_NODE: &str = "If only this node was with another master, say in a trial with a copy of the folder, stop the node, \
+                          which needs an empty folder to come back, and restart this master";
 
 /// One start, as it is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub enum Stranger {
     #[error(
         "node {node} has already worked with start {seen} of the master, and this is start {own}: this master's folder is \
          an old copy, or another master runs on a newer one. Nothing is deleted. Stop this master and start the one \
-         with the newest folder; if that is lost, start this one with --restored"
+         with the newest folder; if that is lost, start this one with --restored. {STRAY_NODE}"
     )]
     Later {
         /// Who.

@@ -281,9 +281,15 @@ impl Facts {
                 .to_owned()
         } else {
             let names: Vec<_> = safe_mode.examples.iter().map(Address::as_str).collect();
+            // A second master is asked by nobody, and so by no node that could tell it.
+            let second = if safe_mode.waiting_for >= self.nodes.total {
+                " If they run, they follow another master: should this one be on a copy of its folder, stop this one."
+            } else {
+                ""
+            };
             format!(
                 "Since its start the master has not heard from {} ({}{}): nothing is deleted until {} reported. Start \
-                 them, remove those that are gone for good, or end safe mode.",
+                 them, remove those that are gone for good, or end safe mode.{second}",
                 count(safe_mode.waiting_for, "node"),
                 names.join(", "),
                 if names.len() < safe_mode.waiting_for as usize {

@@ -190,6 +190,17 @@ fn what_was_stopped_says_what_to_do() {
     );
     check(
         |facts| {
+            facts.safe_mode = Some(SafeMode {
+                waiting_for: facts.nodes.total,
+                examples: vec![node(1)],
+                repair_waits: true,
+            });
+        },
+        Health::Yellow,
+        &[("safe_mode", "they follow another master")],
+    );
+    check(
+        |facts| {
             facts.full = vec![node(1), node(2)];
             facts.failed_disks = vec![node(3)];
         },
