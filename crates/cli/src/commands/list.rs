@@ -91,10 +91,10 @@ async fn walk(
         loop {
             let page = context.cluster.list(&folder, after, PAGE_LEN_MAX).await;
             let page = page.with_context(|| format!("list {folder}"))?;
-            after = page.entries.last().and_then(name_of);
+            after = page.entries.last().and_then(Entry::name).cloned();
             for entry in &page.entries {
-                let Some(name) = name_of(entry) else { continue };
-                let path = folder.join(name)?;
+                let Some(name) = entry.name() else { continue };
+                let path = folder.join(name.clone())?;
                 show(&path, entry)?;
                 if arguments.recursive && matches!(entry, Entry::Folder { .. }) {
                     folders.push(path);
@@ -108,14 +108,6 @@ async fn walk(
         folders[folders_before..].reverse();
     }
     Ok(())
-}
-
-/// The entry's name; only the root has none.
-pub(super) fn name_of(entry: &Entry) -> Option<proto::name::EntryName> {
-    match entry {
-        Entry::Folder { name, .. } => name.clone(),
-        Entry::File { name, .. } => Some(name.clone()),
-    }
 }
 
 fn listed<'a>(path: &'a EntryPath, entry: &Entry) -> Listed<'a> {

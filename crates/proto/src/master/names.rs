@@ -49,6 +49,16 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Its name; only the root has none.
+    pub fn name(&self) -> Option<&EntryName> {
+        match self {
+            Self::Folder { name, .. } => name.as_ref(),
+            Self::File { name, .. } => Some(name),
+        }
+    }
+}
+
 /// See [`look_up_entry`](super::MasterHandlers::look_up_entry). Fails with `not_found`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LookUpEntry {

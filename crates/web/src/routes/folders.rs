@@ -112,8 +112,5 @@ pub(crate) async fn delete(
 /// The last name, if more follow.
 pub(crate) fn next(entries: &[Entry], more: bool) -> Option<EntryName> {
     let last = entries.last().filter(|_| more)?;
-    match last {
-        Entry::Folder { name, .. } => name.clone(),
-        Entry::File { name, .. } => Some(name.clone()),
-    }
+    last.name().cloned()
 }

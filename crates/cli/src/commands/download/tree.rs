@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 
 use super::{Fetched, fetch, target};
 use crate::args::{Download, IfExists};
-use crate::commands::list::name_of;
 use crate::context::Context;
 use crate::exit::{Exit, SomeFailed, exit_of};
 use crate::local::{LocalNames, System};
@@ -90,10 +89,10 @@ impl Tree {
         loop {
             let page = self.context.cluster.list(folder, after, PAGE_LEN_MAX).await;
             let page = page.with_context(|| format!("list {folder}"))?;
-            after = page.entries.last().and_then(name_of);
+            after = page.entries.last().and_then(Entry::name).cloned();
             for entry in &page.entries {
-                let Some(name) = name_of(entry) else { continue };
-                let local = names.choose(&name);
+                let Some(name) = entry.name() else { continue };
+                let local = names.choose(name);
                 let source = folder.join(name.clone())?;
                 if local != name.as_str() {
                     let line = format!(
