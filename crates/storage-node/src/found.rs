@@ -39,7 +39,8 @@ pub(crate) fn find_extents(disk: &dyn Disk) -> Result<BTreeMap<u64, Found>, Open
     Ok(extents)
 }
 
-/// Where an extent ended when its successor was made: what lies behind was refused, and never acknowledged.
+/// Where an extent ended when its successor was made: what lies behind was refused, and never acknowledged. `u64::MAX` if
+/// that successor is gone.
 pub(crate) fn sealed_len(extents: &BTreeMap<u64, Found>, number: u64) -> u64 {
     let mut later = extents
         .range(number + 1..)

@@ -19,7 +19,7 @@ use redb::{
     TableDefinition, WriteTransaction,
 };
 
-use crate::catalog::{Catalog, Location, Position, Row};
+use crate::catalog::{Catalog, ExtentSums, Location, Position, Row};
 use crate::index_file::IndexFile;
 
 /// The index's file in the data folder.
@@ -72,7 +72,7 @@ fn other(error: impl Into<redb::Error>) -> io::Error {
 
 impl Index {
     /// Opens the index of this node's disk. With it comes its catalog: `None` if the index is new and all
-    /// extents must be read.
+    /// extents must be read. Extents of length 0 in it are as long as their files say.
     pub(crate) fn open(
         disk: &Arc<dyn Disk>,
         owner: (NodeId, u32),
@@ -152,7 +152,7 @@ impl Index {
         self.recount(catalog, position)
     }
 
-    /// Sums up all rows again; lengths of extents are as the catalog last had them.
+    /// Sums up all rows again. How long the extents are only their files know: that is left open.
     fn recount(&self, old: Catalog, position: Position) -> io::Result<Catalog> {
         let mut catalog = Catalog {
             position,
@@ -161,7 +161,10 @@ impl Index {
             ..old
         };
         for sums in catalog.extents.values_mut() {
-            (sums.live_bytes, sums.live_chunks) = (0, 0);
+            *sums = ExtentSums {
+                scrubbed_ms: sums.scrubbed_ms,
+                ..ExtentSums::default()
+            };
         }
         self.scan(|chunk, row| catalog.note(&chunk, None, Some(&row)))?;
         Ok(catalog)

@@ -23,7 +23,7 @@ use crate::catalog::{Catalog, Location, Position, Row};
 use crate::environment::Environment;
 use crate::error::{OpenError, is_full};
 use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER, record_len};
-use crate::found::{Found, find_extents, highest_name, remove_unfinished};
+use crate::found::{Found, find_extents, highest_name, remove_unfinished, sealed_len};
 use crate::index::{Changes, INDEX_PATH, Index};
 use crate::store::{Store, StoreOptions};
 
@@ -125,6 +125,7 @@ impl Recovery {
         environment: Environment,
     ) -> io::Result<(Arc<Store>, Appender)> {
         let start = self.catalog.position;
+        self.settle_lengths(start);
         self.mark_lost(start)?;
         let numbers: Vec<u64> = self
             .extents
@@ -169,19 +170,36 @@ impl Recovery {
         Ok((store, appender))
     }
 
+    /// Sums that were not written with the rows do not know how long the extents are before the one where replay begins.
+    fn settle_lengths(&mut self, start: Position) {
+        for (number, sums) in self.catalog.extents.range_mut(..start.extent) {
+            if sums.len == 0
+                && let Some(found) = self.extents.get(number)
+            {
+                let told = sealed_len(&self.extents, *number);
+                sums.len = if told == u64::MAX { found.len } else { told };
+            }
+        }
+    }
+
     /// Chunks whose extents are gone or cut since the index was written are corrupt, unless replay finds
     /// that they were moved.
     fn mark_lost(&mut self, start: Position) -> io::Result<()> {
         let mut ends = BTreeMap::new();
         for (number, sums) in &self.catalog.extents {
-            let len = self.extents.get(number).map_or(0, |found| found.len);
             let known_len = if *number == start.extent {
                 start.offset
             } else {
                 sums.len
             };
-            if len < known_len {
-                ends.insert(*number, len);
+            match self.extents.get(number) {
+                None => {
+                    ends.insert(*number, 0);
+                }
+                Some(found) if found.len < known_len => {
+                    ends.insert(*number, found.len);
+                }
+                Some(_) => {}
             }
         }
         if ends.is_empty() {

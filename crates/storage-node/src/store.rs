@@ -203,6 +203,18 @@ impl Store {
         Ok(rows)
     }
 
+    /// Where the last record in an extent that a row points to ends; 0 without one. Looks at the whole index.
+    pub(crate) fn end_of_rows_in(&self, extent: u64) -> io::Result<u64> {
+        let mut end = 0;
+        self.index.scan(|_, row| {
+            let at = row.location;
+            if at.extent == extent {
+                end = end.max(at.offset + record_len(at.len));
+            }
+        })?;
+        Ok(end)
+    }
+
     /// Bytes that puts may still take.
     pub(crate) fn room(&self) -> io::Result<u64> {
         Ok(self.room_of(self.space()?))

@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod hung_disks;
+mod index_damage;
 mod membership;
 mod model;
 mod send;

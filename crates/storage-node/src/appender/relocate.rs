@@ -1,5 +1,7 @@
 //! Compaction's part of the writer: copies what is still needed of an extent, and removes it.
 
+use std::io;
+
 use bytes::Bytes;
 use proto::id::ChunkId;
 
@@ -80,26 +82,29 @@ impl Appender {
         self.commit(&changes)
     }
 
-    /// The extent that goes says where the one before it ends; if that one has more, it must go too.
+    /// The extent that goes says where the one before it ends; if that one has more, it must go too. What the index points
+    /// to was acknowledged, whatever the sums say.
     fn cut_extent_before(&self, extent: u64) {
-        let before = self
-            .store
-            .catalog()
-            .extents
-            .range(..extent)
-            .next_back()
-            .map(|(k, v)| (*k, *v));
-        let Some((before, sums)) = before else {
+        let before = {
+            let catalog = self.store.catalog();
+            let before = catalog.extents.range(..extent).next_back();
+            before.map(|(number, sums)| (*number, sums.len))
+        };
+        let Some((before, end)) = before else {
             return;
         };
-        let cut = self
-            .store
-            .extent_file(before)
-            .and_then(|file| match file.len()? {
-                len if len > sums.len => file.set_len(sums.len),
-                _ => Ok(()),
-            });
-        if let Err(error) = cut {
+        let cut = || -> io::Result<()> {
+            let file = self.store.extent_file(before)?;
+            let len = file.len()?;
+            if len > end {
+                let end = end.max(self.store.end_of_rows_in(before)?);
+                if len > end {
+                    file.set_len(end)?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = cut() {
             tracing::warn!(%error, extent = before, "could not cut what was never acknowledged off an extent");
         }
     }
