@@ -47,6 +47,12 @@ impl CheckQueue {
         }
     }
 
+    /// Without its queue the loop panics.
+    #[cfg(test)]
+    pub(crate) fn close(&self) {
+        self.receiver.lock().take();
+    }
+
     /// Has a copy looked into; `false` if too many wait for that already.
     pub(crate) fn push(&self, node: NodeNumber, chunk: ChunkId) -> bool {
         let mut pending = self.pending.lock();
@@ -72,9 +78,21 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
         };
         let control = control.clone();
         running.spawn(async move {
-            control.check_copy(copy).await;
-            control.checks.pending.lock().remove(&copy);
+            let looked_into = LookedInto { control, copy };
+            looked_into.control.check_copy(copy).await;
         });
+    }
+}
+
+/// A copy that can be asked about again when this is gone, also after a panic.
+struct LookedInto {
+    control: Arc<Control>,
+    copy: Copy,
+}
+
+impl Drop for LookedInto {
+    fn drop(&mut self) {
+        self.control.checks.pending.lock().remove(&self.copy);
     }
 }
 

@@ -22,7 +22,6 @@ use rand::rngs::SmallRng;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::checks::{self, CheckQueue};
@@ -32,6 +31,7 @@ use crate::commit::Committer;
 use crate::config::Config;
 use crate::handlers::ClusterView;
 use crate::lineage::WHICH_TO_KEEP;
+use crate::loops::Loops;
 use crate::membership::{Change, Membership};
 use crate::placement::Candidate;
 use crate::repair::Repair;
@@ -120,14 +120,19 @@ impl Control {
         }))
     }
 
-    /// Starts the loops. They end with `shutdown`.
-    pub(crate) fn spawn(self: &Arc<Self>, tasks: &TaskTracker, shutdown: &CancellationToken) {
-        tasks.spawn(self.clone().watch_silence(shutdown.clone()));
-        tasks.spawn(repair::run(self.clone(), shutdown.clone()));
-        tasks.spawn(checks::run(self.clone(), shutdown.clone()));
-        tasks.spawn(deletions::run(self.clone(), shutdown.clone()));
-        tasks.spawn(garbage::run(self.clone(), shutdown.clone()));
-        tasks.spawn(inventory::run(self.clone(), shutdown.clone()));
+    /// Starts the loops.
+    pub(crate) fn spawn(self: &Arc<Self>, loops: &mut Loops) {
+        let control = || self.clone();
+        loops.spawn("the watch for silent nodes", |stop| {
+            control().watch_silence(stop)
+        });
+        loops.spawn("repair", |stop| repair::run(control(), stop));
+        loops.spawn("the check of copies", |stop| checks::run(control(), stop));
+        loops.spawn("deletion", |stop| deletions::run(control(), stop));
+        loops.spawn("garbage collection", |stop| garbage::run(control(), stop));
+        loops.spawn("the comparison of inventories", |stop| {
+            inventory::run(control(), stop)
+        });
     }
 
     async fn watch_silence(self: Arc<Self>, shutdown: CancellationToken) {

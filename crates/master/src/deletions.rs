@@ -7,7 +7,7 @@
 //! **Invariant:** only what the state has as planned is ordered, never what is claimed, and nothing in safe mode.
 //! **Invariant:** a node gets no further order while it is not known whether the last one's confirmation is recorded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::master::NodeState;
 use proto::node::{CHUNKS_PER_MESSAGE_MAX, ChunksDeleted, DeleteChunks};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::command::{Command, NodeNumber};
 use crate::commit::Committer;
 use crate::control::Control;
+use crate::loops::NodeTasks;
 
 const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 /// After a confirmation of which it is not known whether it was recorded.
@@ -33,30 +33,19 @@ const ROUND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Orders deletions until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
-    let mut orders = JoinSet::new();
-    // Nodes that are being worked on, and whether something was planned since that began.
-    let mut busy: HashMap<NodeNumber, bool> = HashMap::new();
+    let mut orders = NodeTasks::new();
     loop {
         let due = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            Some(Ok(node)) = orders.join_next() => match busy.remove(&node) {
-                Some(true) => vec![node],
-                _ => continue,
-            },
+            Some(done) = orders.next_done() => done.again.then_some(done.node).into_iter().collect(),
             () = control.deletions.notified() => control.membership().live(),
             () = tokio::time::sleep(ROUND_INTERVAL) => control.membership().live(),
         };
         for node in due {
-            if let Some(again) = busy.get_mut(&node) {
-                *again = true;
-            } else {
-                busy.insert(node, false);
+            if !orders.ask_again(node) {
                 let control = control.clone();
-                orders.spawn(async move {
-                    control.delete_planned(node).await;
-                    node
-                });
+                orders.begin(node, async move { control.delete_planned(node).await });
             }
         }
     }

@@ -15,13 +15,13 @@ use std::time::Duration;
 use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::node::{ChunkState, DescribeChunks, DigestInventory, ListBucket};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
+use crate::loops::NodeTasks;
 use crate::state::StateError;
 use merge::{Difference, merge_page};
 
@@ -60,15 +60,12 @@ struct Findings {
 /// Compares inventories until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     let mut due: BTreeMap<NodeNumber, Instant> = BTreeMap::new();
-    let mut running = JoinSet::new();
-    let mut busy: HashMap<NodeNumber, bool> = HashMap::new();
+    let mut running = NodeTasks::new();
     loop {
         let now = Instant::now();
         let doubted = control.membership().take_doubted();
         for node in doubted {
-            if let Some(again) = busy.get_mut(&node) {
-                *again = true;
-            } else {
+            if !running.ask_again(node) {
                 due.insert(node, now);
             }
         }
@@ -82,14 +79,13 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             due.remove(&node);
             let comparison = control.membership().begin_comparison(node);
             if let Some(comparison) = comparison {
-                busy.insert(node, false);
                 let control = control.clone();
-                running.spawn(async move {
+                running.begin(node, async move {
                     let compared = control.compare_inventory(node).await;
                     if compared {
                         control.membership().end_comparison(comparison);
                     }
-                    (node, compared)
+                    compared
                 });
             }
         }
@@ -102,14 +98,13 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             () = control.inventories.notified() => {}
             () = sleep_until(next) => {}
-            Some(Ok((node, compared))) = running.join_next() => {
-                let again = busy.remove(&node).unwrap_or(false);
-                let wait = match (again, compared) {
+            Some(done) = running.next_done() => {
+                let wait = match (done.again, done.result) {
                     (true, _) => Duration::ZERO,
-                    (false, true) => control.config.inventory_interval,
-                    (false, false) => RETRY_AFTER,
+                    (false, Some(true)) => control.config.inventory_interval,
+                    (false, _) => RETRY_AFTER,
                 };
-                due.insert(node, Instant::now() + wait);
+                due.insert(done.node, Instant::now() + wait);
             }
         }
     }

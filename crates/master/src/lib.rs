@@ -20,6 +20,7 @@ pub mod handlers;
 mod inventory;
 pub mod leases;
 pub mod lineage;
+mod loops;
 pub mod membership;
 pub mod placement;
 pub mod repair;
@@ -30,4 +31,5 @@ pub mod status;
 pub mod witness;
 
 pub use config::Config;
+pub use loops::LoopEnded;
 pub use start::{Running, StartError, run, start};

@@ -21,7 +21,6 @@ use rand::SeedableRng;
 use rand::rngs::{SmallRng, StdRng};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 use uuid::Uuid;
 
@@ -32,6 +31,7 @@ use crate::control::{Control, Parts};
 use crate::folder::{Folder, FolderError};
 use crate::handlers::{Files, Master};
 use crate::leases;
+use crate::loops::{LoopEnded, Loops};
 use crate::state::{Outcome, State, StateError, StateOptions};
 
 /// Why a master does not start, or stops.
@@ -68,6 +68,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// One of its loops ended.
+    #[error(transparent)]
+    Loop(#[from] LoopEnded),
     /// Standard output is gone.
     #[error("cannot say where it listens: {0}")]
     Output(#[source] io::Error),
@@ -92,10 +95,10 @@ impl Running {
         &self.control
     }
 
-    /// Waits until it has stopped: after `shutdown`, or because its store failed.
+    /// Waits until it has stopped: after `shutdown`, or because its store or one of its loops failed.
     ///
     /// # Errors
-    /// The store's failure.
+    /// That failure.
     pub async fn ended(self) -> Result<(), StartError> {
         drop(self.control);
         match self.end.await {
@@ -230,7 +233,8 @@ async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State
     opened.await
 }
 
-/// Answers until `shutdown` or until the store fails; then ends the loops, writes what waits, and frees the folder.
+/// Answers until `shutdown`, or until the store or a loop fails; then ends the loops, writes what waits, and frees the
+/// folder.
 async fn serve(
     config: Config,
     files: Files<Control>,
@@ -240,17 +244,13 @@ async fn serve(
     folder: Folder,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
-    let loops = TaskTracker::new();
-    let stop_loops = CancellationToken::new();
+    let mut loops = Loops::default();
     let stop_serving = CancellationToken::new();
-    control.spawn(&loops, &stop_loops);
-    loops.spawn(leases::run(
-        files.state.clone(),
-        files.committer.clone(),
-        config.upload_lease,
-        stop_loops.clone(),
-    ));
-    loops.close();
+    control.spawn(&mut loops);
+    loops.spawn("the watch over leases", |stop| {
+        let (state, committer) = (files.state.clone(), files.committer.clone());
+        leases::run(state, committer, config.upload_lease, stop)
+    });
     let identity = Identity {
         role: Role::Master,
         cluster: control.announced.subscribe(),
@@ -266,27 +266,29 @@ async fn serve(
         stop_serving.clone(),
     );
     let serving = tokio::spawn(serving);
-    let failed = tokio::select! {
-        () = shutdown.cancelled() => None,
-        result = &mut writing => Some(result),
-    };
+    let (mut written, mut ended) = (None, Ok(()));
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        result = &mut writing => written = Some(result),
+        failed = loops.first_ended() => ended = Err(StartError::from(failed)),
+    }
     stop_serving.cancel();
-    stop_loops.cancel();
-    loops.wait().await;
+    loops.stop().await;
     if let Err(error) = serving.await {
         error!(%error, "the server ended badly");
     }
     // With the service the last committer is gone, so that the writer ends when it has written what waited.
-    let written = match failed {
+    let written = match written {
         Some(result) => result,
         None => writing.await,
     };
     drop(folder);
     match written {
-        Ok(result) => Ok(result?),
+        Ok(result) => result?,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Ok(()),
+        Err(_) => {}
     }
+    ended
 }
 
 fn wall_ms() -> u64 {
@@ -294,4 +296,33 @@ fn wall_ms() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk::MemoryDisk;
+    use proto::memory::MemoryNetwork;
+
+    /// A loop panicked, and the master went on without it: it looked well, and nothing was repaired or deleted any more.
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_panics_ends_the_master_with_its_error() {
+        let config = Config {
+            listen: "127.0.0.1:9000".parse().unwrap(),
+            blocking: disk::Blocking::inline(),
+            ..Config::default()
+        };
+        let network = Arc::new(MemoryNetwork::new());
+        let disk = MemoryDisk::new();
+        let running = start(config, network, disk.shared(), CancellationToken::new());
+        let running = running.await.unwrap();
+        // The loop that looks into copies finds no queue, and panics.
+        running.control().checks.close();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), running.ended());
+        let error = ended.await.expect("the master ends").unwrap_err();
+        assert!(matches!(error, StartError::Loop(_)), "{error}");
+        assert!(error.to_string().contains("check of copies"), "{error}");
+        // Its folder is free.
+        disk.shared().lock("lock").unwrap();
+    }
 }
