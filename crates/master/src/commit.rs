@@ -4,9 +4,9 @@
 //! exception: promises to uploads (`AllocateChunks`), which are worth nothing without the commit that follows, are
 //! answered without an fsync of their own. Readers never wait for the writer.
 //!
-//! **Invariant:** nothing is answered as done before its transaction is durable. When a transaction fails, all that
-//! was in it is refused, and the store is opened again: what is there then is the truth. When that fails too, the
-//! writer ends with the error, and the process with it.
+//! **Invariant:** nothing is answered as done before its transaction is durable. When the disk fails a transaction, all
+//! that was in it is refused, and the store is opened again: what is there then is the truth. When that fails too, the
+//! writer ends with the error, and the process with it. A command that meets a damaged row is refused alone.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{ClusterMillis, Command, TimedCommand};
-use crate::state::{Outcome, State, StateError};
+use crate::state::{Applied, Outcome, State, StateError};
 use crate::witness::Witness;
 use reserve::Reserve;
 
@@ -104,6 +104,8 @@ struct Shared {
     position: AtomicU64,
     /// Why nothing is taken any more.
     fenced: OnceLock<String>,
+    /// What is wrong with the store's rows, if a command met it.
+    damage: OnceLock<String>,
 }
 
 impl Shared {
@@ -138,6 +140,7 @@ impl Committer {
         let shared = Arc::new(Shared {
             position: AtomicU64::new(applied),
             fenced: OnceLock::new(),
+            damage: OnceLock::new(),
         });
         drop(snapshot);
         let (queue, jobs) = mpsc::channel(QUEUE_LEN_MAX);
@@ -206,6 +209,11 @@ impl Committer {
     /// Why no more commands are taken, if so.
     pub fn fenced(&self) -> Option<&str> {
         self.shared.fenced.get().map(String::as_str)
+    }
+
+    /// What is wrong with rows of the store, if a command met such a one since the start.
+    pub fn damage(&self) -> Option<&str> {
+        self.shared.damage.get().map(String::as_str)
     }
 
     /// The cluster's time.
@@ -341,10 +349,10 @@ impl Batcher {
                 (timed, job.answer)
             })
             .unzip();
-        let result = self
-            .state
-            .write()
-            .and_then(|transaction| transaction.run(&commands, durable));
+        let result = match self.apply(&commands, durable) {
+            Err(StateError::Damaged(_)) => self.apply_each(&commands, durable),
+            result => result,
+        };
         match result {
             Ok(applied) => {
                 if durable {
@@ -359,6 +367,33 @@ impl Batcher {
             }
             Err(failure) => self.recover(answers, &failure),
         }
+    }
+
+    fn apply(&self, commands: &[TimedCommand], durable: bool) -> Result<Applied, StateError> {
+        self.state.write()?.run(commands, durable)
+    }
+
+    /// One of the commands met a damaged row: each is applied by itself, so that only that one is refused. A last
+    /// transaction makes all the others durable.
+    fn apply_each(&self, commands: &[TimedCommand], durable: bool) -> Result<Applied, StateError> {
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for command in commands {
+            match self.apply(std::slice::from_ref(command), false) {
+                Ok(applied) => outcomes.extend(applied.outcomes),
+                Err(StateError::Damaged(what)) => outcomes.push(Err(self.note_damage(what))),
+                Err(failure) => return Err(failure),
+            }
+        }
+        let last = self.apply(&[], durable)?;
+        Ok(Applied { outcomes, ..last })
+    }
+
+    /// Keeps what was found first, for the status.
+    fn note_damage(&self, what: String) -> WireError {
+        let damage = StateError::Damaged(what.clone()).to_string();
+        tracing::error!("a command is refused, and changed nothing: {damage}");
+        drop(self.shared.damage.set(what));
+        WireError::new(ErrorCode::Internal, damage)
     }
 
     /// Refuses the whole batch, and opens the store again.

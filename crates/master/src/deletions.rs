@@ -93,8 +93,8 @@ impl Control {
             .filter(|chunk| !kept.contains(chunk))
             .collect();
         let count = gone.len();
-        if count > 0 {
-            confirm(&self.committer, node, gone).await;
+        if count > 0 && !confirm(&self.committer, node, gone).await {
+            return false;
         }
         // What is kept stays planned: a disk of the node failed or hangs, which the status says.
         debug!(
@@ -127,18 +127,20 @@ impl Control {
     }
 }
 
-/// Records that a node has deleted these. Returns only when that is certain: a confirmation that was not answered may
-/// yet be applied, and then the copies may be promised and stored anew, while an order that was read from the plan
-/// before would delete them.
-async fn confirm(committer: &Committer, node: NodeNumber, chunks: Vec<ChunkId>) {
+/// Records that a node has deleted these, and says whether it did. Returns only when that is certain: a confirmation
+/// that was not answered may yet be applied, and then the copies may be promised and stored anew, while an order that
+/// was read from the plan before would delete them.
+async fn confirm(committer: &Committer, node: NodeNumber, chunks: Vec<ChunkId>) -> bool {
     loop {
         let chunks = chunks.clone();
         let confirmation = Command::ConfirmDeletions { node, chunks };
-        match committer.submit(confirmation).await {
-            Ok(_) => return,
-            Err(error) => {
-                warn!(node = node.0, %error, "cannot record deletions; no others are ordered before");
-            }
+        let Err(error) = committer.submit(confirmation).await else {
+            return true;
+        };
+        warn!(node = node.0, %error, "cannot record deletions; no others are ordered before");
+        // A superseded master orders nothing any more, and what is refused as damaged was not applied.
+        if matches!(error.code, ErrorCode::StaleEpoch | ErrorCode::Internal) {
+            return false;
         }
         tokio::time::sleep(CONFIRM_AGAIN_AFTER).await;
     }
@@ -159,6 +161,30 @@ mod tests {
     /// node, and then the second order deleted it.
     #[tokio::test(start_paused = true)]
     async fn nothing_is_ordered_while_a_confirmation_may_yet_be_applied() {
+        let (committer, writer) = committer();
+        let chunks = vec![ChunkId::of(b"a")];
+        let confirming =
+            tokio::spawn(async move { confirm(&committer, NodeNumber(1), chunks).await });
+        tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+        assert!(!confirming.is_finished(), "its fate is not known");
+
+        let writing = tokio::spawn(writer.run());
+        assert!(confirming.await.unwrap());
+        writing.await.unwrap().unwrap();
+    }
+
+    /// It tried once a second for ever, with a line in the log each time.
+    #[tokio::test(start_paused = true)]
+    async fn a_superseded_master_gives_up_what_it_cannot_record() {
+        let (committer, _writer) = committer();
+        committer.fence("a later one has started".to_owned());
+        let chunks = vec![ChunkId::of(b"a")];
+        let confirming = confirm(&committer, NodeNumber(1), chunks);
+        let recorded = tokio::time::timeout(Duration::from_secs(600), confirming);
+        assert!(!recorded.await.expect("it ends"));
+    }
+
+    fn committer() -> (Committer, crate::commit::Writer) {
         let disk = MemoryDisk::new();
         disk.create("state.redb").unwrap();
         disk.sync_folder("").unwrap();
@@ -175,16 +201,6 @@ mod tests {
             disk: disk.shared(),
             wall_ms: Arc::new(|| 0),
         };
-        let (committer, writer) = Committer::new(state, options).unwrap();
-
-        let chunks = vec![ChunkId::of(b"a")];
-        let confirming =
-            tokio::spawn(async move { confirm(&committer, NodeNumber(1), chunks).await });
-        tokio::time::sleep(Duration::from_secs(5 * 60)).await;
-        assert!(!confirming.is_finished(), "its fate is not known");
-
-        let writing = tokio::spawn(writer.run());
-        confirming.await.unwrap();
-        writing.await.unwrap().unwrap();
+        Committer::new(state, options).unwrap()
     }
 }

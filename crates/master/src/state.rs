@@ -142,6 +142,16 @@ impl State {
         Ok(())
     }
 
+    /// Makes the row of a chunk one that this program does not write.
+    #[cfg(test)]
+    pub(crate) fn spoil_chunk(&self, chunk: &proto::id::ChunkId) {
+        let transaction = self.write().unwrap().transaction;
+        let mut chunks = transaction.open_table(tables::CHUNKS).unwrap();
+        chunks.insert(chunk.as_bytes(), &b"?"[..]).unwrap();
+        drop(chunks);
+        transaction.commit().unwrap();
+    }
+
     fn with_database<T>(
         &self,
         begin: impl FnOnce(&Database) -> Result<T, redb::TransactionError>,
@@ -177,8 +187,9 @@ impl Transaction {
     /// its own outcome or refusal.
     ///
     /// # Errors
-    /// The store failed: none of the commands may be answered as done, and the state must be reopened. Whether
-    /// they were done is not known until then.
+    /// `Damaged`: one of the commands met what this program does not write; nothing was changed. Otherwise the store
+    /// failed: none of the commands may be answered as done, and the state must be reopened. Whether they were done is
+    /// not known until then.
     pub fn run<'c>(
         mut self,
         commands: impl IntoIterator<Item = &'c TimedCommand>,

@@ -44,6 +44,8 @@ pub struct Facts {
     pub delete_fuse: Option<DeleteFuse>,
     /// Why this master gives no orders and takes no changes any more, if so.
     pub superseded: Option<String>,
+    /// What is wrong with rows of the master's store, if a command met such a one.
+    pub store_damage: Option<String>,
     /// Bytes that the master's own disk has left are fewer than it keeps in reserve.
     pub master_disk_full: bool,
 }
@@ -59,6 +61,7 @@ impl Facts {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems: Vec<_> = [
             self.superseded_problem(),
+            self.store_damaged(),
             self.master_disk_problem(),
             self.too_few_nodes(),
             self.chunks_lost(),
@@ -80,6 +83,15 @@ impl Facts {
         let reason = self.superseded.as_ref()?;
         let message = format!("This master gives no orders and takes no changes: {reason}.");
         Some(problem("stale_master", Health::Red, message))
+    }
+
+    fn store_damaged(&self) -> Option<Problem> {
+        let what = self.store_damage.as_ref()?;
+        let message = format!(
+            "A part of the master's store cannot be read ({what}): what needs it is refused, everything else works. \
+             Restore the master's folder from a backup."
+        );
+        Some(problem("store_damaged", Health::Red, message))
     }
 
     fn master_disk_problem(&self) -> Option<Problem> {

@@ -1,7 +1,7 @@
 //! Group commit on a disk in memory: what is answered, when, and what a power cut leaves of it.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use disk::{MemoryDisk, RedbBackend};
 use proto::id::{ChunkId, ClusterId, PromiseId, RequestId, RunId, UploadId};
@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use super::*;
-use crate::command::ChunkPromise;
+use crate::command::{ChunkPromise, NodeNumber};
 use crate::state::StateOptions;
 
 fn new_disk() -> MemoryDisk {
@@ -396,4 +396,42 @@ async fn a_disk_that_others_fill_still_deletes_and_recovers_by_itself() {
     }
     disk.set_capacity(1 << 30);
     committer.submit(folder(1000)).await.unwrap();
+}
+
+/// One chunk's row cannot be read. Each command that met it had all that waited with it refused, and the store reopened.
+#[tokio::test]
+async fn a_command_that_meets_a_damaged_row_fails_alone() {
+    let disk = new_disk();
+    let opened = Arc::new(AtomicUsize::new(0));
+    let (shared, count) = (disk.shared(), opened.clone());
+    let backend = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(RedbBackend::new(shared.open("state.redb")?))
+    };
+    let state = Arc::new(State::open(backend, &options()).unwrap());
+    let chunk = ChunkId::of(b"a");
+    state.spoil_chunk(&chunk);
+    let opened_before = opened.load(Ordering::SeqCst);
+    let (committer, _writer) = start_on(&disk, state.clone());
+    let meets_it = Command::RemoveReplicas {
+        node: NodeNumber(1),
+        chunks: vec![chunk],
+    };
+    let batch = [folder(1), meets_it, folder(2)].map(|command| committer.submit(command));
+    let outcomes = futures::future::join_all(batch).await;
+    let created = Ok(Outcome::FolderCreated { created: true });
+    assert_eq!(outcomes[0], created);
+    let refusal = outcomes[1].as_ref().unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::Internal, "{refusal}");
+    assert!(refusal.message.contains("backup"), "{refusal}");
+    assert_eq!(outcomes[2], created);
+    assert!(committer.damage().is_some(), "the status says so");
+    assert_eq!(
+        opened.load(Ordering::SeqCst),
+        opened_before,
+        "it was not reopened"
+    );
+    disk.crash(&mut StdRng::seed_from_u64(1));
+    let folders = open(&disk).unwrap().read().unwrap().sums().unwrap().folders;
+    assert_eq!(folders, 2, "what was answered is durable");
 }

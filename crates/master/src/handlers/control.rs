@@ -239,6 +239,7 @@ impl Control {
                 copies: fuse.copies,
                 of: fuse.of,
             }),
+            store_damage: self.committer.damage().map(str::to_owned),
             superseded: self.committer.fenced().map(str::to_owned),
             master_disk_full: self.free_space() < RESERVE_BYTES,
         }

@@ -29,6 +29,7 @@ fn healthy() -> Facts {
         safe_mode_is_held: false,
         delete_fuse: None,
         superseded: None,
+        store_damage: None,
         master_disk_full: false,
     }
 }
@@ -214,5 +215,15 @@ fn what_was_stopped_says_what_to_do() {
         |facts| facts.master_disk_full = true,
         Health::Red,
         &[("no_space", "The master's own disk is full")],
+    );
+}
+
+#[test]
+fn damage_of_the_masters_store_is_told() {
+    let damage = "a row has format 63".to_owned();
+    check(
+        |facts| facts.store_damage = Some(damage),
+        Health::Red,
+        &[("store_damaged", "from a backup")],
     );
 }
