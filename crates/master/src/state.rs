@@ -70,7 +70,7 @@ pub struct StateOptions {
 
 /// The master's state.
 pub struct State {
-    /// Nothing after a failure that could not be mended.
+    /// Nothing while the store is opened again, and after a failure that could not be mended.
     database: RwLock<Option<Database>>,
     reopen: Box<dyn Fn() -> Result<Database, StateError> + Send + Sync>,
     cluster: ClusterId,
@@ -89,13 +89,12 @@ impl State {
         backend: impl Fn() -> std::io::Result<B> + Send + Sync + 'static,
         options: &StateOptions,
     ) -> Result<Self, StateError> {
-        let cache_bytes = options.cache_bytes;
-        let reopen = move || store::open(&backend, cache_bytes);
-        let database = reopen()?;
+        let opener = store::Opener::new(backend, options.cache_bytes);
+        let database = opener.open()?;
         let cluster = store::prepare(&database, options)?;
         Ok(Self {
             database: RwLock::new(Some(database)),
-            reopen: Box::new(reopen),
+            reopen: Box::new(move || opener.open()),
             cluster,
             rules: options.rules,
         })
@@ -115,7 +114,7 @@ impl State {
     /// until then.
     ///
     /// # Errors
-    /// `unavailable` if the store was lost.
+    /// `unavailable` while the store is opened again after a failure, or if it was lost.
     pub fn read(&self) -> Result<Snapshot, StateError> {
         let transaction = self.with_database(Database::begin_read)?;
         Ok(Snapshot::new(transaction))
@@ -131,14 +130,16 @@ impl State {
     }
 
     /// Opens the store again after a failure below it: what was durable is there, and what was not may be. Readers from
-    /// before find their snapshot closed.
+    /// before find their snapshot closed, and those who come meanwhile are refused and not kept waiting: it may take
+    /// minutes.
     ///
     /// # Errors
     /// The store is lost to this process, which can only end.
     pub fn reopen(&self) -> Result<(), StateError> {
-        let mut slot = self.database.write();
-        *slot = None;
-        *slot = Some((self.reopen)()?);
+        let failed = self.database.write().take();
+        drop(failed);
+        let database = (self.reopen)()?;
+        *self.database.write() = Some(database);
         Ok(())
     }
 
@@ -161,7 +162,7 @@ impl State {
             Some(database) => Ok(begin(database)?),
             None => refuse(
                 proto::ErrorCode::Unavailable,
-                "the master lost its store to a failing disk; restart it when the disk is well",
+                "the master's disk failed, and its store is being opened again: try again in a moment",
             ),
         }
     }

@@ -2,12 +2,15 @@
 //!
 //! After a failed fsync the system may show bytes that never reached the disk, and a later fsync reports success
 //! without writing them. So a store that was not closed cleanly is written anew, byte by byte in its place, and
-//! synced before it is used: from then on what is seen is what is durable. Then every page is read and its checksum
-//! verified: damage is found now, and refused, and not served later.
+//! synced before it is used: from then on what is seen is what is durable. Only a process that saw all its fsyncs of the
+//! store succeed, and failed otherwise (a full disk), need not. Then every page is read and its checksum verified:
+//! damage is found now, and refused, and not served later. All of that takes as long as the store is large.
 //!
 //! **Invariant:** no transaction begins on bytes of which it is not known that they are durable.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::ErrorCode;
 use proto::id::ClusterId;
@@ -23,22 +26,81 @@ use super::{StateOptions, chunks, names, rows};
 /// What is written anew at once.
 const REWRITE_LEN: u64 = 64 << 10;
 
-/// Opens the database, or begins one where the backend is empty. `backend` is called once or twice.
-pub(super) fn open<B: StorageBackend>(
-    backend: impl Fn() -> io::Result<B>,
+/// Opens a database as often as need be.
+#[derive(Debug)]
+pub(super) struct Opener<F> {
+    backend: F,
     cache_bytes: usize,
-) -> Result<Database, StateError> {
-    let failed = redb::StorageError::Io;
-    let again = || backend().map_err(failed);
-    let first = again()?;
-    if !was_closed(&first).map_err(failed)? {
-        rewrite(&first).map_err(failed)?;
+    /// Whether this process has opened the store and no fsync of it has failed since.
+    synced: Arc<AtomicBool>,
+}
+
+impl<B: StorageBackend, F: Fn() -> io::Result<B>> Opener<F> {
+    pub(super) fn new(backend: F, cache_bytes: usize) -> Self {
+        Self {
+            backend,
+            cache_bytes,
+            synced: Arc::default(),
+        }
     }
-    drop(first);
-    let mut builder = Database::builder();
-    builder.set_cache_size(cache_bytes);
-    builder.set_check_integrity_on_open(true);
-    Ok(builder.create_with_backend(again()?)?)
+
+    /// Opens the database, or begins one where the backend is empty. The backend is called once or twice.
+    pub(super) fn open(&self) -> Result<Database, StateError> {
+        let failed = redb::StorageError::Io;
+        let again = || (self.backend)().map_err(failed);
+        if !self.synced.load(Ordering::SeqCst) {
+            let first = again()?;
+            if !was_closed(&first).map_err(failed)? {
+                rewrite(&first).map_err(failed)?;
+            }
+            self.synced.store(true, Ordering::SeqCst);
+        }
+        let watched = WatchedBackend {
+            inner: again()?,
+            synced: self.synced.clone(),
+        };
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.cache_bytes);
+        builder.set_check_integrity_on_open(true);
+        Ok(builder.create_with_backend(watched)?)
+    }
+}
+
+/// Notes an fsync that failed.
+#[derive(Debug)]
+struct WatchedBackend<B> {
+    inner: B,
+    synced: Arc<AtomicBool>,
+}
+
+impl<B: StorageBackend> StorageBackend for WatchedBackend<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let synced = self.inner.sync_data();
+        if synced.is_err() {
+            self.synced.store(false, Ordering::SeqCst);
+        }
+        synced
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
 }
 
 /// Whether the store is new, or its last user closed it, so that all of it was synced. redb's header says so: see
