@@ -140,7 +140,7 @@ impl From<WireError> for Error {
                 message,
                 source: None,
             },
-            ErrorCode::Unavailable | ErrorCode::Busy => Self::Unavailable {
+            ErrorCode::Unavailable | ErrorCode::Stopping | ErrorCode::Busy => Self::Unavailable {
                 what: message,
                 source: None,
             },

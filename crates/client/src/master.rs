@@ -125,7 +125,7 @@ fn is_temporary(error: &CallError) -> bool {
         CallError::Unreachable { .. } | CallError::TimedOut { .. } => true,
         CallError::Refused(error) => matches!(
             error.code,
-            ErrorCode::Busy | ErrorCode::Unavailable | ErrorCode::TimedOut
+            ErrorCode::Busy | ErrorCode::Unavailable | ErrorCode::Stopping | ErrorCode::TimedOut
         ),
         CallError::BadReply { .. } => false,
     }

@@ -71,8 +71,10 @@ error_codes! {
     Forbidden = "forbidden",
     /// More connections or requests than this server takes at once: try again soon.
     Busy = "busy",
-    /// The server stops, or cannot do this now: try again, there or elsewhere.
+    /// The server cannot do this now: try again, there or elsewhere.
     Unavailable = "unavailable",
+    /// The server stops: try again elsewhere, or there soon.
+    Stopping = "stopping",
     /// It was not done within its time.
     TimedOut = "timed_out",
     /// An argument breaks a rule: the same request will never succeed.

@@ -28,7 +28,7 @@ use crate::extent::{
     EXTENT_HEADER_LEN, ExtentHeader, Order, RECORD_HEADER_LEN, RecordHeader, RecordKind, batch_at,
     record_len,
 };
-use crate::index::{Changes, INDEX_PATH};
+use crate::index::Changes;
 use crate::store::Store;
 use crate::verified::VerifiedChunk;
 use crate::writer::ScrubProgress;
@@ -225,13 +225,21 @@ impl Appender {
         self.changed_since_checkpoint
     }
 
+    /// For a writer that panicked: what it was about is unknown, and what it acknowledged is in the extents.
+    pub(crate) fn give_up(&self) {
+        let error = io::Error::other("it panicked: a defect, of which the log says more");
+        self.store.fail("write", &error);
+    }
+
     /// On a full disk it waits: replay takes longer then, and that is all.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
         self.take_ballast();
         self.make_room_for_index()?;
         let catalog = self.store.catalog().clone();
-        let result = self.store.index.checkpoint(&catalog);
-        result.map_err(|error| self.fail_index(error))?;
+        self.store
+            .index
+            .checkpoint(&catalog)
+            .map_err(index_failed)?;
         self.bytes_since_checkpoint = 0;
         self.records_since_checkpoint = 0;
         self.changed_since_checkpoint = false;
@@ -275,8 +283,7 @@ impl Appender {
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<(), StoreError> {
-        let committed = self.store.index.commit(changes);
-        let rows = committed.map_err(|error| self.fail_index(error))?;
+        let rows = self.store.index.commit(changes).map_err(index_failed)?;
         let mut catalog = self.store.catalog();
         for (chunk, old, new) in &rows {
             catalog.note(chunk, old.as_ref(), new.as_ref());
@@ -284,15 +291,6 @@ impl Appender {
         catalog.position = changes.position;
         self.changed_since_checkpoint = true;
         Ok(())
-    }
-
-    /// An index that cannot be written may be wrong: the next start makes a new one.
-    fn fail_index(&self, error: io::Error) -> StoreError {
-        self.store.fail("write the index", &error);
-        if let Err(error) = self.store.disk.remove(INDEX_PATH) {
-            tracing::debug!(%error, "could not remove the index");
-        }
-        StoreError::Disk(Arc::new(error))
     }
 
     /// Leaves the extent alone for good if a sync failed, and shows by a new one that the disk still works.
@@ -486,6 +484,11 @@ impl Appender {
 /// What is kept for the index and for deletions, twice: as free space, and as ballast.
 fn index_reserve(reserve: u64) -> u64 {
     INDEX_RESERVE_MAX.min(reserve / 2)
+}
+
+/// Also for want of room: what is to be said is that the disk takes no more.
+fn index_failed(error: io::Error) -> StoreError {
+    StoreError::Disk(Arc::new(error))
 }
 
 fn position_of(active: &Active) -> Position {

@@ -64,7 +64,7 @@ impl From<StoreError> for WireError {
             StoreError::Disk(_) | StoreError::Unopened(_) | StoreError::Failed(_) => {
                 ErrorCode::Disk
             }
-            StoreError::Stopping => ErrorCode::Unavailable,
+            StoreError::Stopping => ErrorCode::Stopping,
             StoreError::TimedOut => ErrorCode::TimedOut,
         };
         WireError::new(code, error.to_string())

@@ -7,6 +7,8 @@
 //! **Invariant:** a commit carries its rows and its position together, so that replay neither leaves a record out nor
 //! takes one twice.
 
+mod guarded;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -15,12 +17,13 @@ use std::sync::Arc;
 use disk::Disk;
 use proto::id::{ChunkId, NodeId};
 use redb::{
-    Builder, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
-    TableDefinition, WriteTransaction,
+    Builder, Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    Table, TableDefinition, WriteTransaction,
 };
 
 use crate::catalog::{Catalog, ExtentSums, Location, Position, Row};
 use crate::index_file::IndexFile;
+use guarded::Guarded;
 
 /// The index's file in the data folder.
 pub(crate) const INDEX_PATH: &str = "index.redb";
@@ -60,7 +63,7 @@ pub(crate) type Changed = (ChunkId, Option<Row>, Option<Row>);
 /// The index.
 #[derive(Debug)]
 pub(crate) struct Index {
-    database: Database,
+    database: Guarded,
 }
 
 fn other(error: impl Into<redb::Error>) -> io::Error {
@@ -87,7 +90,7 @@ impl Index {
             }
         }
         disk.create(INDEX_PATH)?;
-        let index = Self::open_database(disk, cache_bytes)?;
+        let index = Self::open_database(disk, owner.1, cache_bytes)?;
         index.write(Durability::Immediate, |tables| {
             let owner = owner_bytes(owner);
             tables
@@ -107,25 +110,35 @@ impl Index {
         drop(disk.open(INDEX_PATH)?);
         // A damaged file may make redb panic rather than fail.
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let index = Self::open_database(disk, cache_bytes)?;
+            let index = Self::open_database(disk, owner.1, cache_bytes)?;
             let catalog = index.check(owner)?;
             Ok((index, Some(catalog)))
         }));
         opened.unwrap_or_else(|_| Err(io::Error::other("it is damaged")))
     }
 
-    fn open_database(disk: &Arc<dyn Disk>, cache_bytes: usize) -> io::Result<Self> {
+    fn open_database(
+        disk: &Arc<dyn Disk>,
+        disk_number: u32,
+        cache_bytes: usize,
+    ) -> io::Result<Self> {
         let file = IndexFile::open(disk, INDEX_PATH)?;
         let database = Builder::new()
             .set_cache_size(cache_bytes)
             .create_with_backend(file)
             .map_err(other)?;
+        let database = Guarded::new(database, Arc::clone(disk), disk_number);
         Ok(Self { database })
+    }
+
+    /// Why it cannot be used any more, if it failed.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        self.database.given_up()
     }
 
     /// The catalog, if this is an index of this version and of this folder.
     fn check(&self, owner: (NodeId, u32)) -> io::Result<Catalog> {
-        let read = self.database.begin_read().map_err(other)?;
+        let read = self.database.database().begin_read().map_err(other)?;
         let meta = read.open_table(META).map_err(other)?;
         let value = |key| -> io::Result<Vec<u8>> {
             let value = meta.get(key).map_err(other)?;
@@ -149,33 +162,16 @@ impl Index {
         if catalog.position == position && catalog.chunks() + catalog.corrupt_chunks == rows {
             return Ok(catalog);
         }
-        self.recount(catalog, position)
-    }
-
-    /// Sums up all rows again. How long the extents are only their files know: that is left open.
-    fn recount(&self, old: Catalog, position: Position) -> io::Result<Catalog> {
-        let mut catalog = Catalog {
-            position,
-            buckets: Catalog::default().buckets,
-            corrupt_chunks: 0,
-            ..old
-        };
-        for sums in catalog.extents.values_mut() {
-            *sums = ExtentSums {
-                scrubbed_ms: sums.scrubbed_ms,
-                ..ExtentSums::default()
-            };
-        }
-        self.scan(|chunk, row| catalog.note(&chunk, None, Some(&row)))?;
-        Ok(catalog)
+        recount(&read, catalog, position)
     }
 
     /// One chunk's row.
     pub(crate) fn get(&self, chunk: &ChunkId) -> io::Result<Option<Row>> {
-        let read = self.database.begin_read().map_err(other)?;
-        let chunks = read.open_table(CHUNKS).map_err(other)?;
-        let row = chunks.get(chunk.as_bytes()).map_err(other)?;
-        Ok(row.map(|row| decode_row(row.value())))
+        self.read(|read| {
+            let chunks = read.open_table(CHUNKS).map_err(other)?;
+            let row = chunks.get(chunk.as_bytes()).map_err(other)?;
+            Ok(row.map(|row| decode_row(row.value())))
+        })
     }
 
     /// Good chunks of one bucket, in the order of ids, and whether more follow.
@@ -185,42 +181,44 @@ impl Index {
         after: Option<&ChunkId>,
         limit: usize,
     ) -> io::Result<(Vec<(ChunkId, u32)>, bool)> {
-        let read = self.database.begin_read().map_err(other)?;
-        let chunks = read.open_table(CHUNKS).map_err(other)?;
-        let (mut first, mut last) = ([0; ChunkId::LEN], [0xff; ChunkId::LEN]);
-        (first[0], last[0]) = (bucket, bucket);
-        let first = after.map_or(first, |after| first.max(*after.as_bytes()));
-        if first > last {
-            return Ok((Vec::new(), false));
-        }
-        let mut page = Vec::new();
-        for row in chunks.range::<&ChunkKey>(&first..=&last).map_err(other)? {
-            let (key, row) = row.map_err(other)?;
-            let (chunk, row) = (ChunkId::from_bytes(*key.value()), decode_row(row.value()));
-            if row.corrupt || after == Some(&chunk) {
-                continue;
+        self.read(|read| {
+            let chunks = read.open_table(CHUNKS).map_err(other)?;
+            let (mut first, mut last) = ([0; ChunkId::LEN], [0xff; ChunkId::LEN]);
+            (first[0], last[0]) = (bucket, bucket);
+            let first = after.map_or(first, |after| first.max(*after.as_bytes()));
+            if first > last {
+                return Ok((Vec::new(), false));
             }
-            if page.len() == limit {
-                return Ok((page, true));
+            let mut page = Vec::new();
+            for row in chunks.range::<&ChunkKey>(&first..=&last).map_err(other)? {
+                let (key, row) = row.map_err(other)?;
+                let (chunk, row) = (ChunkId::from_bytes(*key.value()), decode_row(row.value()));
+                if row.corrupt || after == Some(&chunk) {
+                    continue;
+                }
+                if page.len() == limit {
+                    return Ok((page, true));
+                }
+                page.push((chunk, row.location.len));
             }
-            page.push((chunk, row.location.len));
-        }
-        Ok((page, false))
+            Ok((page, false))
+        })
     }
 
     /// The extents that hold the records of chunks known to be corrupt.
     pub(crate) fn corrupt_extents(&self) -> io::Result<BTreeSet<u64>> {
-        let read = self.database.begin_read().map_err(other)?;
-        let corrupt = read.open_table(CORRUPT).map_err(other)?;
-        let chunks = read.open_table(CHUNKS).map_err(other)?;
-        let mut extents = BTreeSet::new();
-        for row in corrupt.iter().map_err(other)? {
-            let (key, _) = row.map_err(other)?;
-            if let Some(row) = chunks.get(key.value()).map_err(other)? {
-                extents.insert(decode_row(row.value()).location.extent);
+        self.read(|read| {
+            let corrupt = read.open_table(CORRUPT).map_err(other)?;
+            let chunks = read.open_table(CHUNKS).map_err(other)?;
+            let mut extents = BTreeSet::new();
+            for row in corrupt.iter().map_err(other)? {
+                let (key, _) = row.map_err(other)?;
+                if let Some(row) = chunks.get(key.value()).map_err(other)? {
+                    extents.insert(decode_row(row.value()).location.extent);
+                }
             }
-        }
-        Ok(extents)
+            Ok(extents)
+        })
     }
 
     /// Chunks known to be corrupt, in the order of ids.
@@ -229,20 +227,21 @@ impl Index {
         after: Option<&ChunkId>,
         limit: usize,
     ) -> io::Result<Vec<ChunkId>> {
-        let read = self.database.begin_read().map_err(other)?;
-        let corrupt = read.open_table(CORRUPT).map_err(other)?;
-        let first = after.map_or([0; ChunkId::LEN], |after| *after.as_bytes());
-        let mut page = Vec::new();
-        for row in corrupt.range::<&ChunkKey>(&first..).map_err(other)? {
-            let chunk = ChunkId::from_bytes(*row.map_err(other)?.0.value());
-            if after != Some(&chunk) {
-                page.push(chunk);
+        self.read(|read| {
+            let corrupt = read.open_table(CORRUPT).map_err(other)?;
+            let first = after.map_or([0; ChunkId::LEN], |after| *after.as_bytes());
+            let mut page = Vec::new();
+            for row in corrupt.range::<&ChunkKey>(&first..).map_err(other)? {
+                let chunk = ChunkId::from_bytes(*row.map_err(other)?.0.value());
+                if after != Some(&chunk) {
+                    page.push(chunk);
+                }
+                if page.len() == limit {
+                    break;
+                }
             }
-            if page.len() == limit {
-                break;
-            }
-        }
-        Ok(page)
+            Ok(page)
+        })
     }
 
     /// Whether a put of this chunk that no row points to lies in one of the extents that `counts`.
@@ -251,26 +250,21 @@ impl Index {
         chunk: &ChunkId,
         counts: impl Fn(u64) -> bool,
     ) -> io::Result<bool> {
-        let read = self.database.begin_read().map_err(other)?;
-        let dead = read.open_table(DEAD).map_err(other)?;
-        let (first, last) = (dead_key(chunk, 0), dead_key(chunk, u64::MAX));
-        for row in dead.range::<&DeadKey>(&first..=&last).map_err(other)? {
-            if counts(dead_extent(row.map_err(other)?.0.value())) {
-                return Ok(true);
+        self.read(|read| {
+            let dead = read.open_table(DEAD).map_err(other)?;
+            let (first, last) = (dead_key(chunk, 0), dead_key(chunk, u64::MAX));
+            for row in dead.range::<&DeadKey>(&first..=&last).map_err(other)? {
+                if counts(dead_extent(row.map_err(other)?.0.value())) {
+                    return Ok(true);
+                }
             }
-        }
-        Ok(false)
+            Ok(false)
+        })
     }
 
     /// Shows every row.
-    pub(crate) fn scan(&self, mut see: impl FnMut(ChunkId, Row)) -> io::Result<()> {
-        let read = self.database.begin_read().map_err(other)?;
-        let chunks = read.open_table(CHUNKS).map_err(other)?;
-        for row in chunks.iter().map_err(other)? {
-            let (key, row) = row.map_err(other)?;
-            see(ChunkId::from_bytes(*key.value()), decode_row(row.value()));
-        }
-        Ok(())
+    pub(crate) fn scan(&self, see: impl FnMut(ChunkId, Row)) -> io::Result<()> {
+        self.read(|read| scan_rows(read, see))
     }
 
     /// The dead puts whose extents are gone.
@@ -278,21 +272,22 @@ impl Index {
         &self,
         is_gone: impl Fn(u64) -> bool,
     ) -> io::Result<Vec<(ChunkId, u64)>> {
-        let read = self.database.begin_read().map_err(other)?;
-        let dead = read.open_table(DEAD).map_err(other)?;
-        let mut gone = Vec::new();
-        for row in dead.iter().map_err(other)? {
-            let row = row.map_err(other)?;
-            let key = row.0.value();
-            let extent = dead_extent(key);
-            if is_gone(extent) {
-                let chunk = key[..ChunkId::LEN]
-                    .try_into()
-                    .expect("keys begin with a chunk id");
-                gone.push((ChunkId::from_bytes(chunk), extent));
+        self.read(|read| {
+            let dead = read.open_table(DEAD).map_err(other)?;
+            let mut gone = Vec::new();
+            for row in dead.iter().map_err(other)? {
+                let row = row.map_err(other)?;
+                let key = row.0.value();
+                let extent = dead_extent(key);
+                if is_gone(extent) {
+                    let chunk = key[..ChunkId::LEN]
+                        .try_into()
+                        .expect("keys begin with a chunk id");
+                    gone.push((ChunkId::from_bytes(chunk), extent));
+                }
             }
-        }
-        Ok(gone)
+            Ok(gone)
+        })
     }
 
     /// Applies changes, seen at once and durable with the next checkpoint; tells what each row was and is.
@@ -331,17 +326,52 @@ impl Index {
         })
     }
 
+    fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> io::Result<T>) -> io::Result<T> {
+        self.database
+            .run(|database| read(&database.begin_read().map_err(other)?))
+    }
+
     fn write<T>(
         &self,
         durability: Durability,
         change: impl FnOnce(&mut Tables<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut write = self.database.begin_write().map_err(other)?;
-        write.set_durability(durability).map_err(io::Error::other)?;
-        let changed = change(&mut Tables::open(&write)?)?;
-        write.commit().map_err(other)?;
-        Ok(changed)
+        self.database.run(|database| {
+            let mut write = database.begin_write().map_err(other)?;
+            write.set_durability(durability).map_err(io::Error::other)?;
+            let changed = change(&mut Tables::open(&write)?)?;
+            write.commit().map_err(other)?;
+            Ok(changed)
+        })
     }
+}
+
+/// Sums up all rows again. How long the extents are only their files know: that is left open.
+fn recount(read: &ReadTransaction, old: Catalog, position: Position) -> io::Result<Catalog> {
+    let mut catalog = Catalog {
+        position,
+        buckets: Catalog::default().buckets,
+        corrupt_chunks: 0,
+        ..old
+    };
+    for sums in catalog.extents.values_mut() {
+        *sums = ExtentSums {
+            scrubbed_ms: sums.scrubbed_ms,
+            ..ExtentSums::default()
+        };
+    }
+    scan_rows(read, |chunk, row| catalog.note(&chunk, None, Some(&row)))?;
+    Ok(catalog)
+}
+
+/// Shows every row.
+fn scan_rows(read: &ReadTransaction, mut see: impl FnMut(ChunkId, Row)) -> io::Result<()> {
+    let chunks = read.open_table(CHUNKS).map_err(other)?;
+    for row in chunks.iter().map_err(other)? {
+        let (key, row) = row.map_err(other)?;
+        see(ChunkId::from_bytes(*key.value()), decode_row(row.value()));
+    }
+    Ok(())
 }
 
 struct Tables<'t> {
@@ -428,61 +458,4 @@ fn decode_row(bytes: &RowBytes) -> Row {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use disk::MemoryDisk;
-    use uuid::Uuid;
-
-    fn open(disk: &MemoryDisk) -> (Index, Option<Catalog>) {
-        let owner = (NodeId::new(Uuid::from_u128(1)), 0);
-        Index::open(&disk.shared(), owner, 64 << 10).unwrap()
-    }
-
-    fn commit(index: &Index, numbers: std::ops::Range<u32>) -> Catalog {
-        let mut catalog = Catalog::default();
-        let rows = numbers.map(|number| {
-            let location = Location {
-                extent: 1,
-                offset: u64::from(number),
-                len: 1,
-            };
-            let row = Row {
-                location,
-                corrupt: false,
-                verified_ms: 0,
-            };
-            (ChunkId::of(&number.to_be_bytes()), Some(row))
-        });
-        let changes = Changes {
-            rows: rows.collect(),
-            ..Changes::default()
-        };
-        for (chunk, old, new) in index.commit(&changes).unwrap() {
-            catalog.note(&chunk, old.as_ref(), new.as_ref());
-        }
-        catalog
-    }
-
-    fn has(index: &Index, number: u32) -> bool {
-        let chunk = ChunkId::of(&number.to_be_bytes());
-        index.get(&chunk).unwrap().is_some()
-    }
-
-    /// Somebody else takes the last room of the disk just before the index is written: it is read and written on, and
-    /// the next start makes a new one.
-    #[test]
-    fn an_index_without_room_goes_on() {
-        let disk = MemoryDisk::new();
-        let (index, _) = open(&disk);
-        commit(&index, 0..10);
-        disk.fill();
-        let catalog = commit(&index, 0..20_000);
-        index.checkpoint(&catalog).unwrap();
-        assert!(has(&index, 19_999));
-        disk.set_capacity(1 << 30);
-        commit(&index, 20_000..20_010);
-        assert!(has(&index, 5) && has(&index, 20_009));
-        drop(index);
-        assert!(open(&disk).1.is_none());
-    }
-}
+mod tests;

@@ -232,7 +232,8 @@ impl Store {
 
     /// Why it takes no writes any more, if it failed.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
-        self.failed.lock().clone()
+        let failed = self.failed.lock().clone();
+        failed.or_else(|| self.index.failure())
     }
 
     /// Refuses all writes from now on.

@@ -3,7 +3,10 @@
 //! While one batch is being synced, others gather; then all that wait are appended together, synced once and
 //! answered. So many small puts cost one sync, and the order of everything that changes a disk is the order of
 //! this queue.
+//!
+//! **Invariant:** a writer that ends before its node fails its disk: no disk counts as well and takes nothing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -222,14 +225,20 @@ async fn run(
         let is_over = received == Ok(0);
         let batch = std::mem::take(&mut jobs);
         let pulse = pulse.clone();
-        appender = blocking
-            .run(move || {
+        let ran = blocking.run(move || {
+            let ran = AssertUnwindSafe(|| {
                 run_batch(&mut appender, batch, is_idle || is_over, &pulse);
-                appender
-            })
-            .await;
-        if is_over {
-            return;
+            });
+            if catch_unwind(ran).is_ok() {
+                Some(appender)
+            } else {
+                appender.give_up();
+                None
+            }
+        });
+        match ran.await {
+            Some(goes_on) if !is_over => appender = goes_on,
+            _ => return,
         }
     }
 }

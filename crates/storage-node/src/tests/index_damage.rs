@@ -1,13 +1,16 @@
 //! An index that does not know what the extents hold: from another moment than its sums, or with pages that rotted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use disk::MemoryDisk;
+use disk::{Blocking, MemoryDisk};
+use proto::ErrorCode;
 use proto::id::{Epoch, NodeId};
 use uuid::Uuid;
 
-use super::support::{chunk, environment};
+use super::support::{TestNode, chunk, config, environment};
 use crate::appender::Appender;
+use crate::environment::Environment;
 use crate::extent::Order;
 use crate::recover;
 use crate::store::{Store, StoreOptions};
@@ -98,4 +101,98 @@ fn nothing_that_the_index_points_to_is_cut_off() {
     assert!(first.is_some());
     assert!(appender.remove_extent(2).unwrap());
     assert!(reads_well(&store, 1) && reads_well(&store, 2));
+}
+
+/// Chunks whose rows do not fit the cache of the index, so that its pages are read from the disk.
+const MANY: u64 = 12_000;
+
+async fn node_with_many(disk: &MemoryDisk) -> TestNode {
+    let node = TestNode::open(&[disk]);
+    for number in 0..MANY {
+        node.put(&chunk(number, 8)).await.unwrap();
+    }
+    node
+}
+
+/// The first byte of every page says what it is: redb panics where that cannot be.
+fn let_index_rot(disk: &MemoryDisk) {
+    let len = disk.content("index.redb").unwrap().len() as u64;
+    for page in (8192..len).step_by(4096) {
+        disk.flip("index.redb", page, 0xf0);
+    }
+}
+
+async fn check_given_up(disk: &MemoryDisk, node: TestNode, first: u64) {
+    let usage = node.node.usage().await;
+    assert_eq!((usage.writable, usage.failed_disks), (false, 1));
+    let refused = node.put(&chunk(MANY, 8)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Disk);
+    assert!(disk.content("index.redb").is_none(), "nobody uses it again");
+    node.stop().await;
+    let node = TestNode::open(&[disk]);
+    node.check_digest((first..MANY).map(|number| chunk(number, 8).0));
+    node.put(&chunk(MANY, 8)).await.unwrap();
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_writer_that_meets_rot_in_the_index_fails_the_disk() {
+    let disk = MemoryDisk::new();
+    let node = node_with_many(&disk).await;
+    let_index_rot(&disk);
+    let mut deleted = 0;
+    while node.delete(&[chunk(deleted, 8).0]).await.is_ok() {
+        deleted += 1;
+    }
+    check_given_up(&disk, node, deleted).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_meets_rot_in_the_index_fails_the_disk() {
+    let disk = MemoryDisk::new();
+    let node = node_with_many(&disk).await;
+    let_index_rot(&disk);
+    let mut read = 0;
+    while node.get(&chunk(read, 8).0).await.is_ok() {
+        read += 1;
+    }
+    check_given_up(&disk, node, 0).await;
+}
+
+#[tokio::test]
+async fn a_list_that_meets_rot_in_the_index_fails_the_disk() {
+    let disk = MemoryDisk::new();
+    let node = node_with_many(&disk).await;
+    let_index_rot(&disk);
+    let mut bucket = 0;
+    while node.node.list_bucket(bucket, None, 4096).await.is_ok() {
+        bucket += 1;
+    }
+    check_given_up(&disk, node, 0).await;
+}
+
+/// Whatever makes a writer panic: its disk is a failed one, and what was acknowledged is there after a restart.
+#[tokio::test]
+async fn a_writer_that_panics_fails_the_disk() {
+    let disk = MemoryDisk::new();
+    let panics = Arc::new(AtomicBool::new(false));
+    let clock = Arc::clone(&panics);
+    let clock = move || {
+        assert!(!clock.load(Ordering::Relaxed), "the clock panics");
+        1
+    };
+    let environment = Environment::new(Blocking::inline(), clock, |bytes| bytes.fill(7));
+    let node = TestNode::try_open_in(&environment, &[&disk], &config()).unwrap();
+    node.put(&chunk(1, 8)).await.unwrap();
+    panics.store(true, Ordering::Relaxed);
+    let refused = node.put(&chunk(2, 8)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Stopping);
+    let refused = node.put(&chunk(3, 8)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Disk);
+    let usage = node.node.usage().await;
+    assert_eq!((usage.writable, usage.failed_disks), (false, 1));
+    node.stop().await;
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([chunk(1, 8).0]);
+    node.stop().await;
 }

@@ -124,7 +124,7 @@ impl TestNode {
         Self::try_open_in(&environment(), disks, config)
     }
 
-    fn try_open_in(
+    pub(super) fn try_open_in(
         environment: &Environment,
         disks: &[&MemoryDisk],
         config: &Config,

@@ -1,0 +1,76 @@
+//! The index's database, behind a guard: it is a cache, and must not take the node down with it.
+//!
+//! redb panics on pages that rotted, and takes no more reads or writes after any that failed. Whichever it is, the
+//! database is given up at once: everything that is asked of it from then on is refused, and its file is removed, so that
+//! the next start makes a new one from the extents.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use disk::Disk;
+use redb::Database;
+
+use super::INDEX_PATH;
+
+/// The database, as long as it can be used.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    /// There until it is dropped.
+    database: Option<Database>,
+    disk: Arc<dyn Disk>,
+    disk_number: u32,
+    given_up: OnceLock<Arc<str>>,
+}
+
+impl Guarded {
+    pub(super) fn new(database: Database, disk: Arc<dyn Disk>, disk_number: u32) -> Self {
+        Self {
+            database: Some(database),
+            disk,
+            disk_number,
+            given_up: OnceLock::new(),
+        }
+    }
+
+    /// The database itself, for whoever looks whether it can be used.
+    pub(super) fn database(&self) -> &Database {
+        self.database.as_ref().expect("it is there until the drop")
+    }
+
+    /// Uses the database; one that fails or panics is given up.
+    pub(super) fn run<T>(&self, work: impl FnOnce(&Database) -> io::Result<T>) -> io::Result<T> {
+        if let Some(why) = self.given_up.get() {
+            return Err(io::Error::other(why.to_string()));
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| work(self.database())));
+        let done = done.unwrap_or_else(|_| Err(io::Error::other("the index is damaged")));
+        done.inspect_err(|error| self.give_up(error))
+    }
+
+    /// Why it cannot be used any more.
+    pub(super) fn given_up(&self) -> Option<Arc<str>> {
+        self.given_up.get().cloned()
+    }
+
+    fn give_up(&self, error: &io::Error) {
+        if self.given_up.set(error.to_string().into()).is_err() {
+            return;
+        }
+        let disk = self.disk_number;
+        tracing::error!(disk, %error, "the index failed: the disk takes no more writes until a restart, which makes a new one");
+        if let Err(error) = self.disk.remove(INDEX_PATH) {
+            tracing::debug!(%error, "could not remove the index");
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        // Closing one that is damaged may panic too.
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::debug!("the index could not be closed");
+        }
+    }
+}

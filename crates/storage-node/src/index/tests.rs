@@ -1,0 +1,58 @@
+//! An index on a disk without room.
+
+use super::*;
+use disk::MemoryDisk;
+use uuid::Uuid;
+
+fn open(disk: &MemoryDisk) -> (Index, Option<Catalog>) {
+    let owner = (NodeId::new(Uuid::from_u128(1)), 0);
+    Index::open(&disk.shared(), owner, 64 << 10).unwrap()
+}
+
+fn commit(index: &Index, numbers: std::ops::Range<u32>) -> Catalog {
+    let mut catalog = Catalog::default();
+    let rows = numbers.map(|number| {
+        let location = Location {
+            extent: 1,
+            offset: u64::from(number),
+            len: 1,
+        };
+        let row = Row {
+            location,
+            corrupt: false,
+            verified_ms: 0,
+        };
+        (ChunkId::of(&number.to_be_bytes()), Some(row))
+    });
+    let changes = Changes {
+        rows: rows.collect(),
+        ..Changes::default()
+    };
+    for (chunk, old, new) in index.commit(&changes).unwrap() {
+        catalog.note(&chunk, old.as_ref(), new.as_ref());
+    }
+    catalog
+}
+
+fn has(index: &Index, number: u32) -> bool {
+    let chunk = ChunkId::of(&number.to_be_bytes());
+    index.get(&chunk).unwrap().is_some()
+}
+
+/// Somebody else takes the last room of the disk just before the index is written: it is read and written on, and
+/// the next start makes a new one.
+#[test]
+fn an_index_without_room_goes_on() {
+    let disk = MemoryDisk::new();
+    let (index, _) = open(&disk);
+    commit(&index, 0..10);
+    disk.fill();
+    let catalog = commit(&index, 0..20_000);
+    index.checkpoint(&catalog).unwrap();
+    assert!(has(&index, 19_999));
+    disk.set_capacity(1 << 30);
+    commit(&index, 20_000..20_010);
+    assert!(has(&index, 5) && has(&index, 20_009));
+    drop(index);
+    assert!(open(&disk).1.is_none());
+}
