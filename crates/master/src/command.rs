@@ -175,7 +175,7 @@ pub enum Command {
         /// What, with lengths.
         chunks: Vec<(ChunkId, u32)>,
     },
-    /// A node was found not to hold a good copy of a chunk.
+    /// A node was found not to hold a good copy of a chunk. If nothing names the chunk, a bad one goes with it.
     RemoveReplicas {
         /// Who.
         node: NodeNumber,
@@ -189,7 +189,8 @@ pub enum Command {
         /// Of what.
         chunks: Vec<ChunkId>,
     },
-    /// Plans the deletion of surplus copies: each only if enough others remain on nodes that are not down.
+    /// Plans the deletion of copies that nobody needs, on record or not: each only if enough others remain on nodes that
+    /// are not down.
     TrimReplicas {
         /// The nodes that were down when this was decided.
         down: Vec<NodeNumber>,

@@ -59,9 +59,15 @@ pub(super) fn remove_replicas(
         let Some(before) = tables.chunk(chunk)? else {
             continue;
         };
-        if before.replicas.contains(&node) || before.failing.contains(&node) {
-            take_replica(tables, node, chunk, &before)?;
-            changed += 1;
+        let is_recorded = before.replicas.contains(&node) || before.failing.contains(&node);
+        let mut after = without_replica(&before, node);
+        if after.references == 0 {
+            // A bad one may be there: it goes with the chunk.
+            unite(&mut after.leftovers, &[node]);
+        }
+        if after != before {
+            tables.put_chunk(chunk, Some(&before), after)?;
+            changed += u64::from(is_recorded);
         }
     }
     Ok(Outcome::Changed(changed))
@@ -89,16 +95,11 @@ pub(super) fn note_failing(
     Ok(Outcome::Changed(changed))
 }
 
-fn take_replica(
-    tables: &mut Tables<'_>,
-    node: NodeNumber,
-    chunk: &ChunkId,
-    before: &ChunkRow,
-) -> Result<(), StateError> {
-    let mut after = before.clone();
-    after.replicas.retain(|replica| *replica != node);
-    after.failing.retain(|replica| *replica != node);
-    tables.put_chunk(chunk, Some(before), after)
+fn without_replica(row: &ChunkRow, node: NodeNumber) -> ChunkRow {
+    let mut row = row.clone();
+    row.replicas.retain(|replica| *replica != node);
+    row.failing.retain(|replica| *replica != node);
+    row
 }
 
 /// `TrimReplicas`.
@@ -114,10 +115,9 @@ pub(super) fn trim_replicas(
             continue;
         };
         let others = known_copies(tables, &before.replicas, down, &[*node])?;
-        let is_surplus =
-            before.references > 0 && before.replicas.contains(node) && others >= wanted;
+        let is_surplus = before.references > 0 && others >= wanted;
         if is_surplus && !tables.is_promised_on(*node, chunk)? {
-            take_replica(tables, *node, chunk, &before)?;
+            tables.put_chunk(chunk, Some(&before), without_replica(&before, *node))?;
             changed += u64::from(tables.plan_deletion(*node, chunk)?);
         }
     }

@@ -154,7 +154,6 @@ fn only_a_surplus_copy_is_trimmed() {
     bench.put("/f", &[chunk(1)]);
     assert_eq!(trim(&mut bench, 1, &[]), 0, "no surplus");
     add(&mut bench, 4, 1, 100);
-    assert_eq!(trim(&mut bench, 5, &[]), 0, "not a copy");
     assert_eq!(trim(&mut bench, 1, &[4]), 0, "another one is down");
     let upload = bench.upload_id();
     bench.allocate(upload, &[chunk(1)], &[4, 5]).unwrap();
@@ -162,6 +161,36 @@ fn only_a_surplus_copy_is_trimmed() {
     assert_eq!(trim(&mut bench, 2, &[]), 0, "no surplus any more");
     assert!(!holds(&bench.state, NodeNumber(1), &chunk(1).chunk));
     assert_eq!(add(&mut bench, 1, 1, 100), 0, "its deletion is planned");
+}
+
+/// A corrupt copy is not on record any more, and has to go all the same.
+#[test]
+fn a_copy_that_is_not_on_record_is_trimmed_when_nobody_needs_it() {
+    let mut bench = Bench::new(5);
+    bench.put("/f", &[chunk(1)]);
+    assert_eq!(trim(&mut bench, 5, &[2]), 0, "one of the others is down");
+    assert_eq!(trim(&mut bench, 5, &[]), 1);
+    bench.delete("/f", true).unwrap();
+    bench.sweep(0, 0, 0);
+    assert_eq!(trim(&mut bench, 4, &[]), 0, "nothing names the chunk");
+}
+
+/// A corrupt copy of a chunk that nothing names was forgotten, and stayed when the chunk went.
+#[test]
+fn corrupt_copies_go_with_their_chunk() {
+    let mut bench = Bench::new(5);
+    bench.put("/f", &[chunk(1)]);
+    bench.delete("/f", true).unwrap();
+    bench.sweep(0, 0, 0);
+    for node in [1, 5] {
+        bench
+            .apply(Command::RemoveReplicas {
+                node: NodeNumber(node),
+                chunks: vec![chunk(1).chunk],
+            })
+            .unwrap();
+    }
+    assert_eq!(bench.collect(), 4);
 }
 
 /// A trim must not take a copy whose receipt an uploader may hold.
