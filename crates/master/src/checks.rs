@@ -118,7 +118,11 @@ impl Control {
             }
             Ok(state) => {
                 warn!(node = node.0, %chunk, ?state, "a copy is bad and will be replaced");
-                self.remove_replicas(node, vec![chunk]).await
+                let removed = self.remove_replicas(node, vec![chunk]).await;
+                if state == ChunkState::Corrupt {
+                    self.repair.remove_corrupt(node, vec![chunk]);
+                }
+                removed
             }
             Err(error) => {
                 debug!(node = node.0, %chunk, %error, "cannot look into a copy");

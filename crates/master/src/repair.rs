@@ -23,25 +23,34 @@ use survey::Tally;
 
 mod controller;
 mod copy;
-mod finding;
-mod moves;
-mod pace;
+mod flights;
+pub mod loads;
 pub mod plan;
 pub mod queue;
 pub mod rate_limit;
 pub mod rebalance;
 pub mod survey;
-mod surveys;
+mod survey_schedule;
+mod throughput;
 mod trim;
 
-/// Chunks that others may have announced and that were not looked at yet, in messages.
-const LOOKS_MAX: usize = 1024;
+/// Notices that were given and not looked at yet.
+const NOTICES_MAX: usize = 1024;
+
+/// What others tell repair.
+#[derive(Debug)]
+enum Notice {
+    /// The copies of these chunks are other than they were.
+    Changed(Vec<ChunkId>),
+    /// A node has corrupt copies of these, which are not on record any more.
+    Corrupt(NodeNumber, Vec<ChunkId>),
+}
 
 /// How others reach repair, and what they may know of it.
 #[derive(Debug)]
 pub struct Repair {
-    looks: mpsc::Sender<Vec<ChunkId>>,
-    inbox: Mutex<Option<mpsc::Receiver<Vec<ChunkId>>>>,
+    notices: mpsc::Sender<Notice>,
+    inbox: Mutex<Option<mpsc::Receiver<Notice>>>,
     survey: Notify,
     returned: Mutex<BTreeSet<NodeNumber>>,
     report: Mutex<RepairReport>,
@@ -60,9 +69,9 @@ pub struct RepairReport {
 
 impl Repair {
     pub(crate) fn new() -> Self {
-        let (looks, inbox) = mpsc::channel(LOOKS_MAX);
+        let (notices, inbox) = mpsc::channel(NOTICES_MAX);
         Self {
-            looks,
+            notices,
             inbox: Mutex::new(Some(inbox)),
             survey: Notify::new(),
             returned: Mutex::default(),
@@ -72,9 +81,15 @@ impl Repair {
 
     /// Has these chunks looked at soon: their copies are other than they were. Never waits.
     pub fn look_at(&self, chunks: Vec<ChunkId>) {
-        if !chunks.is_empty() && self.looks.try_send(chunks).is_err() {
+        if !chunks.is_empty() && self.notices.try_send(Notice::Changed(chunks)).is_err() {
             self.survey.notify_one();
         }
+    }
+
+    /// Has corrupt copies taken away as soon as nobody needs them: they are not on record any more. Never waits; what
+    /// does not fit is reported again by the node.
+    pub(crate) fn remove_corrupt(&self, node: NodeNumber, chunks: Vec<ChunkId>) {
+        self.notices.try_send(Notice::Corrupt(node, chunks)).ok();
     }
 
     /// Has everything looked at soon: nodes are other than they were.

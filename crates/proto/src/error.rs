@@ -97,6 +97,8 @@ error_codes! {
     NotEnoughReplicas = "not_enough_replicas",
     /// The disk is full, or its reserve is reached.
     NoSpace = "no_space",
+    /// None of the nodes that were named as sources gave the chunk.
+    NoSource = "no_source",
     /// Bytes do not have the hash that they should have.
     Corrupt = "corrupt",
     /// An order of a master that has since been superseded, or a change asked of one: another master may take it.

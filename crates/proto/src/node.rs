@@ -216,8 +216,8 @@ pub struct NodeUsage {
     pub scrubbed_bytes: u64,
 }
 
-/// See [`NodeHandlers::replicate_chunk`]. Tries the sources in order. Refused with `stale_epoch` unless the master is the
-/// latest that the node has seen.
+/// See [`NodeHandlers::replicate_chunk`]. Tries the sources in order, and fails with `no_source` if none gives good bytes in
+/// time; any other error is the node's own. Refused with `stale_epoch` unless the master is the latest that the node has seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReplicateChunk {
     /// Who orders it.
@@ -248,8 +248,9 @@ impl<'a> From<&'a ChunkSource> for Peer<'a> {
 /// The chunk is verified and durable here.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChunkReplicated {
-    /// Whether bytes were fetched; false if a good copy was here already.
-    pub stored: bool,
+    /// Who gave the bytes: those that were named before failed. Nothing if a good copy was here already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<NodeId>,
 }
 
 /// See [`NodeHandlers::delete_chunks`]. Refused with `stale_epoch` unless the master is the latest that the node has seen, and

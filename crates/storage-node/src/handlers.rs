@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proto::connection::CallError;
 use proto::hello::Role;
-use proto::id::{ChunkId, PromiseId};
+use proto::id::{ChunkId, NodeId, PromiseId};
 use proto::node::{
     BucketListed, CHUNKS_PER_MESSAGE_MAX, ChunkRead, ChunkReplicated, ChunkSource, ChunkStored,
     ChunkVerified, ChunksDeleted, ChunksDescribed, DeleteChunks, DescribeChunks, DigestInventory,
@@ -17,6 +17,7 @@ use proto::node::{
 use proto::pool::Pool;
 use proto::table::Caller;
 use proto::{Body, ErrorCode, WireError};
+use tokio::time::Instant;
 
 use crate::extent::Order;
 use crate::node::{Node, OpenChunk};
@@ -25,6 +26,8 @@ use crate::verified::VerifiedChunk;
 
 /// A source that has not sent a chunk by then is given up for the next.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
+/// All sources together: less than the master waits, so that it hears whose fault it was.
+const FETCHES_TIMEOUT: Duration = Duration::from_secs(25);
 /// Sources that one order may name.
 const SOURCES_MAX: usize = 32;
 
@@ -48,18 +51,20 @@ impl Handlers {
         }
     }
 
-    /// The chunk's bytes from the first source that gives them.
-    async fn fetch(&self, request: &ReplicateChunk) -> Result<VerifiedChunk, WireError> {
+    /// The chunk's bytes from the first source that gives them, and which that is.
+    async fn fetch(&self, request: &ReplicateChunk) -> Result<(VerifiedChunk, NodeId), WireError> {
         let chunk = request.chunk;
         let mut failures = Vec::new();
+        let deadline = Instant::now() + FETCHES_TIMEOUT;
         for source in request.sources.iter().take(SOURCES_MAX) {
             let address = &source.address;
-            match self.fetch_from(source, chunk).await {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.fetch_from(source, chunk, left).await {
                 Ok(bytes) if bytes.len() != request.len as usize => {
                     failures.push(format!("{address}: it has {} bytes", bytes.len()));
                 }
                 Ok(bytes) => match self.node.verify_bytes(chunk, bytes).await {
-                    Ok(verified) => return Ok(verified),
+                    Ok(verified) => return Ok((verified, source.node)),
                     Err(_) => failures.push(format!("{address}: its copy is corrupt")),
                 },
                 Err(error) => failures.push(error.to_string()),
@@ -67,16 +72,18 @@ impl Handlers {
         }
         let why = failures.join("; ");
         let message = format!("no source gave chunk {chunk}: {why}");
-        Err(WireError::new(ErrorCode::Unavailable, message))
+        Err(WireError::new(ErrorCode::NoSource, message))
     }
 
     async fn fetch_from(
         &self,
         source: &ChunkSource,
         chunk: ChunkId,
+        left: Duration,
     ) -> Result<bytes::Bytes, CallError> {
         let request = GetChunk { chunk };
-        let read = self.pool.transfer(source, request, FETCH_TIMEOUT).await?;
+        let timeout = left.min(FETCH_TIMEOUT);
+        let read = self.pool.transfer(source, request, timeout).await?;
         Ok(read.body.into_bytes().unwrap_or_default())
     }
 }
@@ -165,11 +172,13 @@ impl NodeHandlers for Handlers {
         masters_only(caller)?;
         self.node.follow(request.as_of).await?;
         if self.node.holds_good(&request.chunk).await? {
-            return Ok(ChunkReplicated { stored: false });
+            return Ok(ChunkReplicated { source: None });
         }
-        let verified = self.fetch(&request).await?;
-        let stored = self.node.store(verified).await?;
-        Ok(ChunkReplicated { stored })
+        let (verified, source) = self.fetch(&request).await?;
+        self.node.store(verified).await?;
+        Ok(ChunkReplicated {
+            source: Some(source),
+        })
     }
 
     async fn delete_chunks(

@@ -202,7 +202,8 @@ impl ControlHandlers for Control {
             node = node.0,
             count, "a node found corrupt copies; they are replaced"
         );
-        self.remove_replicas(node, request.chunks).await?;
+        self.remove_replicas(node, request.chunks.clone()).await?;
+        self.repair.remove_corrupt(node, request.chunks);
         Ok(CorruptChunksNoted {})
     }
 

@@ -1,108 +1,78 @@
 //! The loop that runs repair: events in, copies out. See [`super`].
 //!
 //! All that it knows is in one value that one task owns; copies, recordings and trims run as tasks of their own and
-//! come back as [`Done`]. **Invariant:** it never waits for a node, and for the store only as long as a page takes.
+//! come back. **Invariant:** it never waits for a node, and for the store only as long as a page takes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::WireError;
 use proto::id::ChunkId;
+use proto::master::NodeState;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::RepairReport;
-use super::copy::{CopyFailure, CopyOrder, MadeCopy};
-use super::moves::{Moves, REBALANCE_INTERVAL};
-use super::pace::Pace;
-use super::plan::{Loads, Need, View};
+use super::copy::MadeCopy;
+use super::flights::{Begun, Flights, Landed};
+use super::loads::Part;
+use super::plan::{Need, View};
 use super::queue::RepairQueue;
-use super::rate_limit::RateLimiter;
-use super::surveys::Surveys;
-use super::trim::Trims;
-use crate::claims::CopyClaim;
-use crate::command::NodeNumber;
+use super::rebalance::{REBALANCE_INTERVAL, Rebalance};
+use super::survey::{Found, Page, Survey};
+use super::survey_schedule::SurveySchedule;
+use super::trim::{Trimmed, Trims};
+use super::{Notice, RepairReport};
 use crate::control::Control;
 use crate::state::ChunkRow;
 
 const QUEUE_LEN: usize = 32 * 1024;
-/// Copies at once, however many nodes there are.
-const FLIGHTS_MAX: usize = 512;
-/// Chunks considered at once, so that one whose nodes are busy does not hold up the others.
-const LOOK_AHEAD: usize = 32;
+/// Chunks whose rows are read at once.
+const BATCH: usize = 32;
+/// Batches that are looked at before other events get their turn.
+const BATCHES_MAX: usize = 32;
+const SURVEY_PAGE: usize = 512;
 /// After a failure to record.
 const RECORD_AGAIN_AFTER: Duration = Duration::from_millis(500);
 const SAFE_MODE_POLL: Duration = Duration::from_millis(200);
 
 pub(super) struct Controller {
     pub(super) control: Arc<Control>,
-    inbox: mpsc::Receiver<Vec<ChunkId>>,
+    inbox: mpsc::Receiver<Notice>,
     pub(super) queue: RepairQueue,
-    pub(super) loads: Loads,
-    limiter: RateLimiter,
-    pace: Pace,
-    pub(super) flights: HashMap<u64, Flight>,
-    next_flight: u64,
-    /// Nodes that failed to take a chunk: others are tried before them.
-    avoided: HashMap<ChunkId, Vec<NodeNumber>>,
-    running: JoinSet<Done>,
+    pub(super) flights: Flights,
+    surveys: SurveySchedule,
+    trims: Trims,
+    pub(super) rebalance: Rebalance,
     unrecorded: Vec<MadeCopy>,
-    recording: bool,
-    pub(super) surveys: Surveys,
-    pub(super) trims: Trims,
-    rate_until: Option<Instant>,
-    pub(super) moves: Moves,
+    is_recording: bool,
+    running: JoinSet<Done>,
+    /// Chunks may be ready that were not looked at yet.
+    was_cut_short: bool,
 }
 
-/// A copy that is being made.
-pub(super) struct Flight {
-    pub(super) order: CopyOrder,
-    present: usize,
-    missing: usize,
-    /// Whether it stands in the queue, and not among the moves.
-    is_repair: bool,
-    claim: CopyClaim,
-    abort: AbortHandle,
-}
-
+/// What ran beside.
 enum Done {
-    Copied(u64, Result<(), CopyFailure>),
     Recorded(Vec<MadeCopy>, Result<(), WireError>),
-    Trimmed(u64),
-}
-
-/// Whether a chunk's copy could begin.
-#[derive(PartialEq, Eq)]
-pub(super) enum Begun {
-    /// It has, or there is nothing to do.
-    Settled,
-    /// Its nodes are busy.
-    Busy,
+    Trimmed(Trimmed),
 }
 
 impl Controller {
-    pub(super) fn new(control: Arc<Control>, inbox: mpsc::Receiver<Vec<ChunkId>>) -> Self {
+    pub(super) fn new(control: Arc<Control>, inbox: mpsc::Receiver<Notice>) -> Self {
         let now = Instant::now();
         Self {
             inbox,
             queue: RepairQueue::new(QUEUE_LEN),
-            loads: Loads::new(control.config.repairs_per_node),
-            limiter: RateLimiter::new(control.config.repair_rate, now),
-            pace: Pace::new(now),
-            flights: HashMap::new(),
-            next_flight: 0,
-            avoided: HashMap::new(),
-            running: JoinSet::new(),
-            unrecorded: Vec::new(),
-            recording: false,
-            surveys: Surveys::default(),
+            flights: Flights::new(control.clone(), now),
+            surveys: SurveySchedule::default(),
             trims: Trims::new(now),
-            rate_until: None,
-            moves: Moves::new(now),
+            rebalance: Rebalance::new(now),
+            unrecorded: Vec::new(),
+            is_recording: false,
+            running: JoinSet::new(),
+            was_cut_short: false,
             control,
         }
     }
@@ -120,13 +90,9 @@ impl Controller {
                 () = std::future::ready(()), if surveys && survey_first => {
                     self.read_survey_page().await;
                 }
-                Some(done) = self.running.join_next(), if !self.running.is_empty() => {
-                    // A copy that was aborted has been taken off the books already.
-                    if let Ok(done) = done {
-                        self.finish(done);
-                    }
-                }
-                Some(chunks) = self.inbox.recv() => self.look_at(chunks).await,
+                landed = self.flights.next_landed() => self.take_landed(landed, Instant::now()),
+                Some(done) = self.running.join_next() => self.finish(done),
+                Some(notice) = self.inbox.recv() => self.take_notice(notice).await,
                 () = self.control.repair.survey.notified() => self.nodes_changed(),
                 () = std::future::ready(()), if surveys => self.read_survey_page().await,
                 () = tokio::time::sleep_until(wake) => {}
@@ -147,14 +113,14 @@ impl Controller {
             self.surveys.begin(&self.view(), now);
         }
         self.record();
-        self.rate_until = None;
+        self.was_cut_short = false;
         self.queue.wake(now);
         if self.control.safe_mode().repair_waits(now) {
             return;
         }
         self.begin_copies().await;
         self.begin_trim(now);
-        self.rebalance(now).await;
+        self.begin_moves(now).await;
     }
 
     fn survey_due(&self) -> Option<Instant> {
@@ -164,18 +130,15 @@ impl Controller {
 
     async fn begin_copies(&mut self) {
         let view = self.view();
-        while self.flights.len() < FLIGHTS_MAX && self.rate_until.is_none() {
+        for _ in 0..BATCHES_MAX {
             let now = Instant::now();
-            if !view
-                .candidates
-                .iter()
-                .any(|c| self.loads.can_take(c.node, now))
-            {
+            if !self.flights.have_room(&view, now) {
                 return;
             }
-            let chunks: Vec<_> = std::iter::from_fn(|| self.queue.pop(now))
-                .take(LOOK_AHEAD)
-                .collect();
+            let loads = &self.flights.loads;
+            self.queue.bring_back(|part| loads.room(part, now));
+            let next = || self.queue.pop(now);
+            let chunks: Vec<_> = std::iter::from_fn(next).take(BATCH).collect();
             if chunks.is_empty() {
                 if self.queue.take_overflowed() {
                     self.surveys.again = true;
@@ -183,104 +146,49 @@ impl Controller {
                 return;
             }
             let ids = chunks.clone();
-            let rows = self
-                .control
-                .read(move |snapshot| snapshot.chunks(&ids))
-                .await;
-            let Ok(rows) = rows else {
+            let rows = self.control.read(move |snapshot| snapshot.chunks(&ids));
+            let Ok(rows) = rows.await else {
                 for chunk in chunks {
                     self.queue.delay(chunk, now);
                 }
                 return;
             };
-            let mut busy = Vec::new();
             for (chunk, row) in chunks.into_iter().zip(rows) {
-                if self.begin_repair(&view, chunk, row, now) == Begun::Busy {
-                    busy.push(chunk);
-                }
-            }
-            for chunk in busy.iter().rev() {
-                self.queue.put_back(*chunk);
-            }
-            if !busy.is_empty() {
-                return;
+                self.begin_repair(&view, chunk, row, now);
             }
         }
+        self.was_cut_short = true;
     }
 
-    fn begin_repair(
-        &mut self,
-        view: &View,
-        chunk: ChunkId,
-        row: Option<ChunkRow>,
-        now: Instant,
-    ) -> Begun {
+    fn begin_repair(&mut self, view: &View, chunk: ChunkId, row: Option<ChunkRow>, now: Instant) {
         let row = row.filter(|row| row.references > 0);
         let need = row.as_ref().map(|row| view.need(row));
         let (Some(row), Some(Need::Copy(missing))) = (row, need) else {
-            self.forget(&chunk);
-            return Begun::Settled;
+            self.queue.finish(&chunk);
+            return;
         };
-        let avoided = self.avoided.get(&chunk).map_or(&[][..], Vec::as_slice);
-        let avoided = [avoided, &row.failing].concat();
-        let mut chance = self.control.chance();
-        let mut target = view.target(&row.replicas, &avoided, &self.loads, now, &mut *chance);
-        if target.is_none() {
-            let failing = &row.failing;
-            target = view.target(&row.replicas, failing, &self.loads, now, &mut *chance);
+        let loads = &self.flights.loads;
+        let avoided = [self.queue.avoided(&chunk), &row.failing].concat();
+        let target = {
+            let mut chance = self.control.chance();
+            let mut among =
+                |excluded: &[_]| view.target(&row.replicas, excluded, loads, now, &mut *chance);
+            among(&avoided).or_else(|| among(&row.failing))
+        };
+        let Some(target) = target else {
+            let awaited = view.busy_targets(&row, loads, now);
+            self.queue.set_aside(chunk, awaited);
+            return;
+        };
+        let begun = self
+            .flights
+            .begin(view, (chunk, &row), target, missing, now);
+        match begun {
+            Begun::Yes => {}
+            Begun::Busy(awaited) => self.queue.set_aside(chunk, awaited),
+            Begun::TooFast => self.queue.put_back(chunk),
+            Begun::Claimed => self.queue.delay(chunk, now),
         }
-        drop(chance);
-        match target {
-            Some(target) => self.begin_copy(view, chunk, &row, target, Some(missing), now),
-            None => Begun::Busy,
-        }
-    }
-
-    /// Begins a copy if a source has time for it; `missing` is nothing for a move.
-    pub(super) fn begin_copy(
-        &mut self,
-        view: &View,
-        chunk: ChunkId,
-        row: &ChunkRow,
-        target: NodeNumber,
-        missing: Option<usize>,
-        now: Instant,
-    ) -> Begun {
-        let present = view.present(&row.replicas);
-        let Some(sources) = view.sources(row, &self.loads) else {
-            return Begun::Busy;
-        };
-        if let Err(wait) = self.limiter.take(u64::from(row.len), now) {
-            self.rate_until = Some(now + wait);
-            return Begun::Busy;
-        }
-        let Some(claim) = self.control.claims.claim(target, chunk) else {
-            self.queue.delay(chunk, now);
-            return Begun::Settled;
-        };
-        self.loads.begin(sources[0], target);
-        let order = CopyOrder {
-            chunk,
-            len: row.len,
-            sources,
-            target,
-        };
-        let id = self.next_flight;
-        self.next_flight += 1;
-        let (control, copied) = (self.control.clone(), order.clone());
-        let abort = self
-            .running
-            .spawn(async move { Done::Copied(id, control.make_copy(&copied).await) });
-        let flight = Flight {
-            order,
-            present: present.len(),
-            missing: missing.unwrap_or(0),
-            is_repair: missing.is_some(),
-            claim,
-            abort,
-        };
-        self.flights.insert(id, flight);
-        Begun::Settled
     }
 
     fn begin_trim(&mut self, now: Instant) {
@@ -291,18 +199,18 @@ impl Controller {
             self.trims.rest(now);
             return;
         }
-        let chunks = self.trims.take_batch();
+        let batch = self.trims.take_batch();
         let control = self.control.clone();
         self.running
-            .spawn(async move { Done::Trimmed(control.trim(chunks).await) });
+            .spawn(async move { Done::Trimmed(control.trim(batch).await) });
     }
 
     /// Records what was made: all that has gathered while the last recording ran.
     fn record(&mut self) {
-        if self.recording || self.unrecorded.is_empty() {
+        if self.is_recording || self.unrecorded.is_empty() {
             return;
         }
-        self.recording = true;
+        self.is_recording = true;
         let copies = std::mem::take(&mut self.unrecorded);
         let control = self.control.clone();
         self.running.spawn(async move {
@@ -316,80 +224,159 @@ impl Controller {
 
     // What is done.
 
-    fn finish(&mut self, done: Done) {
+    fn take_landed(&mut self, landed: Landed, now: Instant) {
+        match landed {
+            Landed::Made(copy) => self.unrecorded.push(copy),
+            Landed::Failed {
+                chunk,
+                target,
+                is_repair: true,
+            } => {
+                self.queue.avoid(&chunk, target);
+                self.queue.delay(chunk, now);
+            }
+            Landed::Failed { .. } => {}
+        }
+    }
+
+    fn finish(&mut self, done: Result<Done, JoinError>) {
         match done {
-            Done::Copied(id, result) => self.land(id, result),
-            Done::Recorded(copies, Ok(())) => {
-                self.recording = false;
+            Ok(Done::Recorded(copies, Ok(()))) => {
+                self.is_recording = false;
                 self.surveys.changed = true;
                 for copy in copies {
-                    self.forget(&copy.chunk);
-                    if copy.missing > 1 {
-                        self.queue.push(copy.chunk, copy.present + 1);
-                    } else if copy.missing == 0 {
-                        self.trims.add(copy.chunk);
-                    }
+                    self.take_recorded(&copy);
                 }
             }
-            Done::Recorded(copies, Err(error)) => {
+            Ok(Done::Recorded(copies, Err(error))) => {
                 warn!(%error, "cannot record new copies; it is tried again");
-                self.recording = false;
+                self.is_recording = false;
                 self.unrecorded.extend(copies);
             }
-            Done::Trimmed(count) => {
-                self.trims.ended(count, Instant::now());
-                if count > 0 {
+            Ok(Done::Trimmed(trimmed)) => {
+                self.trims.ended(&trimmed, Instant::now());
+                if trimmed.count > 0 {
                     self.surveys.changed = true;
                     self.control.deletions.notify_one();
                 }
             }
+            // None of these is ever aborted. Repair must not go on without its record.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 
-    /// A copy came to its end, or is given up.
-    pub(super) fn land(&mut self, id: u64, result: Result<(), CopyFailure>) {
-        let Some(flight) = self.flights.remove(&id) else {
+    fn take_recorded(&mut self, copy: &MadeCopy) {
+        self.queue.finish(&copy.chunk);
+        match copy.missing {
+            0 => self.trims.add(copy.chunk),
+            1 => self.trims.is_whole(copy.chunk),
+            _ => self.queue.push(copy.chunk, copy.present + 1),
+        }
+    }
+
+    // What is to be done: chunks that are announced, nodes that came or went, and pages of surveys.
+
+    async fn take_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Changed(chunks) => self.look_at(chunks).await,
+            Notice::Corrupt(node, chunks) => {
+                for chunk in chunks {
+                    self.trims.add_corrupt(chunk, node);
+                }
+            }
+        }
+    }
+
+    async fn look_at(&mut self, chunks: Vec<ChunkId>) {
+        let ids = chunks.clone();
+        let rows = self
+            .control
+            .read(move |snapshot| snapshot.chunks(&ids))
+            .await;
+        let view = self.view();
+        for (chunk, row) in chunks.into_iter().zip(rows.unwrap_or_default()) {
+            let Some(row) = row.filter(|row| row.references > 0) else {
+                continue;
+            };
+            match view.need(&row) {
+                Need::Copy(_) => self.enqueue(&view, chunk, &row),
+                Need::Trim(_) => self.trims.add(chunk),
+                Need::Nothing | Need::Wait | Need::Unavailable => {}
+            }
+        }
+        self.surveys.changed = true;
+    }
+
+    /// Has a chunk wait for its turn, unless enough others wait for the very nodes that have it: a later survey finds it
+    /// again.
+    fn enqueue(&mut self, view: &View, chunk: ChunkId, row: &ChunkRow) {
+        let copies = view.present(&row.replicas);
+        let failing = view.present(&row.failing);
+        let mut sources = copies.iter().chain(&failing).copied().map(Part::Source);
+        if !sources.all(|source| self.queue.is_full(source)) {
+            self.queue.push(chunk, copies.len());
+        }
+    }
+
+    fn nodes_changed(&mut self) {
+        for node in std::mem::take(&mut *self.control.repair.returned.lock()) {
+            self.flights.loads.forgive(node);
+        }
+        let (view, now) = (self.view(), Instant::now());
+        let is_dead = |node| view.state(node) == NodeState::Dead;
+        for landed in self.flights.give_up(is_dead) {
+            self.take_landed(landed, now);
+        }
+        self.queue.bring_all_back();
+        self.surveys.nodes_changed(&view, now);
+    }
+
+    async fn read_survey_page(&mut self) {
+        let Some(page) = self.surveys.current.as_ref().and_then(Survey::page) else {
             return;
         };
-        flight.abort.abort();
-        let now = Instant::now();
-        let CopyOrder {
-            chunk,
-            len,
-            sources,
-            target,
-        } = flight.order;
-        let target_failed = result == Err(CopyFailure::Target);
-        self.loads.end(sources[0], target, target_failed, now);
-        if result.is_ok() {
-            self.pace.add(u64::from(len), now);
-            self.unrecorded.push(MadeCopy {
-                chunk,
-                len,
-                node: target,
-                present: flight.present,
-                missing: flight.missing,
-                _claim: flight.claim,
-            });
-            return;
-        }
-        if result == Err(CopyFailure::Sources) {
-            for source in sources {
-                self.control.checks.push(source, chunk);
+        let read = self.control.read(move |snapshot| {
+            Ok(match page {
+                Page::Needs(after) => {
+                    let rows = snapshot.needs_copies_page(after.as_ref(), SURVEY_PAGE)?;
+                    let last = rows.last().filter(|_| rows.len() == SURVEY_PAGE);
+                    (last.map(|row| row.0), rows)
+                }
+                Page::Dead(node, after) => {
+                    let ids = snapshot.node_chunks_page(node, after.as_ref(), SURVEY_PAGE)?;
+                    let last = ids.last().copied().filter(|_| ids.len() == SURVEY_PAGE);
+                    let rows = ids.iter().copied().zip(snapshot.chunks(&ids)?);
+                    (
+                        last,
+                        rows.filter_map(|(id, row)| Some((id, row?))).collect(),
+                    )
+                }
+            })
+        });
+        match read.await {
+            Ok((last, rows)) => self.take_survey_page(&rows, last),
+            Err(error) => {
+                warn!(%error, "a survey of the chunks was cut off; it begins again");
+                self.surveys.cut_off(Instant::now());
             }
-        }
-        if flight.is_repair {
-            let avoided = self.avoided.entry(chunk).or_default();
-            if !avoided.contains(&target) {
-                avoided.push(target);
-            }
-            self.queue.delay(chunk, now);
         }
     }
 
-    fn forget(&mut self, chunk: &ChunkId) {
-        self.queue.finish(chunk);
-        self.avoided.remove(chunk);
+    fn take_survey_page(&mut self, rows: &[(ChunkId, ChunkRow)], last: Option<ChunkId>) {
+        let view = self.view();
+        let Some(survey) = &mut self.surveys.current else {
+            return;
+        };
+        let Found { copy, trim } = survey.take(&view, rows, last);
+        for (chunk, row) in copy {
+            self.enqueue(&view, chunk, &row);
+        }
+        for chunk in trim {
+            self.trims.add(chunk);
+        }
+        if let Some(tally) = self.surveys.take_whole(Instant::now()) {
+            self.control.repair.report.lock().tally = Some(tally);
+        }
     }
 
     // What others see, and when to look again.
@@ -399,24 +386,26 @@ impl Controller {
         *report = RepairReport {
             tally: report.tally,
             running: u32::try_from(self.flights.len()).unwrap_or(u32::MAX),
-            bytes_per_second: self.pace.bytes_per_second(Instant::now()),
+            bytes_per_second: self.flights.bytes_per_second(Instant::now()),
         };
     }
 
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
+        if self.was_cut_short {
+            return now;
+        }
         let survey_due = self.survey_due();
         if self.control.safe_mode().repair_waits(now) {
             let poll = now + SAFE_MODE_POLL;
             return survey_due.map_or(poll, |due| due.min(poll));
         }
-        let has_waiting = self.queue.waiting() > 0 || !self.moves.is_empty();
+        let has_waiting = self.queue.has_waiting() || !self.rebalance.is_empty();
         [
             Some(now + REBALANCE_INTERVAL),
             survey_due,
             self.queue.next_retry(),
-            self.loads.next_rested(now).filter(|_| has_waiting),
-            self.rate_until,
+            self.flights.next_chance(now).filter(|_| has_waiting),
             self.trims.next_try(),
         ]
         .into_iter()

@@ -55,8 +55,11 @@ pub(super) struct MadeCopy {
 }
 
 impl Control {
-    /// Has a copy made. The caller has claimed it.
-    pub(super) async fn make_copy(&self, order: &CopyOrder) -> Result<(), CopyFailure> {
+    /// Has a copy made, and tells from which source if any had to give it. The caller has claimed it.
+    pub(super) async fn make_copy(
+        &self,
+        order: &CopyOrder,
+    ) -> Result<Option<NodeNumber>, CopyFailure> {
         let (chunk, target) = (order.chunk, order.target);
         let still_wanted = self.read(move |snapshot| {
             let row = snapshot.chunk(&chunk)?;
@@ -78,7 +81,9 @@ impl Control {
                 .collect(),
         };
         match self.order_node(target, request, REPLICATE_TIMEOUT).await {
-            Ok(_) => Ok(()),
+            Ok(made) => Ok(made
+                .source
+                .and_then(|source| self.membership().number(source))),
             Err(error) => {
                 tracing::debug!(%chunk, node = target.0, %error, "a copy failed; it is tried again");
                 Err(blame(&error))
@@ -131,9 +136,7 @@ impl Control {
 /// Whose fault a failed copy is, as far as the error tells.
 fn blame(error: &CallError) -> CopyFailure {
     match error.code() {
-        Some(ErrorCode::NotFound | ErrorCode::Corrupt | ErrorCode::Unavailable) => {
-            CopyFailure::Sources
-        }
+        Some(ErrorCode::NoSource) => CopyFailure::Sources,
         _ => CopyFailure::Target,
     }
 }

@@ -3,18 +3,21 @@
 //! A copy on a node that is not dead counts, also while the node is suspect: copying begins when it is declared
 //! dead. A copy is surplus only when more than enough are on nodes that are *live*.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::master::NodeState;
 use rand::Rng;
 use tokio::time::Instant;
 
+use super::loads::{Loads, Part};
 use crate::command::NodeNumber;
 use crate::membership::Membership;
 use crate::placement::{self, Candidate};
 use crate::state::ChunkRow;
+
+/// Busy nodes that a chunk waits for at once, at most.
+const TARGETS_AWAITED: usize = 8;
 
 /// How the nodes are, for as long as one round of decisions takes.
 #[derive(Debug, Clone)]
@@ -115,18 +118,45 @@ impl View {
     }
 
     /// Whom to ask for a chunk, the least busy first: of those that are live if any is, and of those with a failed disk
-    /// only if there is no other. Nothing if all are busy.
-    pub fn sources(&self, row: &ChunkRow, loads: &Loads) -> Option<Vec<NodeNumber>> {
+    /// only if there is no other. Nodes that rest after a failure are left out.
+    ///
+    /// # Errors
+    /// Whose time to wait for: all are busy, or rest.
+    pub fn sources(
+        &self,
+        row: &ChunkRow,
+        loads: &Loads,
+        now: Instant,
+    ) -> Result<Vec<NodeNumber>, Vec<Part>> {
         let by_state = |holders: &[NodeNumber]| -> [Vec<NodeNumber>; 2] {
             let is_live = |node: &NodeNumber| self.state(*node) == NodeState::Live;
-            let (live, late) = self.present(holders).into_iter().partition(is_live);
+            let mut awake = self.present(holders);
+            awake.retain(|node| !loads.rests(*node, now));
+            let (live, late) = awake.into_iter().partition(is_live);
             [live, late]
         };
         let groups = [by_state(&row.replicas), by_state(&row.failing)].concat();
         let mut groups = groups.into_iter().filter(|group| !group.is_empty());
-        let mut sources = loads.sources(&groups.next()?)?;
-        sources.extend(groups.flatten());
-        Some(sources)
+        let first = groups.next().unwrap_or_default();
+        if let Some(mut sources) = loads.sources(&first, now) {
+            sources.extend(groups.flatten());
+            return Ok(sources);
+        }
+        let mut awaited = self.present(&[&row.replicas[..], &row.failing].concat());
+        awaited.retain(|node| first.contains(node) || loads.rests(*node, now));
+        Err(awaited.into_iter().map(Part::Source).collect())
+    }
+
+    /// Whose time a chunk waits for that no node can take now: some of those that may.
+    pub fn busy_targets(&self, row: &ChunkRow, loads: &Loads, now: Instant) -> Vec<Part> {
+        self.candidates
+            .iter()
+            .map(|candidate| candidate.node)
+            .filter(|node| !row.replicas.contains(node) && !row.failing.contains(node))
+            .filter(|node| !loads.can_take(*node, now))
+            .take(TARGETS_AWAITED)
+            .map(Part::Target)
+            .collect()
     }
 
     /// Whether a chunk may get one more copy here, to lose another one then: only one that has all its copies.
@@ -160,97 +190,6 @@ impl View {
             .map(|(_, zone, _)| zone.clone())
             .collect();
         placement::choose(&self.candidates, &closed, &zones, 1, chance).pop()
-    }
-}
-
-/// How many copies each node takes and gives now, and which nodes are let rest after a failure.
-#[derive(Debug)]
-pub struct Loads {
-    per_node: u32,
-    loads: HashMap<NodeNumber, Load>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Load {
-    taking: u32,
-    giving: u32,
-    failures: u32,
-    rests_until: Option<Instant>,
-}
-
-const REST_FIRST: Duration = Duration::from_millis(200);
-const REST_LAST: Duration = Duration::from_secs(20);
-
-impl Loads {
-    /// No copy runs; each node may take and give so many at once.
-    pub fn new(per_node: u32) -> Self {
-        Self {
-            per_node: per_node.max(1),
-            loads: HashMap::new(),
-        }
-    }
-
-    /// Whether a node may take one more copy.
-    pub fn can_take(&self, node: NodeNumber, now: Instant) -> bool {
-        self.loads.get(&node).is_none_or(|load| {
-            load.taking < self.per_node && load.rests_until.is_none_or(|until| until <= now)
-        })
-    }
-
-    /// The holders that may give one more copy, the least busy first, and behind them the others; nothing if all
-    /// are busy.
-    pub fn sources(&self, present: &[NodeNumber]) -> Option<Vec<NodeNumber>> {
-        let giving = |node: &NodeNumber| self.loads.get(node).map_or(0, |load| load.giving);
-        let mut sources = present.to_vec();
-        sources.sort_by_key(giving);
-        let first = sources.first()?;
-        (giving(first) < self.per_node).then_some(sources)
-    }
-
-    /// A copy begins.
-    pub fn begin(&mut self, source: NodeNumber, target: NodeNumber) {
-        self.loads.entry(source).or_default().giving += 1;
-        self.loads.entry(target).or_default().taking += 1;
-    }
-
-    /// A copy ended; `target_failed` lets the target rest, the longer the more often that happens.
-    pub fn end(
-        &mut self,
-        source: NodeNumber,
-        target: NodeNumber,
-        target_failed: bool,
-        now: Instant,
-    ) {
-        if let Some(load) = self.loads.get_mut(&source) {
-            load.giving = load.giving.saturating_sub(1);
-        }
-        if let Some(load) = self.loads.get_mut(&target) {
-            load.taking = load.taking.saturating_sub(1);
-            if target_failed {
-                let rest = REST_FIRST * 2_u32.saturating_pow(load.failures.min(16));
-                load.rests_until = Some(now + rest.min(REST_LAST));
-                load.failures += 1;
-            } else {
-                load.failures = 0;
-            }
-        }
-    }
-
-    /// A node came back: what went wrong with it before does not count.
-    pub fn forgive(&mut self, node: NodeNumber) {
-        if let Some(load) = self.loads.get_mut(&node) {
-            load.failures = 0;
-            load.rests_until = None;
-        }
-    }
-
-    /// When the next node that rests may be used again.
-    pub fn next_rested(&self, now: Instant) -> Option<Instant> {
-        self.loads
-            .values()
-            .filter_map(|load| load.rests_until)
-            .filter(|until| *until > now)
-            .min()
     }
 }
 
@@ -337,11 +276,11 @@ mod tests {
         check(&[1, 3], &[2, 6], Need::Wait);
         check(&[1, 2, 3], &[6], Need::Nothing);
         let sources = |holders: &[u32], failing: &[u32]| {
-            view().sources(&row(holders, failing), &Loads::new(1))
+            view().sources(&row(holders, failing), &Loads::new(1), Instant::now())
         };
-        assert_eq!(sources(&[4, 1], &[2]), Some(nodes(&[1, 4, 2])));
-        assert_eq!(sources(&[5], &[4, 2]), Some(nodes(&[2, 4])));
-        assert_eq!(sources(&[5], &[]), None);
+        assert_eq!(sources(&[4, 1], &[2]), Ok(nodes(&[1, 4, 2])));
+        assert_eq!(sources(&[5], &[4, 2]), Ok(nodes(&[2, 4])));
+        assert_eq!(sources(&[5], &[]), Err(Vec::new()));
     }
 
     #[test]
@@ -369,31 +308,40 @@ mod tests {
         assert_eq!(target(&loads, &[1, 3], &[]), Some(6));
         loads.begin(NodeNumber(1), NodeNumber(6));
         assert_eq!(target(&loads, &[1, 3], &[]), None);
-        loads.end(NodeNumber(1), NodeNumber(6), false, now);
+        loads.end(NodeNumber(1), NodeNumber(6));
         assert_eq!(target(&loads, &[1, 3], &[]), Some(6));
     }
 
     #[test]
-    fn a_node_that_fails_rests_and_is_forgiven_when_it_comes_back() {
+    fn sources_are_live_and_awake_if_any_is() {
         let now = Instant::now();
-        let mut loads = Loads::new(2);
-        let (one, two) = (NodeNumber(1), NodeNumber(2));
-        loads.begin(one, two);
-        loads.end(one, two, true, now);
-        assert!(!loads.can_take(two, now));
-        assert_eq!(loads.next_rested(now), Some(now + REST_FIRST));
-        assert!(loads.can_take(two, now + REST_FIRST));
-        loads.forgive(two);
-        assert!(loads.can_take(two, now));
+        let mut loads = Loads::new(1);
+        let sources = |loads: &Loads| view().sources(&row(&[2, 4], &[6]), loads, now);
+        let awaited = |nodes: &[u32]| {
+            let parts = nodes.iter().copied().map(NodeNumber).map(Part::Source);
+            Err(parts.collect::<Vec<_>>())
+        };
+        assert_eq!(sources(&loads), Ok(nodes(&[2, 4, 6])));
+        loads.begin(NodeNumber(2), NodeNumber(9));
+        assert_eq!(sources(&loads), awaited(&[2]));
+        loads.end(NodeNumber(2), NodeNumber(9));
+        loads.failed(NodeNumber(2), now);
+        assert_eq!(sources(&loads), Ok(nodes(&[4, 6])));
+        loads.failed(NodeNumber(4), now);
+        assert_eq!(sources(&loads), Ok(nodes(&[6])));
+        loads.failed(NodeNumber(6), now);
+        assert_eq!(sources(&loads), awaited(&[2, 6, 4]));
     }
 
     #[test]
-    fn the_least_busy_source_is_asked_first() {
+    fn a_chunk_waits_for_busy_nodes_that_may_take_it() {
+        let now = Instant::now();
         let mut loads = Loads::new(1);
-        loads.begin(NodeNumber(1), NodeNumber(9));
-        assert_eq!(loads.sources(&nodes(&[1, 2])), Some(nodes(&[2, 1])));
-        loads.begin(NodeNumber(2), NodeNumber(9));
-        assert_eq!(loads.sources(&nodes(&[1, 2])), None);
-        assert_eq!(loads.sources(&[]), None);
+        let awaited = |loads: &Loads| view().busy_targets(&row(&[1], &[]), loads, now);
+        assert_eq!(awaited(&loads), []);
+        loads.begin(NodeNumber(1), NodeNumber(2));
+        loads.failed(NodeNumber(6), now);
+        let (two, six) = (NodeNumber(2), NodeNumber(6));
+        assert_eq!(awaited(&loads), [Part::Target(two), Part::Target(six)]);
     }
 }

@@ -52,8 +52,8 @@ pub(super) struct Survey {
 /// What a page asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Chunks to copy, with the copies that they have.
-    pub(super) copy: Vec<(ChunkId, usize)>,
+    /// Chunks to copy.
+    pub(super) copy: Vec<(ChunkId, ChunkRow)>,
     /// Chunks with too many copies.
     pub(super) trim: Vec<ChunkId>,
 }
@@ -115,7 +115,7 @@ impl Survey {
     }
 
     fn judge(&mut self, view: &View, chunk: ChunkId, row: &ChunkRow, found: &mut Found) {
-        let present = view.present(&row.replicas).len();
+        let has_one = view.present(&row.replicas).len() <= 1 && view.replication_factor > 1;
         let tally = &mut self.tally;
         let need = view.need(row);
         let is_readable = need != Need::Unavailable;
@@ -131,13 +131,12 @@ impl Survey {
             Need::Copy(copies) => {
                 tally.repairable += 1;
                 tally.repairable_bytes += copies as u64 * u64::from(row.len);
-                found.copy.push((chunk, present));
+                found.copy.push((chunk, row.clone()));
             }
         }
         tally.missing_copies += 1;
         // One that is on failed disks only has no copy that counts, and can be read.
-        let has_one = is_readable && present <= 1 && view.replication_factor > 1;
-        tally.one_copy += u64::from(has_one);
+        tally.one_copy += u64::from(is_readable && has_one);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Takes surplus copies away, after the nodes that hold the others have said that these are good.
+//! Takes copies away that nobody needs, after the nodes that hold the others have said that these are good: surplus ones, and
+//! corrupt ones that were replaced elsewhere.
 //!
 //! **Invariant:** a copy is planned for deletion only if as many others as are wanted were confirmed, by name and just
 //! before, by live nodes that hold them; and the state checks once more that they are recorded.
@@ -15,34 +16,72 @@ use super::plan::{Need, View};
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
 use crate::garbage::changed;
+use crate::state::ChunkRow;
 
-/// Chunks that wait to be trimmed.
+/// Chunks that wait to be trimmed, and corrupt copies that wait for good ones elsewhere.
 const WAITING_MAX: usize = 4096;
 /// Chunks in one trim: one message to each node.
 const BATCH: usize = 256;
 /// After a trim that achieved nothing.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// What waits to be trimmed. What does not fit is found again by the next survey.
+/// A chunk to trim: what it has too much, or its corrupt copy on a node.
+type Trim = (ChunkId, Option<NodeNumber>);
+
+/// What waits to be trimmed. Surplus that does not fit is found again by the next survey, and a corrupt copy is reported
+/// again by its node.
 #[derive(Debug)]
 pub(super) struct Trims {
-    chunks: BTreeSet<ChunkId>,
-    running: bool,
+    waiting: BTreeSet<Trim>,
+    /// Corrupt copies whose chunks have too few good ones yet.
+    corrupt: BTreeSet<(ChunkId, NodeNumber)>,
+    is_running: bool,
     rests_until: Instant,
+}
+
+/// What a trim achieved.
+#[derive(Debug, Default)]
+pub(super) struct Trimmed {
+    /// Copies whose deletion is planned now.
+    pub(super) count: u64,
+    /// Corrupt copies of which nothing more has to be known.
+    settled: Vec<(ChunkId, NodeNumber)>,
 }
 
 impl Trims {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            chunks: BTreeSet::new(),
-            running: false,
+            waiting: BTreeSet::new(),
+            corrupt: BTreeSet::new(),
+            is_running: false,
             rests_until: now,
         }
     }
 
     pub(super) fn add(&mut self, chunk: ChunkId) {
-        if self.chunks.len() < WAITING_MAX {
-            self.chunks.insert(chunk);
+        self.wait((chunk, None));
+    }
+
+    /// A node has a corrupt copy, which is not on record any more.
+    pub(super) fn add_corrupt(&mut self, chunk: ChunkId, node: NodeNumber) {
+        if self.corrupt.len() < WAITING_MAX {
+            self.corrupt.insert((chunk, node));
+        }
+        self.wait((chunk, Some(node)));
+    }
+
+    /// A chunk has all its copies by now.
+    pub(super) fn is_whole(&mut self, chunk: ChunkId) {
+        let all = (chunk, NodeNumber(0))..=(chunk, NodeNumber(u32::MAX));
+        let corrupt: Vec<_> = self.corrupt.range(all).copied().collect();
+        for (chunk, node) in corrupt {
+            self.wait((chunk, Some(node)));
+        }
+    }
+
+    fn wait(&mut self, trim: Trim) {
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.insert(trim);
         }
     }
 
@@ -52,12 +91,12 @@ impl Trims {
 
     /// When a trim may begin; nothing if one runs or none is to be done.
     pub(super) fn next_try(&self) -> Option<Instant> {
-        (!self.running && !self.chunks.is_empty()).then_some(self.rests_until)
+        (!self.is_running && !self.waiting.is_empty()).then_some(self.rests_until)
     }
 
-    pub(super) fn take_batch(&mut self) -> Vec<ChunkId> {
-        self.running = true;
-        let next = || self.chunks.pop_first();
+    pub(super) fn take_batch(&mut self) -> Vec<Trim> {
+        self.is_running = true;
+        let next = || self.waiting.pop_first();
         std::iter::from_fn(next).take(BATCH).collect()
     }
 
@@ -65,9 +104,12 @@ impl Trims {
         self.rests_until = now + PAUSE;
     }
 
-    pub(super) fn ended(&mut self, copies: u64, now: Instant) {
-        self.running = false;
-        if copies == 0 {
+    pub(super) fn ended(&mut self, trimmed: &Trimmed, now: Instant) {
+        self.is_running = false;
+        for copy in &trimmed.settled {
+            self.corrupt.remove(copy);
+        }
+        if trimmed.count == 0 {
             self.rest(now);
         }
     }
@@ -80,11 +122,65 @@ struct Surplus {
     kept: Vec<NodeNumber>,
 }
 
+/// What a trim came to, before anybody was asked.
+#[derive(Default)]
+struct Found {
+    surplus: Vec<Surplus>,
+    /// Corrupt copies of chunks that the state does not know.
+    unknown: BTreeMap<NodeNumber, Vec<ChunkId>>,
+    settled: Vec<(ChunkId, NodeNumber)>,
+}
+
+impl Found {
+    fn take(&mut self, view: &View, (chunk, corrupt_on): Trim, row: Option<&ChunkRow>) {
+        match (corrupt_on, row) {
+            (None, Some(row)) if row.references > 0 => {
+                if let Need::Trim(count) = view.need(row) {
+                    let (given_up, kept) = view.surplus(&row.replicas, count);
+                    self.give_up(chunk, given_up, kept);
+                }
+            }
+            (None, _) => {}
+            (Some(node), None) => {
+                self.unknown.entry(node).or_default().push(chunk);
+                self.settled.push((chunk, node));
+            }
+            // A good one was made in its place, or it goes with the chunk.
+            (Some(node), Some(row)) if row.replicas.contains(&node) || row.references == 0 => {
+                self.settled.push((chunk, node));
+            }
+            (Some(node), Some(row)) => {
+                let (_, kept) = view.surplus(&row.replicas, 0);
+                if kept.len() >= view.replication_factor {
+                    self.give_up(chunk, vec![node], kept);
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self, chunk: ChunkId, given_up: Vec<NodeNumber>, kept: Vec<NodeNumber>) {
+        self.surplus.push(Surplus {
+            chunk,
+            given_up,
+            kept,
+        });
+    }
+}
+
 impl Control {
-    /// Plans the deletion of what is surplus of these chunks, and says of how many copies.
-    pub(super) async fn trim(&self, chunks: Vec<ChunkId>) -> u64 {
-        let view = View::new(&self.membership(), self.config.rules.replication_factor);
-        let surplus = self.find_surplus(&view, chunks).await;
+    /// Plans the deletion of what nobody needs of these chunks.
+    pub(super) async fn trim(&self, trims: Vec<Trim>) -> Trimmed {
+        let Found {
+            surplus,
+            unknown,
+            mut settled,
+        } = self.find_surplus(trims).await;
+        for (node, chunks) in unknown {
+            let note = Command::NoteUnknownChunks { node, chunks };
+            if let Err(error) = self.committer.submit(note).await {
+                warn!(node = node.0, %error, "cannot note corrupt copies of unknown chunks; they are reported again");
+            }
+        }
         let good = self.confirm(&surplus).await;
         let is_confirmed = |surplus: &&Surplus| {
             let confirmed = |node: &NodeNumber| good.contains(&(*node, surplus.chunk));
@@ -98,43 +194,48 @@ impl Control {
                 nodes.map(|node| (surplus.chunk, *node))
             })
             .collect();
+        let planned = self.plan_trim(copies.clone()).await;
+        if planned.is_some() {
+            settled.extend(copies);
+        }
+        Trimmed {
+            count: planned.unwrap_or(0),
+            settled,
+        }
+    }
+
+    /// Says of how many copies the deletion is planned now; nothing if it could not be planned.
+    async fn plan_trim(&self, copies: Vec<(ChunkId, NodeNumber)>) -> Option<u64> {
         if copies.is_empty() || self.deletions_wait() {
-            return 0;
+            return None;
         }
         let down = self.membership().not_live();
         let trim = Command::TrimReplicas { down, copies };
         match self.committer.submit(trim).await {
             Ok(outcome) => {
                 let count = changed(&outcome);
-                debug!(copies = count, "planned the deletion of surplus copies");
-                count
+                debug!(
+                    copies = count,
+                    "planned the deletion of copies that nobody needs"
+                );
+                Some(count)
             }
             Err(error) => {
-                warn!(%error, "cannot plan the deletion of surplus copies; it is tried again");
-                0
+                warn!(%error, "cannot plan the deletion of copies that nobody needs; it is tried again");
+                None
             }
         }
     }
 
-    async fn find_surplus(&self, view: &View, chunks: Vec<ChunkId>) -> Vec<Surplus> {
-        let ids = chunks.clone();
+    async fn find_surplus(&self, trims: Vec<Trim>) -> Found {
+        let view = View::new(&self.membership(), self.config.rules.replication_factor);
+        let ids: Vec<_> = trims.iter().map(|(chunk, _)| *chunk).collect();
         let rows = self.read(move |snapshot| snapshot.chunks(&ids)).await;
-        chunks
-            .into_iter()
-            .zip(rows.unwrap_or_default())
-            .filter_map(|(chunk, row)| {
-                let row = row.filter(|row| row.references > 0)?;
-                let Need::Trim(count) = view.need(&row) else {
-                    return None;
-                };
-                let (given_up, kept) = view.surplus(&row.replicas, count);
-                Some(Surplus {
-                    chunk,
-                    given_up,
-                    kept,
-                })
-            })
-            .collect()
+        let mut found = Found::default();
+        for (trim, row) in trims.into_iter().zip(rows.unwrap_or_default()) {
+            found.take(&view, trim, row.as_ref());
+        }
+        found
     }
 
     /// Asks all nodes that shall keep copies, at once. A copy that is not good is looked into.

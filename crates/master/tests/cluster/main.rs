@@ -5,11 +5,14 @@
     reason = "a test fails where something is not as it should be"
 )]
 
+mod corrupt;
 mod failed_disks;
 mod garbage;
 mod joining;
 mod lineage;
 mod node;
+mod rebalance;
 mod repair;
+mod slow_sources;
 mod starting;
 mod world;

@@ -1,7 +1,7 @@
 //! A storage node that keeps chunks in memory, obeys a master, and can be made to misbehave.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -69,6 +69,7 @@ impl Disk {
         let mut deleted = 0;
         for chunk in gone {
             deleted += u64::from(self.chunks.remove(&chunk).is_some());
+            self.corrupt.remove(&chunk);
             self.deleted.push(chunk);
         }
         Ok(ChunksDeleted { deleted, kept })
@@ -94,6 +95,10 @@ pub(crate) struct Inner {
     /// How long fetching a chunk takes.
     pub(crate) fetch_time: Mutex<Duration>,
     hung: watch::Sender<bool>,
+    /// How long giving a chunk takes.
+    give_time: Mutex<Duration>,
+    reads_hung: watch::Sender<bool>,
+    refuses_copies: AtomicBool,
 }
 
 impl Node {
@@ -129,6 +134,9 @@ impl Node {
             boot: AtomicU64::new(0),
             fetch_time: Mutex::new(Duration::from_millis(1)),
             hung: watch::Sender::new(false),
+            give_time: Mutex::default(),
+            reads_hung: watch::Sender::new(false),
+            refuses_copies: AtomicBool::new(false),
         }))
     }
 
@@ -189,6 +197,21 @@ impl Node {
     /// Stops answering while its connections stay open, or goes on.
     pub(crate) fn hang(&self, hung: bool) {
         self.0.hung.send_replace(hung);
+    }
+
+    /// Does not answer those who want chunks, as with a disk that hangs, or goes on.
+    pub(crate) fn hang_reads(&self, hung: bool) {
+        self.0.reads_hung.send_replace(hung);
+    }
+
+    /// Takes so long to give a chunk.
+    pub(crate) fn give_slowly(&self, give_time: Duration) {
+        *self.0.give_time.lock().unwrap() = give_time;
+    }
+
+    /// Makes no copies, or does again.
+    pub(crate) fn refuse_copies(&self, refused: bool) {
+        self.0.refuses_copies.store(refused, Ordering::Relaxed);
     }
 
     pub(crate) fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -374,6 +397,10 @@ impl NodeHandlers for Node {
 
     async fn get_chunk(&self, _: &Caller, get: GetChunk) -> Result<ChunkRead, WireError> {
         self.answers_again().await;
+        let mut reads_hung = self.0.reads_hung.subscribe();
+        reads_hung.wait_for(|hung| !hung).await.unwrap();
+        let give_time = *self.0.give_time.lock().unwrap();
+        tokio::time::sleep(give_time).await;
         let disk = self.disk();
         let hangs = disk.failed_disk_hangs && disk.failed.contains(&get.chunk);
         let held = disk.chunks.get(&get.chunk).cloned();
@@ -433,8 +460,14 @@ impl NodeHandlers for Node {
         let fetch_time = *self.0.fetch_time.lock().unwrap();
         tokio::time::sleep(fetch_time).await;
         self.disk().follow(request.as_of)?;
+        if self.0.refuses_copies.load(Ordering::Relaxed) {
+            return Err(WireError::new(
+                ErrorCode::NoSpace,
+                "no copies are made here",
+            ));
+        }
         if self.holds(&request.chunk) {
-            return Ok(ChunkReplicated { stored: false });
+            return Ok(ChunkReplicated { source: None });
         }
         for source in &request.sources {
             let get = GetChunk {
@@ -448,10 +481,12 @@ impl NodeHandlers for Node {
                 disk.failed.remove(&request.chunk);
                 disk.chunks.insert(request.chunk, bytes);
                 disk.fetched.push(request.chunk);
-                return Ok(ChunkReplicated { stored: true });
+                return Ok(ChunkReplicated {
+                    source: Some(source.node),
+                });
             }
         }
-        Err(WireError::new(ErrorCode::Unavailable, "no source has it"))
+        Err(WireError::new(ErrorCode::NoSource, "no source has it"))
     }
 
     async fn delete_chunks(

@@ -1,5 +1,6 @@
 //! A master on a disk in memory, its nodes, and an uploader, in one process under a simulated clock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +175,13 @@ impl World {
             chunks.iter().all(|chunk| elsewhere(chunk) == 3)
         })
         .await;
+    }
+
+    /// All that a node holds rots; returns what that is.
+    pub(crate) fn rot_all_on(&self, node: usize) -> BTreeSet<ChunkId> {
+        let mut disk = self.nodes[node].disk();
+        disk.corrupt = disk.chunks.keys().copied().collect();
+        disk.corrupt.clone()
     }
 
     /// No node was ordered to delete anything.

@@ -312,12 +312,12 @@ async fn a_chunk_is_copied_from_node_to_node() {
     let failed = master
         .call(order(vec![nobody.clone(), rotten.source()]), SOON)
         .await;
-    assert_eq!(code(failed), ErrorCode::Unavailable);
+    assert_eq!(code(failed), ErrorCode::NoSource);
     let sources = vec![nobody, rotten.source(), from.source()];
     let copied = master.call(order(sources.clone()), SOON).await.unwrap();
-    assert!(copied.stored);
+    assert_eq!(copied.source, Some(from.id()));
     let again = master.call(order(sources), SOON).await.unwrap();
-    assert!(!again.stored);
+    assert_eq!(again.source, None);
     let verified = master.call(VerifyChunk { chunk: id }, SOON).await.unwrap();
     assert_eq!(verified.state, ChunkState::Good);
     drop(master);
@@ -349,7 +349,8 @@ async fn a_copy_that_rotted_unseen_is_fetched_anew() {
         len: 100_000,
         sources: vec![from.source()],
     };
-    assert!(master.call(order, SOON).await.unwrap().stored);
+    let copied = master.call(order, SOON).await.unwrap();
+    assert_eq!(copied.source, Some(from.id()));
     let read = master.call(GetChunk { chunk: id }, SOON).await.unwrap();
     assert_eq!(read.body.into_bytes().unwrap(), body);
     drop(master);

@@ -17,7 +17,7 @@ const PAUSE_CUT_OFF: Duration = Duration::from_secs(5);
 
 /// The survey that runs, and when the next one does.
 #[derive(Debug, Default)]
-pub(super) struct Surveys {
+pub(super) struct SurveySchedule {
     /// The one that runs.
     pub(super) current: Option<Survey>,
     /// Another one is wanted at once.
@@ -29,7 +29,7 @@ pub(super) struct Surveys {
     turn: bool,
 }
 
-impl Surveys {
+impl SurveySchedule {
     /// When the next one is to begin; nothing while one runs. `wanted` says that there is a reason for it.
     pub(super) fn due(&self, wanted: bool) -> Option<Instant> {
         if self.current.is_some() {
@@ -98,7 +98,7 @@ mod tests {
         }
     }
 
-    fn run(surveys: &mut Surveys, began: Instant, took: Duration) {
+    fn run(surveys: &mut SurveySchedule, began: Instant, took: Duration) {
         surveys.begin(&empty_view(), began);
         assert_eq!(surveys.due(true), None, "one runs");
         let survey = surveys.current.as_mut().unwrap();
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn the_first_is_due_at_once_and_the_next_when_something_changed() {
         let began = Instant::now();
-        let mut surveys = Surveys::default();
+        let mut surveys = SurveySchedule::default();
         assert!(surveys.due(false).unwrap() <= Instant::now());
         let took = Duration::from_millis(1);
         run(&mut surveys, began, took);
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn surveys_take_a_small_share_of_the_time() {
         let began = Instant::now();
-        let mut surveys = Surveys::default();
+        let mut surveys = SurveySchedule::default();
         run(&mut surveys, began, Duration::from_secs(10));
         assert_eq!(surveys.due(true), Some(began + Duration::from_secs(210)));
     }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_change_of_nodes_begins_one_or_adds_one() {
         let now = Instant::now();
-        let mut surveys = Surveys::default();
+        let mut surveys = SurveySchedule::default();
         surveys.nodes_changed(&empty_view(), now);
         assert!(surveys.current.is_some() && !surveys.again);
         surveys.nodes_changed(&empty_view(), now);

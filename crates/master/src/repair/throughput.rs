@@ -7,13 +7,13 @@ const SLOTS: usize = 10;
 
 /// Sums by the second.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Throughput {
     since: Instant,
     /// Which second a slot is for, and its bytes.
     slots: [(u64, u64); SLOTS],
 }
 
-impl Pace {
+impl Throughput {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
@@ -55,17 +55,17 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_pace_is_that_of_the_last_seconds() {
+    fn it_is_that_of_the_last_seconds() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut pace = Pace::new(start);
-        assert_eq!(pace.bytes_per_second(start), 0);
-        pace.add(100, at(1));
-        pace.add(300, at(2));
-        assert_eq!(pace.bytes_per_second(at(2)), 200);
-        assert_eq!(pace.bytes_per_second(at(4)), 100);
-        pace.add(1000, at(12));
-        assert_eq!(pace.bytes_per_second(at(12)), 1000);
-        assert_eq!(pace.bytes_per_second(at(99)), 0);
+        let mut throughput = Throughput::new(start);
+        assert_eq!(throughput.bytes_per_second(start), 0);
+        throughput.add(100, at(1));
+        throughput.add(300, at(2));
+        assert_eq!(throughput.bytes_per_second(at(2)), 200);
+        assert_eq!(throughput.bytes_per_second(at(4)), 100);
+        throughput.add(1000, at(12));
+        assert_eq!(throughput.bytes_per_second(at(12)), 1000);
+        assert_eq!(throughput.bytes_per_second(at(99)), 0);
     }
 }
