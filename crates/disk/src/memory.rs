@@ -100,6 +100,11 @@ impl MemoryDisk {
         self.state().faults.opens_fail = true;
     }
 
+    /// No lock can be taken, as on a file system that the system took the right to write from.
+    pub fn fail_locks(&self) {
+        self.state().faults.locks_fail = true;
+    }
+
     /// Whatever reads from the disk, changes it or asks for its room waits until the guard is dropped, the disk is healed
     /// or crashes. The lengths of open files are still told: a system knows them without the disk.
     pub fn hang(&self) -> Hang {
@@ -262,6 +267,9 @@ impl Disk for MemoryDisk {
         check_path(path)?;
         let mut state = self.state();
         state.check_running()?;
+        if state.faults.locks_fail {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         if !state.locks.insert(path.to_owned()) {
             return Err(io::Error::new(
                 io::ErrorKind::WouldBlock,

@@ -67,6 +67,30 @@ struct FormatOnly {
     format: u32,
 }
 
+/// What a folder is found to be.
+#[derive(Debug)]
+enum Folder {
+    Empty,
+    Of(IdentityFile),
+    /// Its disk does not work.
+    Dead,
+}
+
+impl Folder {
+    fn file(&self) -> Option<&IdentityFile> {
+        match self {
+            Self::Of(file) => Some(file),
+            Self::Empty | Self::Dead => None,
+        }
+    }
+}
+
+/// Whether a node goes on without the disk in this place, of as many as it had: not if it is the first, which says who the node
+/// is, nor if it was never used.
+pub(crate) fn may_be_dead(place: usize, had: usize, error: &OpenError) -> bool {
+    (1..had).contains(&place) && matches!(error, OpenError::Disk { .. })
+}
+
 /// Who this node is.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -85,28 +109,30 @@ pub struct Acceptance {
 }
 
 impl Identity {
-    /// Reads who the node of these folders is, or makes a new one where they are empty. The folders must be locked.
+    /// Reads who the node of these folders is, or makes a new one where they are empty. The folders must be locked; those
+    /// that are dead are left out, which [`Identity::check_folders`] allows.
     ///
     /// # Errors
     /// A sentence that says what is wrong with which folder.
     pub fn open(
-        disks: &[Arc<dyn Disk>],
+        disks: &[Option<Arc<dyn Disk>>],
         acceptance: Acceptance,
         environment: &Environment,
     ) -> Result<Self, OpenError> {
-        let files: Vec<Option<IdentityFile>> = disks
-            .iter()
-            .enumerate()
-            .map(|(place, disk)| read(&**disk, place))
-            .collect::<Result<_, _>>()?;
-        let (Some(first_disk), Some(first)) = (disks.first(), files.first()) else {
+        let read_one = |(place, disk): (usize, &Option<Arc<dyn Disk>>)| match disk {
+            Some(disk) => read(&**disk, place),
+            None => Ok(Folder::Dead),
+        };
+        let folders = disks.iter().enumerate().map(read_one);
+        let folders: Vec<Folder> = folders.collect::<Result<_, _>>()?;
+        let (Some(Some(first_disk)), Some(first)) = (disks.first(), folders.first()) else {
             return Err(OpenError::Refused(
                 "a storage node needs at least one folder".into(),
             ));
         };
         let file = match first {
-            Some(file) => file.clone(),
-            None => new_identity(&files, acceptance, environment)?,
+            Folder::Of(file) => file.clone(),
+            Folder::Empty | Folder::Dead => new_identity(&folders, acceptance, environment)?,
         };
         let receipt_key = file.receipt_key.clone().ok_or_else(|| {
             OpenError::Refused(format!(
@@ -115,7 +141,7 @@ impl Identity {
                 file.node
             ))
         })?;
-        check_folders(&file, &files, acceptance)?;
+        check_folders(&file, &folders, acceptance)?;
         let identity = Self {
             disk: Arc::clone(first_disk),
             file: IdentityFile {
@@ -124,19 +150,33 @@ impl Identity {
             },
             receipt_key,
         };
-        identity.write_all(disks, &files)?;
+        identity.write_all(disks, &folders)?;
         Ok(identity)
     }
 
-    /// Refuses folders that cannot be this program's, and changes nothing in them: for before they are locked.
+    /// Refuses folders that cannot be this program's, and changes nothing in them: for before they are locked. Gives the
+    /// number of disks that the node had so far.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with which folder.
-    pub(crate) fn check_folders(disks: &[Arc<dyn Disk>]) -> Result<(), OpenError> {
-        disks
-            .iter()
-            .enumerate()
-            .try_for_each(|(place, disk)| read(&**disk, place).map(drop))
+    /// A sentence that says what is wrong with which folder. None for a disk that is dead and may be.
+    pub(crate) fn check_folders(disks: &[Arc<dyn Disk>]) -> Result<usize, OpenError> {
+        let mut had = 0;
+        for (place, disk) in disks.iter().enumerate() {
+            match read(&**disk, place) {
+                Ok(Folder::Of(file)) if place == 0 => had = file.disks as usize,
+                Err(error) if !may_be_dead(place, had, &error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(had)
+    }
+
+    /// The same for the folder in one place.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub(crate) fn check_folder(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
+        read(disk, place).map(drop)
     }
 
     /// Its id.
@@ -186,10 +226,13 @@ impl Identity {
 
     fn write_all(
         &self,
-        disks: &[Arc<dyn Disk>],
-        files: &[Option<IdentityFile>],
+        disks: &[Option<Arc<dyn Disk>>],
+        folders: &[Folder],
     ) -> Result<(), OpenError> {
-        for (place, (disk, old)) in disks.iter().zip(files).enumerate() {
+        for (place, (disk, old)) in disks.iter().zip(folders).enumerate() {
+            let Some(disk) = disk else {
+                continue;
+            };
             let file = if place == 0 {
                 self.file.clone()
             } else {
@@ -201,7 +244,7 @@ impl Identity {
                     ..self.file.clone()
                 }
             };
-            if old.as_ref() != Some(&file) {
+            if old.file() != Some(&file) {
                 let what = format!("write {IDENTITY_PATH} in folder {}", place + 1);
                 write(&**disk, &file).map_err(OpenError::while_doing(what))?;
             }
@@ -215,21 +258,20 @@ impl Identity {
 /// # Errors
 /// A sentence that says what is wrong.
 pub(crate) fn read_owner(disk: &dyn Disk) -> Result<(NodeId, u32), OpenError> {
-    let file = read(disk, 0)?;
-    let file = file.ok_or_else(|| {
-        OpenError::Refused(format!(
+    match read(disk, 0)? {
+        Folder::Of(file) => Ok((file.node, file.disk)),
+        Folder::Empty | Folder::Dead => Err(OpenError::Refused(format!(
             "there is no {IDENTITY_PATH}: this is not a storage node's folder"
-        ))
-    })?;
-    Ok((file.node, file.disk))
+        ))),
+    }
 }
 
 fn new_identity(
-    files: &[Option<IdentityFile>],
+    folders: &[Folder],
     acceptance: Acceptance,
     environment: &Environment,
 ) -> Result<IdentityFile, OpenError> {
-    if let Some(other) = files.iter().flatten().next() {
+    if let Some(other) = folders.iter().find_map(Folder::file) {
         return Err(OpenError::Refused(format!(
             "folder 1 is empty, but another one is disk {} of node {}: is the first disk mounted?",
             other.disk + 1,
@@ -245,7 +287,7 @@ fn new_identity(
         format: FOLDER_FORMAT,
         node: NodeId::new(environment.uuid()),
         disk: 0,
-        disks: count(files.len()),
+        disks: count(folders.len()),
         cluster: None,
         receipt_key: Some(ReceiptKey::from_bytes(environment.random())),
         seen: None,
@@ -255,22 +297,22 @@ fn new_identity(
 /// Folders may be added at the end; none may be missing, empty where there was one, or in another's place.
 fn check_folders(
     first: &IdentityFile,
-    files: &[Option<IdentityFile>],
+    folders: &[Folder],
     acceptance: Acceptance,
 ) -> Result<(), OpenError> {
     let refuse = |sentence: String| Err(OpenError::Refused(sentence));
-    if count(files.len()) < first.disks {
+    if count(folders.len()) < first.disks {
         return refuse(format!(
             "node {} has {} folders, but {} were given: give them all, in their first order",
             first.node,
             first.disks,
-            files.len()
+            folders.len()
         ));
     }
-    for (place, file) in files.iter().enumerate() {
+    for (place, folder) in folders.iter().enumerate() {
         let was_one = count(place) < first.disks;
-        match file {
-            Some(file) if file.node != first.node => {
+        match folder {
+            Folder::Of(file) if file.node != first.node => {
                 return refuse(format!(
                     "folder {} is node {}'s, not {}'s",
                     place + 1,
@@ -278,20 +320,25 @@ fn check_folders(
                     first.node
                 ));
             }
-            Some(file) if file.disk != count(place) => {
+            Folder::Of(file) if file.disk != count(place) => {
                 return refuse(format!(
                     "folder {} is the node's disk {}: give the folders in their first order",
                     place + 1,
                     file.disk + 1
                 ));
             }
-            None if acceptance.existing_only => {
+            Folder::Empty if acceptance.existing_only => {
                 return refuse(format!(
                     "folder {} is empty, and --existing was given: is the disk mounted?",
                     place + 1
                 ));
             }
-            None if place > 0 && was_one && !is_new(first, files) && !acceptance.replaced_disks => {
+            Folder::Empty
+                if place > 0
+                    && was_one
+                    && !is_new(first, folders)
+                    && !acceptance.replaced_disks =>
+            {
                 return refuse(format!(
                     "folder {} is empty, but was disk {} of this node: is it mounted? If the disk was replaced, \
                      start once with --replaced-disk",
@@ -306,23 +353,28 @@ fn check_folders(
 }
 
 /// Whether the identity was made just now: then no folder was one before.
-fn is_new(first: &IdentityFile, files: &[Option<IdentityFile>]) -> bool {
-    files.first().is_some_and(Option::is_none) && first.cluster.is_none()
+fn is_new(first: &IdentityFile, folders: &[Folder]) -> bool {
+    matches!(folders.first(), Some(Folder::Empty)) && first.cluster.is_none()
 }
 
-fn read(disk: &dyn Disk, place: usize) -> Result<Option<IdentityFile>, OpenError> {
+fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {
     let what = || format!("read {IDENTITY_PATH} in folder {}", place + 1);
     let bytes = match read_file(disk) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             refuse_foreign(disk, place)?;
-            return Ok(None);
+            return Ok(Folder::Empty);
         }
         Err(error) => return Err(OpenError::while_doing(what())(error)),
     };
     let damaged = |why: &dyn Display| {
+        let instead = if place == 0 {
+            "start a new node in empty folders and remove this one by dfs node remove"
+        } else {
+            "start once with an empty folder in its place and --replaced-disk"
+        };
         OpenError::Refused(format!(
-            "{}: it is damaged ({why}); put it back from a copy",
+            "{}: it is damaged ({why}); put it back from a copy, or {instead}: other nodes then give what was here",
             what()
         ))
     };
@@ -338,7 +390,7 @@ fn read(disk: &dyn Disk, place: usize) -> Result<Option<IdentityFile>, OpenError
     if file.checksum().ok() != Some(crc32c) {
         return Err(damaged(&"its checksum does not fit the rest"));
     }
-    Ok(Some(file))
+    Ok(Folder::Of(file))
 }
 
 fn read_file(disk: &dyn Disk) -> io::Result<Vec<u8>> {

@@ -21,7 +21,7 @@ use crate::environment::Environment;
 use crate::error::OpenError;
 use crate::handlers::Handlers;
 use crate::heartbeat::{self, Membership};
-use crate::identity::{Identity, LOCK_PATH};
+use crate::identity::{Identity, LOCK_PATH, may_be_dead};
 use crate::node::Node;
 use crate::node_disk::NodeDisk;
 use crate::store::StoreOptions;
@@ -179,30 +179,43 @@ impl Opened {
         environment: &Environment,
         disks: &[Arc<dyn Disk>],
     ) -> Result<Self, OpenError> {
-        Identity::check_folders(disks)?;
-        let locks = disks
-            .iter()
-            .enumerate()
-            .map(|(place, disk)| lock(&**disk, place))
-            .collect::<Result<_, _>>()?;
-        let identity = Identity::open(disks, config.acceptance, environment)?;
-        let (mut stores, mut unopened) = (Vec::new(), None);
+        let had = Identity::check_folders(disks)?;
+        let mut locks = Vec::new();
+        let mut unopened = Unopened::default();
+        let mut folders = Vec::new();
         for (place, disk) in disks.iter().enumerate() {
-            match open_store(config, environment, &identity, place, disks.len(), disk) {
-                Ok(store) => stores.push(store),
-                Err(error @ OpenError::Disk { .. }) if disks.len() > 1 => {
-                    tracing::error!(disk = place, %error, "a disk cannot be opened; the node goes on without it");
-                    unopened = Some((unopened.map_or(1, |(count, _)| count + 1), error));
+            match lock_readable(disk, place) {
+                Ok(lock) => {
+                    locks.push(lock);
+                    folders.push(Some(Arc::clone(disk)));
+                }
+                Err(error) if may_be_dead(place, had, &error) => {
+                    unopened.note(place, error);
+                    folders.push(None);
                 }
                 Err(error) => return Err(error),
             }
         }
-        match unopened {
-            Some((_, error)) if stores.is_empty() => Err(error),
-            unopened => Ok(Self {
+        let identity = Identity::open(&folders, config.acceptance, environment)?;
+        let mut stores = Vec::new();
+        for (place, disk) in folders.iter().enumerate() {
+            let Some(disk) = disk else {
+                continue;
+            };
+            match open_store(config, environment, &identity, place, disks.len(), disk) {
+                Ok(store) => stores.push(store),
+                Err(error @ OpenError::Disk { .. }) if disks.len() > 1 => {
+                    unopened.note(place, error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match unopened.last {
+            Some(error) if stores.is_empty() => Err(error),
+            _ => Ok(Self {
                 identity,
                 stores,
-                unopened_disks: unopened.map_or(0, |(count, _)| count),
+                unopened_disks: unopened.count,
                 locks,
                 environment: environment.clone(),
             }),
@@ -221,6 +234,29 @@ impl Opened {
         let node = Node::new(self.identity, disks, self.unopened_disks, self.environment);
         (Arc::new(node), self.locks)
     }
+}
+
+/// The disks that the node goes on without.
+#[derive(Default)]
+struct Unopened {
+    count: u32,
+    last: Option<OpenError>,
+}
+
+impl Unopened {
+    fn note(&mut self, place: usize, error: OpenError) {
+        let disk = place + 1;
+        tracing::error!(disk, %error, "a disk cannot be opened; the node goes on without it");
+        self.count += 1;
+        self.last = Some(error);
+    }
+}
+
+/// Locks a folder whose identity can be read.
+fn lock_readable(disk: &Arc<dyn Disk>, place: usize) -> Result<Box<dyn DiskLock>, OpenError> {
+    let lock = lock(&**disk, place)?;
+    Identity::check_folder(&**disk, place)?;
+    Ok(lock)
 }
 
 fn lock(disk: &dyn Disk, place: usize) -> Result<Box<dyn DiskLock>, OpenError> {

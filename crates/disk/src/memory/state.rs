@@ -38,6 +38,7 @@ pub(super) struct Faults {
     pub(super) writes_left: Option<u64>,
     pub(super) unreadable: Vec<(String, Range<u64>)>,
     pub(super) opens_fail: bool,
+    pub(super) locks_fail: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

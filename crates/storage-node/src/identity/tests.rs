@@ -25,7 +25,7 @@ fn open(disks: &[&MemoryDisk]) -> Result<Identity, String> {
 }
 
 fn open_with(disks: &[&MemoryDisk], acceptance: Acceptance) -> Result<Identity, String> {
-    let disks: Vec<_> = disks.iter().map(|disk| disk.shared()).collect();
+    let disks: Vec<_> = disks.iter().map(|disk| Some(disk.shared())).collect();
     Identity::open(&disks, acceptance, &environment()).map_err(|error| error.to_string())
 }
 
@@ -82,6 +82,8 @@ fn folders_of_others_newer_formats_and_damage_are_refused() {
     let damaged = MemoryDisk::new();
     damaged.put(IDENTITY_PATH, b"{");
     refused(open(&[&damaged]), "damaged");
+    refused(open(&[&damaged]), "start a new node in empty folders");
+    refused(open(&[&MemoryDisk::new(), &damaged]), "--replaced-disk");
     let existing_only = Acceptance {
         existing_only: true,
         ..Acceptance::default()

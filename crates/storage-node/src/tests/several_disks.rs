@@ -7,7 +7,7 @@ use proto::ErrorCode;
 use proto::id::ChunkId;
 use proto::node::ChunkState;
 
-use super::support::{TestNode, chunk, extents};
+use super::support::{TestNode, chunk, config, extents};
 
 /// Puts go where there is most room, and everything is found wherever it is.
 #[tokio::test]
@@ -267,4 +267,55 @@ async fn puts_of_one_chunk_at_once_go_to_one_disk() {
     assert!(first.unwrap() && !second.unwrap());
     assert_eq!(node.node.usage().await.chunks, 21);
     node.stop().await;
+}
+
+/// One disk of two died while the node was off: its file cannot be opened, or not be read, or it takes no lock any more. The
+/// node starts with the other one; but not if the dead one is the first.
+#[tokio::test]
+async fn a_node_starts_without_a_disk_that_died() {
+    let deaths: [fn(&MemoryDisk); 3] = [
+        |disk| disk.fail_opens(),
+        |disk| disk.fail_reads("node.json", 0..10_000),
+        |disk| disk.fail_locks(),
+    ];
+    for die in deaths {
+        let (one, two) = (MemoryDisk::new(), MemoryDisk::new());
+        one.set_capacity(4 << 40);
+        let node = TestNode::open(&[&one, &two]);
+        let held = chunk(1, 1000);
+        node.put(&held).await.unwrap();
+        node.stop().await;
+        die(&two);
+        let node = TestNode::open(&[&one, &two]);
+        assert_eq!(node.get(&held.0).await.unwrap(), held.1);
+        node.put(&chunk(2, 1000)).await.unwrap();
+        let usage = node.node.usage().await;
+        assert_eq!((usage.writable, usage.failed_disks), (true, 1));
+        node.stop().await;
+        two.heal();
+        die(&one);
+        TestNode::try_open(&[&one, &two], &config())
+            .map(drop)
+            .unwrap_err();
+        one.heal();
+        let node = TestNode::open(&[&one, &two]);
+        assert_eq!(node.node.usage().await.failed_disks, 0);
+        node.stop().await;
+    }
+}
+
+/// A folder that was not the node's before has to work.
+#[tokio::test]
+async fn a_node_does_not_begin_with_a_dead_disk() {
+    for die in [MemoryDisk::fail_opens, MemoryDisk::fail_locks] {
+        let (one, two) = (MemoryDisk::new(), MemoryDisk::new());
+        die(&two);
+        TestNode::try_open(&[&one, &two], &config())
+            .map(drop)
+            .unwrap_err();
+        TestNode::open(&[&one]).stop().await;
+        TestNode::try_open(&[&one, &two], &config())
+            .map(drop)
+            .unwrap_err();
+    }
 }
