@@ -29,6 +29,7 @@ pub(super) struct State {
 }
 
 /// What shall go wrong.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
     pub(super) changes_left: Option<u64>,
