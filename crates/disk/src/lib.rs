@@ -12,6 +12,7 @@ mod memory;
 mod os;
 mod real;
 mod redb_backend;
+mod replace;
 
 use std::fmt;
 use std::io;
@@ -22,6 +23,7 @@ pub use blocking::Blocking;
 pub use memory::{Hang, MemoryDisk, SECTOR_LEN};
 pub use real::RealDisk;
 pub use redb_backend::RedbBackend;
+pub use replace::replace_file;
 
 /// A data folder.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {

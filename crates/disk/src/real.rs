@@ -25,11 +25,12 @@ impl RealDisk {
         let root = path.as_ref().to_owned();
         let with_path =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", root.display()));
-        if !root.is_dir() {
+        let parents = parents_of_missing(&root);
+        if !parents.is_empty() {
             fs::create_dir_all(&root).map_err(with_path)?;
-            if let Some(parent) = root.parent().filter(|parent| parent.is_dir()) {
-                os::sync_folder(parent).map_err(with_path)?;
-            }
+        }
+        for parent in parents {
+            os::sync_folder(&parent).map_err(with_path)?;
         }
         Ok(Arc::new(Self { root }))
     }
@@ -41,6 +42,18 @@ impl RealDisk {
             .filter(|part| !part.is_empty())
             .fold(self.root.clone(), |full, part| full.join(part)))
     }
+}
+
+/// The folders that get a new name when this path is made: the parent of each folder on it that is not there.
+fn parents_of_missing(path: &Path) -> Vec<PathBuf> {
+    let here = || PathBuf::from(".");
+    path.ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+        .map(|folder| match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => here(),
+        })
+        .collect()
 }
 
 /// Paths are `name` or `folder/name`, of characters that every system takes.
@@ -237,6 +250,23 @@ mod tests {
         assert_eq!(disk.open("a").unwrap_err().kind(), io::ErrorKind::NotFound);
         disk.remove("b").unwrap();
         assert!(disk.list("").unwrap().is_empty());
+    }
+
+    /// Of several folders that were made, only the last one's name was durable.
+    #[test]
+    fn each_folder_that_is_made_is_synced() {
+        let (folder, _disk) = disk();
+        let root = folder.path();
+        let check = |path: &Path, expected: &[PathBuf]| {
+            assert_eq!(parents_of_missing(path), expected, "{}", path.display());
+        };
+        let (a, b) = (root.join("a"), root.join("a").join("b"));
+        check(&b.join("c"), &[b, a, root.to_owned()]);
+        check(&root.join("data"), &[]);
+        check(Path::new("not/here"), &["not".into(), ".".into()]);
+        let deep = root.join("x").join("y");
+        RealDisk::open(&deep).unwrap();
+        assert!(deep.is_dir());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //!
 //! `master.json` says which cluster and which format the folder holds, in a form that any version can read. It is
 //! written before the store is made and again after, so that a start that was cut off is told from a store that
-//! was lost: a store that was once finished and is not there is never silently made anew.
+//! was lost: a store that was once finished and is not there is never silently made anew, and one that may hold
+//! something is never removed.
 //!
 //! **Invariant:** a folder that is not a master's, or a newer master's, is refused and left as it is.
 
@@ -91,7 +92,7 @@ impl Folder {
         let has_store = disk.list("")?.iter().any(|entry| entry.name == STORE);
         match (identity.store_made, has_store) {
             (true, false) => return Err(FolderError::StoreMissing(identity.cluster)),
-            (false, true) => disk.remove(STORE)?,
+            (false, true) if !is_begun(&*disk)? => disk.remove(STORE)?,
             _ => {}
         }
         Ok(Self {
@@ -164,7 +165,19 @@ fn refuse_foreign(disk: &dyn Disk) -> Result<(), FolderError> {
     foreign.map_or(Ok(()), |entry| Err(FolderError::Foreign(entry.name)))
 }
 
-/// Writes beside, syncs, renames and syncs the folder: a crash leaves the old text or the new one.
+/// Whether the store was begun, so that there may be something in it: redb writes these bytes last. What a first start
+/// left there has nothing yet and is gone on with; it may also be a backup that somebody put there.
+fn is_begun(disk: &dyn Disk) -> io::Result<bool> {
+    const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
+    let file = disk.open(STORE)?;
+    let mut start = [0; MAGIC.len()];
+    if file.len()? < MAGIC.len() as u64 {
+        return Ok(false);
+    }
+    file.read_exact_at(&mut start, 0)?;
+    Ok(start == *MAGIC)
+}
+
 fn write_identity(disk: &dyn Disk, cluster: ClusterId, store_made: bool) -> io::Result<()> {
     let identity = Identity {
         format: FORMAT,
@@ -173,16 +186,7 @@ fn write_identity(disk: &dyn Disk, cluster: ClusterId, store_made: bool) -> io::
     };
     let mut text = serde_json::to_vec_pretty(&identity)?;
     text.push(b'\n');
-    let file = match disk.create(IDENTITY_NEW) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(IDENTITY_NEW)?,
-        created => created?,
-    };
-    file.set_len(0)?;
-    file.write_all_at(&text, 0)?;
-    file.sync()?;
-    drop(file);
-    disk.rename(IDENTITY_NEW, IDENTITY)?;
-    disk.sync_folder("")
+    disk::replace_file(disk, IDENTITY, &text)
 }
 
 #[cfg(test)]
@@ -227,6 +231,26 @@ mod tests {
         check(&[("master.json", "{\"format\":2}")], "newer dfs-master");
         check(&[("master.json", "{")], "restore the data folder");
         check(&[(STORE, "x")], STORE);
+    }
+
+    /// A first start failed, and somebody put a backup's store into the folder, as it is said where a store is missing: it
+    /// was removed.
+    #[test]
+    fn a_store_that_somebody_put_there_is_kept() {
+        let disk = MemoryDisk::new();
+        drop(open(&disk, 1).unwrap());
+        let backup = [&b"redb\x1A\x0A\xA9\x0D\x0A"[..], b"names of files"].concat();
+        disk.put(STORE, &backup);
+        drop(open(&disk, 1).unwrap());
+        assert_eq!(disk.content(STORE), Some(backup));
+    }
+
+    #[test]
+    fn the_identity_is_synced_behind_its_folder() {
+        let disk = MemoryDisk::new();
+        let folder = open(&disk, 1).unwrap();
+        disk.fail_syncs_after(1);
+        folder.store_is_made().unwrap_err();
     }
 
     #[test]

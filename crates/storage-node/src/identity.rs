@@ -425,16 +425,7 @@ fn write(disk: &dyn Disk, identity: &IdentityFile) -> io::Result<()> {
         crc32c: identity.checksum()?,
     };
     let bytes = serde_json::to_vec_pretty(&checked).map_err(io::Error::other)?;
-    match disk.remove(IDENTITY_NEW_PATH) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = disk.create(IDENTITY_NEW_PATH)?;
-    file.write_all_at(&bytes, 0)?;
-    file.sync()?;
-    disk.rename(IDENTITY_NEW_PATH, IDENTITY_PATH)?;
-    disk.sync_folder("")?;
-    file.sync()
+    disk::replace_file(disk, IDENTITY_PATH, &bytes)
 }
 
 fn count(number: usize) -> u32 {
