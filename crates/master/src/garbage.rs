@@ -78,23 +78,23 @@ impl Control {
 
     async fn collect_garbage(&self) -> Result<u64, WireError> {
         let unreferenced_before = self.time_before(self.config.garbage_grace);
-        let mut planned = 0;
+        let (mut planned, mut after) = (0, None);
         loop {
-            let chunks = self
-                .read(move |snapshot| snapshot.garbage_page(unreferenced_before, PAGE))
+            // Behind the last page: of that, what uploads hold is still there.
+            let page = self
+                .read(move |snapshot| snapshot.garbage_page(unreferenced_before, after, PAGE))
                 .await?;
-            let is_last = chunks.len() < PAGE;
-            if chunks.is_empty() {
+            let is_last = page.len() < PAGE;
+            if page.is_empty() {
                 return Ok(planned);
             }
+            after = page.last().copied();
             let collect = Command::CollectGarbage {
                 unreferenced_before,
-                chunks,
+                chunks: page.into_iter().map(|(_, chunk)| chunk).collect(),
             };
-            let changed = changed(&self.committer.submit(collect).await?);
-            planned += changed;
-            // A page of which nothing could go (uploads hold it) would come again.
-            if is_last || changed == 0 {
+            planned += changed(&self.committer.submit(collect).await?);
+            if is_last {
                 return Ok(planned);
             }
         }
@@ -211,5 +211,25 @@ pub(crate) fn changed(outcome: &Outcome) -> u64 {
     match outcome {
         Outcome::Changed(count) => *count,
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::tests::master;
+
+    /// A node was removed with many chunks: what it alone had went a page in each round.
+    #[tokio::test(start_paused = true)]
+    async fn garbage_without_copies_goes_in_one_round() {
+        let (control, writer) = master();
+        tokio::spawn(writer.run());
+        let chunks = (0..2500_u32).map(|number| ChunkId::of(&number.to_be_bytes()));
+        control.state.add_garbage(&chunks.collect::<Vec<_>>());
+        tokio::time::sleep(2 * control.config.garbage_grace).await;
+        control.collect_garbage().await.unwrap();
+        let now = control.committer.now();
+        let left = control.state.read().unwrap().garbage_page(now, None, 2500);
+        assert_eq!(left.unwrap().len(), 0);
     }
 }

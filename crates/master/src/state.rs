@@ -153,6 +153,22 @@ impl State {
         transaction.commit().unwrap();
     }
 
+    /// Adds chunks that nothing needs since the beginning, with copies on a node that was removed.
+    #[cfg(test)]
+    pub(crate) fn add_garbage(&self, chunks: &[proto::id::ChunkId]) {
+        let transaction = self.write().unwrap().transaction;
+        let mut tables = Tables::open(&transaction, self.rules).unwrap();
+        for chunk in chunks {
+            let row = ChunkRow {
+                leftovers: vec![crate::command::NodeNumber(99)],
+                ..ChunkRow::default()
+            };
+            tables.put_chunk(chunk, None, row).unwrap();
+        }
+        tables.finish().unwrap();
+        transaction.commit().unwrap();
+    }
+
     fn with_database<T>(
         &self,
         begin: impl FnOnce(&Database) -> Result<T, redb::TransactionError>,

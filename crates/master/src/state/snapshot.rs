@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Bound;
 
 use proto::ErrorCode;
+use proto::frame::LINE_LEN_MAX;
 use proto::id::{ChunkId, Epoch, VersionId};
 use proto::master::{
     CHUNKS_PER_BLOCK, Entry, FolderListed, PAGE_LEN_MAX, TrashEntry, TrashId, TrashListed,
@@ -22,6 +23,9 @@ use super::rows::{self, EntryRow, FolderRow, Sums, TrashRow, VersionRow};
 use super::tables;
 use super::versions;
 use crate::command::ClusterMillis;
+
+/// A page of the trash is a line on the wire, with some room for what is around it.
+const TRASH_PAGE_BYTES: usize = LINE_LEN_MAX - 4096;
 
 /// See the module.
 pub struct Snapshot {
@@ -113,7 +117,7 @@ impl Snapshot {
         })
     }
 
-    /// A page of the trash, newest first.
+    /// A page of the trash, newest first: fewer where their paths are long, since it is one line on the wire.
     pub fn trash_page(
         &self,
         before: Option<TrashId>,
@@ -123,16 +127,18 @@ impl Snapshot {
         let first = self.head()?.trash_emptied_below;
         let end = before.map_or(u64::MAX, |trash| trash.0).max(first);
         let limit = limit.clamp(1, PAGE_LEN_MAX) as usize;
-        let mut entries = Vec::new();
+        let (mut entries, mut len) = (Vec::new(), 0);
         for row in table.range(first..end)?.rev() {
-            if entries.len() == limit {
+            let (key, row) = row?;
+            let entry = trash_entry(key.value(), &rows::decode(row.value())?)?;
+            len += entry_len_max(&entry);
+            if entries.len() == limit || len > TRASH_PAGE_BYTES {
                 return Ok(TrashListed {
                     entries,
                     more: true,
                 });
             }
-            let (key, row) = row?;
-            entries.push(trash_entry(key.value(), &rows::decode(row.value())?)?);
+            entries.push(entry);
         }
         Ok(TrashListed {
             entries,
@@ -234,6 +240,13 @@ impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").finish_non_exhaustive()
     }
+}
+
+/// Bytes that a row of the trash takes on the wire at most: a quote or a backslash in a name becomes two.
+fn entry_len_max(entry: &TrashEntry) -> usize {
+    const NUMBERS_AND_KEYS: usize = 256;
+    let name = entry.path.name().map_or(0, |name| name.as_str().len());
+    2 * (entry.path.to_string().len() + name) + NUMBERS_AND_KEYS
 }
 
 fn trash_entry(trash: u64, row: &TrashRow) -> Result<TrashEntry, StateError> {

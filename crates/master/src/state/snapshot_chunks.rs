@@ -146,13 +146,23 @@ impl Snapshot {
     pub fn garbage_page(
         &self,
         before: ClusterMillis,
+        after: Option<(ClusterMillis, ChunkId)>,
         limit: usize,
-    ) -> Result<Vec<ChunkId>, StateError> {
+    ) -> Result<Vec<(ClusterMillis, ChunkId)>, StateError> {
         let table = self.table(tables::GARBAGE)?;
-        let range = table.range((0, &[0; 32])..(before.0, &[0; 32]))?;
+        let from = match &after {
+            Some((since, chunk)) => Bound::Excluded((since.0, chunk.as_bytes())),
+            None => Bound::Included((0, &[0; 32])),
+        };
+        let to = Bound::Excluded((before.0, &[0; 32]));
+        let range = table.range::<(u64, &[u8; 32])>((from, to))?;
         range
             .take(limit)
-            .map(|row| Ok(ChunkId::from_bytes(*row?.0.value().1)))
+            .map(|row| {
+                let key = row?.0;
+                let (since, chunk) = key.value();
+                Ok((ClusterMillis(since), ChunkId::from_bytes(*chunk)))
+            })
             .collect()
     }
 

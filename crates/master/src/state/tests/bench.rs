@@ -260,10 +260,10 @@ impl Bench {
     /// Plans all garbage, as if the grace period were over; returns how many deletions were planned.
     pub(super) fn collect(&mut self) -> u64 {
         let before = ClusterMillis(self.now + 1);
-        let chunks = self.read().garbage_page(before, 10_000).unwrap();
+        let chunks = self.read().garbage_page(before, None, 10_000).unwrap();
         let outcome = self.apply(Command::CollectGarbage {
             unreferenced_before: before,
-            chunks,
+            chunks: chunks.into_iter().map(|(_, chunk)| chunk).collect(),
         });
         changed(outcome)
     }

@@ -382,3 +382,27 @@ fn deleting_a_folder_is_one_step_whatever_is_below() {
     assert_eq!(bench.read().counters().unwrap().trashed, expected);
     assert_eq!(bench.read().counters().unwrap().purges, 0);
 }
+
+/// A page of the trash is one line on the wire, and paths are up to 4 KiB long.
+#[test]
+fn a_page_of_the_trash_with_long_paths_fits_into_a_line() {
+    let mut bench = Bench::new(3);
+    let folder = vec!["x".repeat(250); 15].join("/");
+    let number = proto::frame::LINE_LEN_MAX / folder.len() + 10;
+    for file in 0..number {
+        bench.put(&format!("/{folder}/{file}"), &[]);
+        bench.delete(&format!("/{folder}/{file}"), false).unwrap();
+    }
+    let (mut before, mut seen) = (None, 0);
+    loop {
+        let page = bench.read().trash_page(before, 1000).unwrap();
+        let len = serde_json::to_vec(&page).unwrap().len();
+        assert!(len < proto::frame::LINE_LEN_MAX, "{len} bytes");
+        seen += page.entries.len();
+        before = page.entries.last().map(|entry| entry.trash);
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(seen, number);
+}

@@ -232,18 +232,18 @@ fn garbage_is_collected_only_when_old_and_still_garbage() {
         chunks: vec![chunk(1).chunk],
     });
     assert_eq!(changed(early), 0);
-    let listed = bench.read().garbage_page(since, 10).unwrap();
+    let listed = bench.read().garbage_page(since, None, 10).unwrap();
     assert!(listed.is_empty());
     let listed = bench
         .read()
-        .garbage_page(ClusterMillis(since.0 + 1), 10)
+        .garbage_page(ClusterMillis(since.0 + 1), None, 10)
         .unwrap();
     assert_eq!(listed.len(), 2);
     // Chosen from this page, chunk 2 is needed again before it is collected.
     bench.put("/g", &[chunk(2)]);
     let outcome = bench.apply(Command::CollectGarbage {
         unreferenced_before: ClusterMillis(since.0 + 1),
-        chunks: listed,
+        chunks: listed.into_iter().map(|(_, chunk)| chunk).collect(),
     });
     assert_eq!(changed(outcome), 3);
     assert!(holds(&bench.state, NodeNumber(1), &chunk(2).chunk));
