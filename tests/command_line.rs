@@ -90,6 +90,36 @@ async fn folders_go_up_and_down() {
     );
 }
 
+/// What an earlier try left has rotted, or somebody wrote into it: what is wrong is fetched again, and the rest is kept.
+#[tokio::test]
+async fn a_download_that_goes_on_verifies_what_is_there() {
+    let cluster = Cluster::start().await;
+    let bytes = content(1, 5_000_000);
+    cluster.upload("/film", &bytes).await;
+    let (client, path) = (cluster.client(), "/film".parse().unwrap());
+    let version = client.open(&path, None).await.unwrap().version.0;
+    let id = client.status().await.unwrap().cluster;
+    for kept in [1 << 20, 3_500_000, 5_000_000] {
+        let name = format!("film.{version}-{}.part", &id.to_string()[..8]);
+        let part = cluster.scratch().join(name);
+        let mut there = bytes[..kept].to_vec();
+        there[1000] ^= 1;
+        there[kept - 1] ^= 1;
+        std::fs::write(&part, there).unwrap();
+        let record = serde_json::json!({
+            "cluster": id, "version": version, "size": bytes.len(), "durable": kept,
+        });
+        std::fs::write(part.with_extension("part.json"), record.to_string()).unwrap();
+        let mut download = cluster.dfs(&["download", "film"]);
+        let done = said(&run(download.current_dir(cluster.scratch())).await);
+        assert!(
+            std::fs::read(cluster.scratch().join("film")).unwrap() == bytes,
+            "{kept}: {done}"
+        );
+        assert!(done.contains("earlier try"), "{done}");
+    }
+}
+
 /// Standard input goes up, and a file comes down to standard output.
 #[tokio::test]
 async fn pipes_work_both_ways() {

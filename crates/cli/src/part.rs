@@ -2,13 +2,14 @@
 //!
 //! Since a version has one content for good, a part with this name can always be gone on with, whoever began it, and
 //! no file of a folder that is fetched has a name like it. The second file, `….part.json`, says how many bytes
-//! were fsynced: just those are kept. The part is locked while somebody writes it. It gets its final name only when it is
+//! were fsynced: just those are kept, and whoever goes on verifies them first. The part is locked while somebody writes it. It gets its final name only when it is
 //! whole and fsynced.
 //!
 //! **Invariant:** no step leaves bytes under the final name that are not all of one version.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -54,7 +55,7 @@ impl Part {
         if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
             return Err(in_the_way(&path, "is there and is not a file; remove it"));
         }
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .read(true)
             .write(true)
@@ -69,15 +70,14 @@ impl Part {
         }
         let record = fs::read(record_path(&path)).ok();
         let len = resumable(record.as_deref(), &whole, file.metadata()?.len());
-        file.set_len(len)?;
-        file.seek(SeekFrom::Start(len))?;
-        let part = Self {
+        let mut part = Self {
             file,
             path,
             target: target.to_owned(),
             whole,
             len,
         };
+        part.cut(len)?;
         part.record(len)?;
         Ok(part)
     }
@@ -91,6 +91,31 @@ impl Part {
     pub(crate) fn write(&mut self, bytes: &Bytes) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Reads bytes that are there; they fit into memory.
+    pub(crate) fn read(&mut self, range: &Range<u64>) -> io::Result<Vec<u8>> {
+        let len = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        self.file.seek(SeekFrom::Start(range.start))?;
+        let read = self.file.read_exact(&mut bytes);
+        self.file.seek(SeekFrom::Start(self.len))?;
+        read.map(|()| bytes)
+    }
+
+    /// Writes over bytes that are there.
+    pub(crate) fn put_right(&mut self, at: u64, bytes: &Bytes) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(at))?;
+        self.file.write_all(bytes)?;
+        self.file.seek(SeekFrom::Start(self.len)).map(drop)
+    }
+
+    /// Keeps only the first `len` bytes.
+    pub(crate) fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.file.seek(SeekFrom::Start(len))?;
+        self.len = len;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
-use proto::id::VersionId;
+use proto::id::{ChunkId, VersionId};
 use proto::master::{CHUNKS_PER_BLOCK, ChunkLocations, LocateChunks, OpenFile};
 use proto::name::EntryPath;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,6 +25,15 @@ const LOCATED_AT_OPEN: u32 = 32;
 const LOCATE_AHEAD: usize = 64;
 /// Chunks that are fetched at once at first: whoever reads on gets more.
 const FIRST_WINDOW: u64 = 2;
+
+/// A chunk of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChunk {
+    /// Its place in the file, in bytes.
+    pub range: Range<u64>,
+    /// The SHA-256 of its bytes.
+    pub chunk: ChunkId,
+}
 
 /// One version of a file, ready to be read. It stays readable when the name gets another version.
 #[derive(Debug, Clone)]
@@ -50,6 +59,28 @@ impl File {
     ) -> impl Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static {
         let reader = Reader::new(self, range);
         Box::pin(futures::stream::try_unfold(reader, Reader::step))
+    }
+
+    /// The chunks that hold this range, in order, without their bytes: to verify what is had of the file already.
+    pub fn chunks(
+        &self,
+        range: Range<u64>,
+    ) -> impl Stream<Item = Result<FileChunk, Error>> + Send + Unpin + 'static {
+        let range = range.start..range.end.min(self.size);
+        let places = Places::new(self.cluster.shared.clone(), self.clone(), &range);
+        let next = async |mut places: Places| {
+            if places.left() == 0 {
+                return Ok(None);
+            }
+            let place = places.next().await?;
+            let begin = place.index * u64::from(places.chunk_size);
+            let chunk = FileChunk {
+                range: begin..begin + u64::from(place.len),
+                chunk: place.chunk,
+            };
+            Ok(Some((chunk, places)))
+        };
+        Box::pin(futures::stream::try_unfold(places, next))
     }
 }
 

@@ -43,7 +43,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-pub use download::File;
+pub use download::{File, FileChunk};
 pub use error::{Cause, Error};
 pub use explain::{ExplainedChunk, ExplainedCopy};
 pub use hashing::Hashing;

@@ -1,8 +1,10 @@
 //! `dfs download`: a file, or a folder with all that is in it, onto this machine.
 //!
 //! A file's bytes go to a part beside it, which becomes the file when all are there: verified by the client, fsynced and
-//! renamed. When it is cut off, by an error or Ctrl-C, what came is made durable, and the next try goes on there.
+//! renamed. When it is cut off, by an error or Ctrl-C, what came is made durable, and the next try verifies it and goes on
+//! there.
 
+mod resume;
 mod target;
 mod tree;
 
@@ -120,18 +122,32 @@ async fn fetch(
         remove_outdated(path, &whole).ok();
     }
     let mut part = blocking(|| Part::open(path, whole)).with_context(to)?;
-    let (kept, size, modified_ms) = (part.len(), file.size, file.modified_ms);
-    position.begin_at(kept);
-    let came = receive(context, file, &mut part, position).await;
-    if let Err(error) = came {
-        let checkpoint = part.checkpoint()?;
-        // The error that cut it off is the one to tell.
-        blocking(checkpoint).ok();
-        return Err(error);
-    }
+    let (size, modified_ms) = (file.size, file.modified_ms);
+    let kept = match go_on(context, file, &mut part, position).await {
+        Ok(kept) => kept,
+        Err(error) => {
+            let checkpoint = part.checkpoint()?;
+            // The error that cut it off is the one to tell.
+            blocking(checkpoint).ok();
+            return Err(error);
+        }
+    };
     blocking(|| part.finish(modified_ms)).with_context(to)?;
     let path = path.to_owned();
     Ok(Fetched::At { path, size, kept })
+}
+
+/// Makes the part hold all of the file. Says how many bytes of an earlier try were kept.
+async fn go_on(
+    context: &Context,
+    file: File,
+    part: &mut Part,
+    position: &Position,
+) -> anyhow::Result<u64> {
+    let kept = resume::verify(context, &file, part, position).await?;
+    position.begin_at(part.len());
+    receive(context, file, part, position).await?;
+    Ok(kept)
 }
 
 /// Adds to the part all that it lacks.
@@ -147,7 +163,7 @@ async fn receive(
     let came = loop {
         let next = tokio::select! {
             next = bytes.next() => next,
-            () = context.stop.cancelled() => break Err(Stop::error(Exit::Interrupted, "interrupted")),
+            () = context.stop.cancelled() => break Err(interrupted()),
         };
         match next {
             None => break Ok(()),
@@ -204,6 +220,10 @@ impl Checkpoints {
     }
 }
 
+fn interrupted() -> anyhow::Error {
+    Stop::error(Exit::Interrupted, "interrupted")
+}
+
 /// Runs work that waits for the disk, without holding up what else runs.
 fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
@@ -240,7 +260,7 @@ async fn stream(
     loop {
         let next: Option<Result<Bytes, _>> = tokio::select! {
             next = bytes.next() => next,
-            () = context.stop.cancelled() => return Err(Stop::error(Exit::Interrupted, "interrupted")),
+            () = context.stop.cancelled() => return Err(interrupted()),
         };
         let Some(bytes) = next.transpose()? else {
             break;

@@ -1,0 +1,71 @@
+//! Going on with a part: what an earlier try left is verified by the ids of its chunks, and what is wrong is fetched again.
+//!
+//! Nothing vouches for these bytes: a disk may have changed them since, or a person. One chunk is in memory at a time.
+
+use std::ops::Range;
+
+use anyhow::Context as _;
+use client::{File, FileChunk};
+use futures::StreamExt;
+use proto::id::ChunkId;
+
+use super::{blocking, interrupted};
+use crate::context::Context;
+use crate::part::Part;
+use crate::progress::Position;
+
+/// Puts right what the part has, and cuts off what is no whole chunk. Says how many bytes were right.
+pub(super) async fn verify(
+    context: &Context,
+    file: &File,
+    part: &mut Part,
+    position: &Position,
+) -> anyhow::Result<u64> {
+    let there = part.len();
+    let mut chunks = file.chunks(0..there);
+    let mut right = 0;
+    while let Some(chunk) = chunks.next().await.transpose()? {
+        let FileChunk { range, chunk } = chunk;
+        if context.stop.is_cancelled() {
+            return Err(interrupted());
+        }
+        if range.end > there {
+            blocking(|| part.cut(range.start)).context("cut the part")?;
+            break;
+        }
+        if blocking(|| holds(part, &range, chunk)) {
+            right += range.end - range.start;
+        } else {
+            fetch_again(context, file, part, &range).await?;
+        }
+        position.at(range.end);
+    }
+    Ok(right)
+}
+
+/// Whether the part has the chunk's bytes. What cannot be read is not had.
+fn holds(part: &mut Part, range: &Range<u64>, chunk: ChunkId) -> bool {
+    let bytes = part.read(range);
+    bytes.is_ok_and(|bytes| ChunkId::of(&bytes) == chunk)
+}
+
+async fn fetch_again(
+    context: &Context,
+    file: &File,
+    part: &mut Part,
+    range: &Range<u64>,
+) -> anyhow::Result<()> {
+    let mut bytes = file.clone().read(range.clone());
+    let mut at = range.start;
+    loop {
+        let next = tokio::select! {
+            next = bytes.next() => next,
+            () = context.stop.cancelled() => return Err(interrupted()),
+        };
+        let Some(piece) = next.transpose()? else {
+            return Ok(());
+        };
+        blocking(|| part.put_right(at, &piece)).context("write the part")?;
+        at += piece.len() as u64;
+    }
+}
