@@ -202,6 +202,8 @@ impl NodeHandlers for Handlers {
         DigestInventory {}: DigestInventory,
     ) -> Result<InventoryDigest, WireError> {
         masters_only(caller)?;
+        // Corrupt chunks are in no bucket: they are told beside.
+        self.node.report_all_corrupt();
         Ok(InventoryDigest {
             buckets: self.node.digest(),
         })

@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use proto::connection::{CallError, CallerIdentity, Connection};
 use proto::hello::{ClusterSecret, Role};
-use proto::id::ChunkId;
 use proto::master::{NodeRegistered, RegisterNode, ReportCorruptChunks, ReportHeartbeat};
 use proto::net::{Address, Network};
-use proto::node::CHUNKS_PER_MESSAGE_MAX;
 use proto::{ErrorCode, HistoryPoint, WireError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
@@ -129,20 +127,24 @@ impl Reporter {
         self.last_complaint.clear();
         self.node.set_registered(true);
         tracing::info!(%master, cluster = %registered.cluster, epoch = %registered.master.epoch, "registered with the master at {master}");
-        self.report_corrupt(&connection, true).await?;
+        self.node.report_all_corrupt();
+        let mut owes = true;
         let wanted = Duration::from_millis(registered.heartbeat_interval_ms).max(INTERVAL_MIN);
         let mut ticks = interval_at(Instant::now() + wanted, wanted);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // A heartbeat that is due goes before the next page.
             tokio::select! {
+                biased;
+                () = connection.closed() => return Err(Ended::Broken(master.clone())),
                 _ = ticks.tick() => {
                     self.heartbeat(&connection).await?;
-                    if self.node.owes_reports() {
-                        self.report_corrupt(&connection, false).await?;
-                    }
+                    owes |= self.node.owes_reports();
                 }
-                () = self.node.corrupt_found.notified() => self.report_corrupt(&connection, false).await?,
-                () = connection.closed() => return Err(Ended::Broken(master.clone())),
+                () = self.node.corrupt_found.notified() => owes = true,
+                () = std::future::ready(()), if owes => {
+                    owes = self.report_corrupt(&connection).await?;
+                }
             }
         }
     }
@@ -174,18 +176,19 @@ impl Reporter {
         self.hear(noted.master)
     }
 
-    async fn report_corrupt(&self, connection: &Connection, all: bool) -> Result<(), Ended> {
-        let chunks: Vec<ChunkId> = self.node.take_unreported(all).await;
-        for page in chunks.chunks(CHUNKS_PER_MESSAGE_MAX) {
+    /// Reports a page of corrupt chunks; whether there are more.
+    async fn report_corrupt(&self, connection: &Connection) -> Result<bool, Ended> {
+        let page = self.node.next_corrupt().await;
+        if !page.chunks.is_empty() {
             let request = ReportCorruptChunks {
                 node: self.node.id(),
                 boot: self.node.boot,
-                chunks: page.to_vec(),
+                chunks: page.chunks,
             };
             // If it fails, the next registration reports them all.
             connection.call(request, CALL_TIMEOUT).await?;
         }
-        Ok(())
+        Ok(page.more)
     }
 
     fn hear(&self, master: HistoryPoint) -> Result<(), Ended> {

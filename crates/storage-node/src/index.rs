@@ -267,15 +267,45 @@ impl Index {
         self.read(|read| scan_rows(read, see))
     }
 
-    /// The dead puts whose extents are gone.
+    /// The next rows of this kind, in the order of ids, as many as are asked for.
+    pub(crate) fn find_rows(
+        &self,
+        after: Option<&ChunkId>,
+        is_wanted: impl Fn(&Row) -> bool,
+        limit: usize,
+    ) -> io::Result<Vec<(ChunkId, Row)>> {
+        self.read(|read| {
+            let chunks = read.open_table(CHUNKS).map_err(other)?;
+            let first = after.map_or([0; ChunkId::LEN], |after| *after.as_bytes());
+            let mut found = Vec::new();
+            for row in chunks.range::<&ChunkKey>(&first..).map_err(other)? {
+                let (key, row) = row.map_err(other)?;
+                let (chunk, row) = (ChunkId::from_bytes(*key.value()), decode_row(row.value()));
+                if after != Some(&chunk) && is_wanted(&row) {
+                    found.push((chunk, row));
+                }
+                if found.len() == limit {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// The next dead puts whose extents are gone, by chunk and extent, as many as are asked for.
     pub(crate) fn dead_in_gone_extents(
         &self,
+        after: Option<&(ChunkId, u64)>,
         is_gone: impl Fn(u64) -> bool,
+        limit: usize,
     ) -> io::Result<Vec<(ChunkId, u64)>> {
         self.read(|read| {
             let dead = read.open_table(DEAD).map_err(other)?;
+            let first = after.map_or([0; ChunkId::LEN + 8], |(chunk, extent)| {
+                dead_key(chunk, *extent)
+            });
             let mut gone = Vec::new();
-            for row in dead.iter().map_err(other)? {
+            for row in dead.range::<&DeadKey>(&first..).map_err(other)? {
                 let row = row.map_err(other)?;
                 let key = row.0.value();
                 let extent = dead_extent(key);
@@ -284,6 +314,9 @@ impl Index {
                         .try_into()
                         .expect("keys begin with a chunk id");
                     gone.push((ChunkId::from_bytes(chunk), extent));
+                }
+                if gone.len() == limit {
+                    break;
                 }
             }
             Ok(gone)

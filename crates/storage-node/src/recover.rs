@@ -19,7 +19,7 @@ use proto::id::ChunkId;
 
 use crate::active::Active;
 use crate::appender::Appender;
-use crate::catalog::{Catalog, Location, Position, Row};
+use crate::catalog::{Catalog, Position, Row};
 use crate::environment::Environment;
 use crate::error::{OpenError, is_full};
 use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER, record_len};
@@ -205,46 +205,50 @@ impl Recovery {
         if ends.is_empty() {
             return Ok(());
         }
-        let mut lost = Vec::new();
-        self.index.scan(|chunk, row| {
-            let Location {
-                extent,
-                offset,
-                len,
-            } = row.location;
-            if ends
-                .get(&extent)
-                .is_some_and(|end| offset + record_len(len) > *end)
-            {
-                lost.push((
-                    chunk,
-                    Some(Row {
-                        corrupt: true,
-                        ..row
-                    }),
-                ));
-            }
-        })?;
-        self.rows.extend(lost);
+        let is_lost = |row: &Row| {
+            let at = row.location;
+            let end = ends.get(&at.extent);
+            !row.corrupt && end.is_some_and(|end| at.offset + record_len(at.len) > *end)
+        };
+        let mut after = None;
+        loop {
+            let lost = self
+                .index
+                .find_rows(after.as_ref(), is_lost, ROWS_PER_COMMIT)?;
+            let Some((last, _)) = lost.last() else {
+                break;
+            };
+            after = Some(*last);
+            let corrupt = |row| Row {
+                corrupt: true,
+                ..row
+            };
+            let rows = lost.into_iter();
+            self.rows
+                .extend(rows.map(|(chunk, row)| (chunk, Some(corrupt(row)))));
+            self.commit()?;
+        }
         let gone: BTreeSet<u64> = ends
             .keys()
             .filter(|number| !self.extents.contains_key(number))
             .copied()
             .collect();
-        let buried = self
-            .index
-            .dead_in_gone_extents(|extent| gone.contains(&extent))?;
-        self.index.commit(&Changes {
-            buried,
-            position: start,
-            ..Changes::default()
-        })?;
-        self.catalog_rows_then_forget(&gone)
-    }
-
-    /// The catalog must still know the extents while rows leave them.
-    fn catalog_rows_then_forget(&mut self, gone: &BTreeSet<u64>) -> io::Result<()> {
-        self.commit()?;
+        let (is_gone, mut after) = (|extent| gone.contains(&extent), None);
+        while !gone.is_empty() {
+            let buried =
+                self.index
+                    .dead_in_gone_extents(after.as_ref(), is_gone, ROWS_PER_COMMIT)?;
+            let Some(last) = buried.last() else {
+                break;
+            };
+            after = Some(*last);
+            self.index.commit(&Changes {
+                buried,
+                position: start,
+                ..Changes::default()
+            })?;
+        }
+        // The catalog must still know the extents while rows leave them.
         self.catalog
             .extents
             .retain(|number, _| !gone.contains(number));

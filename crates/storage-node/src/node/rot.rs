@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures::future::join_all;
 use parking_lot::Mutex;
 use proto::id::ChunkId;
-use proto::node::ChunkState;
+use proto::node::{CHUNKS_PER_MESSAGE_MAX, ChunkState};
 use tokio::sync::Semaphore;
 
 use super::Node;
@@ -14,8 +13,8 @@ use crate::catalog::Location;
 use crate::error::StoreError;
 use crate::node_disk::NodeDisk;
 
-/// Corrupt chunks that wait to be reported one by one; beyond that all are reported again.
-const UNREPORTED_MAX: usize = 4096;
+/// Corrupt chunks that wait to be reported one by one; beyond that all of their disk are reported again.
+const UNREPORTED_MAX: usize = CHUNKS_PER_MESSAGE_MAX;
 /// Corrupt chunks that wait to be noted although nobody waits for that. What is beyond is remembered until a restart.
 const MARKS_MAX: usize = 256;
 
@@ -38,18 +37,38 @@ impl Default for Rot {
 /// Corrupt chunks that the master has not been told of.
 #[derive(Debug, Default)]
 struct Reports {
-    unreported: VecDeque<ChunkId>,
-    overflowed: bool,
+    found: VecDeque<ChunkId>,
+    /// For each disk how far all that it knows is told; none if it is.
+    told: Vec<Option<Told>>,
 }
 
+/// The chunk up to which all corrupt ones of a disk are told.
+type Told = Option<ChunkId>;
+
 impl Reports {
-    fn add(&mut self, chunk: ChunkId) {
-        if self.unreported.len() < UNREPORTED_MAX {
-            self.unreported.push_back(chunk);
+    fn add(&mut self, chunk: ChunkId, disk: usize) {
+        if self.found.len() < UNREPORTED_MAX {
+            self.found.push_back(chunk);
         } else {
-            self.overflowed = true;
+            self.tell_all_of(disk);
         }
     }
+
+    fn tell_all_of(&mut self, disk: usize) {
+        if self.told.len() <= disk {
+            self.told.resize(disk + 1, None);
+        }
+        self.told[disk] = Some(None);
+    }
+}
+
+/// Corrupt chunks to report at once.
+#[derive(Debug, Default)]
+pub(crate) struct CorruptPage {
+    /// They, at most as many as a message takes.
+    pub(crate) chunks: Vec<ChunkId>,
+    /// Whether the next page is there already.
+    pub(crate) more: bool,
 }
 
 impl Node {
@@ -70,7 +89,7 @@ impl Node {
             }
         }
         tracing::error!(%chunk, extent = location.extent, disk, "a chunk is corrupt: it is not served, and reported to the master");
-        self.rot.reports.lock().add(chunk);
+        self.rot.reports.lock().add(chunk, disk);
         self.corrupt_found.notify_one();
     }
 
@@ -78,7 +97,7 @@ impl Node {
     pub(crate) fn mark_corrupt_soon(self: &Arc<Self>, disk: usize, chunk: ChunkId, at: Location) {
         self.disks[disk].store.remember_bad(chunk, at);
         let Ok(turn) = Arc::clone(&self.rot.marks).try_acquire_owned() else {
-            self.rot.reports.lock().overflowed = true;
+            self.rot.reports.lock().tell_all_of(disk);
             return;
         };
         let node = Arc::clone(self);
@@ -95,39 +114,53 @@ impl Node {
         drop(self.rot.marks.acquire_many(all).await.unwrap());
     }
 
-    /// Corrupt chunks to report: all of them where that was asked, or the new ones. What a disk that hangs knows is left
-    /// for the next time.
-    pub(crate) async fn take_unreported(&self, all: bool) -> Vec<ChunkId> {
-        let (new, overflowed) = {
-            let mut corrupt = self.rot.reports.lock();
-            let new: Vec<ChunkId> = corrupt.unreported.drain(..).collect();
-            (new, std::mem::take(&mut corrupt.overflowed))
+    /// Has all corrupt chunks reported, a page at a time: once more those that were.
+    pub(crate) fn report_all_corrupt(&self) {
+        let mut reports = self.rot.reports.lock();
+        (0..self.disks.len()).for_each(|disk| reports.tell_all_of(disk));
+    }
+
+    /// The next corrupt chunks to report: those just found, then those that the disks know. What a disk that hangs knows is
+    /// left for a later time.
+    pub(crate) async fn next_corrupt(&self) -> CorruptPage {
+        let (found, told) = {
+            let mut reports = self.rot.reports.lock();
+            (std::mem::take(&mut reports.found), reports.told.clone())
         };
-        if !all && !overflowed {
-            return new;
+        if !found.is_empty() {
+            return CorruptPage {
+                chunks: found.into(),
+                more: true,
+            };
         }
-        let mut chunks = new;
-        for disk in &self.disks {
-            chunks.extend(disk.store.unmarked());
-        }
-        let known = join_all(self.disks.iter().map(corrupt_on)).await;
-        for on_disk in known {
-            match on_disk {
-                Ok(known) => chunks.extend(known),
+        let untold = told.into_iter().enumerate();
+        for (place, told) in untold.filter_map(|(place, told)| Some((place, told?))) {
+            match corrupt_after(&self.disks[place], told).await {
+                Ok(chunks) => {
+                    let full = chunks.len() == CHUNKS_PER_MESSAGE_MAX;
+                    let next = full.then(|| chunks.last().copied());
+                    let mut reports = self.rot.reports.lock();
+                    // Unless all is to be told again meanwhile.
+                    if reports.told[place] == Some(told) {
+                        reports.told[place] = next;
+                    }
+                    let more = true;
+                    if !chunks.is_empty() {
+                        return CorruptPage { chunks, more };
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a disk does not tell which of its chunks are corrupt; it is asked again");
-                    self.rot.reports.lock().overflowed = true;
                 }
             }
         }
-        chunks.sort_unstable();
-        chunks.dedup();
-        chunks
+        CorruptPage::default()
     }
 
-    /// Whether more corrupt chunks are to be reported than could be found out so far.
+    /// Whether more corrupt chunks are to be reported.
     pub(crate) fn owes_reports(&self) -> bool {
-        self.rot.reports.lock().overflowed
+        let reports = self.rot.reports.lock();
+        !reports.found.is_empty() || reports.told.iter().any(Option::is_some)
     }
 
     /// Reads a chunk and compares it with its id; notes what it found.
@@ -180,19 +213,18 @@ impl Node {
     }
 }
 
-/// All chunks that one disk knows to be corrupt.
-async fn corrupt_on(disk: &NodeDisk) -> Result<Vec<ChunkId>, StoreError> {
+/// The next chunks that one disk knows to be corrupt, in the order of ids.
+async fn corrupt_after(disk: &NodeDisk, after: Told) -> Result<Vec<ChunkId>, StoreError> {
     let store = Arc::clone(&disk.store);
     let read = move || {
-        let (mut chunks, mut after) = (Vec::new(), None);
-        loop {
-            let page = store.index.corrupt_page(after.as_ref(), UNREPORTED_MAX)?;
-            after = page.last().copied();
-            chunks.extend(page);
-            if after.is_none() {
-                return Ok(chunks);
-            }
-        }
+        let limit = CHUNKS_PER_MESSAGE_MAX;
+        let mut chunks = store.index.corrupt_page(after.as_ref(), limit)?;
+        let unmarked = store.unmarked().into_iter();
+        chunks.extend(unmarked.filter(|chunk| Some(*chunk) > after));
+        chunks.sort_unstable();
+        chunks.dedup();
+        chunks.truncate(limit);
+        Ok(chunks)
     };
     disk.ask_briefly(read).await
 }

@@ -117,8 +117,8 @@ async fn a_read_finds_any_flipped_byte_of_its_record() {
         let node = TestNode::open(&[&disk]);
         node.get(&chunks[0].0).await.unwrap_err();
         assert_eq!(node.state(&chunks[0].0), ChunkState::Corrupt, "byte {at}");
-        assert_eq!(node.node.take_unreported(false).await, [chunks[0].0]);
-        assert_eq!(node.node.take_unreported(true).await, [chunks[0].0]);
+        assert_eq!(node.to_report(false).await, [chunks[0].0]);
+        assert_eq!(node.to_report(true).await, [chunks[0].0]);
         node.stop().await;
     }
 }
@@ -185,7 +185,7 @@ async fn a_lost_cut_or_swapped_extent_is_noticed_at_the_start() {
     disk.remove(&paths[1]).unwrap();
     let (node, states) = hit(&disk);
     assert_eq!(states, [good, good, corrupt, corrupt, good, good]);
-    assert_eq!(node.node.take_unreported(true).await.len(), 2);
+    assert_eq!(node.to_report(true).await.len(), 2);
     for chunk in &chunks {
         node.put(chunk).await.unwrap();
     }
@@ -449,7 +449,36 @@ async fn a_bad_copy_that_cannot_be_noted_is_not_served() {
         "once bad, it is not trusted"
     );
     assert_eq!(node.state(&id), ChunkState::Corrupt);
-    assert_eq!(node.node.take_unreported(false).await, [id]);
-    assert_eq!(node.node.take_unreported(true).await, [id]);
+    assert_eq!(node.to_report(false).await, [id]);
+    assert_eq!(node.to_report(true).await, [id]);
     node.kill().await;
+}
+
+/// A node lost an extent with more chunks than a message takes: they are reported by pages, once for each inventory too.
+#[tokio::test]
+async fn many_lost_chunks_are_reported_by_pages() {
+    let disk = MemoryDisk::new();
+    let config = Config {
+        extent_size: 1 << 20,
+        ..config()
+    };
+    let node = TestNode::open_with(&[&disk], &config);
+    let chunks: Vec<_> = (0..5000).map(|number| chunk(number, 8)).collect();
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    node.stop().await;
+    disk.cut(FIRST, EXTENT_HEADER_LEN);
+    let node = TestNode::open_with(&[&disk], &config);
+    assert_eq!(node.node.usage().await.corrupt_chunks, 5000);
+    node.node.report_all_corrupt();
+    let first = node.node.next_corrupt().await;
+    assert_eq!((first.chunks.len(), first.more), (4096, true));
+    let mut ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
+    ids.sort_unstable();
+    let rest = node.to_report(false).await;
+    assert_eq!([first.chunks, rest].concat(), ids);
+    assert!(!node.node.owes_reports());
+    assert_eq!(node.to_report(true).await, ids);
+    node.stop().await;
 }

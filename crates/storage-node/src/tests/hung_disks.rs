@@ -170,7 +170,7 @@ async fn what_rots_is_reported_while_a_disk_hangs() {
         disk.flip(&extents(disk)[0], 4096 + 100, 1);
     }
     node.get(&on_two.0).await.unwrap_err();
-    assert_eq!(node.node.take_unreported(false).await, [on_two.0]);
+    assert_eq!(node.to_report(false).await, [on_two.0]);
     node.get(&on_one.0).await.unwrap_err();
 
     let hang = one.hang();
@@ -178,12 +178,12 @@ async fn what_rots_is_reported_while_a_disk_hangs() {
     pass(lane::HUNG_AFTER).await;
     let mut both = [on_one.0, on_two.0];
     both.sort_unstable();
-    assert_eq!(node.node.take_unreported(true).await, both);
+    assert_eq!(node.to_report(true).await, both);
     assert!(node.node.owes_reports());
-    assert_eq!(node.node.take_unreported(false).await, [on_two.0]);
+    assert_eq!(node.to_report(false).await, []);
     drop(hang);
     waiting.await.unwrap();
-    assert_eq!(node.node.take_unreported(false).await, both);
+    assert_eq!(node.to_report(false).await, [on_one.0]);
     assert!(!node.node.owes_reports());
     node.stop().await;
 }
@@ -358,7 +358,7 @@ async fn rot_is_told_before_it_is_noted() {
     drop(hang);
     putting.await.unwrap().unwrap();
     node.node.marks_are_done().await;
-    assert_eq!(node.node.take_unreported(false).await, [id]);
+    assert_eq!(node.to_report(false).await, [id]);
     let store = &node.node.disks()[0].store;
     assert!(store.unmarked().is_empty());
     assert!(store.index.get(&id).unwrap().unwrap().corrupt);

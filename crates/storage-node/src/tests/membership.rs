@@ -29,6 +29,7 @@ use crate::environment::Environment;
 use crate::run::{RunError, run};
 
 const SOON: Duration = Duration::from_secs(10);
+const HEARTBEAT_INTERVAL_MS: u64 = 30;
 
 /// What a master heard.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ struct Listening {
     position: AtomicU64,
     heard: Mutex<VecDeque<Heard>>,
     news: Notify,
+    report_takes_ms: AtomicU64,
 }
 
 impl Listening {
@@ -139,7 +141,7 @@ impl Service for Listening {
                         file_size_max: None,
                         names: NameRules::Any,
                     },
-                    heartbeat_interval_ms: 30,
+                    heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
                 })
             }
             MasterRequest::ReportHeartbeat(request) => {
@@ -153,6 +155,8 @@ impl Service for Listening {
             }
             MasterRequest::ReportCorruptChunks(request) => {
                 self.note(Heard::Corrupt(request.chunks));
+                let pause = self.report_takes_ms.load(Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
                 Answer::new(CorruptChunksNoted {})
             }
             _ => Err(WireError::new(
@@ -182,6 +186,7 @@ async fn master(network: &MemoryNetwork, listen: &Address, cluster: u128, epoch:
         position: AtomicU64::new(0),
         heard: Mutex::default(),
         news: Notify::new(),
+        report_takes_ms: AtomicU64::new(0),
     });
     let (_, known) = watch::channel(Some(cluster));
     let identity = Identity {
@@ -287,6 +292,33 @@ async fn a_node_joins_and_comes_back() {
     assert_ne!(restarted.boot, request.boot);
     stop(node).await;
     second.stop().await;
+}
+
+/// A node lost many chunks, and reporting a page of them takes the master longer than from one heartbeat to the next: there is
+/// a heartbeat between any two pages.
+#[tokio::test]
+async fn heartbeats_go_between_reports_of_corrupt_chunks() {
+    let (network, disk) = (MemoryNetwork::new(), MemoryDisk::new());
+    let lone = Config {
+        extent_size: 1 << 20,
+        ..config()
+    };
+    let node = TestNode::open_with(&[&disk], &lone);
+    for number in 0..5000 {
+        node.put(&chunk(number, 8)).await.unwrap();
+    }
+    node.stop().await;
+    disk.cut(&extents(&disk)[0], 4096);
+    let master = master(&network, &any_port(), 7, 1).await;
+    let slow = &master.service.report_takes_ms;
+    slow.store(2 * HEARTBEAT_INTERVAL_MS, Ordering::Relaxed);
+    let node = start(&network, &disk, &[&master.address]);
+    assert_eq!(master.service.next_corrupt().await.len(), 4096);
+    let next = master.service.next().await;
+    assert!(matches!(next, Heard::Heartbeat { .. }), "{next:?}");
+    assert_eq!(master.service.next_corrupt().await.len(), 904);
+    stop(node).await;
+    master.stop().await;
 }
 
 /// What was found corrupt is told at once, and all of it again to a master that just came to know the node.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use disk::{Blocking, Disk, DiskLock, MemoryDisk};
 use futures::FutureExt;
 use proto::id::{ChunkId, Epoch, RunId};
-use proto::node::{BucketDigest, ChunkState, ChunksDeleted};
+use proto::node::{BucketDigest, CHUNKS_PER_MESSAGE_MAX, ChunkState, ChunksDeleted};
 use proto::{ErrorCode, HistoryPoint, WireError};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -240,6 +240,25 @@ impl TestNode {
     pub(super) fn state(&self, chunk: &ChunkId) -> ChunkState {
         let described = self.node.describe(vec![*chunk]).now_or_never();
         described.expect("it runs in place").unwrap()[0].state
+    }
+
+    /// What is to be reported as corrupt now: all of it, or what is new.
+    pub(super) async fn to_report(&self, all: bool) -> Vec<ChunkId> {
+        if all {
+            self.node.report_all_corrupt();
+        }
+        let mut chunks = Vec::new();
+        loop {
+            let page = self.node.next_corrupt().await;
+            assert!(page.chunks.len() <= CHUNKS_PER_MESSAGE_MAX);
+            chunks.extend(page.chunks);
+            if !page.more {
+                break;
+            }
+        }
+        chunks.sort_unstable();
+        chunks.dedup();
+        chunks
     }
 
     /// Compacts until nothing is worth it.
