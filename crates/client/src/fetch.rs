@@ -102,6 +102,26 @@ async fn fetch_patiently(
     result
 }
 
+/// Asks these nodes again after a pause each time: the connections to them may have died, or they may just be starting.
+pub(crate) async fn fetch_from_patiently(
+    shared: &Arc<Shared>,
+    chunk: ChunkId,
+    len: u32,
+    nodes: Vec<NodeLocation>,
+) -> Result<Bytes, Failures> {
+    let started = Instant::now();
+    let mut result = fetch_from(shared, chunk, len, nodes.clone()).await;
+    for pause in PAUSES {
+        let may_help = matches!(&result, Err(failures) if !failures.are_final);
+        if !may_help || started.elapsed() >= shared.options.chunk_deadline {
+            break;
+        }
+        sleep(pause).await;
+        result = fetch_from(shared, chunk, len, nodes.clone()).await;
+    }
+    result
+}
+
 /// Where the master knows the chunk to be now.
 async fn relocate(
     shared: &Arc<Shared>,

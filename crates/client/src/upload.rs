@@ -108,7 +108,7 @@ impl Hashed {
 enum Event {
     Hashed(Hashed),
     Allocated(Vec<Hashed>, Result<Allocated, Error>),
-    Stored(u64, ChunkId, Result<Vec<Receipt>, Error>),
+    Stored(Hashed, Result<Vec<Receipt>, Error>),
     Recorded(Result<(), Error>),
     Renewed(Result<Allocated, Error>),
     /// Whether the name could be given, as far as that can be told before the end.
@@ -235,11 +235,18 @@ impl Upload {
                 self.waiting.extend(batch);
                 return Trouble::of(error).map(Some);
             }
-            Event::Stored(index, chunk, receipts) => {
+            Event::Stored(hashed, Ok(receipts)) => {
                 self.in_flight -= 1;
-                self.ledger.note_stored(index, chunk, receipts?);
+                let Hashed { index, chunk, .. } = hashed;
+                self.ledger.note_stored(index, chunk, receipts);
                 self.tell_progress();
             }
+            // Its bytes are still here, and are placed anew.
+            Event::Stored(hashed, Err(error)) if error.is_refusal(ErrorCode::UploadUnknown) => {
+                self.waiting.push(hashed);
+                return Ok(Some((Trouble::Forgotten, error)));
+            }
+            Event::Stored(_, Err(error)) => return Err(error),
             Event::Recorded(recorded) => {
                 self.recording = false;
                 match recorded {
@@ -278,9 +285,9 @@ impl Upload {
         self.session.note_lease(allocated.lease);
         self.copies_min = allocated.copies_min;
         for (hashed, destination) in batch.into_iter().zip(allocated.places) {
-            let Hashed { index, chunk, .. } = hashed;
             match destination {
                 Destination::Stored => {
+                    let Hashed { index, chunk, .. } = hashed;
                     self.in_flight -= 1;
                     self.ledger.note_stored(index, chunk, Vec::new());
                     self.tell_progress();
@@ -292,13 +299,11 @@ impl Upload {
                         self.shared.clone(),
                         upload,
                         chunk_to_store,
-                        hashed.bytes,
+                        hashed.bytes.clone(),
                         promise,
                         self.copies_min,
                     );
-                    self.spawn(
-                        async move { Event::Stored(index, chunk, store.store(nodes).await) },
-                    );
+                    self.spawn(async move { Event::Stored(hashed, store.store(nodes).await) });
                 }
             }
         }

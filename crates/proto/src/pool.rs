@@ -7,12 +7,13 @@
 //! A peer of which no connection is kept or in use is soon forgotten; when very many are known, also those of which
 //! connections are only kept.
 //!
-//! A kept connection may have died while nobody looked. So a call that fails on one that was used before,
+//! A kept connection may have died while nobody looked, also without a sign, as behind a router that forgot it while
+//! this machine slept. So a call that is given up without an answer makes the others kept for that peer forgotten, and a call that fails on one that was used before,
 //! without an answer, is made once more on a new one; all operations can be repeated.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -28,6 +29,9 @@ use crate::table::Operation;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// Peers that are remembered although they are not in use.
 const PEERS_MAX: usize = 4096;
+
+/// A call that is dropped unanswered after this time says that the connections to its peer may lead nowhere.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How connections are kept.
 #[derive(Debug, Clone)]
@@ -84,6 +88,8 @@ struct OfPeer {
 struct Kept<T> {
     connection: T,
     last_used: Instant,
+    /// The same on the clock that goes on while the machine sleeps.
+    last_used_wall: SystemTime,
 }
 
 impl<T> Kept<T> {
@@ -91,7 +97,18 @@ impl<T> Kept<T> {
         Self {
             connection,
             last_used: Instant::now(),
+            last_used_wall: SystemTime::now(),
         }
+    }
+
+    fn note_use(&mut self) {
+        (self.last_used, self.last_used_wall) = (Instant::now(), SystemTime::now());
+    }
+
+    /// Whether it was unused for so long. A clock that was set back says nothing.
+    fn is_older_than(&self, age: Duration) -> bool {
+        let by_wall = self.last_used_wall.elapsed().unwrap_or_default();
+        self.last_used.elapsed().max(by_wall) >= age
     }
 }
 
@@ -128,11 +145,9 @@ impl Pool {
             let (connection, _) = self.shared_connection(peer).await?;
             connection.call_outgoing::<O>(&request, call_timeout).await
         };
+        let unanswered = Unanswered::new(self.of_peer(peer));
         let result = within(deadline, called, peer.address, &request, call_timeout).await;
-        if matches!(result, Err(CallError::TimedOut { .. })) {
-            // The connection may lead nowhere, which nobody would tell: the next call makes a new one.
-            self.of_peer(peer).forget_shared();
-        }
+        unanswered.end_with(&result);
         result
     }
 
@@ -147,7 +162,10 @@ impl Pool {
         let request = Outgoing::new(request);
         let deadline = Instant::now() + call_timeout;
         let transferred = self.transfer_outgoing::<O>(peer, &request);
-        within(deadline, transferred, peer.address, &request, call_timeout).await
+        let unanswered = Unanswered::new(self.of_peer(peer));
+        let result = within(deadline, transferred, peer.address, &request, call_timeout).await;
+        unanswered.end_with(&result);
+        result
     }
 
     async fn transfer_outgoing<O: Operation>(
@@ -174,9 +192,9 @@ impl Pool {
         let mut shared = kept.shared.lock().await;
         if let Some(kept) = &mut *shared
             && !kept.connection.is_closed()
-            && kept.last_used.elapsed() < self.0.options.idle_max
+            && !kept.is_older_than(self.0.options.idle_max)
         {
-            kept.last_used = Instant::now();
+            kept.note_use();
             return Ok((kept.connection.clone(), false));
         }
         let Inner {
@@ -267,12 +285,12 @@ impl OfPeer {
 
     fn close_old(&self, idle_max: Duration) {
         let mut idle = self.idle.lock();
-        idle.retain(|kept| kept.last_used.elapsed() < idle_max);
+        idle.retain(|kept| !kept.is_older_than(idle_max));
         drop(idle);
         if let Ok(mut shared) = self.shared.try_lock()
-            && shared.as_ref().is_some_and(|kept| {
-                kept.connection.is_closed() || kept.last_used.elapsed() >= idle_max
-            })
+            && shared
+                .as_ref()
+                .is_some_and(|kept| kept.connection.is_closed() || kept.is_older_than(idle_max))
         {
             *shared = None;
         }
@@ -281,7 +299,7 @@ impl OfPeer {
     /// The channel used last, so that those that are not needed grow old; the old ones are closed here.
     fn take_idle(&self, idle_max: Duration) -> Option<Channel> {
         let mut idle = self.idle.lock();
-        idle.retain(|kept| kept.last_used.elapsed() < idle_max);
+        idle.retain(|kept| !kept.is_older_than(idle_max));
         idle.pop().map(|kept| kept.connection)
     }
 
@@ -295,6 +313,11 @@ impl OfPeer {
     /// One that was kept is dead, so the others likely are too.
     fn forget_idle(&self) {
         self.idle.lock().clear();
+    }
+
+    fn forget_all(&self) {
+        self.forget_shared();
+        self.forget_idle();
     }
 
     /// Keeps the channel for the next transfer, if it is still good for one.
@@ -314,6 +337,40 @@ impl OfPeer {
             idle.push(Kept::new(channel));
         }
         result
+    }
+}
+
+/// A call without an answer yet. If none comes, what is kept of its peer is forgotten: it may lead nowhere, which nobody
+/// would tell, and the next call makes a new connection.
+struct Unanswered {
+    of_peer: Arc<OfPeer>,
+    since: Instant,
+    is_over: bool,
+}
+
+impl Unanswered {
+    fn new(of_peer: Arc<OfPeer>) -> Self {
+        let since = Instant::now();
+        Self {
+            of_peer,
+            since,
+            is_over: false,
+        }
+    }
+
+    fn end_with<T>(mut self, result: &Result<T, CallError>) {
+        self.is_over = true;
+        if matches!(result, Err(CallError::TimedOut { .. })) {
+            self.of_peer.forget_all();
+        }
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if !self.is_over && self.since.elapsed() >= SILENCE {
+            self.of_peer.forget_all();
+        }
     }
 }
 
@@ -390,6 +447,19 @@ mod tests {
         call(&pool, 7).await;
         assert_eq!(count(&pool), 2, "one was just used, one is all the time");
         transfer.abort();
+    }
+
+    /// The clock of timeouts stands still while a machine sleeps; the one on the wall does not.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_kept_over_a_sleep_is_old() {
+        let mut kept = Kept::new(());
+        assert!(!kept.is_older_than(LONG));
+        kept.last_used_wall -= LONG;
+        assert!(kept.is_older_than(LONG));
+        kept.last_used_wall += 2 * LONG;
+        assert!(!kept.is_older_than(LONG), "the clock was set back");
+        tokio::time::advance(LONG).await;
+        assert!(kept.is_older_than(LONG));
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use super::Upload;
 use super::allocate::{Destination, allocate_patiently};
 use super::session::Session;
 use super::store::ChunkStore;
-use crate::fetch::fetch_from;
+use crate::fetch::fetch_from_patiently;
 use crate::{Error, Shared};
 
 /// Then the upload fails with what the master says.
@@ -155,7 +155,7 @@ impl Restorer<'_> {
             return Ok(Vec::new());
         };
         let sources = self.sources(&receipts, &nodes);
-        let fetched = fetch_from(self.shared, chunk.chunk, chunk.len, sources).await;
+        let fetched = fetch_from_patiently(self.shared, chunk.chunk, chunk.len, sources).await;
         let bytes = fetched.map_err(|failures| {
             let what = "the master forgot the upload, and a part of it cannot be read back";
             failures.into_error(what.to_owned(), chunk.chunk)

@@ -434,3 +434,28 @@ async fn an_upload_that_cannot_be_repeated_fails_and_says_why() {
     );
     cluster.assert_nothing_left("/a").await;
 }
+
+/// A laptop slept longer than its lease, behind a router that forgot its connections: what is stored is read back over new
+/// ones, and the upload goes on.
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_lease_ended_while_its_connections_went_silent_goes_on() {
+    // Small chunks and large ones go over connections of different kinds.
+    for (chunk_size, len, moments) in [
+        (100, 110_050, &MOMENTS[..]),
+        (70_000, 700_000, &[350_000, 700_000]),
+    ] {
+        for at in moments {
+            let cluster = Arc::new(TestCluster::start(4, chunk_size).await);
+            let bytes = content(len);
+            let uploaded = upload_and(&cluster, &bytes, *at, |cluster| {
+                cluster.master().end_uploads();
+                for node in cluster.nodes() {
+                    cluster.network.silence(&node.address);
+                }
+            });
+            let copies = uploaded.await.map(|uploaded| uploaded.copies);
+            assert!(copies.is_ok_and(|copies| copies >= 2), "{chunk_size}, {at}");
+            assert_comes_back(&cluster, &bytes).await;
+        }
+    }
+}
