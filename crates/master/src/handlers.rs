@@ -3,8 +3,8 @@
 //! The requests of clients are answered from the state (`handlers/names.rs`, `uploads.rs`, `downloads.rs`); those of nodes
 //! and of operators by whoever keeps the cluster together, see [`ControlHandlers`].
 //!
-//! Point reads are done in place: they touch a few pages, which are in memory as a rule. Pages of many rows go through
-//! [`Blocking`]. No snapshot is ever held while something is awaited.
+//! Point reads are done in place: they touch a few pages, which are in memory as a rule. Pages of many rows, and the rows
+//! of many chunks, which lie anywhere in the store, go through [`Blocking`]. No snapshot is ever held while something is awaited.
 
 mod admission;
 mod control;
@@ -38,6 +38,9 @@ use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::placement::Candidate;
 use crate::state::{CountedReceipt, State};
+
+/// Chunks whose rows are read in place.
+const CHUNKS_IN_PLACE_MAX: usize = 8;
 
 /// Who is there, as uploads and downloads need to know it.
 pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
@@ -118,6 +121,8 @@ pub trait ControlHandlers: Send + Sync + 'static {
 }
 
 /// Answers what is about names, uploads and downloads.
+///
+/// Clones share everything.
 #[derive(Debug)]
 pub struct Files<V> {
     /// What is read.
@@ -131,7 +136,35 @@ pub struct Files<V> {
     /// How long an upload may be silent.
     pub upload_lease: Duration,
     /// Chance, for placement and for the ids of promises: nobody can foretell it.
-    pub chance: Mutex<StdRng>,
+    pub chance: Arc<Mutex<StdRng>>,
+}
+
+impl<V> Clone for Files<V> {
+    fn clone(&self) -> Self {
+        Self {
+            state: self.state.clone(),
+            committer: self.committer.clone(),
+            cluster: self.cluster.clone(),
+            blocking: self.blocking,
+            upload_lease: self.upload_lease,
+            chance: self.chance.clone(),
+        }
+    }
+}
+
+impl<V: ClusterView> Files<V> {
+    /// Reads the rows of so many chunks: a few in place, many where blocking work runs, since each may be a seek.
+    async fn read_chunks<T: Send + 'static>(
+        &self,
+        chunks: usize,
+        read: impl FnOnce(&Self) -> Result<T, WireError> + Send + 'static,
+    ) -> Result<T, WireError> {
+        if chunks <= CHUNKS_IN_PLACE_MAX {
+            return read(self);
+        }
+        let files = self.clone();
+        self.blocking.run(move || read(&files)).await
+    }
 }
 
 /// Answers everything.

@@ -187,7 +187,9 @@ pub async fn start(
         cluster: control.clone(),
         blocking: config.blocking,
         upload_lease: config.upload_lease,
-        chance: Mutex::new(StdRng::seed_from_u64(seed.rotate_left(32) ^ epoch.0)),
+        chance: Arc::new(Mutex::new(StdRng::seed_from_u64(
+            seed.rotate_left(32) ^ epoch.0,
+        ))),
     };
     let end = tokio::spawn(serve(
         config,

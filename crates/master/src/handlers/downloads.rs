@@ -20,7 +20,6 @@ const CHUNKS_MAX: u32 = {
 };
 
 impl<V: ClusterView> Files<V> {
-    #[expect(clippy::unused_async, reason = "all handlers are awaited alike")]
     pub(super) async fn open_file(
         &self,
         _caller: &Caller,
@@ -28,17 +27,17 @@ impl<V: ClusterView> Files<V> {
     ) -> Result<FileOpened, WireError> {
         let snapshot = self.state.read()?;
         let (version, row) = snapshot.file(&request.path, request.version)?;
-        let first = self.locate(&snapshot, version, &row, 0, request.chunks)?;
+        let (size, modified_ms, chunk_size) = (row.size, row.modified_ms, row.chunk_size);
+        let first = self.locate(snapshot, version, row, 0, request.chunks);
         Ok(FileOpened {
             version,
-            size: row.size,
-            modified_ms: row.modified_ms,
-            chunk_size: row.chunk_size,
-            first,
+            size,
+            modified_ms,
+            chunk_size,
+            first: first.await?,
         })
     }
 
-    #[expect(clippy::unused_async, reason = "all handlers are awaited alike")]
     pub(super) async fn locate_chunks(
         &self,
         _caller: &Caller,
@@ -50,11 +49,30 @@ impl<V: ClusterView> Files<V> {
             let message = format!("there is no version {version} (any more): it was purged");
             WireError::new(ErrorCode::NotFound, message)
         })?;
-        let locations = self.locate(&snapshot, version, &row, request.first, request.limit)?;
-        Ok(ChunksLocated { locations })
+        let locations = self.locate(snapshot, version, row, request.first, request.limit);
+        Ok(ChunksLocated {
+            locations: locations.await?,
+        })
     }
 
-    fn locate(
+    /// Takes the snapshot along to where the rows are read, and lets go of it there.
+    async fn locate(
+        &self,
+        snapshot: Snapshot,
+        version: VersionId,
+        row: VersionRow,
+        first: u64,
+        limit: u32,
+    ) -> Result<ChunkLocations, WireError> {
+        let limit = limit.min(CHUNKS_MAX);
+        let count = row.chunk_count().saturating_sub(first).min(limit.into());
+        let count = usize::try_from(count).expect("a page is small");
+        let read =
+            move |files: &Self| Ok(files.read_locations(&snapshot, version, &row, first, limit)?);
+        self.read_chunks(count, read).await
+    }
+
+    fn read_locations(
         &self,
         snapshot: &Snapshot,
         version: VersionId,
@@ -62,7 +80,7 @@ impl<V: ClusterView> Files<V> {
         first: u64,
         limit: u32,
     ) -> Result<ChunkLocations, StateError> {
-        let chunks = snapshot.chunks_of(version, row, first, limit.min(CHUNKS_MAX))?;
+        let chunks = snapshot.chunks_of(version, row, first, limit)?;
         let ids: Vec<ChunkId> = chunks.iter().map(|(chunk, _)| *chunk).collect();
         let rows = snapshot.chunks(&ids)?;
         let mut places = NodePlaces::default();

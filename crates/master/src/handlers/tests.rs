@@ -1,6 +1,7 @@
 //! The requests of clients, answered on a state in memory by a cluster that is only told to be there.
 
 use std::collections::BTreeSet;
+use std::thread::ThreadId;
 
 use disk::{Disk, MemoryDisk, RedbBackend};
 use proto::ErrorCode;
@@ -28,6 +29,10 @@ struct Told {
     missing: Mutex<Vec<ChunkId>>,
     /// Receipts that were counted, or may have been.
     counted: Mutex<Vec<CountedReceipt>>,
+    /// Where nodes were last chosen.
+    chosen_on: Mutex<Option<ThreadId>>,
+    /// Where it was last said where a node is.
+    located_on: Mutex<Option<ThreadId>>,
 }
 
 const NODES: std::ops::RangeInclusive<u32> = 1..=5;
@@ -40,6 +45,7 @@ impl Told {
 
 impl ClusterView for Told {
     fn candidates(&self) -> Vec<Candidate> {
+        *self.chosen_on.lock() = Some(std::thread::current().id());
         let full = self.full.lock();
         let open = NODES.filter(|node| !self.is_down(*node) && !full.contains(node));
         open.map(|node| Candidate {
@@ -66,6 +72,7 @@ impl ClusterView for Told {
     }
 
     fn location(&self, node: NodeNumber) -> Option<NodeLocation> {
+        *self.located_on.lock() = Some(std::thread::current().id());
         NODES.contains(&node.0).then(|| NodeLocation {
             node: node_id(node.0),
             address: format!("127.0.0.1:{}", 9000 + node.0).parse().unwrap(),
@@ -156,7 +163,7 @@ async fn files_on(disk: &MemoryDisk) -> Files<Told> {
         cluster: Arc::new(Told::default()),
         blocking: Blocking::inline(),
         upload_lease: Duration::from_secs(900),
-        chance: Mutex::new(StdRng::seed_from_u64(1)),
+        chance: Arc::new(Mutex::new(StdRng::seed_from_u64(1))),
     }
 }
 
@@ -202,28 +209,36 @@ impl Files<Told> {
 
     /// The commit of a file whose chunk three nodes have stored.
     async fn stored(&self, at: &str, number: u32) -> CommitUpload {
-        let upload = u128::from(number) + 1000;
-        let placed = self.place(upload, &[chunk(number)], &[]).await.unwrap();
-        let (promise, nodes) = &placed[0];
-        let receipts = nodes.iter().map(|node| Receipt {
-            node: *node,
-            mac: key_of(u32::try_from(node.uuid().as_u128()).unwrap()).receipt(
-                promise.unwrap(),
-                &chunk(number).chunk,
-                100,
-            ),
+        self.all_stored(at, &[number]).await
+    }
+
+    /// The commit of a file whose chunks three nodes each have stored.
+    async fn all_stored(&self, at: &str, numbers: &[u32]) -> CommitUpload {
+        let upload = u128::from(numbers[0]) + 1000;
+        let chunks: Vec<_> = numbers.iter().copied().map(chunk).collect();
+        let placed = self.place(upload, &chunks, &[]).await.unwrap();
+        let stored = chunks.iter().zip(placed).map(|(chunk, (promise, nodes))| {
+            let receipts = nodes.iter().map(|node| Receipt {
+                node: *node,
+                mac: key_of(u32::try_from(node.uuid().as_u128()).unwrap()).receipt(
+                    promise.unwrap(),
+                    &chunk.chunk,
+                    100,
+                ),
+            });
+            StoredChunk {
+                chunk: chunk.chunk,
+                len: 100,
+                receipts: receipts.collect(),
+            }
         });
         CommitUpload {
             upload: upload_id(upload),
             path: path(at),
-            size: 100,
+            size: 100 * chunks.len() as u64,
             modified_ms: None,
             blocks: 0,
-            chunks: vec![StoredChunk {
-                chunk: chunk(number).chunk,
-                len: 100,
-                receipts: receipts.collect(),
-            }],
+            chunks: stored.collect(),
             parents: true,
             precondition: Precondition::Any,
         }
@@ -476,4 +491,39 @@ async fn receipts_are_looked_into_also_when_the_end_of_the_commit_is_not_known()
     let lost = files.commit_upload(&caller(), commit).await.unwrap_err();
     assert_eq!(lost.code, ErrorCode::Unavailable);
     assert_eq!(files.counted().len(), 3);
+}
+
+/// The rows of many chunks may be as many seeks of a disk: they were read on a thread that answers everybody.
+#[tokio::test]
+async fn the_rows_of_many_chunks_are_read_where_blocking_work_runs() {
+    let files = Files {
+        blocking: Blocking::threads(),
+        ..files().await
+    };
+    let here = Some(std::thread::current().id());
+    for (count, is_here) in [(1, true), (100, false)] {
+        let numbers: Vec<_> = (count..2 * count).collect();
+        let name = format!("/f{count}");
+        let commit = files.all_stored(&name, &numbers).await;
+        let chosen_on = *files.cluster.chosen_on.lock();
+        assert_eq!(chosen_on == here, is_here, "choosing for {count}");
+        files.commit_upload(&caller(), commit).await.unwrap();
+        let open = OpenFile {
+            path: path(&name),
+            version: None,
+            chunks: 512,
+        };
+        let opened = files.open_file(&caller(), open).await.unwrap();
+        assert_eq!(opened.first.chunks.len(), count as usize);
+        let located_on = *files.cluster.located_on.lock();
+        assert_eq!(located_on == here, is_here, "opening with {count}");
+        let locate = LocateChunks {
+            version: opened.version,
+            first: 0,
+            limit: 512,
+        };
+        files.locate_chunks(&caller(), locate).await.unwrap();
+        let located_on = *files.cluster.located_on.lock();
+        assert_eq!(located_on == here, is_here, "locating {count}");
+    }
 }

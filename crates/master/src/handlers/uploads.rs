@@ -29,10 +29,13 @@ impl<V: ClusterView> Files<V> {
         _caller: &Caller,
         request: AllocateChunks,
     ) -> Result<ChunksAllocated, WireError> {
-        check_count(request.chunks.len())?;
-        let chunks = self.propose(&request)?;
+        let count = request.chunks.len();
+        check_count(count)?;
+        let upload = request.upload;
+        let choose = move |files: &Self| files.propose(&request);
+        let chunks = self.read_chunks(count, choose).await?;
         let command = Command::AllocateChunks {
-            upload: request.upload,
+            upload,
             lease_until: self.lease_until(),
             promise: self.new_promise(),
             doubtful: self.cluster.doubtful(),
