@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use proto::id::NodeId;
 use proto::master::{
     ClusterRules, DeleteFuse, Health, NodeCounts, Problem, RepairStatus, SafeMode,
 };
@@ -24,12 +25,18 @@ pub struct Facts {
     pub rules: ClusterRules,
     /// Nodes by state.
     pub nodes: NodeCounts,
-    /// Those that are not live: where, for how long they are silent, and whether they count as dead.
-    pub down: Vec<(Address, Duration, bool)>,
+    /// Those that are not live, the dead ones first.
+    pub down: Vec<NodeDown>,
     /// Live ones that take no new chunks because they are full.
     pub full: Vec<Address>,
+    /// Bytes of the files in the trash.
+    pub trashed_bytes: u64,
+    /// When the next space of deleted files begins to come back; nothing if none is to.
+    pub space_comes_in: Option<Duration>,
     /// Live ones with disks that failed.
     pub failed_disks: Vec<Address>,
+    /// How long chunks that nothing needs are kept.
+    pub garbage_grace: Duration,
     /// When a silent node counts as dead.
     pub failure_timeout: Duration,
     /// What is wrong with chunks.
@@ -50,6 +57,21 @@ pub struct Facts {
     pub master_disk_full: bool,
 }
 
+/// A node that is not live.
+#[derive(Debug, Clone)]
+pub struct NodeDown {
+    /// Which.
+    pub node: NodeId,
+    /// Where it was.
+    pub address: Address,
+    /// For how long it is silent.
+    pub silence: Duration,
+    /// Whether it counts as dead.
+    pub is_dead: bool,
+    /// Whether another node answers at its address now.
+    pub is_replaced: bool,
+}
+
 impl Facts {
     /// Whether an upload would succeed now.
     pub fn uploads_possible(&self) -> bool {
@@ -66,6 +88,7 @@ impl Facts {
             self.too_few_nodes(),
             self.chunks_lost(),
             self.node_down(),
+            self.node_replaced(),
             self.chunks_missing_copies(),
             self.disk_failed(),
             self.no_space(),
@@ -161,44 +184,48 @@ impl Facts {
     }
 
     fn node_down(&self) -> Option<Problem> {
-        let (address, silence, is_dead) = self.down.first()?;
-        let others = self.down.len() - 1;
-        let who = match others {
-            0 => format!("Node {address} does not answer"),
-            _ if others < NAMED_MAX => {
-                let names: Vec<_> = self
-                    .down
-                    .iter()
-                    .map(|(address, ..)| address.as_str())
-                    .collect();
-                format!("Nodes {} do not answer", names.join(", "))
-            }
-            _ => format!("Node {address} and {others} others do not answer"),
-        };
-        let next = if *is_dead
-            && self
-                .safe_mode
-                .as_ref()
-                .is_some_and(|safe| safe.repair_waits)
-        {
-            "Copies are not made again elsewhere before most nodes have reported. Start what is down again"
-                .to_owned()
-        } else if *is_dead {
-            "Files are read from other nodes, and copies are made again elsewhere where there is a node for \
-             them. Start what is down again, or remove it from the cluster if it is gone for good"
-                .to_owned()
+        let down: Vec<_> = self.down.iter().filter(|node| !node.is_replaced).collect();
+        let first = down.first()?;
+        let who = subject(down.iter().map(|node| &node.address));
+        let verb = verb(down.len(), "does not answer", "do not answer");
+        let repair_waits = self
+            .safe_mode
+            .as_ref()
+            .is_some_and(|safe| safe.repair_waits);
+        let next = if first.is_dead && repair_waits {
+            "Copies are not made again elsewhere before most nodes have reported. Start what is down again".to_owned()
+        } else if first.is_dead {
+            let copies = if self.tally.missing_copies == 0 {
+                "All chunks have their copies on other nodes"
+            } else {
+                "Files are read from other nodes, and copies are made again elsewhere where there is a node for them"
+            };
+            format!(
+                "{copies}. Start what is down again; what is gone for good is forgotten with `dfs node remove {}`",
+                first.node
+            )
         } else {
-            let left = self.failure_timeout.saturating_sub(*silence);
+            let left = self.failure_timeout.saturating_sub(first.silence);
             format!(
                 "Files are read from other nodes; without an answer in {}, copies are made again elsewhere",
                 time(left.as_secs().max(1))
             )
         };
-        Some(problem(
-            "node_down",
-            Health::Yellow,
-            format!("{who} (silent for {}). {next}.", time(silence.as_secs())),
-        ))
+        let silence = time(first.silence.as_secs());
+        let message = format!("{who} {verb} (silent for {silence}). {next}.");
+        Some(problem("node_down", Health::Yellow, message))
+    }
+
+    /// A node whose folder was emptied comes back as another one.
+    fn node_replaced(&self) -> Option<Problem> {
+        let replaced = self.down.iter().find(|node| node.is_replaced)?;
+        let NodeDown { node, address, .. } = replaced;
+        let message = format!(
+            "At {address} there is another node now than {node}, which is silent for {}. If its folder is gone for good, \
+             `dfs node remove {node}` forgets it, once no chunk lacks copies.",
+            time(replaced.silence.as_secs())
+        );
+        Some(problem("node_down", Health::Yellow, message))
     }
 
     fn chunks_missing_copies(&self) -> Option<Problem> {
@@ -259,15 +286,29 @@ impl Facts {
     }
 
     fn no_space(&self) -> Option<Problem> {
-        let first = self.full.first()?;
-        Some(problem(
-            "no_space",
-            Health::Yellow,
-            format!(
-                "Node {first}{} is full and gets no new files. Delete files, free space there, or add a node.",
-                and_others(self.full.len())
+        if self.full.is_empty() {
+            return None;
+        }
+        let who = subject(self.full.iter());
+        let verb = verb(self.full.len(), "is full and gets", "are full and get");
+        let trash = match self.trashed_bytes {
+            0 => String::new(),
+            _ => ", or empty the trash with `dfs trash empty`".to_owned(),
+        };
+        let coming = match self.space_comes_in {
+            None => String::new(),
+            Some(Duration::ZERO) => " What was deleted is being freed now.".to_owned(),
+            Some(left) => format!(
+                " What was deleted begins to be freed in about {}.",
+                time(left.as_secs().max(1))
             ),
-        ))
+        };
+        let grace = time(self.garbage_grace.as_secs());
+        let message = format!(
+            "{who} {verb} no new files.{coming} Add a node, delete files with `dfs rm --purge`{trash}: their space comes back \
+             {grace} later. Deleted without --purge, files keep their space while they are in the trash."
+        );
+        Some(problem("no_space", Health::Yellow, message))
     }
 
     fn delete_fuse_problem(&self) -> Option<Problem> {
@@ -364,16 +405,33 @@ fn problem(code: &str, health: Health, message: String) -> Problem {
     }
 }
 
-fn count(number: impl Into<u64>, noun: &str) -> String {
+pub(crate) fn count(number: impl Into<u64>, noun: &str) -> String {
     match number.into() {
         1 => format!("1 {noun}"),
         number => format!("{number} {noun}s"),
     }
 }
 
+/// `Node A`, `Nodes A, B`, or of many `Node A and 8 others`.
+fn subject<'a>(addresses: impl ExactSizeIterator<Item = &'a Address>) -> String {
+    let count = addresses.len();
+    let names: Vec<_> = addresses.map(Address::as_str).collect();
+    match count {
+        0 => "No node".to_owned(),
+        1 => format!("Node {}", names[0]),
+        _ if count <= NAMED_MAX => format!("Nodes {}", names.join(", ")),
+        _ => format!("Node {} and {} others", names[0], count - 1),
+    }
+}
+
+fn verb(count: usize, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
 fn and_others(count: usize) -> String {
     match count {
         0 | 1 => String::new(),
+        2 => " (and of 1 other)".to_owned(),
         _ => format!(" (and of {} others)", count - 1),
     }
 }

@@ -1,5 +1,7 @@
 //! What is asked about the cluster, by people, clients and nodes.
 
+use std::time::Duration;
+
 use proto::hello::Role;
 use proto::master::{
     BadReplicaNoted, ChunkCounts, ClusterStatus, CorruptChunksNoted, DeleteFuse, DeleteFuseReset,
@@ -14,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::ControlHandlers;
-use crate::command::{Command, NodeNumber};
+use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::commit::RESERVE_BYTES;
 use crate::control::Control;
 use crate::state::{Counters, Snapshot, TrippedFuse};
@@ -40,13 +42,27 @@ impl ControlHandlers for Control {
         _caller: &Caller,
         _request: GetStatus,
     ) -> Result<ClusterStatus, WireError> {
-        let (sums, counters, fuse) = self
+        let (sums, counters, fuse, oldest_garbage) = self
             .read(|snapshot| {
                 let fuse = snapshot.fuse()?.tripped();
-                Ok((snapshot.sums()?, snapshot.counters()?, fuse))
+                let oldest = snapshot.garbage_page(ClusterMillis(u64::MAX), None, 1)?;
+                Ok((
+                    snapshot.sums()?,
+                    snapshot.counters()?,
+                    fuse,
+                    oldest.first().copied(),
+                ))
             })
             .await?;
-        let facts = self.facts(fuse, &counters);
+        let space_comes_in = if counters.planned_deletions > 0 {
+            Some(Duration::ZERO)
+        } else {
+            oldest_garbage.map(|(since, _)| self.kept_for(since))
+        };
+        let facts = Facts {
+            space_comes_in,
+            ..self.facts(fuse, &counters)
+        };
         let HistoryPoint {
             epoch,
             run,
@@ -230,6 +246,9 @@ impl Control {
             nodes: membership.counts(),
             down: membership.down(now),
             full: membership.full(),
+            trashed_bytes: counters.trashed.bytes,
+            space_comes_in: None,
+            garbage_grace: self.config.garbage_grace,
             failed_disks: membership.with_failed_disks(),
             failure_timeout: self.config.failure_timeout,
             tally,
@@ -244,6 +263,13 @@ impl Control {
             superseded: self.committer.fenced().map(str::to_owned),
             master_disk_full: self.free_space() < RESERVE_BYTES,
         }
+    }
+
+    /// How long a chunk is kept yet that nothing needs since then.
+    fn kept_for(&self, since: ClusterMillis) -> Duration {
+        let age = self.committer.now().0.saturating_sub(since.0);
+        let grace = self.config.garbage_grace;
+        grace.saturating_sub(Duration::from_millis(age))
     }
 
     fn safe_mode_seen(&self, now: Instant) -> Option<SafeMode> {

@@ -17,6 +17,7 @@ use super::{ClusterView, Files};
 use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use crate::placement::{self, Candidate};
 use crate::state::{Allocation, CountedReceipt, Outcome, Snapshot, StateError};
+use crate::status;
 
 /// Receipts that a chunk may come with: more nodes are never promised one.
 const RECEIPTS_MAX: usize = 32;
@@ -230,14 +231,18 @@ impl<V: ClusterView> Files<V> {
             return Err(WireError::new(
                 ErrorCode::NoSpace,
                 format!(
-                    "{live} nodes live and {usable} of them take new chunks; a write needs {needed}: free \
-                     space, or add nodes"
+                    "{} live and {usable} of them {} new chunks; a write needs {needed}: free space, or add nodes",
+                    nodes(live),
+                    if usable == 1 { "takes" } else { "take" },
                 ),
             ));
         }
         Err(WireError::new(
             ErrorCode::NotEnoughReplicas,
-            format!("{live} nodes live and a write needs {needed}: start or add nodes"),
+            format!(
+                "{} live and a write needs {needed}: start or add nodes",
+                nodes(live)
+            ),
         ))
     }
 
@@ -265,6 +270,11 @@ impl<V: ClusterView> Files<V> {
             min_write_replicas: rules.min_write_replicas,
         }
     }
+}
+
+fn nodes(live: usize) -> String {
+    let verb = if live == 1 { "is" } else { "are" };
+    format!("{} {verb}", status::count(live as u64, "node"))
 }
 
 /// All receipts, as if given at any time.

@@ -1,8 +1,7 @@
 //! What others want to know of all nodes together: pages, sums and lists, each made when it is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::id::NodeId;
 use proto::master::{NodeCounts, NodeState, NodeSummary};
@@ -14,6 +13,7 @@ use super::{Member, Membership};
 use crate::command::NodeNumber;
 use crate::placement::Candidate;
 use crate::repair::rebalance::Fill;
+use crate::status::NodeDown;
 
 impl Membership {
     /// The nodes that take new chunks.
@@ -54,19 +54,20 @@ impl Membership {
             .collect()
     }
 
-    /// The nodes that are not live: where, how long they are silent, and whether they are dead; the dead ones first.
-    pub fn down(&self, now: Instant) -> Vec<(Address, Duration, bool)> {
-        let mut down: Vec<_> = self
-            .members
-            .values()
-            .filter(|member| member.state != NodeState::Live)
-            .map(|member| {
-                let silence = now.saturating_duration_since(member.silent_since);
-                let is_dead = member.state == NodeState::Dead;
-                (member.address.clone(), silence, is_dead)
-            })
-            .collect();
-        down.sort_by_key(|(_, silence, is_dead)| std::cmp::Reverse((*is_dead, *silence)));
+    /// The nodes that are not live, the dead ones first.
+    pub fn down(&self, now: Instant) -> Vec<NodeDown> {
+        let (live, not_live): (Vec<_>, Vec<_>) =
+            self.members.values().partition(|member| member.is_live());
+        let taken: BTreeSet<_> = live.iter().map(|member| member.address.as_str()).collect();
+        let down = not_live.into_iter().map(|member| NodeDown {
+            node: member.id,
+            address: member.address.clone(),
+            silence: now.saturating_duration_since(member.silent_since),
+            is_dead: member.state == NodeState::Dead,
+            is_replaced: taken.contains(member.address.as_str()),
+        });
+        let mut down: Vec<_> = down.collect();
+        down.sort_by_key(|node| std::cmp::Reverse((node.is_dead, node.silence)));
         down
     }
 

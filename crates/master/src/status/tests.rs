@@ -21,6 +21,9 @@ fn healthy() -> Facts {
         },
         down: Vec::new(),
         full: Vec::new(),
+        trashed_bytes: 0,
+        space_comes_in: None,
+        garbage_grace: Duration::from_secs(3600),
         failed_disks: Vec::new(),
         failure_timeout: Duration::from_secs(15),
         tally: Tally::default(),
@@ -36,6 +39,16 @@ fn healthy() -> Facts {
 
 fn node(port: u16) -> Address {
     format!("10.0.0.1:{port}").parse().unwrap()
+}
+
+fn down(port: u16, seconds: u64, is_dead: bool) -> NodeDown {
+    NodeDown {
+        node: NodeId::new(uuid::Uuid::from_u128(port.into())),
+        address: node(port),
+        silence: Duration::from_secs(seconds),
+        is_dead,
+        is_replaced: false,
+    }
 }
 
 fn check(change: impl FnOnce(&mut Facts), expected: Health, sentences: &[(&str, &str)]) {
@@ -67,7 +80,7 @@ fn missing_nodes_are_told_with_what_still_works() {
     check(
         |facts| {
             facts.nodes.writable = 2;
-            facts.down = vec![(node(1), Duration::from_secs(3), false)];
+            facts.down = vec![down(1, 3, false)];
         },
         Health::Yellow,
         &[
@@ -78,10 +91,7 @@ fn missing_nodes_are_told_with_what_still_works() {
     check(
         |facts| {
             facts.nodes.writable = 1;
-            facts.down = vec![
-                (node(1), Duration::from_secs(300), true),
-                (node(2), Duration::from_secs(300), true),
-            ];
+            facts.down = vec![down(1, 300, true), down(2, 300, true)];
             facts.tally = Tally {
                 missing_copies: 10,
                 one_copy: 9,
@@ -208,7 +218,10 @@ fn what_was_stopped_says_what_to_do() {
         Health::Yellow,
         &[
             ("disk_failed", "node 10.0.0.1:3 failed"),
-            ("no_space", "10.0.0.1:1 (and of 1 others)"),
+            (
+                "no_space",
+                "Nodes 10.0.0.1:1, 10.0.0.1:2 are full and get no new files. Add",
+            ),
         ],
     );
     check(
@@ -225,5 +238,50 @@ fn damage_of_the_masters_store_is_told() {
         |facts| facts.store_damage = Some(damage),
         Health::Red,
         &[("store_damaged", "from a backup")],
+    );
+}
+
+/// It said only to delete files: they went to the trash, and a purge gave nothing back for an hour, without a word of it.
+#[test]
+fn full_nodes_say_what_frees_space_and_when() {
+    check(
+        |facts| {
+            facts.full = vec![node(1)];
+            facts.trashed_bytes = 5;
+            facts.space_comes_in = Some(Duration::from_secs(1800));
+        },
+        Health::Yellow,
+        &[(
+            "no_space",
+            "Node 10.0.0.1:1 is full and gets no new files. What was deleted begins to be freed in about 30 minutes. Add a \
+             node, delete files with `dfs rm --purge`, or empty the trash with `dfs trash empty`: their space comes back \
+             60 minutes later",
+        )],
+    );
+}
+
+/// The old id of a node whose folder was emptied seemed to be the one that answers.
+#[test]
+fn a_node_that_was_replaced_and_one_that_is_copied_elsewhere_are_told_with_the_command() {
+    let id = down(2, 0, true).node;
+    check(
+        |facts| {
+            facts.down = vec![NodeDown {
+                is_replaced: true,
+                ..down(2, 60, true)
+            }];
+        },
+        Health::Yellow,
+        &[("node_down", &format!("there is another node now than {id}"))],
+    );
+    check(
+        |facts| facts.down = vec![down(2, 60, true)],
+        Health::Yellow,
+        &[(
+            "node_down",
+            &format!(
+                "All chunks have their copies on other nodes. Start what is down again; what is gone for good is forgotten with `dfs node remove {id}`"
+            ),
+        )],
     );
 }
