@@ -18,6 +18,9 @@ use crate::extent::PAYLOAD_LEN_MAX;
 use crate::node_disk::NodeDisk;
 use crate::verified::VerifiedChunk;
 
+/// Disks whose room differs by less than this part of it have the same.
+const TIE_PART: u64 = 128;
+
 /// Which disk takes a chunk that is being put, and how many are putting it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DiskClaim {
@@ -114,7 +117,7 @@ impl Node {
         let mut puts = self.puts.lock();
         let disk = match puts.get(&chunk) {
             Some(claim) => claim.disk,
-            None => survey.choose()?,
+            None => survey.choose(&chunk)?,
         };
         puts.entry(chunk)
             .or_insert(DiskClaim { disk, puts: 0 })
@@ -167,11 +170,20 @@ impl Node {
 
 impl Survey {
     /// The disk that has a copy, or the one with the most room. If none takes writes, any says why.
-    fn choose(self) -> Result<usize, StoreError> {
-        let roomiest = self.rooms.iter().max().map(|(_, place)| *place);
-        let chosen = self.holder.or(roomiest);
+    fn choose(self, chunk: &ChunkId) -> Result<usize, StoreError> {
+        let chosen = self.holder.or_else(|| roomiest(self.rooms, chunk));
         chosen.ok_or_else(|| self.trouble.unwrap_or(StoreError::Stopping))
     }
+}
+
+/// One of those with about the most room, chosen by the chunk's id: folders on one file system have the same, and all are
+/// used.
+fn roomiest(mut rooms: Vec<(u64, usize)>, chunk: &ChunkId) -> Option<usize> {
+    let most = rooms.iter().map(|(room, _)| *room).max()?;
+    rooms.retain(|(room, _)| *room >= most - most / TIE_PART);
+    rooms.sort_unstable_by_key(|(_, place)| *place);
+    let [.., last] = chunk.as_bytes();
+    Some(rooms[usize::from(*last) % rooms.len()].1)
 }
 
 fn check_len(len: usize) -> Result<(), WireError> {
@@ -209,5 +221,30 @@ impl Drop for PutClaim<'_> {
                 puts.remove(&self.chunk);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Folders on one file system have the same room, or almost if something is written between the questions.
+    #[test]
+    fn disks_with_the_same_room_are_all_used() {
+        let chosen = |rooms: &[(u64, usize)]| {
+            let mut uses = [0; 3];
+            for number in 0..300_u32 {
+                let chunk = ChunkId::of(&number.to_be_bytes());
+                uses[roomiest(rooms.to_vec(), &chunk).unwrap()] += 1;
+            }
+            uses
+        };
+        let same = chosen(&[(1 << 30, 2), ((1 << 30) - 4096, 0), (1 << 30, 1)]);
+        assert!(same.iter().all(|uses| *uses > 50), "{same:?}");
+        assert_eq!(
+            chosen(&[(1 << 30, 0), (1 << 31, 1), (1 << 20, 2)]),
+            [0, 300, 0]
+        );
+        assert_eq!(chosen(&[(0, 1)]), [0, 300, 0]);
     }
 }
