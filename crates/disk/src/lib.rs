@@ -34,7 +34,7 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Makes a new file; `AlreadyExists` if there is one. Durable only after `sync_folder` of its folder.
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Makes a folder, if it is not there.
+    /// Makes a folder (`""` is the data folder itself), if it is not there.
     fn create_folder(&self, path: &str) -> io::Result<()>;
 
     /// The names in a folder (`""` is the data folder itself), in no order.

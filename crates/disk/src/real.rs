@@ -22,17 +22,29 @@ impl RealDisk {
     /// # Errors
     /// What the system says, with the path.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Arc<dyn Disk>> {
+        let disk = Self::at(path);
+        disk.create_folder("")?;
+        Ok(disk)
+    }
+
+    /// The same, but nothing is made, nor looked at: `create_folder("")` makes it.
+    pub fn at(path: impl AsRef<Path>) -> Arc<dyn Disk> {
         let root = path.as_ref().to_owned();
+        Arc::new(Self { root })
+    }
+
+    fn make(&self) -> io::Result<()> {
+        let root = &self.root;
         let with_path =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", root.display()));
-        let parents = parents_of_missing(&root);
+        let parents = parents_of_missing(root);
         if !parents.is_empty() {
-            fs::create_dir_all(&root).map_err(with_path)?;
+            fs::create_dir_all(root).map_err(with_path)?;
         }
         for parent in parents {
             os::sync_folder(&parent).map_err(with_path)?;
         }
-        Ok(Arc::new(Self { root }))
+        Ok(())
     }
 
     fn resolve(&self, path: &str) -> io::Result<PathBuf> {
@@ -90,6 +102,9 @@ impl Disk for RealDisk {
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
+        if path.is_empty() {
+            return self.make();
+        }
         let full = self.resolve(path)?;
         match fs::create_dir(&full) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

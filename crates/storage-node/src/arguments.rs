@@ -114,12 +114,7 @@ impl Arguments {
             .iter()
             .map(|path| path.display().to_string())
             .collect();
-        let disks = config
-            .data
-            .iter()
-            .map(RealDisk::open)
-            .collect::<Result<Vec<_>, _>>()
-            .context("open the data folder")?;
+        let disks = config.data.iter().map(RealDisk::at).collect();
         let shutdown = settings::shutdown::token(self.server.stop_with_stdin);
         let say = |address: &proto::net::Address| {
             let mut out = std::io::stdout().lock();

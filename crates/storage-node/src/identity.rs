@@ -365,6 +365,12 @@ fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {
             refuse_foreign(disk, place)?;
             return Ok(Folder::Empty);
         }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(OpenError::Refused(format!(
+                "folder {} is not a folder: give an empty one, or a name that is free",
+                place + 1
+            )));
+        }
         Err(error) => return Err(OpenError::while_doing(what())(error)),
     };
     let damaged = |why: &dyn Display| {
@@ -401,10 +407,13 @@ fn read_file(disk: &dyn Disk) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A folder that is not ours, and not empty, is somebody's.
+/// A folder that is not ours, and not empty, is somebody's. One that is not there is made later.
 fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
     let what = format!("list folder {}", place + 1);
-    let entries = disk.list("").map_err(OpenError::while_doing(what))?;
+    let entries = match disk.list("") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(OpenError::while_doing(what))?,
+    };
     let foreign = entries.iter().find(|entry| {
         !NEW_FOLDER_NAMES.contains(&entry.name.as_str())
             || (entry.name == LOCK_PATH && entry.kind != DiskEntryKind::File)

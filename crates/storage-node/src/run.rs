@@ -8,7 +8,7 @@ use disk::{Disk, DiskLock};
 use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;
-use proto::net::{Address, Network};
+use proto::net::{Address, Listener, Network};
 use proto::node::NodeServer;
 use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, check_exposure, serve};
@@ -46,7 +46,10 @@ pub enum RunError {
     #[error("{0}")]
     Exposed(String),
     /// The address cannot be listened on.
-    #[error("listen on {address}: {source}")]
+    #[error(
+        "cannot listen on {address}: {source}; is another program using the port, or this node running already? Stop \
+         that one, or give another port"
+    )]
     Listen {
         /// Which.
         address: Address,
@@ -71,6 +74,12 @@ pub async fn run(
     on_listening: impl FnOnce(&Address),
 ) -> Result<(), RunError> {
     check_exposure(&config.listen, config.secret.as_ref()).map_err(RunError::Exposed)?;
+    // Before anything is made in the folders. Nobody is answered before the node runs.
+    let listener = network.listen(&config.listen).await;
+    let listener = listener.map_err(|source| RunError::Listen {
+        address: config.listen.clone(),
+        source,
+    })?;
     let options = config.clone();
     let blocking = environment.blocking;
     let opened = blocking
@@ -78,7 +87,8 @@ pub async fn run(
         .await?;
     let writers = TaskTracker::new();
     let (node, locks) = opened.start(&writers);
-    let result = run_node(&config, node, network, shutdown, on_listening).await;
+    on_listening(&listener.address());
+    let result = run_node(&config, node, network, listener, shutdown).await;
     writers.close();
     if timeout(STOP_TIMEOUT, writers.wait()).await.is_err() {
         tracing::warn!("stopped although writing was not finished; the next start replays it");
@@ -91,18 +101,10 @@ async fn run_node(
     config: &Config,
     node: Arc<Node>,
     network: Arc<dyn Network>,
+    listener: Box<dyn Listener>,
     shutdown: CancellationToken,
-    on_listening: impl FnOnce(&Address),
 ) -> Result<(), RunError> {
-    let listener = network
-        .listen(&config.listen)
-        .await
-        .map_err(|source| RunError::Listen {
-            address: config.listen.clone(),
-            source,
-        })?;
     let address = listener.address();
-    on_listening(&address);
     let background = TaskTracker::new();
     for disk in 0..node.disks().len() {
         let (one, other) = (Arc::clone(&node), Arc::clone(&node));
@@ -260,7 +262,13 @@ fn lock_readable(disk: &Arc<dyn Disk>, place: usize) -> Result<Box<dyn DiskLock>
 }
 
 fn lock(disk: &dyn Disk, place: usize) -> Result<Box<dyn DiskLock>, OpenError> {
-    disk.lock(LOCK_PATH).map_err(|error| match error.kind() {
+    let lock = match disk.lock(LOCK_PATH) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk.create_folder("").and_then(|()| disk.lock(LOCK_PATH))
+        }
+        lock => lock,
+    };
+    lock.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => OpenError::Refused(format!(
             "folder {} is in use by another process: stop that one, or give another folder",
             place + 1

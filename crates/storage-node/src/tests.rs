@@ -9,5 +9,6 @@ mod model;
 mod send;
 mod several_disks;
 mod space;
+mod start;
 mod support;
 mod wire;
