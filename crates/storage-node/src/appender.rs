@@ -302,7 +302,7 @@ impl Appender {
             }
             AppendError::Write(error) | AppendError::Sync(error) => error,
         };
-        let (extent, disk) = (active.number, self.store.options.disk_number);
+        let (extent, disk) = (active.number, self.store.options.disk_as_said());
         tracing::error!(extent, disk, %error, "could not make chunks durable: the extent is sealed, the chunks were refused");
         self.previous = position_of(active);
         self.active = None;

@@ -68,6 +68,7 @@ pub(crate) async fn run(
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
+                    let disk = node.disks()[disk].store.options.disk_as_said();
                     tracing::warn!(disk, %error, "compaction waits");
                     break;
                 }
@@ -119,6 +120,7 @@ pub(crate) async fn compact_one(
     if removed {
         bury_puts(lane, writer, extent, walk).await?;
     }
+    let disk = store.options.disk_as_said();
     tracing::info!(disk, extent, removed, "compacted");
     // One that turned out to hold a corrupt chunk is not chosen again, so the next may be.
     Ok(removed || held_extents(store, lane).await?.contains(&extent))

@@ -118,7 +118,7 @@ impl NodeDisk {
     pub(crate) fn log_hang(&self) {
         let hangs = self.pulse.hangs();
         let hung = std::mem::replace(&mut self.known().hung, hangs);
-        let disk = self.store.options.disk_number;
+        let disk = self.store.options.disk_as_said();
         match (hung, hangs) {
             (false, true) => tracing::error!(
                 disk,

@@ -151,7 +151,7 @@ impl Recovery {
             .max(highest_name(&*disk)?)
             + 1;
         if self.catalog.corrupt_chunks > 0 {
-            let (chunks, disk) = (self.catalog.corrupt_chunks, options.disk_number);
+            let (chunks, disk) = (self.catalog.corrupt_chunks, options.disk_as_said());
             tracing::error!(
                 chunks,
                 disk,
@@ -212,10 +212,10 @@ impl Recovery {
         };
         let mut after = None;
         loop {
-            let lost = self
+            let found = self
                 .index
                 .find_rows(after.as_ref(), is_lost, ROWS_PER_COMMIT)?;
-            let Some((last, _)) = lost.last() else {
+            let Some((last, _)) = found.last() else {
                 break;
             };
             after = Some(*last);
@@ -223,7 +223,7 @@ impl Recovery {
                 corrupt: true,
                 ..row
             };
-            let rows = lost.into_iter();
+            let rows = found.into_iter();
             self.rows
                 .extend(rows.map(|(chunk, row)| (chunk, Some(corrupt(row)))));
             self.commit()?;

@@ -44,6 +44,7 @@ pub(crate) async fn run(node: Arc<Node>, disk: usize, rate_max: u64, shutdown: C
             Ok(true) => continue,
             Ok(false) => PAUSE,
             Err(error) => {
+                let disk = node.disks()[disk].store.options.disk_as_said();
                 tracing::warn!(disk, %error, "scrubbing waits");
                 PAUSE
             }

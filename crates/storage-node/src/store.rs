@@ -49,6 +49,13 @@ pub(crate) struct StoreOptions {
     pub(crate) checkpoint_bytes: u64,
 }
 
+impl StoreOptions {
+    /// The disk's number as people count, who begin with 1: in logs, as in errors and in what the tools print.
+    pub(crate) fn disk_as_said(&self) -> u32 {
+        self.disk_number + 1
+    }
+}
+
 /// What readers and the writer of one disk share.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -240,7 +247,7 @@ impl Store {
     pub(crate) fn fail(&self, what: &str, error: &io::Error) {
         let mut failed = self.failed.lock();
         if failed.is_none() {
-            let disk = self.options.disk_number;
+            let disk = self.options.disk_as_said();
             tracing::error!(disk, %error, "{what}: the disk takes no more writes until a restart");
             *failed = Some(format!("{what}: {error}").into());
         }

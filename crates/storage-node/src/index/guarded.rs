@@ -57,7 +57,7 @@ impl Guarded {
         if self.given_up.set(error.to_string().into()).is_err() {
             return;
         }
-        let disk = self.disk_number;
+        let disk = self.disk_number + 1;
         tracing::error!(disk, %error, "the index failed: the disk takes no more writes until a restart, which makes a new one");
         if let Err(error) = self.disk.remove(INDEX_PATH) {
             tracing::debug!(%error, "could not remove the index");

@@ -88,7 +88,8 @@ impl Node {
                 tracing::warn!(%chunk, %error, "could not note that the chunk is corrupt: it is remembered until a restart");
             }
         }
-        tracing::error!(%chunk, extent = location.extent, disk, "a chunk is corrupt: it is not served, and reported to the master");
+        let said = store.options.disk_as_said();
+        tracing::error!(%chunk, extent = location.extent, disk = said, "a chunk is corrupt: it is not served, and reported to the master");
         self.rot.reports.lock().add(chunk, disk);
         self.corrupt_found.notify_one();
     }
