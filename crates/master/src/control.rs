@@ -325,6 +325,10 @@ impl ClusterView for Control {
         self.membership().location(node)
     }
 
+    fn writes_refused(&self, nodes: &[NodeNumber]) {
+        self.membership().note_refused_writes(nodes);
+    }
+
     fn copies_missing(&self, chunks: Vec<ChunkId>) {
         self.repair.look_at(chunks);
     }

@@ -54,6 +54,8 @@ pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
     fn live_count(&self) -> usize;
     /// Where a node is reached; nothing if it is not known.
     fn location(&self, node: NodeNumber) -> Option<NodeLocation>;
+    /// An upload was refused because it can do without none of these, and they took nothing from it. Never waits.
+    fn writes_refused(&self, nodes: &[NodeNumber]);
     /// Chunks were recorded with fewer copies than wanted: repair should look at them. Never waits.
     fn copies_missing(&self, chunks: Vec<ChunkId>);
     /// Copies were taken for stored because of these: those that a node may have lost since are looked into. Never waits.

@@ -77,6 +77,8 @@ struct Member {
     /// When it last spoke, or when the master began to wait for it.
     silent_since: Instant,
     spoke: bool,
+    /// Whether an upload failed because it took nothing, since it spoke last.
+    refused_writes: bool,
     reliance: Reliance,
 }
 
@@ -118,6 +120,7 @@ impl Membership {
             session: None,
             silent_since: now,
             spoke: false,
+            refused_writes: false,
             reliance: Reliance::default(),
         });
     }
@@ -235,6 +238,16 @@ impl Membership {
             member.hear(number, request.usage, now)
         };
         Ok(member.heard(number, change, before))
+    }
+
+    /// An upload failed because these took nothing from it: until each of them speaks again, the status does not count
+    /// on it. What it said last may be some seconds old, in which its disk was filled.
+    pub fn note_refused_writes(&mut self, nodes: &[NodeNumber]) {
+        for number in nodes {
+            if let Some(member) = self.members.get_mut(number) {
+                member.refused_writes = true;
+            }
+        }
     }
 
     /// The node for which this start on this connection speaks.
@@ -417,6 +430,7 @@ impl Member {
         self.usage = usage;
         self.silent_since = now;
         self.spoke = true;
+        self.refused_writes = false;
         self.become_state(number, NodeState::Live)
     }
 

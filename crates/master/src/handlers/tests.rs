@@ -25,6 +25,8 @@ use crate::state::{Outcome, StateOptions};
 struct Told {
     down: Mutex<BTreeSet<u32>>,
     full: Mutex<BTreeSet<u32>>,
+    /// Nodes that uploads failed on.
+    refused: Mutex<BTreeSet<u32>>,
     /// Chunks that were recorded with fewer copies than wanted.
     missing: Mutex<Vec<ChunkId>>,
     /// Receipts that were counted, or may have been.
@@ -78,6 +80,10 @@ impl ClusterView for Told {
             address: format!("127.0.0.1:{}", 9000 + node.0).parse().unwrap(),
             live: self.is_live(node),
         })
+    }
+
+    fn writes_refused(&self, nodes: &[NodeNumber]) {
+        self.refused.lock().extend(nodes.iter().map(|node| node.0));
     }
 
     fn copies_missing(&self, chunks: Vec<ChunkId>) {
@@ -330,6 +336,17 @@ async fn an_upload_that_cannot_succeed_is_told_why() {
     assert!(refusal.message.contains("start or add nodes"), "{refusal}");
     let renewed = files.allocate(1, &[], &[]).await.unwrap();
     assert!(renewed.is_empty(), "a lease is renewed all the same");
+}
+
+/// The nodes' disks were full: the upload was refused, and for the next seconds the status said that all is well.
+#[tokio::test]
+async fn nodes_that_an_upload_failed_on_are_not_counted_on() {
+    let files = files().await;
+    files.allocate(1, &[chunk(1)], &[1, 2, 3]).await.unwrap();
+    assert!(files.cluster.refused.lock().is_empty());
+    let failed = files.allocate(1, &[chunk(1)], &[1, 2, 3, 4]).await;
+    assert_eq!(failed.unwrap_err().code, ErrorCode::NoSpace);
+    assert_eq!(*files.cluster.refused.lock(), BTreeSet::from([1, 2, 3, 4]));
 }
 
 #[tokio::test]

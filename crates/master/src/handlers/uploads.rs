@@ -145,8 +145,11 @@ impl<V: ClusterView> Files<V> {
         let usable = candidates.iter().filter(|c| !avoided.contains(&c.node));
         let check = self.check_usable(usable.count());
         let proposed = request.chunks.iter().map(|chunk| {
-            if check.is_err() && !self.is_stored(&snapshot, &chunk.chunk)? {
-                check.clone()?;
+            if let Err(refusal) = &check
+                && !self.is_stored(&snapshot, &chunk.chunk)?
+            {
+                self.cluster.writes_refused(&avoided);
+                return Err(refusal.clone());
             }
             let nodes = self.choose(&snapshot, request, chunk, &candidates, &avoided)?;
             let chunk = *chunk;

@@ -297,3 +297,17 @@ fn compare(membership: &mut Membership) {
     let comparison = membership.begin_comparison(ONE).unwrap();
     membership.end_comparison(comparison);
 }
+
+#[test]
+fn a_node_that_refused_writes_does_not_count_until_it_speaks() {
+    let now = Instant::now();
+    let mut membership = with_one_node(now);
+    assert_eq!(membership.counts().writable, 1);
+    membership.note_refused_writes(&[ONE]);
+    assert_eq!(membership.counts().writable, 0);
+    assert_eq!(membership.candidates().len(), 1, "others may try");
+    membership
+        .heartbeat(&heartbeat(1, 1, 1), 7, now + HEARTBEAT)
+        .unwrap();
+    assert_eq!(membership.counts().writable, 1);
+}

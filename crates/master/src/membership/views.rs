@@ -107,7 +107,7 @@ impl Membership {
                 NodeState::Suspect => counts.suspect += 1,
                 NodeState::Dead => counts.dead += 1,
             }
-            counts.writable += u32::from(member.takes_writes());
+            counts.writable += u32::from(member.takes_writes() && !member.refused_writes);
         }
         counts
     }
