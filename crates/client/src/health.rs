@@ -18,7 +18,7 @@ use crate::ClientOptions;
 const AVOIDED_MAX: usize = 64;
 /// A transfer is late when it has taken this many times as long as they do on average.
 const LATE_FACTOR: u32 = 3;
-/// Whatever the average, a transfer that takes this long is late.
+/// Whatever the average, a read that takes this long is late.
 const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// What is known of all nodes.
@@ -137,12 +137,15 @@ impl Health {
 
     /// How long a read may take before another node is asked as well.
     pub(crate) fn hedge_delay(&self) -> Duration {
-        late_after(self.hedge_delay, self.known.lock().read_time)
+        let late = self.known.lock().read_time.unwrap_or_default() * LATE_FACTOR;
+        late.min(LATE_MAX).max(self.hedge_delay)
     }
 
-    /// How long a write may take before other nodes are looked for.
-    pub(crate) fn write_patience(&self, at_least: Duration) -> Duration {
-        late_after(at_least, self.known.lock().write_time)
+    /// How long a write may take before other nodes are looked for: on a slow line all of them take long, and what is
+    /// given up begins anew.
+    pub(crate) fn write_patience(&self, at_least: Duration, at_most: Duration) -> Duration {
+        let late = self.known.lock().write_time.unwrap_or_default() * LATE_FACTOR;
+        late.min(at_most).max(at_least)
     }
 
     /// Whether the master may know nodes that could take the place of failed ones.
@@ -184,11 +187,6 @@ impl Drop for ReadGuard<'_> {
 
 fn follow(average: &mut Option<Duration>, time: Duration) {
     *average = Some(average.map_or(time, |average| (average * 7 + time) / 8));
-}
-
-fn late_after(at_least: Duration, average: Option<Duration>) -> Duration {
-    let late = average.unwrap_or_default() * LATE_FACTOR;
-    at_least.max(late.min(LATE_MAX))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod explain;
 mod fetch;
 mod hashing;
 mod health;
+mod line;
 mod master;
 mod options;
 pub mod people;
@@ -51,6 +52,7 @@ pub use options::ClientOptions;
 pub use upload::{Progress, UploadOptions, Uploaded};
 
 use health::Health;
+use line::Line;
 use master::Masters;
 
 /// How long anything may go on that nobody waits for.
@@ -69,6 +71,7 @@ struct Shared {
     masters: Masters,
     pool: Pool,
     health: Health,
+    line: Arc<Line>,
     options: ClientOptions,
     random: Mutex<StdRng>,
     /// What the cluster was made with, once it is known.
@@ -111,6 +114,7 @@ impl Cluster {
             masters: Masters::new(pool.clone(), masters, options.call_timeout),
             pool,
             health: Health::new(&options),
+            line: Line::new(),
             options,
             random: Mutex::new(random),
             rules: Mutex::new(None),

@@ -1,6 +1,6 @@
 //! One chunk to all of its nodes at once, until enough of them hold it durably.
 //!
-//! Nodes that fail are replaced where the master knows others. Once enough have stored the chunk, the rest get a little
+//! Each round waits for its turn on the line. Nodes that fail are replaced where the master knows others. Once enough have stored the chunk, the rest get a little
 //! more time and are then left behind: repair makes their copies.
 
 use std::sync::Arc;
@@ -71,13 +71,28 @@ impl ChunkStore {
     /// Stores it where it was promised to. The receipts are at least as many as a write needs, or none where the cluster came to
     /// have it by other ways.
     pub(crate) async fn store(mut self, nodes: Vec<NodeLocation>) -> Result<Vec<Receipt>, Error> {
-        let started = Instant::now();
+        let begun = Instant::now();
+        // Without the time that it waits for its turn.
+        let mut spent = Duration::ZERO;
         let wanted = nodes.len();
         let mut targets = nodes;
-        let mut patience = self.shared.health.write_patience(PATIENCE_MIN);
+        let mut patience = self
+            .shared
+            .health
+            .write_patience(PATIENCE_MIN, self.shared.options.transfer_timeout);
         let mut pause = PAUSE_MIN;
         loop {
+            let turn = self.shared.line.turn().await;
+            let started = Instant::now();
+            patience = patience.max(self.shared.line.patience());
             let timed_out = self.send_to(targets, patience).await;
+            let longer = (patience * 2).min(self.shared.options.transfer_timeout);
+            if self.has_enough() {
+                turn.note_passed(started.elapsed());
+            } else if timed_out {
+                turn.note_too_slow(longer);
+            }
+            drop(turn);
             if self.receipts.len() >= wanted.max(self.copies_min) {
                 return Ok(self.receipts);
             }
@@ -93,7 +108,8 @@ impl ChunkStore {
                 return Ok(self.receipts);
             }
             if targets.is_empty() {
-                if started.elapsed() >= self.patience_in_all(timed_out) {
+                let spent = spent + started.elapsed();
+                if self.is_hopeless(spent, begun, timed_out) {
                     return Err(self.too_few());
                 }
                 sleep(pause).await;
@@ -105,7 +121,8 @@ impl ChunkStore {
                     None => return Ok(Vec::new()),
                 }
             }
-            patience = (patience * 2).min(self.shared.options.transfer_timeout);
+            spent += started.elapsed();
+            patience = longer;
         }
     }
 
@@ -113,14 +130,15 @@ impl ChunkStore {
         self.receipts.len() >= self.copies_min
     }
 
-    /// Nodes that refuse are not waited for as long as nodes that are slow.
-    fn patience_in_all(&self, timed_out: bool) -> Duration {
+    /// Whether it was tried for long enough, or nothing passed on the line for so long. Nodes that refuse are not waited for
+    /// as long as nodes that are slow.
+    fn is_hopeless(&self, spent: Duration, begun: Instant, timed_out: bool) -> bool {
         let options = &self.shared.options;
-        if timed_out {
-            options.chunk_deadline
-        } else {
-            options.nodes_patience
+        if !timed_out {
+            return spent >= options.nodes_patience;
         }
+        let stalled = self.shared.line.stalled_since(begun).elapsed();
+        spent.max(stalled) >= options.chunk_deadline
     }
 
     /// One round: sends to all of them, and says whether some were given up for being late.

@@ -7,17 +7,40 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use proto::memory::MemoryNetwork;
 use proto::net::{Address, ByteSink, Listener, Network, Pending, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Bytes that a slow line takes at once.
+const PIECE_LEN: usize = 4096;
 
 /// Connections that were made through it can be cut, by the address that they lead to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CuttableNetwork {
     inner: MemoryNetwork,
     open: Arc<Mutex<HashMap<Address, Fate>>>,
+    line: Arc<Mutex<Option<Line>>>,
+}
+
+/// What all connections share to send on.
+#[derive(Debug)]
+struct Line {
+    bytes_per_sec: u32,
+    free_at: Instant,
+}
+
+impl Line {
+    /// When so many bytes have passed, after all that was sent before.
+    fn send(&mut self, len: usize) -> Instant {
+        let micros = len as u64 * 1_000_000 / u64::from(self.bytes_per_sec);
+        let took = Duration::from_micros(micros);
+        self.free_at = self.free_at.max(Instant::now()) + took;
+        self.free_at
+    }
 }
 
 /// What happens to the connections to one address.
@@ -43,6 +66,14 @@ impl CuttableNetwork {
         }
     }
 
+    /// From now on all that is sent on new connections shares a line.
+    pub(crate) fn slow_down(&self, bytes_per_sec: u32) {
+        *self.line.lock().unwrap() = Some(Line {
+            bytes_per_sec,
+            free_at: Instant::now(),
+        });
+    }
+
     /// As when the process at this address is killed.
     pub(crate) fn kill(&self, address: &Address) {
         self.inner.refuse(address);
@@ -62,8 +93,8 @@ impl Network for CuttableNetwork {
             let mut open = self.open.lock().unwrap();
             let fate = open.entry(address.clone()).or_default();
             Ok(Stream {
-                source: Box::new(Cuttable::new(stream.source, fate)),
-                sink: Box::new(Cuttable::new(stream.sink, fate)),
+                source: Box::new(Cuttable::new(stream.source, fate, &self.line)),
+                sink: Box::new(Cuttable::new(stream.sink, fate, &self.line)),
                 peer: stream.peer,
             })
         })
@@ -78,13 +109,33 @@ struct Cuttable<T> {
     inner: T,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     silent: Arc<AtomicBool>,
+    line: Arc<Mutex<Option<Line>>>,
+    /// Until the next piece has passed.
+    passing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Cuttable<T> {
-    fn new(inner: T, fate: &Fate) -> Self {
-        let cut = Box::pin(fate.cut.clone().cancelled_owned());
-        let silent = fate.silent.clone();
-        Self { inner, cut, silent }
+    fn new(inner: T, fate: &Fate, line: &Arc<Mutex<Option<Line>>>) -> Self {
+        Self {
+            inner,
+            cut: Box::pin(fate.cut.clone().cancelled_owned()),
+            silent: fate.silent.clone(),
+            line: line.clone(),
+            passing: None,
+        }
+    }
+
+    /// Waits until the line has taken this much.
+    fn pass(&mut self, len: usize, context: &mut Context<'_>) -> Poll<()> {
+        if self.passing.is_none()
+            && let Some(line) = &mut *self.line.lock().unwrap()
+        {
+            self.passing = Some(Box::pin(sleep_until(line.send(len))));
+        }
+        match &mut self.passing {
+            Some(passing) => passing.as_mut().poll(context),
+            None => Poll::Ready(()),
+        }
     }
 
     fn is_silent(&self) -> bool {
@@ -123,7 +174,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Cuttable<T> {
         if self.is_silent() {
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let bytes = &bytes[..bytes.len().min(PIECE_LEN)];
+        ready!(self.pass(bytes.len(), context));
+        let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes));
+        self.passing = None;
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
