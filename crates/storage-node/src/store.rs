@@ -178,8 +178,17 @@ impl Store {
             return Ok(file);
         }
         let file = self.disk.open(&extent_path(extent))?;
-        self.files.lock().insert(extent, Arc::clone(&file));
+        let mut files = self.files.lock();
+        // One that is being removed leaves the sums first, and is let go last.
+        if self.catalog().extents.contains_key(&extent) {
+            files.insert(extent, Arc::clone(&file));
+        }
         Ok(file)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn keeps_open(&self, extent: u64) -> bool {
+        self.files.lock().files.contains_key(&extent)
     }
 
     /// Lets go of a removed extent; readers that have it open read on.

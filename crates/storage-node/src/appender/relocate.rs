@@ -63,8 +63,9 @@ impl Appender {
         }
         self.cut_extent_before(extent);
         self.store.catalog().extents.remove(&extent);
+        let removed = self.store.disk.remove(&extent_path(extent));
         self.store.forget_file(extent);
-        self.store.disk.remove(&extent_path(extent))?;
+        removed?;
         self.store.disk.sync_folder(EXTENTS_FOLDER)?;
         Ok(true)
     }

@@ -103,6 +103,20 @@ fn nothing_that_the_index_points_to_is_cut_off() {
     assert!(reads_well(&store, 1) && reads_well(&store, 2));
 }
 
+/// A reader opens an extent while compaction removes it: it is not kept open for others, which would keep its room.
+#[test]
+fn an_extent_that_goes_is_not_kept_open() {
+    let disk = MemoryDisk::new();
+    let (store, mut appender) = open_store(&disk);
+    put(&mut appender, 1);
+    appender.flush().unwrap();
+    assert!(reads_well(&store, 1) && store.keeps_open(1));
+    store.forget_file(1);
+    // As the removal begins.
+    store.catalog().extents.remove(&1);
+    assert!(reads_well(&store, 1) && !store.keeps_open(1));
+}
+
 /// Chunks whose rows do not fit the cache of the index, so that its pages are read from the disk.
 const MANY: u64 = 12_000;
 
