@@ -106,6 +106,11 @@ fn cluster_rules(settings: &Settings) -> Vec<Rule> {
             &["cluster.repair_rate"],
             "it must be above 0, or lost copies would never be replaced; none means no limit",
         ),
+        rule(
+            cluster.file_size_max.is_none_or(|max| max.get() > 0),
+            &["cluster.file_size_max"],
+            "it must be above 0, or only empty files would be taken; none means no limit",
+        ),
     ]
 }
 
@@ -136,6 +141,16 @@ fn capacity_rules(settings: &Settings) -> Vec<Rule> {
             settings.web.uploads_at_once >= 1,
             &["web.uploads_at_once"],
             "it must be at least 1",
+        ),
+        rule(
+            settings.web.idle_timeout.as_millis() > 0,
+            &["web.idle_timeout"],
+            "it must be above 0, or every upload and download would be cut off",
+        ),
+        rule(
+            node.scrub_rate.get() > 0,
+            &["storage_node.scrub_rate"],
+            "it must be above 0, or copies that rot would not be found",
         ),
     ]
 }

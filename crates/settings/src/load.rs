@@ -114,6 +114,9 @@ impl Loader {
             apply(&mut settings, &given)?;
             origins.insert(given.key, given.origin);
         }
+        if !origins.contains_key("client.master") {
+            look_for_the_master_where_it_listens(&mut settings);
+        }
         check::all(&settings, &origins)?;
         Ok(settings)
     }
@@ -126,6 +129,20 @@ impl Given {
             key: key.to_owned(),
             texts,
         }
+    }
+}
+
+/// What one file or environment says of the master's place holds for those who look for it there.
+fn look_for_the_master_where_it_listens(settings: &mut Settings) {
+    let listen = &settings.master.listen;
+    let is_everywhere = matches!(listen.host(), "0.0.0.0" | "::" | "[::]");
+    let reached_at = if is_everywhere {
+        format!("127.0.0.1:{}", listen.port()).parse().ok()
+    } else {
+        Some(listen.clone())
+    };
+    if let Some(master) = reached_at.filter(|master| master.port() != 0) {
+        settings.client.master = vec![master];
     }
 }
 

@@ -160,7 +160,7 @@ sections! {
     }
     /// How nodes, the page and the command line reach the cluster.
     client: ClientSettings {
-        /// The master, or all of them.
+        /// The master, or all of them. Not given, it is where `master.listen` says.
         master: Vec<Address> = vec![address("127.0.0.1:9000")];
         /// Chunks that one transfer sends or reads ahead at once.
         chunks_in_flight: u8 = 8;

@@ -85,17 +85,12 @@ fn sums(status: &ClusterStatus) -> Vec<String> {
             size(status.file_bytes)
         ),
         format!(
-            "{} of {} live, {} free of {}",
+            "{} of {} live, {} free of {}: room for about {} more",
             status.nodes.live,
             count(u64::from(status.nodes.total), "node"),
             size(status.free_bytes),
-            size(status.capacity_bytes)
-        ),
-        format!(
-            "start {} of the master (run {}), with {} of its log",
-            status.epoch,
-            status.run,
-            count(status.position, "step")
+            size(status.capacity_bytes),
+            size(status.free_bytes / u64::from(status.rules.replication_factor.max(1)))
         ),
     ];
     lines.extend(copies(status));
@@ -182,13 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_cluster_needs_three_lines() {
+    fn a_healthy_cluster_needs_two_lines() {
         assert_eq!(
             sums(&status()),
             [
                 "1 file in 0 folders, 1.0 kB",
-                "2 of 3 nodes live, 2.0 kB free of 4.1 kB",
-                "start 3 of the master (run 00000000-0000-0000-0000-000000000000), with 1,234 steps of its log"
+                "2 of 3 nodes live, 2.0 kB free of 4.1 kB: room for about 682 bytes more"
             ]
         );
     }
@@ -209,7 +203,7 @@ mod tests {
             seconds_left: Some(90),
         };
         assert_eq!(
-            sums(&status)[3..],
+            sums(&status)[2..],
             [
                 "4 chunks of 10 lack copies, 1 have one copy left",
                 "repair: 2 chunks being copied, 2 waiting, 1.0 MB/s, about 90 seconds left"

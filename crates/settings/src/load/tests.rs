@@ -286,6 +286,36 @@ fn a_wrong_secret_is_not_repeated_in_the_error() {
     assert!(error.contains("at least 16 characters"), "{error}");
 }
 
+/// Whoever gives only the master another place has the command line and the nodes of that folder find it.
+#[test]
+fn the_master_is_looked_for_where_the_same_settings_have_it_listen() {
+    let master = |text: &str| load(text, &[], &[]).unwrap().client.master[0].to_string();
+    let moved = "[master]\nlisten = \"127.0.0.1:9500\"\n";
+    assert_eq!(master(moved), "127.0.0.1:9500");
+    let both = format!("{moved}[client]\nmaster = [\"127.0.0.1:9600\"]\n");
+    assert_eq!(master(&both), "127.0.0.1:9600");
+    // These are no places to connect to.
+    assert_eq!(
+        master("[master]\nlisten = \"127.0.0.1:0\"\n"),
+        "127.0.0.1:9000"
+    );
+    let secret = "[cluster]\nsecret = \"sixteen characters\"\n";
+    let everywhere = format!("{secret}[master]\nlisten = \"0.0.0.0:9500\"\n");
+    assert_eq!(master(&everywhere), "127.0.0.1:9500");
+}
+
+#[test]
+fn a_zero_that_would_stop_everything_is_refused() {
+    for (section, key) in [
+        ("web", "idle_timeout = \"0s\""),
+        ("cluster", "file_size_max = \"0B\""),
+        ("storage_node", "scrub_rate = \"0B\""),
+    ] {
+        let error = load(&format!("[{section}]\n{key}\n"), &[], &[]).unwrap_err();
+        assert!(error.to_string().contains("above 0"), "{error}");
+    }
+}
+
 #[test]
 fn the_repositorys_file_has_every_key_with_its_default() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config.toml");
