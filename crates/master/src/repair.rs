@@ -57,10 +57,12 @@ pub struct Repair {
 }
 
 /// How repair does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RepairReport {
     /// What the latest survey found; nothing before the first one.
     pub tally: Option<Tally>,
+    /// The dead nodes whose chunks that survey looked at.
+    pub dead: BTreeSet<NodeNumber>,
     /// Chunks being copied.
     pub running: u32,
     /// Copied in the last ten seconds or so.
@@ -105,7 +107,7 @@ impl Repair {
 
     /// How it does.
     pub fn report(&self) -> RepairReport {
-        *self.report.lock()
+        self.report.lock().clone()
     }
 }
 

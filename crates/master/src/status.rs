@@ -368,11 +368,18 @@ pub fn health(problems: &[Problem]) -> Health {
 }
 
 /// What the latest survey found, and never less than what is recorded: before the first survey, and until the next one,
-/// chunks may lack copies that none has counted yet.
-pub fn at_least_recorded(surveyed: Option<Tally>, counters: &Counters, wanted: u8) -> Tally {
+/// chunks may lack copies that none has counted yet: those that are recorded on fewer nodes than wanted, and those of a node
+/// that died since the survey, of which one has `on_newly_dead` on record.
+pub fn at_least_recorded(
+    surveyed: Option<Tally>,
+    counters: &Counters,
+    wanted: u8,
+    on_newly_dead: u64,
+) -> Tally {
     let by_copies = &counters.chunks_by_copies;
     let wanted = usize::from(wanted).min(COPIES_COUNTED - 1);
-    let missing: u64 = by_copies.iter().take(wanted).sum();
+    let recorded: u64 = by_copies.iter().take(wanted).sum();
+    let missing = recorded.max(on_newly_dead.min(counters.chunks));
     let (unavailable, one_copy) = (by_copies[0], if wanted > 1 { by_copies[1] } else { 0 });
     let surveyed = surveyed.unwrap_or_default();
     let unseen = missing.saturating_sub(surveyed.missing_copies.max(unavailable));

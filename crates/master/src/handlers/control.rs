@@ -5,9 +5,9 @@ use std::time::Duration;
 use proto::hello::Role;
 use proto::master::{
     BadReplicaNoted, ChunkCounts, ClusterStatus, CorruptChunksNoted, DeleteFuse, DeleteFuseReset,
-    GetStatus, HeartbeatNoted, LeaveSafeMode, ListNodes, NodeRegistered, NodeRemoved, NodesListed,
-    PAGE_LEN_MAX, RegisterNode, RemoveNode, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat,
-    ResetDeleteFuse, SafeMode, SafeModeLeft,
+    GetStatus, HeartbeatNoted, LeaveSafeMode, ListNodes, NodeRegistered, NodeRemoved, NodeState,
+    NodesListed, PAGE_LEN_MAX, RegisterNode, RemoveNode, ReportBadReplica, ReportCorruptChunks,
+    ReportHeartbeat, ResetDeleteFuse, SafeMode, SafeModeLeft,
 };
 use proto::node::CHUNKS_PER_MESSAGE_MAX;
 use proto::table::Caller;
@@ -19,7 +19,8 @@ use super::ControlHandlers;
 use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::commit::RESERVE_BYTES;
 use crate::control::Control;
-use crate::state::{Counters, Snapshot, TrippedFuse};
+use crate::repair::RepairReport;
+use crate::state::{Counters, Snapshot, StateError, Sums, TrippedFuse};
 use crate::status::{self, Facts};
 
 /// Nodes named in a status.
@@ -42,27 +43,10 @@ impl ControlHandlers for Control {
         _caller: &Caller,
         _request: GetStatus,
     ) -> Result<ClusterStatus, WireError> {
-        let (sums, counters, fuse, oldest_garbage) = self
-            .read(|snapshot| {
-                let fuse = snapshot.fuse()?.tripped();
-                let oldest = snapshot.garbage_page(ClusterMillis(u64::MAX), None, 1)?;
-                Ok((
-                    snapshot.sums()?,
-                    snapshot.counters()?,
-                    fuse,
-                    oldest.first().copied(),
-                ))
-            })
-            .await?;
-        let space_comes_in = if counters.planned_deletions > 0 {
-            Some(Duration::ZERO)
-        } else {
-            oldest_garbage.map(|(since, _)| self.kept_for(since))
-        };
-        let facts = Facts {
-            space_comes_in,
-            ..self.facts(fuse, &counters)
-        };
+        let report = self.repair.report();
+        let recorded = self.recorded(&report).await?;
+        let Recorded { sums, counters, .. } = recorded;
+        let facts = self.facts(&report, &recorded);
         let HistoryPoint {
             epoch,
             run,
@@ -231,12 +215,48 @@ impl ControlHandlers for Control {
     }
 }
 
+/// What the status needs of the state, of one moment.
+struct Recorded {
+    sums: Sums,
+    counters: Counters,
+    fuse: Option<TrippedFuse>,
+    /// Since when the oldest garbage is.
+    oldest_garbage: Option<ClusterMillis>,
+    /// The most chunks of a node that died since repair's last survey.
+    on_newly_dead: u64,
+}
+
 impl Control {
+    async fn recorded(&self, report: &RepairReport) -> Result<Recorded, StateError> {
+        let mut newly_dead = self.membership().in_state(NodeState::Dead);
+        newly_dead.retain(|node| !report.dead.contains(node));
+        self.read(move |snapshot| {
+            let oldest = snapshot.garbage_page(ClusterMillis(u64::MAX), None, 1)?;
+            Ok(Recorded {
+                sums: snapshot.sums()?,
+                counters: snapshot.counters()?,
+                fuse: snapshot.fuse()?.tripped(),
+                oldest_garbage: oldest.first().map(|(since, _)| *since),
+                on_newly_dead: most_chunks(snapshot, &newly_dead)?,
+            })
+        })
+        .await
+    }
+
     /// What the status is made from.
-    fn facts(&self, fuse: Option<TrippedFuse>, counters: &Counters) -> Facts {
-        let report = self.repair.report();
-        let wanted = self.config.rules.replication_factor;
-        let tally = status::at_least_recorded(report.tally, counters, wanted);
+    fn facts(&self, report: &RepairReport, recorded: &Recorded) -> Facts {
+        let counters = &recorded.counters;
+        let tally = status::at_least_recorded(
+            report.tally,
+            counters,
+            self.config.rules.replication_factor,
+            recorded.on_newly_dead,
+        );
+        let space_comes_in = if counters.planned_deletions > 0 {
+            Some(Duration::ZERO)
+        } else {
+            recorded.oldest_garbage.map(|since| self.kept_for(since))
+        };
         let now = Instant::now();
         let safe_mode = self.safe_mode_seen(now);
         let is_held = self.safe_mode().is_held();
@@ -247,15 +267,15 @@ impl Control {
             down: membership.down(now),
             full: membership.full(),
             trashed_bytes: counters.trashed.bytes,
-            space_comes_in: None,
+            space_comes_in,
             garbage_grace: self.config.garbage_grace,
             failed_disks: membership.with_failed_disks(),
             failure_timeout: self.config.failure_timeout,
             tally,
-            repair: status::repair_status(&report, tally),
+            repair: status::repair_status(report, tally),
             safe_mode,
             safe_mode_is_held: is_held,
-            delete_fuse: fuse.map(|fuse| DeleteFuse {
+            delete_fuse: recorded.fuse.map(|fuse| DeleteFuse {
                 copies: fuse.copies,
                 of: fuse.of,
             }),
@@ -301,4 +321,11 @@ fn require_node(caller: &Caller) -> Result<(), WireError> {
         ErrorCode::Forbidden,
         "only storage nodes may ask this: say so in the hello",
     ))
+}
+
+/// The most chunks that one of these nodes has on record: at least so many lack a copy if they are all dead.
+fn most_chunks(snapshot: &Snapshot, nodes: &[NodeNumber]) -> Result<u64, StateError> {
+    nodes.iter().try_fold(0, |most, node| {
+        Ok(most.max(snapshot.node_tally(*node)?.chunks))
+    })
 }

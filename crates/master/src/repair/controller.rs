@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::Notice;
 use super::copy::MadeCopy;
 use super::flights::{Begun, Flights, Landed};
 use super::loads::Part;
@@ -24,7 +25,6 @@ use super::rebalance::{REBALANCE_INTERVAL, Rebalance};
 use super::survey::{Found, Page, Survey};
 use super::survey_schedule::SurveySchedule;
 use super::trim::{Trimmed, Trims};
-use super::{Notice, RepairReport};
 use crate::control::Control;
 use crate::state::ChunkRow;
 
@@ -374,8 +374,10 @@ impl Controller {
         for chunk in trim {
             self.trims.add(chunk);
         }
-        if let Some(tally) = self.surveys.take_whole(Instant::now()) {
-            self.control.repair.report.lock().tally = Some(tally);
+        if let Some(survey) = self.surveys.take_whole(Instant::now()) {
+            let mut report = self.control.repair.report.lock();
+            report.tally = Some(survey.tally());
+            report.dead = survey.into_dead();
         }
     }
 
@@ -383,11 +385,8 @@ impl Controller {
 
     fn publish(&self) {
         let mut report = self.control.repair.report.lock();
-        *report = RepairReport {
-            tally: report.tally,
-            running: u32::try_from(self.flights.len()).unwrap_or(u32::MAX),
-            bytes_per_second: self.flights.bytes_per_second(Instant::now()),
-        };
+        report.running = u32::try_from(self.flights.len()).unwrap_or(u32::MAX);
+        report.bytes_per_second = self.flights.bytes_per_second(Instant::now());
     }
 
     fn wake_at(&self) -> Instant {

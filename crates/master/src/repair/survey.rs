@@ -114,6 +114,11 @@ impl Survey {
         self.tally
     }
 
+    /// The dead nodes whose chunks are among the sums.
+    pub(super) fn into_dead(self) -> BTreeSet<NodeNumber> {
+        self.seen
+    }
+
     fn judge(&mut self, view: &View, chunk: ChunkId, row: &ChunkRow, found: &mut Found) {
         let has_one = view.present(&row.replicas).len() <= 1 && view.replication_factor > 1;
         let tally = &mut self.tally;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::plan::View;
-use super::survey::{Survey, Tally};
+use super::survey::Survey;
 
 const PAUSE_CHANGED: Duration = Duration::from_millis(500);
 const PAUSE_QUIET: Duration = Duration::from_secs(60);
@@ -63,11 +63,11 @@ impl SurveySchedule {
         }
     }
 
-    /// The sums of the survey, once it has come to its end.
-    pub(super) fn take_whole(&mut self, now: Instant) -> Option<Tally> {
+    /// The survey, once it has come to its end.
+    pub(super) fn take_whole(&mut self, now: Instant) -> Option<Survey> {
         let survey = self.current.take_if(|survey| survey.page().is_none())?;
         self.last = Some((now, (now - survey.began) * 20));
-        Some(survey.tally())
+        Some(survey)
     }
 
     /// It could not be read.
@@ -88,6 +88,7 @@ impl SurveySchedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repair::survey::Tally;
     use std::collections::BTreeMap;
 
     fn empty_view() -> View {
@@ -103,7 +104,8 @@ mod tests {
         assert_eq!(surveys.due(true), None, "one runs");
         let survey = surveys.current.as_mut().unwrap();
         survey.take(&empty_view(), &[], None);
-        assert_eq!(surveys.take_whole(began + took), Some(Tally::default()));
+        let whole = surveys.take_whole(began + took).unwrap();
+        assert_eq!(whole.tally(), Tally::default());
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn running_repair_says_how_long_it_takes() {
         }),
         running: 4,
         bytes_per_second: 100,
+        ..RepairReport::default()
     };
     let repair = repair_status(&report, report.tally.unwrap());
     assert_eq!((repair.queued, repair.seconds_left), (46, Some(90)));
@@ -146,6 +147,21 @@ fn running_repair_says_how_long_it_takes() {
     );
 }
 
+/// A node had just died, and until the survey that follows the status said that no chunk lacked a copy.
+#[test]
+fn what_a_node_held_is_missing_as_soon_as_it_is_dead() {
+    let counters = Counters {
+        chunks: 100,
+        chunks_by_copies: [0, 0, 0, 100, 0, 0, 0, 0],
+        ..Counters::default()
+    };
+    let surveyed = Some(Tally::default());
+    let tally = at_least_recorded(surveyed, &counters, 3, 60);
+    assert_eq!((tally.missing_copies, tally.repairable), (60, 60));
+    let with_garbage = at_least_recorded(surveyed, &counters, 3, 130);
+    assert_eq!(with_garbage.missing_copies, 100);
+}
+
 /// Before the first survey nothing was counted, and the status was green although the record said that copies are missing.
 #[test]
 fn what_is_recorded_as_missing_is_told_before_any_survey() {
@@ -153,7 +169,7 @@ fn what_is_recorded_as_missing_is_told_before_any_survey() {
         chunks_by_copies: [1, 2, 4, 100, 3, 0, 0, 0],
         ..Counters::default()
     };
-    let tally = at_least_recorded(None, &counters, 3);
+    let tally = at_least_recorded(None, &counters, 3, 0);
     let counted = (tally.missing_copies, tally.one_copy, tally.unavailable);
     assert_eq!(counted, (7, 2, 1));
     assert_eq!(tally.repairable, 6);
@@ -170,11 +186,11 @@ fn what_is_recorded_as_missing_is_told_before_any_survey() {
         repairable: 9,
         ..Tally::default()
     };
-    let with_dead_nodes = at_least_recorded(Some(surveyed), &counters, 3);
+    let with_dead_nodes = at_least_recorded(Some(surveyed), &counters, 3, 0);
     assert_eq!(with_dead_nodes.missing_copies, 50);
     assert_eq!(with_dead_nodes.repairable, 9);
     counters.chunks_by_copies = [0, 0, 0, 100, 0, 0, 0, 0];
-    assert_eq!(at_least_recorded(None, &counters, 3), Tally::default());
+    assert_eq!(at_least_recorded(None, &counters, 3, 0), Tally::default());
 }
 
 #[test]
