@@ -165,7 +165,8 @@ fn next_puts(mut walk: Walk) -> (Walk, Vec<ChunkId>) {
     (walk, puts)
 }
 
-/// The extent with the smallest live share below the limit, of those that are not held.
+/// The extent with the smallest live share below the limit, of those that are not held. Deletions are live, unless they are all
+/// that the first extent holds.
 #[expect(clippy::cast_precision_loss, reason = "a share needs no exact bytes")]
 fn choose(store: &Store, live_share_min: f64, held: &BTreeSet<u64>) -> Option<u64> {
     let catalog = store.catalog();
@@ -174,13 +175,17 @@ fn choose(store: &Store, live_share_min: f64, held: &BTreeSet<u64>) -> Option<u6
         len > EXTENT_HEADER_LEN
             && (*number != active || len >= store.options.extent_size / ACTIVE_SHARE)
     };
+    // What a deletion undoes lies before it: those of the first extent undo nothing that is left elsewhere.
+    let first = catalog.extents.keys().next().copied();
     catalog
         .extents
         .iter()
         .filter(|(number, sums)| worth(number, sums.len) && !held.contains(number))
         .map(|(number, sums)| {
             let room = (sums.len - EXTENT_HEADER_LEN) as f64;
-            (*number, sums.live_bytes as f64 / room)
+            let is_done_with = Some(*number) == first && *number != active && sums.live_chunks == 0;
+            let live = if is_done_with { 0 } else { sums.live_bytes };
+            (*number, live as f64 / room)
         })
         .filter(|(_, share)| *share < live_share_min)
         .min_by(|(_, one), (_, other)| one.total_cmp(other))

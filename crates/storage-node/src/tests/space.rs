@@ -133,3 +133,26 @@ async fn compaction_wins_deleted_space_back() {
     node.check_digest(ids[90..].iter().copied());
     node.stop().await;
 }
+
+/// All that was stored was deleted: of the extents that are full of deletions none stays but the last, with the index or
+/// without.
+#[tokio::test]
+async fn extents_of_deletions_go_too() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    let chunks: Vec<_> = (0..500).map(|number| chunk(number, 8)).collect();
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    for (id, _) in &chunks {
+        node.delete(&[*id]).await.unwrap();
+    }
+    assert!(extents(&disk).len() >= 6);
+    node.compact().await;
+    assert_eq!(extents(&disk).len(), 1);
+    node.stop().await;
+    disk.remove("index.redb").unwrap();
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([]);
+    node.stop().await;
+}
