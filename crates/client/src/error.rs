@@ -111,7 +111,10 @@ pub enum Error {
     #[error("read the data to upload")]
     Read(#[source] io::Error),
     /// The caller's reader gave more or fewer bytes than it was said to: nothing was stored under the name.
-    #[error("the data has {read} bytes{}, but {expected} were announced", if read > expected { " or more" } else { "" })]
+    #[error(
+        "it had {expected} bytes when the upload began, and {}: it must not change meanwhile",
+        if read > expected { "it grew".to_owned() } else { format!("{read} came") }
+    )]
     SizeMismatch {
         /// What [`UploadOptions::size_hint`](crate::UploadOptions::size_hint) said.
         expected: u64,

@@ -225,11 +225,21 @@ fn setting_of(variable: &str) -> Option<(&'static str, String)> {
     })
 }
 
+fn not_utf_8(file: &Path, error: &std::string::FromUtf8Error) -> SettingsError {
+    let good = error.utf8_error().valid_up_to();
+    let text = String::from_utf8_lossy(&error.as_bytes()[..good]);
+    SettingsError::Syntax {
+        origin: origin_at(file, &text, good),
+        message: "there is a byte that is no text in UTF-8; save it as UTF-8".to_owned(),
+    }
+}
+
 fn from_file(file: &Path) -> Result<Vec<Given>, SettingsError> {
-    let text = std::fs::read_to_string(file).map_err(|source| SettingsError::Unreadable {
+    let bytes = std::fs::read(file).map_err(|source| SettingsError::Unreadable {
         file: file.to_owned(),
         source,
     })?;
+    let text = String::from_utf8(bytes).map_err(|error| not_utf_8(file, &error))?;
     let at = |offset| origin_at(file, &text, offset);
     let document = DeTable::parse(&text).map_err(|error| SettingsError::Syntax {
         origin: at(error.span().map_or(0, |span| span.start)),

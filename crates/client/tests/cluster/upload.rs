@@ -141,7 +141,9 @@ async fn check_size_hint(len: usize, hint: u64, expected: Option<u64>) {
         .await;
     match (result, expected) {
         (Ok(uploaded), None) => assert_eq!(uploaded.size, hint),
-        (Err(Error::SizeMismatch { expected, read }), Some(said)) => {
+        (Err(error @ Error::SizeMismatch { expected, read }), Some(said)) => {
+            let grew = error.to_string().contains("it grew");
+            assert_eq!(grew, read > hint, "{error}");
             assert_eq!((expected, read), (hint, said));
             cluster.assert_nothing_left("/a").await;
         }

@@ -286,6 +286,19 @@ fn a_wrong_secret_is_not_repeated_in_the_error() {
     assert!(error.contains("at least 16 characters"), "{error}");
 }
 
+#[test]
+fn a_file_that_is_not_utf_8_is_refused_at_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = b"[master]\nlisten = \"127.0.0.1:9000\"\n# caf\xe9\n";
+    fs::write(folder.path().join("config.toml"), text).unwrap();
+    let loader = Loader::new(&ConfigArgs::default()).environment(&[]);
+    let error = loader.folder(folder.path()).load().unwrap_err().to_string();
+    assert!(
+        error.contains("line 3, column 6") && error.contains("save it as UTF-8"),
+        "{error}"
+    );
+}
+
 /// Whoever gives only the master another place has the command line and the nodes of that folder find it.
 #[test]
 fn the_master_is_looked_for_where_the_same_settings_have_it_listen() {
