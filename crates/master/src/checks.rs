@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
+use crate::garbage::changed;
 use crate::state::ChunkRow;
 
 const QUEUE_LEN: usize = 4096;
@@ -110,22 +111,25 @@ impl Control {
         }
         let noted = match self.state_of(node, chunk).await {
             Ok(ChunkState::Good) => {
-                debug!(node = node.0, %chunk, "a copy that was reported as bad is good");
+                debug!(node = self.name_of(node), %chunk, "a copy that was reported as bad is good");
                 Ok(())
             }
             Ok(ChunkState::OnFailedDisk | ChunkState::OnHungDisk) => {
                 self.note_failing(node, vec![chunk]).await
             }
             Ok(state) => {
-                warn!(node = node.0, %chunk, ?state, "a copy is bad and will be replaced");
                 let removed = self.remove_replicas(node, vec![chunk]).await;
+                // The node, which has found it out just now, may have reported it before.
+                if let Ok(1..) = removed {
+                    warn!(node = self.name_of(node), %chunk, ?state, "a copy is bad and is replaced");
+                }
                 if state == ChunkState::Corrupt {
                     self.repair.remove_corrupt(node, vec![chunk]);
                 }
-                removed
+                removed.map(drop)
             }
             Err(error) => {
-                debug!(node = node.0, %chunk, %error, "cannot look into a copy");
+                debug!(node = self.name_of(node), %chunk, %error, "cannot look into a copy");
                 if counts {
                     self.compare_soon(node);
                 }
@@ -133,7 +137,7 @@ impl Control {
             }
         };
         if let Err(error) = noted {
-            warn!(node = node.0, %chunk, %error, "cannot record that a copy is bad");
+            warn!(node = self.name_of(node), %chunk, %error, "cannot record that a copy is bad");
         }
     }
 
@@ -149,7 +153,7 @@ impl Control {
         Ok(described.first().map_or(verified, |(_, state)| *state))
     }
 
-    /// Notes that a node has no good copies of these, and has others made.
+    /// Notes that a node has no good copies of these, and has others made. Says how many were on record.
     ///
     /// # Errors
     /// It could not be recorded: the copies still count, and whoever found it out has to say it again.
@@ -157,14 +161,14 @@ impl Control {
         &self,
         node: NodeNumber,
         chunks: Vec<ChunkId>,
-    ) -> Result<(), WireError> {
+    ) -> Result<u64, WireError> {
         let command = Command::RemoveReplicas {
             node,
             chunks: chunks.clone(),
         };
-        self.committer.submit(command).await?;
+        let removed = changed(&self.committer.submit(command).await?);
         self.repair.look_at(chunks);
-        Ok(())
+        Ok(removed)
     }
 
     /// Notes that a node has copies of these on a failed or hung disk, and has others made.

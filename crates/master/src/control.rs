@@ -148,27 +148,35 @@ impl Control {
     /// Tells the loops, and whoever reads the log, that a node is somewhere else in its life.
     pub(crate) fn node_changed(&self, change: Change) {
         let Change { node, to, .. } = change;
-        let address = self.membership().address(node);
-        let address = address.map_or_else(String::new, |address| address.to_string());
+        let name = self.name_of(node);
         match to {
             NodeState::Live => {
-                info!(node = node.0, address, "a node is live");
+                info!(node = name, "a node is live");
                 self.node_is_here(node);
             }
             NodeState::Suspect => {
                 info!(
-                    node = node.0,
-                    address, "a node is suspect: its connection broke, or it is late"
+                    node = name,
+                    "a node is suspect: its connection broke, or it is late"
                 );
             }
             NodeState::Dead => {
                 warn!(
-                    node = node.0,
-                    address, "a node is dead: its copies are made again elsewhere"
+                    node = name,
+                    "a node is dead: its copies are made again elsewhere"
                 );
                 self.repair.survey();
             }
         }
+    }
+
+    /// What a node is called in the log: its address, by which people know it.
+    pub(crate) fn name_of(&self, node: NodeNumber) -> String {
+        let address = self.membership().address(node);
+        address.map_or_else(
+            || format!("number {}, removed", node.0),
+            |address| address.to_string(),
+        )
     }
 
     /// A node has come, or come back, and is in doubt: it is compared with the record, and takes part in everything.
@@ -253,10 +261,9 @@ impl Control {
         if let Err(CallError::Refused(refusal)) = &result
             && refusal.code == ErrorCode::StaleEpoch
         {
-            let address = self.membership().address(node);
-            let address = address.map_or_else(String::new, |address| address.to_string());
+            let name = self.name_of(node);
             self.supersede(&format!(
-                "node {address} refused an order: {refusal}. Nothing is deleted. {WHICH_TO_KEEP}"
+                "node {name} refused an order: {refusal}. Nothing is deleted. {WHICH_TO_KEEP}"
             ));
         }
         result

@@ -83,7 +83,7 @@ impl Control {
         let kept = match self.order_once_or_twice(node, &chunks).await {
             Ok(deleted) => deleted.kept,
             Err(error) => {
-                warn!(node = node.0, %error, "a node did not carry out deletions; they are ordered again later");
+                warn!(node = self.name_of(node), %error, "a node did not carry out deletions; they are ordered again later");
                 return false;
             }
         };
@@ -93,12 +93,12 @@ impl Control {
             .filter(|chunk| !kept.contains(chunk))
             .collect();
         let count = gone.len();
-        if count > 0 && !confirm(&self.committer, node, gone).await {
+        if count > 0 && !confirm(&self.committer, node, &self.name_of(node), gone).await {
             return false;
         }
         // What is kept stays planned: a disk of the node failed or hangs, which the status says.
         debug!(
-            node = node.0,
+            node = self.name_of(node),
             count,
             kept = kept.len(),
             "deleted copies that were planned"
@@ -130,14 +130,19 @@ impl Control {
 /// Records that a node has deleted these, and says whether it did. Returns only when that is certain: a confirmation
 /// that was not answered may yet be applied, and then the copies may be promised and stored anew, while an order that
 /// was read from the plan before would delete them.
-async fn confirm(committer: &Committer, node: NodeNumber, chunks: Vec<ChunkId>) -> bool {
+async fn confirm(
+    committer: &Committer,
+    node: NodeNumber,
+    name: &str,
+    chunks: Vec<ChunkId>,
+) -> bool {
     loop {
         let chunks = chunks.clone();
         let confirmation = Command::ConfirmDeletions { node, chunks };
         let Err(error) = committer.submit(confirmation).await else {
             return true;
         };
-        warn!(node = node.0, %error, "cannot record deletions; no others are ordered before");
+        warn!(node = name, %error, "cannot record deletions; no others are ordered before");
         // A superseded master orders nothing any more, and what is refused as damaged was not applied.
         if matches!(error.code, ErrorCode::StaleEpoch | ErrorCode::Internal) {
             return false;
@@ -164,7 +169,7 @@ mod tests {
         let (committer, writer) = committer();
         let chunks = vec![ChunkId::of(b"a")];
         let confirming =
-            tokio::spawn(async move { confirm(&committer, NodeNumber(1), chunks).await });
+            tokio::spawn(async move { confirm(&committer, NodeNumber(1), "one", chunks).await });
         tokio::time::sleep(Duration::from_secs(5 * 60)).await;
         assert!(!confirming.is_finished(), "its fate is not known");
 
@@ -179,7 +184,7 @@ mod tests {
         let (committer, _writer) = committer();
         committer.fence("a later one has started".to_owned());
         let chunks = vec![ChunkId::of(b"a")];
-        let confirming = confirm(&committer, NodeNumber(1), chunks);
+        let confirming = confirm(&committer, NodeNumber(1), "one", chunks);
         let recorded = tokio::time::timeout(Duration::from_secs(600), confirming);
         assert!(!recorded.await.expect("it ends"));
     }

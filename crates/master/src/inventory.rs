@@ -123,13 +123,13 @@ impl Control {
         let findings = match self.compare_buckets(node).await {
             Ok(findings) => findings,
             Err(error) => {
-                debug!(node = node.0, %error, "cannot compare a node's inventory; it is tried again");
+                debug!(node = self.name_of(node), %error, "cannot compare a node's inventory; it is tried again");
                 return false;
             }
         };
         if findings.missing + findings.added + findings.unknown > 0 {
             info!(
-                node = node.0,
+                node = self.name_of(node),
                 missing = findings.missing,
                 added = findings.added,
                 unknown = findings.unknown,

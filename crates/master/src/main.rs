@@ -8,6 +8,7 @@ use anyhow::Context;
 use args::Args;
 use clap::Parser;
 use disk::RealDisk;
+use master::StartError;
 use proto::net::Tcp;
 
 #[tokio::main]
@@ -25,6 +26,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let data = format!("data folder {}", settings.master.data.display());
     let disk = RealDisk::open(&settings.master.data).with_context(|| data.clone())?;
     let shutdown = settings::shutdown::token(args.server.stop_with_stdin);
-    let run = master::run(config, Tcp::shared(), disk, shutdown);
-    run.await.context(data)
+    let ended = master::run(config, Tcp::shared(), disk, shutdown).await;
+    ended.map_err(|error| match error {
+        StartError::Exposed(_) | StartError::Listen { .. } => error.into(),
+        error => anyhow::Error::from(error).context(data),
+    })
 }

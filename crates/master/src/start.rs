@@ -61,7 +61,10 @@ pub enum StartError {
     #[error("the start could not be recorded: {0}")]
     Epoch(#[source] WireError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; is another process using the port?")]
+    #[error(
+        "cannot listen on {address}: is another program using the port, or this master running already? Stop that one, or \
+         give another port"
+    )]
     Listen {
         /// Which.
         address: Address,
@@ -326,5 +329,16 @@ mod tests {
         assert!(error.to_string().contains("check of copies"), "{error}");
         // Its folder is free.
         disk.shared().lock("lock").unwrap();
+    }
+
+    /// The cause was told twice.
+    #[test]
+    fn a_port_in_use_is_told_once() {
+        let error = StartError::Listen {
+            address: "127.0.0.1:9000".parse().unwrap(),
+            source: io::ErrorKind::AddrInUse.into(),
+        };
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(!error.to_string().contains(&source), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use proto::master::{NodeRegistered, NodeState, RegisterNode, RemoveNode};
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
@@ -50,7 +50,7 @@ impl Control {
             Some(change) => self.node_changed(change),
             None => self.node_is_here(number),
         }
-        info!(node = number.0, id = %request.node, address = %request.address, zone = request.zone, "a node registered");
+        debug!(node = %request.address, id = %request.node, zone = request.zone, "a node registered");
         Ok(NodeRegistered {
             cluster: self.state.cluster(),
             master: self.point(),

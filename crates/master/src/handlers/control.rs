@@ -168,14 +168,14 @@ impl ControlHandlers for Control {
         }
         if heard.lost_a_disk {
             warn!(
-                node = heard.node.0,
+                node = self.name_of(heard.node),
                 "a disk of a node failed or hangs: what it holds is copied elsewhere"
             );
             self.inventories.notify_one();
         }
         if heard.has_a_disk_again {
             info!(
-                node = heard.node.0,
+                node = self.name_of(heard.node),
                 "a disk of a node answers again: what it holds counts"
             );
             self.compare_soon(heard.node);
@@ -197,12 +197,14 @@ impl ControlHandlers for Control {
         let node = self
             .membership()
             .speaker(request.node, request.boot, caller.connection)?;
-        let count = request.chunks.len();
-        warn!(
-            node = node.0,
-            count, "a node found corrupt copies; they are replaced"
-        );
-        self.remove_replicas(node, request.chunks.clone()).await?;
+        // Of what is reported again, nothing is on record any more.
+        let count = self.remove_replicas(node, request.chunks.clone()).await?;
+        if count > 0 {
+            warn!(
+                node = self.name_of(node),
+                count, "a node found corrupt copies; they are replaced"
+            );
+        }
         self.repair.remove_corrupt(node, request.chunks);
         Ok(CorruptChunksNoted {})
     }

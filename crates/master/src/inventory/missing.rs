@@ -39,14 +39,14 @@ impl Control {
         let (count, failed) = (lost.len(), failing.len());
         if count > 0 {
             warn!(
-                node = node.0,
+                node = self.name_of(node),
                 count, "a node does not have copies that were recorded there"
             );
             self.remove_replicas(node, lost).await?;
         }
         if failed > 0 {
             warn!(
-                node = node.0,
+                node = self.name_of(node),
                 count = failed,
                 "copies are on a disk that failed or hangs: they are read if need be, and do not count"
             );

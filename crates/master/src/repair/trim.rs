@@ -178,7 +178,7 @@ impl Control {
         for (node, chunks) in unknown {
             let note = Command::NoteUnknownChunks { node, chunks };
             if let Err(error) = self.committer.submit(note).await {
-                warn!(node = node.0, %error, "cannot note corrupt copies of unknown chunks; they are reported again");
+                warn!(node = self.name_of(node), %error, "cannot note corrupt copies of unknown chunks; they are reported again");
             }
         }
         let good = self.confirm(&surplus).await;
