@@ -75,7 +75,9 @@ impl Line {
     /// Waits until one more chunk may be sent.
     pub(crate) async fn turn(self: &Arc<Self>) -> Turn {
         loop {
-            let freed = self.freed.notified();
+            let mut freed = std::pin::pin!(self.freed.notified());
+            // From here on it is told of each turn that is freed: two that are freed at once wake two.
+            freed.as_mut().enable();
             if let Some(turn) = self.try_turn() {
                 return turn;
             }

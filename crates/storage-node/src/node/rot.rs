@@ -99,6 +99,7 @@ impl Node {
         self.disks[disk].store.remember_bad(chunk, at);
         let Ok(turn) = Arc::clone(&self.rot.marks).try_acquire_owned() else {
             self.rot.reports.lock().tell_all_of(disk);
+            self.corrupt_found.notify_one();
             return;
         };
         let node = Arc::clone(self);
@@ -145,9 +146,8 @@ impl Node {
                     if reports.told[place] == Some(told) {
                         reports.told[place] = next;
                     }
-                    let more = true;
                     if !chunks.is_empty() {
-                        return CorruptPage { chunks, more };
+                        return CorruptPage { chunks, more: true };
                     }
                 }
                 Err(error) => {
