@@ -49,8 +49,7 @@ impl Lane {
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let read = timeout(READ_TIMEOUT, self.begin(work, HUNG_AFTER)).await;
-        read.unwrap_or(Err(StoreError::TimedOut))
+        self.begin_within(READ_TIMEOUT, work).await
     }
 
     /// The same for whoever can do without an answer: waits a moment only, and not at all while the disk hangs.
@@ -64,8 +63,7 @@ impl Lane {
         if self.pulse.hangs() {
             return Err(StoreError::TimedOut);
         }
-        let answer = timeout(PATIENCE, self.begin(work, HUNG_AFTER)).await;
-        answer.unwrap_or(Err(StoreError::TimedOut))
+        self.begin_within(PATIENCE, work).await
     }
 
     /// The same for what reads much and keeps nobody waiting: it takes as long as it takes.
@@ -77,6 +75,15 @@ impl Lane {
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.begin(work, HUNG_IN_BACKGROUND_AFTER).await
+    }
+
+    async fn begin_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let answer = timeout(patience, self.begin(work, HUNG_AFTER)).await;
+        answer.unwrap_or(Err(StoreError::TimedOut))
     }
 
     /// A turn of a read that hangs is kept, also when nobody waits for it any more.

@@ -54,23 +54,15 @@ pub(super) fn remove_replicas(
     node: NodeNumber,
     chunks: &[ChunkId],
 ) -> Result<Outcome, StateError> {
-    let mut changed = 0;
-    for chunk in chunks {
-        let Some(before) = tables.chunk(chunk)? else {
-            continue;
-        };
+    change_rows(tables, chunks, |before| {
         let is_recorded = before.replicas.contains(&node) || before.failing.contains(&node);
-        let mut after = without_replica(&before, node);
+        let mut after = without_replica(before, node);
         if after.references == 0 {
             // A bad one may be there: it goes with the chunk.
             unite(&mut after.leftovers, &[node]);
         }
-        if after != before {
-            tables.put_chunk(chunk, Some(&before), after)?;
-            changed += u64::from(is_recorded);
-        }
-    }
-    Ok(Outcome::Changed(changed))
+        (after, is_recorded)
+    })
 }
 
 /// `NoteFailing`.
@@ -79,17 +71,32 @@ pub(super) fn note_failing(
     node: NodeNumber,
     chunks: &[ChunkId],
 ) -> Result<Outcome, StateError> {
+    change_rows(tables, chunks, |before| {
+        let is_recorded = before.replicas.contains(&node);
+        let mut after = before.clone();
+        if is_recorded {
+            after.replicas.retain(|replica| *replica != node);
+            unite(&mut after.failing, &[node]);
+        }
+        (after, is_recorded)
+    })
+}
+
+/// Changes the rows of those chunks that are known; the change says whether it counts.
+fn change_rows(
+    tables: &mut Tables<'_>,
+    chunks: &[ChunkId],
+    change: impl Fn(&ChunkRow) -> (ChunkRow, bool),
+) -> Result<Outcome, StateError> {
     let mut changed = 0;
     for chunk in chunks {
         let Some(before) = tables.chunk(chunk)? else {
             continue;
         };
-        if before.replicas.contains(&node) {
-            let mut after = before.clone();
-            after.replicas.retain(|replica| *replica != node);
-            unite(&mut after.failing, &[node]);
+        let (after, counts) = change(&before);
+        if after != before {
             tables.put_chunk(chunk, Some(&before), after)?;
-            changed += 1;
+            changed += u64::from(counts);
         }
     }
     Ok(Outcome::Changed(changed))
