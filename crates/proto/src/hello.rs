@@ -19,6 +19,8 @@ use crate::table::{Message, Operation};
 pub const PROTOCOL: u32 = 1;
 /// The oldest version that is still answered.
 pub const PROTOCOL_MIN: u32 = 1;
+/// The newest version whose callers are answered, with [`PROTOCOL`]: who speaks it speaks the one before too.
+pub const PROTOCOL_MAX: u32 = PROTOCOL + 1;
 
 /// What a peer says to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -28,8 +28,8 @@
 //!
 //! The first request is `hello` ([`hello::Hello`]): the version of the protocol that the caller speaks, its role (`client`,
 //! `node` or `master`), and optionally the cluster to which it belongs and the `node` that it means to reach. The server
-//! answers with the version that both speak from now on (it takes its own and the one before), its own role, its cluster
-//! and, if it is a node, which one. A server of another cluster answers `wrong_cluster`; one that is not the node that
+//! answers with the version that both speak from now on, its own role, its cluster and, if it is a node, which one. It takes
+//! its own version and the one before; a caller with the next one is answered with the server's; others get `unsupported_protocol`. A server of another cluster answers `wrong_cluster`; one that is not the node that
 //! was meant answers `wrong_node`, since addresses change hands. Masters always say which node they mean.
 //!
 //! Where the cluster has a secret, `hello` carries a `nonce` of 16 random bytes in hex, and the reply a `challenge`: the

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto::connection::{CallError, CallerIdentity, Channel, Connection, Peer};
-use proto::hello::{ClusterSecret, Role};
+use proto::hello::{ClusterSecret, PROTOCOL, Role};
 use proto::id::{ChunkId, ClusterId, NodeId};
 use proto::memory::MemoryNetwork;
 use proto::net::{Address, Network};
@@ -380,7 +380,11 @@ async fn what_breaks_the_protocol_gets_one_error_and_is_closed() {
         ("{\"id\":1,\"op\":\"get_node_status\"}\n", "hello_required"),
         (
             "{\"id\":1,\"op\":\"hello\",\"protocol\":0}\n",
-            "unsupported_protocol",
+            "version 0 of the protocol is too old",
+        ),
+        (
+            "{\"id\":1,\"op\":\"hello\",\"protocol\":99}\n",
+            "version 99 of the protocol is too new",
         ),
         ("{\"id\":1,\"op\":\"hello\"}\n", "missing field `protocol`"),
         (&hello("not json\n"), "bad_message"),
@@ -401,6 +405,21 @@ async fn what_breaks_the_protocol_gets_one_error_and_is_closed() {
     assert!(
         server.channel(&somebody()).await.is_ok(),
         "others are unharmed"
+    );
+}
+
+/// So that a cluster can be upgraded one process after another.
+#[tokio::test]
+async fn a_caller_of_the_next_version_is_answered_with_the_servers() {
+    let server = Server::start(None, Limits::default()).await;
+    let hello = format!(
+        "{{\"id\":1,\"op\":\"hello\",\"protocol\":{}}}\n",
+        PROTOCOL + 1
+    );
+    let answer = server.say(hello.as_bytes()).await;
+    assert!(
+        answer.contains(&format!("\"protocol\":{PROTOCOL},")),
+        "{answer}"
     );
 }
 

@@ -20,8 +20,8 @@ use crate::frame::{
     reply_line,
 };
 use crate::hello::{
-    Authenticate, Authenticated, Challenge, Hello, HelloReply, Nonce, PROTOCOL, PROTOCOL_MIN,
-    Prover, Role, new_nonce, same_mac, wrong_node,
+    Authenticate, Authenticated, Challenge, Hello, HelloReply, Nonce, PROTOCOL, PROTOCOL_MAX,
+    PROTOCOL_MIN, Prover, Role, new_nonce, same_mac, wrong_node,
 };
 use crate::net::Stream;
 use crate::table::{Answer, Caller, Operation, Service, parse_fields};
@@ -187,9 +187,14 @@ impl<S: Service> ConnectionTask<S> {
     /// What to answer to a hello, and the proof that is then expected of the caller.
     fn welcome(&self, hello: &Hello) -> Result<(HelloReply, Option<Nonce>), WireError> {
         let identity = &self.server.identity;
-        if hello.protocol < PROTOCOL_MIN {
+        if !(PROTOCOL_MIN..=PROTOCOL_MAX).contains(&hello.protocol) {
+            let too = if hello.protocol < PROTOCOL_MIN {
+                "old"
+            } else {
+                "new"
+            };
             let message = format!(
-                "version {} of the protocol is too old; this server speaks {PROTOCOL_MIN} to {PROTOCOL}",
+                "version {} of the protocol is too {too}: this server takes {PROTOCOL_MIN} to {PROTOCOL_MAX}, and speaks {PROTOCOL}",
                 hello.protocol
             );
             return Err(WireError::new(ErrorCode::UnsupportedProtocol, message));
