@@ -5,7 +5,7 @@ use settings::{Loader, ServerArgs};
 
 /// Holds the names of all files, and where their chunks are.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "dfs-master", version)]
 pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT")]
     #[arg(help = "Listen here [default: 127.0.0.1:9000]")]
