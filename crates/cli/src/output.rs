@@ -166,29 +166,6 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// How many, with the noun in singular or plural.
-pub(crate) fn count(count: u64, noun: &str) -> String {
-    let number = grouped(count);
-    match (count, noun.strip_suffix('y')) {
-        (1, _) => format!("{number} {noun}"),
-        (_, Some(stem)) => format!("{number} {stem}ies"),
-        (_, None) => format!("{number} {noun}s"),
-    }
-}
-
-/// A whole number with commas between thousands.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A time of day in the zone of this machine, or in another.
 pub(crate) fn time(millis: u64, zone: &TimeZone) -> String {
     let timestamp = i64::try_from(millis)
@@ -298,11 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_spans_are_words() {
-        assert_eq!(count(0, "file"), "0 files");
-        assert_eq!(count(1, "copy"), "1 copy");
-        assert_eq!(count(2, "copy"), "2 copies");
-        assert_eq!(count(1_234_567, "chunk"), "1,234,567 chunks");
+    fn spans_are_words() {
         assert_eq!(span(Duration::from_millis(400)), "less than a second");
         assert_eq!(span(Duration::from_secs(90)), "90 seconds");
         assert_eq!(span(Duration::from_secs(3600)), "60 minutes");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use proto::name::EntryPath;
 
 use crate::output::{shown, span};
@@ -216,7 +216,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How far a transfer is: `35 % of 5.0 GiB, 80 MiB/s, 40 seconds left`.
+/// How far a transfer is: `35 % of 5.0 GB, 80.0 MB/s, 40 seconds left`.
 fn how_far(bytes: u64, began_at: u64, total: Option<u64>, elapsed: Duration) -> String {
     let moved = bytes.saturating_sub(began_at);
     let rate = u128::from(moved) * 1000 / elapsed.as_millis().max(1);
@@ -236,18 +236,51 @@ fn bar(name: &str, total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
         Some(total) => (
             ProgressBar::new(total),
-            "{msg:28!} {bar:24} {percent:>3} % of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+            "{msg:28!} {bar:24} {percent:>3} % of {total_size}, {rate}, {eta} left",
         ),
         None => (
             ProgressBar::new_spinner(),
-            "{msg:28!} {spinner} {binary_bytes}, {binary_bytes_per_sec}",
+            "{msg:28!} {spinner} {size}, {rate}",
         ),
     };
     // A template that is wrong is caught by the test below; here the plain one will do.
-    let style = ProgressStyle::with_template(template);
+    let style = ProgressStyle::with_template(template).map(in_our_units);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(shown(name));
     bar
+}
+
+/// Sizes in a bar as everywhere else.
+fn in_our_units(style: ProgressStyle) -> ProgressStyle {
+    fn write(writer: &mut dyn fmt::Write, text: String) {
+        // A line of progress that cannot be formatted is no reason to end a transfer.
+        writer.write_str(&text).ok();
+    }
+    style
+        .with_key(
+            "size",
+            |state: &ProgressState, writer: &mut dyn fmt::Write| {
+                write(writer, size(state.pos()));
+            },
+        )
+        .with_key(
+            "total_size",
+            |state: &ProgressState, writer: &mut dyn fmt::Write| {
+                write(writer, size(state.len().unwrap_or(0)));
+            },
+        )
+        .with_key(
+            "rate",
+            |state: &ProgressState, writer: &mut dyn fmt::Write| {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a rate is shown with three digits"
+                )]
+                let rate = state.per_sec() as u64;
+                write(writer, format!("{}/s", size(rate)));
+            },
+        )
 }
 
 /// The last name of a path, to stand beside a bar.

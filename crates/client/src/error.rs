@@ -12,6 +12,8 @@ use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::{ErrorCode, WireError};
 
+use crate::people::exact_size;
+
 /// The cause below an error, where it came from another library.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
@@ -112,8 +114,9 @@ pub enum Error {
     Read(#[source] io::Error),
     /// The caller's reader gave more or fewer bytes than it was said to: nothing was stored under the name.
     #[error(
-        "it had {expected} bytes when the upload began, and {}: it must not change meanwhile",
-        if read > expected { "it grew".to_owned() } else { format!("{read} came") }
+        "it had {} when the upload began, and {}: it must not change meanwhile",
+        exact_size(*expected),
+        if read > expected { "it grew".to_owned() } else { format!("{} came", exact_size(*read)) }
     )]
     SizeMismatch {
         /// What [`UploadOptions::size_hint`](crate::UploadOptions::size_hint) said.

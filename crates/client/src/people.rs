@@ -23,6 +23,34 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A size to the byte, where it is compared with another: `1 byte`, `5,368,709,120 bytes`.
+pub fn exact_size(bytes: u64) -> String {
+    count(bytes, "byte")
+}
+
+/// How many, with the noun in singular or plural.
+pub fn count(count: u64, noun: &str) -> String {
+    let number = grouped(count);
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("{number} {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {noun}s"),
+    }
+}
+
+/// A whole number with commas between thousands.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Whether a character of a name makes the name look like another: it turns the direction of writing, breaks the
 /// line, or cannot be seen. Such a character is to be shown by its code.
 ///
@@ -42,6 +70,17 @@ pub fn is_deceptive(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_are_words() {
+        assert_eq!(count(0, "file"), "0 files");
+        assert_eq!(count(1, "copy"), "1 copy");
+        assert_eq!(count(2, "copy"), "2 copies");
+        assert_eq!(count(123_456, "entry"), "123,456 entries");
+        assert_eq!(count(1_234_567, "chunk"), "1,234,567 chunks");
+        assert_eq!(exact_size(1), "1 byte");
+        assert_eq!(exact_size(5_368_709_120), "5,368,709,120 bytes");
+    }
 
     #[test]
     fn sizes_are_short() {

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::args::Explain;
 use crate::context::Context;
-use crate::output::{Colour, Output, ago, count, time};
-use client::people::size;
+use crate::output::{Colour, Output, ago, time};
+use client::people::{count, size};
 
 /// A chunk as `--json` shows it.
 #[derive(Debug, Serialize)]

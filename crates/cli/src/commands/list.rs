@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::args::List;
 use crate::context::Context;
-use crate::output::{Output, count, time};
-use client::people::size;
+use crate::output::{Output, time};
+use client::people::{count, size};
 
 /// An entry as `--json` shows it.
 #[derive(Debug, Serialize)]

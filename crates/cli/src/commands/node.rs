@@ -8,8 +8,8 @@ use proto::master::{NodeState, NodeSummary, PAGE_LEN_MAX};
 
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
-use crate::output::{Colour, Output, Table, count, span};
-use client::people::size;
+use crate::output::{Colour, Output, Table, span};
+use client::people::{count, size};
 
 pub(super) async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
     let nodes = all_nodes(context).await?;

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::node::{all_nodes, node_table};
 use crate::context::Context;
-use crate::output::{Colour, Output, count, grouped, span};
-use client::people::size;
+use crate::output::{Colour, Output, span};
+use client::people::{count, grouped, size};
 
 /// What `--json` shows.
 #[derive(Debug, Serialize)]

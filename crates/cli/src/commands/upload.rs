@@ -22,9 +22,8 @@ use crate::args::{IfExists, Upload};
 use crate::context::Context;
 use crate::exit::{Exit, SomeFailed, Stop, exit_of};
 use crate::local::numbered;
-use crate::output::count;
 use crate::progress::{Position, Transfer, label};
-use client::people::size;
+use client::people::{count, size};
 
 use plan::{Plan, Source};
 use walk::Found;

@@ -4,12 +4,17 @@ use proto::master::{ClusterRules, Entry, Precondition};
 use proto::name::EntryPath;
 
 use crate::Error;
+use crate::people::exact_size;
 
 /// Whether a file may have this many bytes.
 pub(super) fn check_size(rules: &ClusterRules, size: Option<u64>) -> Result<(), Error> {
     match (size, rules.file_size_max) {
         (Some(size), Some(max)) if size > max => Err(Error::TooLarge {
-            message: format!("the file has {size} bytes, and this cluster takes {max} at most"),
+            message: format!(
+                "the file has {}, and this cluster takes {} at most",
+                exact_size(size),
+                exact_size(max)
+            ),
         }),
         _ => Ok(()),
     }

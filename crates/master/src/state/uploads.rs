@@ -287,7 +287,7 @@ pub(super) fn check_file_size(tables: &Tables<'_>, bytes: u64) -> Result<(), Sta
     match tables.rules.file_size_max {
         Some(max) if bytes > max => refuse(
             ErrorCode::TooLarge,
-            format!("the file has at least {bytes} bytes; this cluster takes {max} at most"),
+            format!("the file has more than the {max} bytes that this cluster takes at most"),
         ),
         _ => Ok(()),
     }

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use client::people::exact_size;
 use futures::stream::{Stream, StreamExt, try_unfold};
 use proto::id::VersionId;
 use proto::name::EntryPath;
@@ -130,7 +131,7 @@ fn changed(path: &EntryPath, version: VersionId) -> Problem {
 fn no_such_range(size: u64) -> Problem {
     Problem::new(
         Kind::RangeNotSatisfiable,
-        format!("the file has {size} bytes"),
+        format!("the file has {}", exact_size(size)),
     )
     .with_header(
         header::CONTENT_RANGE,

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use client::people::exact_size;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
 use proto::id::VersionId;
 use proto::master::{Entry, Precondition, TrashId};
@@ -197,7 +198,11 @@ async fn check_size(state: &AppState, size_hint: Option<u64>) -> Result<(), Prob
     match (size_hint, status.rules.file_size_max) {
         (Some(size), Some(max)) if size > max => Err(Problem::new(
             Kind::TooLarge,
-            format!("the file has {size} bytes, but this cluster takes at most {max}"),
+            format!(
+                "the file has {}, and this cluster takes {} at most",
+                exact_size(size),
+                exact_size(max)
+            ),
         )),
         _ => Ok(()),
     }

@@ -16,9 +16,8 @@ use crate::args::{Download, IfExists};
 use crate::context::Context;
 use crate::exit::{Exit, SomeFailed, exit_of};
 use crate::local::{LocalNames, System};
-use crate::output::count;
 use crate::progress::{Position, Transfer, label};
-use client::people::size;
+use client::people::{count, size};
 
 /// A download of a folder, with what became of it so far.
 struct Tree {
