@@ -142,15 +142,19 @@ impl Facts {
             )
         } else if writable < needed {
             format!(
-                "Only {writable} of {} can take new files, and an upload needs {needed}: nothing can be uploaded until \
-                 more nodes are started or have room.",
-                count(total, "node")
+                "{} can take new files, and an upload needs {needed}: nothing can be uploaded until more nodes are started \
+                 or have room.",
+                some_of(writable, total)
             )
         } else if writable < wanted {
+            let why = if writable == total {
+                format!("There are only {}", count(total, "node"))
+            } else {
+                format!("{} can take new files", some_of(writable, total))
+            };
             format!(
-                "Only {writable} of {} can take new files: uploads work, but get {writable} of {wanted} copies for now. \
-                 The missing ones are made as soon as another node is here.",
-                count(total, "node")
+                "{why}: uploads work, but get {writable} of {wanted} copies for now. {}",
+                self.when_copies_can_be_made()
             )
         } else {
             return None;
@@ -192,28 +196,48 @@ impl Facts {
             .safe_mode
             .as_ref()
             .is_some_and(|safe| safe.repair_waits);
-        let next = if first.is_dead && repair_waits {
+        let next = if self.nodes.live == 0 {
+            "No file can be read or uploaded until a node answers. Start them again".to_owned()
+        } else if first.is_dead && repair_waits {
             "Copies are not made again elsewhere before most nodes have reported. Start what is down again".to_owned()
         } else if first.is_dead {
             let copies = if self.tally.missing_copies == 0 {
                 "All chunks have their copies on other nodes"
             } else {
-                "Files are read from other nodes, and copies are made again elsewhere where there is a node for them"
+                "What has copies on other nodes is read from there, and copied again elsewhere where there is a node for it"
+            };
+            let which = if down.len() == 1 {
+                first.address.as_str()
+            } else {
+                "ADDRESS"
             };
             format!(
-                "{copies}. Start what is down again; what is gone for good is forgotten with `dfs node remove {}`",
-                first.node
+                "{copies}. Start what is down again; what is gone for good is forgotten with `dfs node remove {which}`"
             )
         } else {
             let left = self.failure_timeout.saturating_sub(first.silence);
             format!(
-                "Files are read from other nodes; without an answer in {}, copies are made again elsewhere",
+                "What has copies on other nodes is read from there; without an answer in {}, copies are made again elsewhere",
                 time(left.as_secs().max(1))
             )
         };
         let silence = time(first.silence.as_secs());
         let message = format!("{who} {verb} (silent for {silence}). {next}.");
-        Some(problem("node_down", Health::Yellow, message))
+        let health = if self.nodes.live == 0 {
+            Health::Red
+        } else {
+            Health::Yellow
+        };
+        Some(problem("node_down", health, message))
+    }
+
+    /// What must happen before copies can be made for which there is no node now.
+    fn when_copies_can_be_made(&self) -> &'static str {
+        if self.full.is_empty() {
+            "The missing copies are made as soon as another node is here."
+        } else {
+            "The missing copies are made as soon as another node is here, or full ones have room."
+        }
     }
 
     /// A node whose folder was emptied comes back as another one.
@@ -251,13 +275,15 @@ impl Facts {
             .is_some_and(|safe| safe.repair_waits)
         {
             "Repair waits until most nodes have reported after the master's start.".to_owned()
-        } else if repairable == 0 {
-            "They are made as soon as another node is here.".to_owned()
+        } else if let Some(seconds) = self.repair.seconds_left {
+            let left = time(seconds);
+            format!("The missing copies are being made now: about {left} left.")
+        } else if self.repair.running > 0 {
+            "The missing copies are being made now.".to_owned()
+        } else if repairable == 0 || self.nodes.writable < u32::from(wanted) {
+            self.when_copies_can_be_made().to_owned()
         } else {
-            match self.repair.seconds_left {
-                Some(seconds) => format!("They are being made now: about {} left.", time(seconds)),
-                None => "They are being made now.".to_owned(),
-            }
+            "The missing copies are made next.".to_owned()
         };
         Some(problem(
             "chunks_missing_copies",
@@ -292,8 +318,8 @@ impl Facts {
         let who = subject(self.full.iter());
         let verb = verb(self.full.len(), "is full and gets", "are full and get");
         let trash = match self.trashed_bytes {
-            0 => String::new(),
-            _ => ", or empty the trash with `dfs trash empty`".to_owned(),
+            0 => "or ",
+            _ => "empty the trash with `dfs trash empty`, or ",
         };
         let coming = match self.space_comes_in {
             None => String::new(),
@@ -305,7 +331,7 @@ impl Facts {
         };
         let grace = time(self.garbage_grace.as_secs());
         let message = format!(
-            "{who} {verb} no new files.{coming} Add a node, delete files with `dfs rm --purge`{trash}: their space comes back \
+            "{who} {verb} no new files.{coming} Add a node, {trash}delete files with `dfs rm --purge`: their space comes back \
              {grace} later. Deleted without --purge, files keep their space while they are in the trash."
         );
         Some(problem("no_space", Health::Yellow, message))
@@ -318,7 +344,8 @@ impl Facts {
             Health::Yellow,
             format!(
                 "The nodes hold {copies} copies that the master knows nothing of, beside {of} that it knows. Deleting so \
-                 many within a day was stopped: is this an old copy of the master's folder? If they may go, reset the fuse."
+                 many within a day was stopped: is this an old copy of the master's folder? If they may go, say \
+                 `dfs fuse reset`."
             ),
         ))
     }
@@ -326,7 +353,8 @@ impl Facts {
     fn safe_mode_problem(&self) -> Option<Problem> {
         let safe_mode = self.safe_mode.as_ref()?;
         let message = if self.safe_mode_is_held {
-            "The master was started from a restored folder: nothing is deleted until a person ends safe mode."
+            "The master was started from a restored folder: nothing is deleted until a person says \
+             `dfs safe-mode leave`."
                 .to_owned()
         } else if safe_mode.waiting_for == 0 {
             "The master has just started and compares what the nodes hold with its record; nothing is deleted until \
@@ -342,7 +370,8 @@ impl Facts {
             };
             format!(
                 "Since its start the master has not heard from {} ({}{}): nothing is deleted until {} reported. Start \
-                 them, remove those that are gone for good, or end safe mode.{second}",
+                 them, forget those that are gone for good with `dfs node remove`, or end the wait with \
+                 `dfs safe-mode leave`.{second}",
                 count(safe_mode.waiting_for, "node"),
                 names.join(", "),
                 if names.len() < safe_mode.waiting_for as usize {
@@ -419,6 +448,15 @@ pub(crate) fn count(number: impl Into<u64>, noun: &str) -> String {
     }
 }
 
+/// `None of the 3 nodes`, `Only 1 of 3 nodes`.
+fn some_of(part: u32, total: u32) -> String {
+    match (part, total) {
+        (0, 1) => "Not even the only node".to_owned(),
+        (0, _) => format!("None of the {}", count(total, "node")),
+        _ => format!("Only {part} of {}", count(total, "node")),
+    }
+}
+
 /// `Node A`, `Nodes A, B`, or of many `Node A and 8 others`.
 fn subject<'a>(addresses: impl ExactSizeIterator<Item = &'a Address>) -> String {
     let count = addresses.len();
@@ -447,6 +485,7 @@ fn time(seconds: u64) -> String {
     match seconds {
         0..=1 => "1 second".to_owned(),
         2..=119 => format!("{seconds} seconds"),
+        3600..=3659 => "an hour".to_owned(),
         120..=7199 => format!("{} minutes", seconds / 60),
         7200..=172_799 => format!("{} hours", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),

@@ -112,10 +112,76 @@ fn missing_nodes_are_told_with_what_still_works() {
             ),
             (
                 "chunks_missing_copies",
-                "9 chunks of files can be read, but have fewer than 3 copies (9 of them just one). They are made as soon as",
+                "9 chunks of files can be read, but have fewer than 3 copies (9 of them just one). The missing copies are made as soon as",
             ),
         ],
     );
+}
+
+/// With all nodes dead it said that files are read from other nodes; with two nodes in all, that only 2 of 2 take files.
+#[test]
+fn what_no_node_can_do_is_not_said_to_be_done() {
+    check(
+        |facts| {
+            facts.nodes = NodeCounts {
+                total: 3,
+                dead: 3,
+                ..NodeCounts::default()
+            };
+            facts.down = vec![down(1, 60, true), down(2, 60, true), down(3, 60, true)];
+            facts.tally = Tally {
+                missing_copies: 10,
+                unavailable: 10,
+                ..Tally::default()
+            };
+        },
+        Health::Red,
+        &[
+            ("too_few_nodes", "None of the 3 nodes can take new files"),
+            ("chunks_lost", "10 chunks of files cannot be read now"),
+            (
+                "node_down",
+                "No file can be read or uploaded until a node answers",
+            ),
+        ],
+    );
+    check(
+        |facts| {
+            facts.nodes = NodeCounts {
+                total: 2,
+                live: 2,
+                writable: 2,
+                ..NodeCounts::default()
+            };
+        },
+        Health::Yellow,
+        &[("too_few_nodes", "There are only 2 nodes: uploads work, but get 2")],
+    );
+}
+
+/// It said that copies are being made while none was: the third node was full.
+#[test]
+fn copies_are_said_to_be_made_only_while_they_are() {
+    let tally = Tally {
+        missing_copies: 64,
+        repairable: 64,
+        ..Tally::default()
+    };
+    let made = |writable, running, full: Vec<Address>, expected: &str| {
+        let mut facts = healthy();
+        facts.nodes.writable = writable;
+        facts.tally = tally;
+        facts.repair.running = running;
+        facts.full = full;
+        let problems = facts.problems();
+        let missing = problems.iter().find(|p| p.code == "chunks_missing_copies");
+        let message = &missing.unwrap().message;
+        assert!(message.ends_with(expected), "{message}");
+    };
+    made(3, 2, vec![], "The missing copies are being made now.");
+    made(3, 0, vec![], "The missing copies are made next.");
+    made(2, 0, vec![], "as soon as another node is here.");
+    made(2, 0, vec![node(3)], "or full ones have room.");
 }
 
 #[test]
@@ -208,7 +274,7 @@ fn what_was_stopped_says_what_to_do() {
         Health::Red,
         &[
             ("stale_master", "--restored"),
-            ("delete_fuse", "reset the fuse"),
+            ("delete_fuse", "dfs fuse reset"),
             (
                 "safe_mode",
                 "2 nodes (10.0.0.1:1, …): nothing is deleted until they have",
@@ -270,8 +336,8 @@ fn full_nodes_say_what_frees_space_and_when() {
         &[(
             "no_space",
             "Node 10.0.0.1:1 is full and gets no new files. What was deleted begins to be freed in about 30 minutes. Add a \
-             node, delete files with `dfs rm --purge`, or empty the trash with `dfs trash empty`: their space comes back \
-             60 minutes later",
+             node, empty the trash with `dfs trash empty`, or delete files with `dfs rm --purge`: their space comes back an \
+             hour later",
         )],
     );
 }
@@ -290,13 +356,14 @@ fn a_node_that_was_replaced_and_one_that_is_copied_elsewhere_are_told_with_the_c
         Health::Yellow,
         &[("node_down", &format!("there is another node now than {id}"))],
     );
+    let address = node(2);
     check(
         |facts| facts.down = vec![down(2, 60, true)],
         Health::Yellow,
         &[(
             "node_down",
             &format!(
-                "All chunks have their copies on other nodes. Start what is down again; what is gone for good is forgotten with `dfs node remove {id}`"
+                "All chunks have their copies on other nodes. Start what is down again; what is gone for good is forgotten with `dfs node remove {address}`"
             ),
         )],
     );
