@@ -42,8 +42,9 @@ pub(crate) fn etag(version: VersionId) -> String {
 /// A time as HTTP writes it, to the second; nothing for a time that HTTP cannot write.
 pub(crate) fn http_date(modified_ms: u64) -> Option<String> {
     const YEAR_9999_MS: u64 = 253_402_300_799_000;
-    let time = UNIX_EPOCH + Duration::from_millis(modified_ms);
-    (modified_ms <= YEAR_9999_MS).then(|| httpdate::fmt_http_date(time))
+    // Only then added: the clock of Windows ends before `u64` does.
+    (modified_ms <= YEAR_9999_MS)
+        .then(|| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(modified_ms)))
 }
 
 /// Milliseconds since 1970 of a time as HTTP writes it.
