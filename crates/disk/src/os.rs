@@ -165,7 +165,16 @@ fn file_system(path: &Path) -> io::Result<Option<u64>> {
     Ok(Some(std::fs::metadata(path)?.dev()))
 }
 
-#[cfg(not(unix))]
+/// The volume's serial number. One that has none, or does not tell it, is taken for one of its own.
+#[cfg(windows)]
+fn file_system(path: &Path) -> io::Result<Option<u64>> {
+    let folder = winapi_util::Handle::from_path_any(path)?;
+    let serial = winapi_util::file::information(&folder)
+        .map(|information| information.volume_serial_number());
+    Ok(serial.ok().filter(|serial| *serial != 0))
+}
+
+#[cfg(not(any(unix, windows)))]
 fn file_system(_path: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }

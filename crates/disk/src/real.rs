@@ -267,6 +267,20 @@ mod tests {
         assert!(disk.list("").unwrap().is_empty());
     }
 
+    /// On Windows none knew of the other, and a node with both told of twice the room that there is.
+    #[test]
+    fn folders_on_one_file_system_are_known_for_that() {
+        let (folder, disk) = disk();
+        let other = RealDisk::open(folder.path().join("other")).unwrap();
+        let file_system = |disk: &dyn Disk| disk.space().unwrap().file_system;
+        assert_eq!(file_system(&*disk), file_system(&*other));
+        assert_eq!(
+            file_system(&*disk).is_some(),
+            cfg!(any(unix, windows)),
+            "the system tells which one it is"
+        );
+    }
+
     /// Of several folders that were made, only the last one's name was durable.
     #[test]
     fn each_folder_that_is_made_is_synced() {
