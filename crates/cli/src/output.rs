@@ -51,7 +51,7 @@ impl Output {
         let is_terminal = stdout.is_terminal();
         Self {
             is_terminal,
-            is_coloured: is_terminal && colours_wanted(),
+            is_coloured: settings::stdout_takes_colours(),
             stdout: io::BufWriter::new(stdout),
         }
     }
@@ -128,11 +128,6 @@ impl<W: Write> JsonArray<'_, W> {
         self.out.write_all(end)?;
         self.out.flush()
     }
-}
-
-/// Whether the person did not turn colours off.
-pub(crate) fn colours_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty())
 }
 
 /// The text with a terminal's code for a colour before it.

@@ -30,6 +30,7 @@ mod sections;
 pub mod shutdown;
 mod size;
 mod span;
+mod terminal;
 mod value;
 
 pub use args::{ConfigArgs, ServerArgs};
@@ -44,4 +45,5 @@ pub use sections::{
 };
 pub use size::{ByteSize, ParseByteSizeError};
 pub use span::{ParseTimeSpanError, TimeSpan};
+pub use terminal::{stderr_takes_colours, stdout_takes_colours};
 pub use value::{LogFilter, LogFormat, Secret, Share};

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** no child outlives this process for long: its standard input ends with this process at the latest.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context as _;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::{Launch, Role};
 use crate::local::System;
-use crate::output::{colours_wanted, paint, shown};
+use crate::output::{paint, shown};
 
 /// Bytes of a line of a log; a longer one is shown as several.
 const LINE_LEN_MAX: u64 = 16 << 10;
@@ -196,7 +196,7 @@ fn quoted(word: &str, system: System) -> String {
 fn prefix(launch: &Launch) -> String {
     const CODES: [u8; 6] = [36, 32, 33, 34, 35, 31];
     let text = format!("{:NAME_WIDTH$} |", launch.name);
-    if !io::stderr().is_terminal() || !colours_wanted() {
+    if !settings::stderr_takes_colours() {
         return text;
     }
     let place = match launch.role {
