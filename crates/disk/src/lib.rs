@@ -13,6 +13,7 @@ mod os;
 mod real;
 mod redb_backend;
 mod replace;
+mod system_names;
 
 use std::fmt;
 use std::io;
@@ -24,6 +25,7 @@ pub use memory::{Hang, MemoryDisk, SECTOR_LEN};
 pub use real::RealDisk;
 pub use redb_backend::RedbBackend;
 pub use replace::replace_file;
+pub use system_names::is_of_the_system;
 
 /// A data folder.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {

@@ -11,7 +11,7 @@
 use std::io;
 use std::sync::Arc;
 
-use disk::{Disk, DiskEntryKind, DiskFile, DiskLock};
+use disk::{Disk, DiskEntryKind, DiskFile, DiskLock, is_of_the_system};
 use proto::id::ClusterId;
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,8 @@ const LOCK: &str = "lock";
 const IDENTITY: &str = "master.json";
 const IDENTITY_NEW: &str = "master.json.new";
 const FORMAT: u32 = 1;
-/// What a file system keeps in its root by itself.
-const NOT_FOREIGN: [&str; 3] = [LOCK, IDENTITY_NEW, "lost+found"];
+/// Our own beginnings, which may be in a folder that is otherwise new.
+const NOT_FOREIGN: [&str; 2] = [LOCK, IDENTITY_NEW];
 
 /// Why a folder is not opened: each a sentence for a person.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +160,8 @@ fn begin(disk: &dyn Disk, cluster: ClusterId) -> Result<Identity, FolderError> {
 /// A folder that has no identity and is not empty is somebody's.
 fn refuse_foreign(disk: &dyn Disk) -> Result<(), FolderError> {
     let foreign = disk.list("")?.into_iter().find(|entry| {
-        entry.kind == DiskEntryKind::Other || !NOT_FOREIGN.contains(&entry.name.as_str())
+        let is_known = NOT_FOREIGN.contains(&entry.name.as_str()) || is_of_the_system(&entry.name);
+        entry.kind == DiskEntryKind::Other || !is_known
     });
     foreign.map_or(Ok(()), |entry| Err(FolderError::Foreign(entry.name)))
 }
@@ -262,6 +263,17 @@ mod tests {
         let entries = disk.list("").unwrap().into_iter();
         let names: Vec<String> = entries.map(|entry| entry.name).collect();
         assert_eq!(names, ["photo.jpg"]);
+    }
+
+    /// The root of a new disk on Windows, which is never quite empty, was taken for somebody's folder.
+    #[test]
+    fn what_a_system_puts_into_every_disk_is_nobodys() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["System Volume Information", "$RECYCLE.BIN", "lost+found"] {
+            std::fs::create_dir(root.path().join(name)).unwrap();
+        }
+        let disk = disk::RealDisk::open(root.path()).unwrap();
+        Folder::open(disk, cluster(1)).unwrap();
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
-use disk::{Disk, DiskEntryKind};
+use disk::{Disk, DiskEntryKind, is_of_the_system};
 use proto::HistoryPoint;
 use proto::hello::ReceiptKey;
 use proto::id::{ClusterId, NodeId};
@@ -27,8 +27,8 @@ const IDENTITY_NEW_PATH: &str = "node.json.new";
 pub(crate) const LOCK_PATH: &str = "lock";
 /// The format that this version writes, and the newest that it reads.
 pub(crate) const FOLDER_FORMAT: u32 = 1;
-/// What may be in a folder that is otherwise new: our own beginnings, and what systems put everywhere.
-const NEW_FOLDER_NAMES: &[&str] = &[LOCK_PATH, IDENTITY_NEW_PATH, "lost+found", ".DS_Store"];
+/// Our own beginnings, which may be in a folder that is otherwise new.
+const NEW_FOLDER_NAMES: &[&str] = &[LOCK_PATH, IDENTITY_NEW_PATH];
 
 /// What `node.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -415,7 +415,7 @@ fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
         entries => entries.map_err(OpenError::while_doing(what))?,
     };
     let foreign = entries.iter().find(|entry| {
-        !NEW_FOLDER_NAMES.contains(&entry.name.as_str())
+        !(NEW_FOLDER_NAMES.contains(&entry.name.as_str()) || is_of_the_system(&entry.name))
             || (entry.name == LOCK_PATH && entry.kind != DiskEntryKind::File)
     });
     match foreign {

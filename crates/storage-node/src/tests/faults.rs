@@ -374,6 +374,17 @@ fn a_refused_folder_is_left_as_it_was() {
     assert_eq!(names(&*disks[0]).count(), 0);
 }
 
+/// The root of a new disk on Windows, which is never quite empty, was taken for somebody's folder.
+#[test]
+fn what_a_system_puts_into_every_disk_is_nobodys() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["System Volume Information", "$RECYCLE.BIN", "lost+found"] {
+        std::fs::create_dir(root.path().join(name)).unwrap();
+    }
+    let disks = [disk::RealDisk::open(root.path()).unwrap()];
+    Opened::open(&config(), &environment(), &disks).unwrap();
+}
+
 /// What is not ours among the extents is left alone.
 #[tokio::test]
 async fn foreign_files_among_the_extents_do_no_harm() {
