@@ -136,6 +136,7 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
 pub(crate) fn allocate(_file: &File, _len: u64) -> io::Result<()> {
     Ok(())
 }
@@ -147,6 +148,7 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Windows makes names durable itself, and cannot open a folder as a file.
 #[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
 pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
@@ -175,6 +177,7 @@ fn file_system(path: &Path) -> io::Result<Option<u64>> {
 }
 
 #[cfg(not(any(unix, windows)))]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
 fn file_system(_path: &Path) -> io::Result<Option<u64>> {
     Ok(None)
 }
