@@ -366,10 +366,7 @@ fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {
             return Ok(Folder::Empty);
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(OpenError::Refused(format!(
-                "folder {} is not a folder: give an empty one, or a name that is free",
-                place + 1
-            )));
+            return Err(not_a_folder(place));
         }
         Err(error) => return Err(OpenError::while_doing(what())(error)),
     };
@@ -408,10 +405,21 @@ fn read_file(disk: &dyn Disk) -> io::Result<Vec<u8>> {
 }
 
 /// A folder that is not ours, and not empty, is somebody's. One that is not there is made later.
+fn not_a_folder(place: usize) -> OpenError {
+    OpenError::Refused(format!(
+        "folder {} is not a folder: give an empty one, or a name that is free",
+        place + 1
+    ))
+}
+
 fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
     let what = format!("list folder {}", place + 1);
     let entries = match disk.list("") {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // Windows says of what would be in a file that it is not found, and what it is only here.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(not_a_folder(place));
+        }
         entries => entries.map_err(OpenError::while_doing(what))?,
     };
     let foreign = entries.iter().find(|entry| {

@@ -44,5 +44,5 @@ async fn a_new_folder_is_made_and_a_file_is_refused() {
     std::fs::remove_dir_all(&path).unwrap();
     std::fs::write(&path, "text").unwrap();
     let error = open().unwrap_err().to_string();
-    assert!(error.contains("folder 1"), "{error}");
+    assert!(error.contains("folder 1 is not a folder"), "{error}");
 }
