@@ -62,7 +62,7 @@ pub enum StartError {
     Epoch(#[source] WireError),
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on {address}: is another program using the port, or this master running already? Stop that one, or \
+        "cannot listen on {address}: is the port in use, by another program or by this master already? Stop that one, or \
          give another port"
     )]
     Listen {

@@ -47,8 +47,8 @@ pub enum RunError {
     Exposed(String),
     /// The address cannot be listened on.
     #[error(
-        "cannot listen on {address}: {source}; is another program using the port, or this node running already? Stop \
-         that one, or give another port"
+        "cannot listen on {address}: is the port in use, by another program or by this node already? Stop that one, or \
+         give another port"
     )]
     Listen {
         /// Which.

@@ -41,9 +41,12 @@ impl Arguments {
 /// Listens, says where on standard output, and serves until `shutdown`.
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let address = &settings.web.listen;
-    let listener = listen(address)
-        .await
-        .with_context(|| format!("listen on {address} (another port: --listen HOST:PORT)"))?;
+    let listener = listen(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}: is the port in use, by another program or by this page already? Stop that one, \
+             or give another port by --listen HOST:PORT"
+        )
+    })?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on {}", listener.local_addr()?).and_then(|()| stdout.flush())?;
 
