@@ -142,8 +142,9 @@ impl Part {
         drop(modified.map(|time| self.file.set_modified(time)));
         self.file.sync_all()?;
         if cfg!(windows) {
-            // There, an open file that is locked cannot be renamed.
-            self.file.unlock()?;
+            // There, an open file that is locked cannot be renamed. If it cannot be unlocked, closing it does it in time, or
+            // renaming fails and says why.
+            self.file.unlock().ok();
         }
         drop(self.file);
         fs::rename(&self.path, &self.target)?;
