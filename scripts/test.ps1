@@ -15,9 +15,10 @@ if (Get-Command chromedriver -ErrorAction SilentlyContinue) {
 $script:lines = @()
 function Step([string[]] $Arguments) {
     Write-Output "`n== cargo $Arguments"
-    # What cargo writes to standard error is no failure; its exit code tells.
+    # What cargo writes to standard error is no failure; its exit code tells. It goes to the console by itself: Windows
+    # PowerShell would make errors of it, and a name of a class of each empty line. The counts are on standard output.
     $ErrorActionPreference = 'Continue'
-    & cargo @Arguments 2>&1 | ForEach-Object { "$_" } | Tee-Object -Variable output
+    & cargo @Arguments | Tee-Object -Variable output
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
     $script:lines += $output
 }
