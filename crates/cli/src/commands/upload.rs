@@ -5,6 +5,7 @@
 
 mod plan;
 mod walk;
+mod wildcards;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

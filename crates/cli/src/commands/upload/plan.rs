@@ -12,6 +12,9 @@ use proto::name::{EntryName, EntryPath};
 
 use crate::args::Upload;
 use crate::exit::{Exit, Stop};
+use crate::local::System;
+
+use super::wildcards;
 
 /// What is stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,11 +33,13 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) async fn make(cluster: &Cluster, arguments: &Upload) -> anyhow::Result<Self> {
         let words = split(&arguments.sources, arguments.to.as_deref(), Path::exists)?;
-        let (sources, destination) = words;
-        let sources = sources
-            .iter()
-            .map(|source| inspect(source))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let (written, destination) = words;
+        let mut sources = Vec::new();
+        for source in &written {
+            for path in wildcards::expand(source, System::HERE)? {
+                sources.push(inspect(&path)?);
+            }
+        }
         let is_folder = match &destination {
             Some(text) if sources.len() == 1 && !text.ends_with('/') => {
                 is_folder(cluster, text).await?
