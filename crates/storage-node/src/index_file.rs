@@ -28,6 +28,9 @@ pub(crate) struct IndexFile {
     disk: Arc<dyn Disk>,
     path: &'static str,
     file: Arc<dyn DiskFile>,
+    /// Held by whoever changes the file. The state is not locked meanwhile where all is in the file, so that nobody who reads waits
+    /// for a slow write.
+    writing: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -51,6 +54,7 @@ impl IndexFile {
             disk: Arc::clone(disk),
             path,
             file,
+            writing: Mutex::default(),
             state: Mutex::new(State {
                 len,
                 kept: BTreeMap::new(),
@@ -135,6 +139,10 @@ impl IndexFile {
 }
 
 impl State {
+    fn is_in_file(&self) -> bool {
+        self.kept.is_empty() && !self.is_short
+    }
+
     /// Forgets what is kept behind a new end: it would be zeros if the file grew again.
     fn cut(&mut self, len: u64) {
         let behind = len.div_ceil(BLOCK_LEN as u64);
@@ -182,7 +190,7 @@ impl StorageBackend for IndexFile {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut state = self.state();
-        if state.kept.is_empty() && !state.is_short {
+        if state.is_in_file() {
             drop(state);
             return self.file.read_exact_at(out, offset);
         }
@@ -194,12 +202,14 @@ impl StorageBackend for IndexFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        let _turn = self.writing.lock();
         let mut state = self.state();
         state.cut(len);
         self.stretch(&mut state, len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let _turn = self.writing.lock();
         let mut state = self.state();
         if state.is_given_up {
             return Ok(());
@@ -212,11 +222,18 @@ impl StorageBackend for IndexFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let _turn = self.writing.lock();
         let mut state = self.state();
-        if !state.kept.is_empty() || state.is_short {
+        let written = if state.is_in_file() {
+            drop(state);
+            let written = self.file.write_all_at(data, offset);
+            state = self.state();
+            written
+        } else {
             self.settle(&mut state)?;
-        }
-        match self.file.write_all_at(data, offset) {
+            self.file.write_all_at(data, offset)
+        };
+        match written {
             Ok(()) => state.patch(offset, data),
             Err(error) if is_full(&error) => self.keep(&mut state, offset, data)?,
             Err(error) => return Err(error),
@@ -305,6 +322,33 @@ mod tests {
         let mut read = [0; 2];
         file.read(4999, &mut read).unwrap();
         assert_eq!(read, [1, 2]);
+    }
+
+    /// A disk that does not finish a write kept all who read the index waiting with it.
+    #[test]
+    fn nobody_who_reads_waits_for_a_write() {
+        let (disk, file) = new_file();
+        file.write(0, &[1; 100]).unwrap();
+        let file = Arc::new(file);
+        let hang = disk.hang_writes();
+        let writer = Arc::clone(&file);
+        let writing = std::thread::spawn(move || writer.write(100, &[2; 100]));
+        while disk.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        let (done, reads) = std::sync::mpsc::channel();
+        let reader = Arc::clone(&file);
+        let reading = std::thread::spawn(move || {
+            let mut read = [0; 100];
+            reader.read(0, &mut read).unwrap();
+            done.send(read).unwrap();
+        });
+        let read = reads.recv_timeout(std::time::Duration::from_secs(20));
+        drop(hang);
+        assert_eq!(read.unwrap(), [1; 100]);
+        reading.join().unwrap();
+        writing.join().unwrap().unwrap();
+        assert_eq!(file.len().unwrap(), 200);
     }
 
     #[test]
