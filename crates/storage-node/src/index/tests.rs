@@ -39,6 +39,24 @@ fn has(index: &Index, number: u32) -> bool {
     index.get(&chunk).unwrap().is_some()
 }
 
+/// After a kill the whole index was read before the node served: how long that took grew with what the node had.
+#[test]
+fn an_index_opens_at_once_after_a_kill() {
+    let disk = MemoryDisk::new();
+    let (index, _) = open(&disk);
+    let catalog = commit(&index, 0..20_000);
+    index.checkpoint(&catalog).unwrap();
+    commit(&index, 20_000..60_000);
+    disk.kill();
+    drop(index);
+    let file = IndexFile::open(&disk.shared(), INDEX_PATH).unwrap();
+    Builder::new()
+        .set_repair_callback(|_| panic!("it reads the whole index"))
+        .create_with_backend(file)
+        .unwrap();
+    assert!(open(&disk).1.is_some());
+}
+
 /// Somebody else takes the last room of the disk just before the index is written: it is read and written on, and
 /// the next start makes a new one.
 #[test]
