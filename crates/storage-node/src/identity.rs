@@ -142,15 +142,19 @@ impl Identity {
             ))
         })?;
         check_folders(&file, &folders, acceptance)?;
-        let identity = Self {
+        let mut identity = Self {
             disk: Arc::clone(first_disk),
-            file: IdentityFile {
-                disks: count(disks.len()),
-                ..file
-            },
+            file,
             receipt_key,
         };
-        identity.write_all(disks, &folders)?;
+        if matches!(first, Folder::Empty) {
+            identity.write_first()?;
+        }
+        identity.file.disks = count(disks.len());
+        identity.write_others(disks, &folders)?;
+        if first.file() != Some(&identity.file) {
+            identity.write_first()?;
+        }
         Ok(identity)
     }
 
@@ -224,29 +228,29 @@ impl Identity {
         Ok(changed)
     }
 
-    fn write_all(
+    /// A folder counts as one of the node's from when the first one says so. So it says so last.
+    fn write_first(&self) -> Result<(), OpenError> {
+        write_in(&*self.disk, 0, &self.file)
+    }
+
+    fn write_others(
         &self,
         disks: &[Option<Arc<dyn Disk>>],
         folders: &[Folder],
     ) -> Result<(), OpenError> {
-        for (place, (disk, old)) in disks.iter().zip(folders).enumerate() {
+        for (place, (disk, old)) in disks.iter().zip(folders).enumerate().skip(1) {
             let Some(disk) = disk else {
                 continue;
             };
-            let file = if place == 0 {
-                self.file.clone()
-            } else {
-                IdentityFile {
-                    disk: count(place),
-                    cluster: None,
-                    receipt_key: None,
-                    seen: None,
-                    ..self.file.clone()
-                }
+            let file = IdentityFile {
+                disk: count(place),
+                cluster: None,
+                receipt_key: None,
+                seen: None,
+                ..self.file.clone()
             };
             if old.file() != Some(&file) {
-                let what = format!("write {IDENTITY_PATH} in folder {}", place + 1);
-                write(&**disk, &file).map_err(OpenError::while_doing(what))?;
+                write_in(&**disk, place, &file)?;
             }
         }
         Ok(())
@@ -287,7 +291,7 @@ fn new_identity(
         format: FOLDER_FORMAT,
         node: NodeId::new(environment.uuid()),
         disk: 0,
-        disks: count(folders.len()),
+        disks: 1,
         cluster: None,
         receipt_key: Some(ReceiptKey::from_bytes(environment.random())),
         seen: None,
@@ -333,12 +337,7 @@ fn check_folders(
                     place + 1
                 ));
             }
-            Folder::Empty
-                if place > 0
-                    && was_one
-                    && !is_new(first, folders)
-                    && !acceptance.replaced_disks =>
-            {
+            Folder::Empty if place > 0 && was_one && !acceptance.replaced_disks => {
                 return refuse(format!(
                     "folder {} is empty, but was disk {} of this node: is it mounted? If the disk was replaced, \
                      start once with --replaced-disk",
@@ -350,11 +349,6 @@ fn check_folders(
         }
     }
     Ok(())
-}
-
-/// Whether the identity was made just now: then no folder was one before.
-fn is_new(first: &IdentityFile, folders: &[Folder]) -> bool {
-    matches!(folders.first(), Some(Folder::Empty)) && first.cluster.is_none()
 }
 
 fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {
@@ -434,6 +428,11 @@ fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
             entry.name
         ))),
     }
+}
+
+fn write_in(disk: &dyn Disk, place: usize, identity: &IdentityFile) -> Result<(), OpenError> {
+    let what = format!("write {IDENTITY_PATH} in folder {}", place + 1);
+    write(disk, identity).map_err(OpenError::while_doing(what))
 }
 
 fn write(disk: &dyn Disk, identity: &IdentityFile) -> io::Result<()> {

@@ -71,6 +71,34 @@ fn every_crash_leaves_the_old_or_the_new_file() {
     }
 }
 
+/// The first start of a node of three disks, or the one with a disk more, was cut off: the next one ended in the sentence
+/// that a folder which never held anything was lost.
+#[test]
+fn a_start_with_new_folders_can_be_cut_off_at_any_step() {
+    for (had, stop, place, seed) in cut_off_starts() {
+        let disks = [(); 3].map(|()| MemoryDisk::new());
+        let all: Vec<_> = disks.iter().collect();
+        let node = (had > 0).then(|| open(&all[..had]).unwrap().node());
+        disks[place].stop_after(stop);
+        let begun = open(&all);
+        for disk in &disks {
+            disk.crash(&mut StdRng::seed_from_u64(seed));
+        }
+        let again = open(&all).unwrap_or_else(|error| panic!("{had} {stop} {place}: {error}"));
+        let node = node.or(begun.ok().map(|begun| begun.node()));
+        assert!(node.is_none_or(|node| node == again.node()));
+        assert_eq!(open(&all).unwrap().node(), again.node());
+        refused(open(&all[..2]), "has 3 folders");
+    }
+}
+
+/// How many folders the node had, after which change of which folder its start is cut off, and how.
+fn cut_off_starts() -> impl Iterator<Item = (usize, u64, usize, u64)> {
+    let stops = (0..3).flat_map(|had| (0..16).map(move |stop| (had, stop)));
+    let places = stops.flat_map(|(had, stop)| (0..3).map(move |place| (had, stop, place)));
+    places.flat_map(|(had, stop, place)| (0..4).map(move |seed| (had, stop, place, seed)))
+}
+
 #[test]
 fn folders_of_others_newer_formats_and_damage_are_refused() {
     let foreign = MemoryDisk::new();
