@@ -24,6 +24,8 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Whatever a master asks for, heartbeats come no more often.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// Nor more seldom.
+const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// Where the master is, and where it finds this node.
 #[derive(Debug, Clone)]
@@ -129,7 +131,8 @@ impl Reporter {
         tracing::info!(%master, cluster = %registered.cluster, epoch = %registered.master.epoch, "registered with the master at {master}");
         self.node.report_all_corrupt();
         let mut owes = true;
-        let wanted = Duration::from_millis(registered.heartbeat_interval_ms).max(INTERVAL_MIN);
+        let wanted = Duration::from_millis(registered.heartbeat_interval_ms);
+        let wanted = wanted.clamp(INTERVAL_MIN, INTERVAL_MAX);
         let mut ticks = interval_at(Instant::now() + wanted, wanted);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
