@@ -100,6 +100,16 @@ impl MemoryDisk {
         self.state().faults.opens_fail = true;
     }
 
+    /// This file cannot be opened.
+    pub fn fail_opens_of(&self, path: &str) {
+        self.state().faults.unopenable.push(path.to_owned());
+    }
+
+    /// No file can be removed.
+    pub fn fail_removes(&self) {
+        self.state().faults.removes_fail = true;
+    }
+
     /// No lock can be taken, as on a file system that the system took the right to write from.
     pub fn fail_locks(&self) {
         self.state().faults.locks_fail = true;
@@ -210,7 +220,8 @@ impl Disk for MemoryDisk {
         check_path(path)?;
         let state = self.shared.when_answering();
         state.check_running()?;
-        if state.faults.opens_fail {
+        let fails = state.faults.unopenable.iter().any(|other| other == path);
+        if fails || state.faults.opens_fail {
             return Err(io::Error::other("injected open error"));
         }
         let name = state.names.get(path).ok_or_else(|| not_found(path))?;

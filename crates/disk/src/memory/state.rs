@@ -39,6 +39,8 @@ pub(super) struct Faults {
     pub(super) writes_left: Option<u64>,
     pub(super) unreadable: Vec<(String, Range<u64>)>,
     pub(super) opens_fail: bool,
+    pub(super) unopenable: Vec<String>,
+    pub(super) removes_fail: bool,
     pub(super) locks_fail: bool,
 }
 
@@ -219,6 +221,9 @@ impl State {
         self.begin_change()?;
         if self.names.get(path).and_then(Name::file).is_none() {
             return Err(not_found(path));
+        }
+        if self.faults.removes_fail {
+            return Err(io::Error::other("injected remove error"));
         }
         self.rename_now(vec![(path.to_owned(), None)]);
         Ok(())

@@ -46,7 +46,7 @@ impl Appender {
         Ok(())
     }
 
-    /// Removes a sealed extent in which nothing is needed any more; `false` if something is.
+    /// Removes a sealed extent in which nothing is needed any more; `false` if something is, or the one before cannot be cut.
     pub(crate) fn remove_extent(&mut self, extent: u64) -> Result<bool, StoreError> {
         self.flush()?;
         let is_active = self
@@ -54,20 +54,45 @@ impl Appender {
             .as_ref()
             .is_some_and(|active| active.number == extent);
         let sums = self.store.catalog().extents.get(&extent).copied();
-        if is_active || sums.is_none_or(|sums| sums.live_chunks > 0) {
+        let Some(sums) = sums.filter(|sums| !is_active && sums.live_chunks == 0) else {
             return Ok(false);
-        }
+        };
         // What cannot be read now may be the last copy, and be read another time.
         if self.store.index.corrupt_extents()?.contains(&extent) {
             return Ok(false);
         }
-        self.cut_extent_before(extent);
+        if !self.cut_extent_before(extent) {
+            return Ok(false);
+        }
+        self.have_later_extent(extent)?;
         self.store.catalog().extents.remove(&extent);
-        let removed = self.store.disk.remove(&extent_path(extent));
+        let removed = self.remove_file(extent);
         self.store.forget_file(extent);
-        removed?;
-        self.store.disk.sync_folder(EXTENTS_FOLDER)?;
+        if let Err(error) = removed {
+            // It may still be there, or be there again after a crash: deletions of its puts are needed as long.
+            self.store.catalog().extents.insert(extent, sums);
+            return Err(error.into());
+        }
         Ok(true)
+    }
+
+    /// The last extent's header and records say which orders were seen, should the index be lost: it goes only once there is a
+    /// later one.
+    fn have_later_extent(&mut self, extent: u64) -> Result<(), StoreError> {
+        let last = self.store.catalog().extents.keys().next_back().copied();
+        if self.active.is_none() && last == Some(extent) {
+            self.open_active()?;
+        }
+        Ok(())
+    }
+
+    fn remove_file(&self, extent: u64) -> io::Result<()> {
+        match self.store.disk.remove(&extent_path(extent)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let synced = self.store.disk.sync_folder(EXTENTS_FOLDER);
+        synced.inspect_err(|error| self.store.fail("remove an extent", error))
     }
 
     /// Forgets the puts of an extent that was removed. Those that a crash leaves known do no harm: they count only as
@@ -83,16 +108,16 @@ impl Appender {
         self.commit(&changes)
     }
 
-    /// The extent that goes says where the one before it ends; if that one has more, it must go too. What the index points
-    /// to was acknowledged, whatever the sums say.
-    fn cut_extent_before(&self, extent: u64) {
+    /// The extent that goes says where the one before it ends; if that one has more, it must go too, durably: a new index would
+    /// take refused deletions in it for good. What the index points to was acknowledged, whatever the sums say.
+    fn cut_extent_before(&self, extent: u64) -> bool {
         let before = {
             let catalog = self.store.catalog();
             let before = catalog.extents.range(..extent).next_back();
             before.map(|(number, sums)| (*number, sums.len))
         };
         let Some((before, end)) = before else {
-            return;
+            return true;
         };
         let cut = || -> io::Result<()> {
             let file = self.store.extent_file(before)?;
@@ -101,12 +126,18 @@ impl Appender {
                 let end = end.max(self.store.end_of_rows_in(before)?);
                 if len > end {
                     file.set_len(end)?;
+                    let synced = file.sync();
+                    synced.inspect_err(|error| self.store.fail("cut an extent", error))?;
                 }
             }
             Ok(())
         };
-        if let Err(error) = cut() {
-            tracing::warn!(%error, extent = before, "could not cut what was never acknowledged off an extent");
+        match cut() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, extent = before, "could not cut what was never acknowledged off an extent: the one behind it stays");
+                false
+            }
+            _ => true,
         }
     }
 

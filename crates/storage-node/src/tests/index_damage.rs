@@ -3,18 +3,28 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use disk::{Blocking, MemoryDisk};
+use disk::{Blocking, Disk, MemoryDisk};
 use proto::ErrorCode;
 use proto::id::{Epoch, NodeId};
 use uuid::Uuid;
 
-use super::support::{TestNode, chunk, config, environment};
-use crate::appender::Appender;
+use super::support::{TestNode, chunk, config, environment, rng};
+use crate::appender::{Appender, Moved};
 use crate::environment::Environment;
 use crate::extent::Order;
 use crate::recover;
 use crate::store::{Store, StoreOptions};
 use crate::verified::VerifiedChunk;
+
+const FIRST: &str = "extents/00000001.extent";
+const SECOND: &str = "extents/00000002.extent";
+
+fn order(sequence: u64) -> Order {
+    Order {
+        epoch: Epoch(1),
+        sequence,
+    }
+}
 
 fn open_store(disk: &MemoryDisk) -> (Arc<Store>, Appender) {
     let options = StoreOptions {
@@ -101,6 +111,71 @@ fn nothing_that_the_index_points_to_is_cut_off() {
     assert!(first.is_some());
     assert!(appender.remove_extent(2).unwrap());
     assert!(reads_well(&store, 1) && reads_well(&store, 2));
+}
+
+/// The extent before one that goes has a tail that was refused. It could not be cut off, and the extent went with the word on
+/// where that one ends: a new index would have taken what was refused. Nor was the cut durable.
+#[test]
+fn what_was_refused_is_cut_off_for_good() {
+    let disk = MemoryDisk::new();
+    let (store, mut appender) = open_store(&disk);
+    put(&mut appender, 1);
+    appender.seal().unwrap();
+    put(&mut appender, 2);
+    appender.delete(order(1), &[chunk(2, 1000).0]).unwrap();
+    appender.seal().unwrap();
+    let len = len_of(&store, 1);
+    disk.cut(FIRST, len + 100);
+    disk.fail_next_write();
+    assert!(!appender.remove_extent(2).unwrap());
+    assert!(disk.content(SECOND).is_some());
+    assert!(appender.remove_extent(2).unwrap());
+    for seed in 0..8 {
+        let disk = disk.fork();
+        disk.crash(&mut rng(seed));
+        let left = disk.content(FIRST).unwrap().len() as u64;
+        assert_eq!(left, len);
+    }
+}
+
+/// An extent could not be removed, and was not known any more: so deletions of its chunks seemed to undo nothing, and with a new
+/// index the chunks came back.
+#[test]
+fn an_extent_that_could_not_be_removed_stays_known() {
+    let disk = MemoryDisk::new();
+    let (store, mut appender) = open_store(&disk);
+    let id = chunk(1, 1000).0;
+    put(&mut appender, 1);
+    appender.seal().unwrap();
+    appender.delete(order(1), &[id]).unwrap();
+    appender.seal().unwrap();
+    disk.fail_removes();
+    appender.remove_extent(1).unwrap_err();
+    disk.heal();
+    let deletion = Moved::Delete(id, order(1));
+    appender.relocate(2, &[deletion]).unwrap();
+    appender.flush().unwrap();
+    assert!(appender.remove_extent(2).unwrap());
+    drop((store, appender));
+    disk.remove("index.redb").unwrap();
+    let (store, mut appender) = open_store(&disk);
+    assert!(store.find(&id).unwrap().is_none());
+    assert!(appender.remove_extent(1).unwrap());
+}
+
+/// The last extent was compacted away with the last order in it: with a new index, the order could be given once more.
+#[test]
+fn the_last_order_outlives_its_extent() {
+    let disk = MemoryDisk::new();
+    let (store, mut appender) = open_store(&disk);
+    put(&mut appender, 1);
+    appender.delete(order(7), &[chunk(1, 1000).0]).unwrap();
+    appender.seal().unwrap();
+    assert!(appender.remove_extent(1).unwrap());
+    drop((store, appender));
+    disk.remove("index.redb").unwrap();
+    let (store, _appender) = open_store(&disk);
+    assert_eq!(store.catalog().order, order(7));
 }
 
 /// A reader opens an extent while compaction removes it: it is not kept open for others, which would keep its room.
