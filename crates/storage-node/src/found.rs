@@ -22,17 +22,45 @@ pub(crate) struct Found {
     pub(crate) header: Option<ExtentHeader>,
 }
 
+/// All extents of a data folder.
+#[derive(Debug, Default)]
+pub(crate) struct FoundExtents {
+    /// Those that can be opened.
+    pub(crate) opened: BTreeMap<u64, Found>,
+    /// Those that cannot, and why.
+    pub(crate) unopened: BTreeMap<u64, OpenError>,
+}
+
+impl FoundExtents {
+    /// For whoever needs every extent.
+    ///
+    /// # Errors
+    /// Why one cannot be opened.
+    pub(crate) fn all(self) -> Result<BTreeMap<u64, Found>, OpenError> {
+        match self.unopened.into_values().next() {
+            Some(error) => Err(error),
+            None => Ok(self.opened),
+        }
+    }
+}
+
 /// Reads the headers of all extents in a data folder.
-pub(crate) fn find_extents(disk: &dyn Disk) -> Result<BTreeMap<u64, Found>, OpenError> {
-    let entries = disk
-        .list(EXTENTS_FOLDER)
-        .map_err(OpenError::while_doing("list the extents"))?;
-    let mut extents = BTreeMap::new();
-    for entry in entries {
+pub(crate) fn find_extents(disk: &dyn Disk) -> Result<FoundExtents, OpenError> {
+    let list = || {
+        disk.list(EXTENTS_FOLDER)
+            .map_err(OpenError::while_doing("list the extents"))
+    };
+    let mut extents = FoundExtents::default();
+    for entry in list()? {
         match extent_number(&entry.name) {
-            Some(number) if entry.kind == DiskEntryKind::File => {
-                extents.insert(number, find_extent(disk, number)?);
-            }
+            Some(number) if entry.kind == DiskEntryKind::File => match find_extent(disk, number) {
+                Ok(found) => drop(extents.opened.insert(number, found)),
+                // A process without a free descriptor can list no folder either, and it is not the extent's fault.
+                Err(error @ OpenError::Disk { .. }) if list().is_ok() => {
+                    extents.unopened.insert(number, error);
+                }
+                Err(error) => return Err(error),
+            },
             _ => tracing::warn!(name = entry.name, "not an extent: it is left alone"),
         }
     }

@@ -39,7 +39,7 @@ impl Folder {
         let lock = disk
             .lock(LOCK_PATH)
             .context("lock the folder: stop the node first")?;
-        let extents = find_extents(disk)?;
+        let extents = find_extents(disk)?.all()?;
         writeln!(
             out,
             "disk {} of node {node}, {} extents",

@@ -6,12 +6,15 @@
 //!
 //! **Invariant:** what replay finds is written once more and synced before it is believed. A killed process may have
 //! left records in the system's memory only, and if a sync of them failed, the system takes them for written
-//! and would report another sync as done.
+//! and would report another sync as done. Where that cannot be done, the disk takes no writes and does not count, and the
+//! index does not go beyond, so that the next start does it.
 
+mod lost;
 mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use disk::{Disk, DiskFile};
@@ -22,8 +25,10 @@ use crate::appender::Appender;
 use crate::catalog::{Catalog, Position, Row};
 use crate::environment::Environment;
 use crate::error::{OpenError, is_full};
-use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER, record_len};
-use crate::found::{Found, find_extents, highest_name, remove_unfinished, sealed_len};
+use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER};
+use crate::found::{
+    Found, FoundExtents, find_extents, highest_name, remove_unfinished, sealed_len,
+};
 use crate::index::{Changes, INDEX_PATH, Index};
 use crate::store::{Store, StoreOptions};
 
@@ -31,6 +36,9 @@ use crate::store::{Store, StoreOptions};
 const REWRITE_LEN: u64 = 1 << 20;
 /// Rows that are committed at once during replay.
 const ROWS_PER_COMMIT: usize = 4096;
+
+/// One disk's chunks as readers see them, and what changes them.
+pub(crate) type OpenedStore = (Arc<Store>, Appender);
 
 /// Opens the extents and the index of one disk.
 ///
@@ -40,8 +48,8 @@ pub(crate) fn open(
     disk: &Arc<dyn Disk>,
     options: StoreOptions,
     environment: &Environment,
-) -> Result<(Arc<Store>, Appender), OpenError> {
-    let extents = prepare(&**disk, &options)?;
+) -> Result<OpenedStore, OpenError> {
+    let FoundExtents { opened, unopened } = prepare(&**disk, &options)?;
     let owner = (options.node, options.disk_number);
     let open_index = || {
         Index::open(disk, owner, options.cache_bytes)
@@ -50,7 +58,7 @@ pub(crate) fn open(
     let (mut index, mut catalog) = open_index()?;
     if catalog
         .as_ref()
-        .is_some_and(|catalog| misses_extents(catalog, &extents))
+        .is_some_and(|catalog| misses_extents(catalog, &opened))
     {
         tracing::warn!("the index does not know all extents; making it anew");
         drop(index);
@@ -58,14 +66,21 @@ pub(crate) fn open(
             .map_err(OpenError::while_doing("remove the index"))?;
         (index, catalog) = open_index()?;
     }
+    let is_rebuild = catalog.is_none();
+    let catalog = catalog.unwrap_or_default();
+    let unopened: BTreeSet<u64> = unopened.into_keys().collect();
+    let is_known =
+        |number: &u64| *number < catalog.position.extent && catalog.extents.contains_key(number);
     let recovery = Recovery {
-        is_rebuild: catalog.is_none(),
-        catalog: catalog.unwrap_or_default(),
+        is_partial: !unopened.iter().all(is_known),
+        is_rebuild,
+        catalog,
         index,
-        extents,
+        extents: opened,
+        unopened,
         rows: BTreeMap::new(),
         dead: Vec::new(),
-        unsettled: 0..0,
+        unsettled: Vec::new(),
     };
     let disk = Arc::clone(disk);
     let environment = environment.clone();
@@ -74,16 +89,23 @@ pub(crate) fn open(
         .map_err(OpenError::while_doing("read the extents"))
 }
 
-fn prepare(disk: &dyn Disk, options: &StoreOptions) -> Result<BTreeMap<u64, Found>, OpenError> {
+fn prepare(disk: &dyn Disk, options: &StoreOptions) -> Result<FoundExtents, OpenError> {
     // An unfinished extent that was removed must not come back once the one before it goes on.
     disk.create_folder(EXTENTS_FOLDER)
         .and_then(|()| disk.sync_folder(""))
         .and_then(|()| disk.sync_folder(EXTENTS_FOLDER))
         .map_err(OpenError::while_doing("make the folder for extents"))?;
     let mut extents = find_extents(disk)?;
-    remove_unfinished(disk, &mut extents)
+    remove_unfinished(disk, &mut extents.opened)
         .map_err(OpenError::while_doing("remove an unfinished extent"))?;
-    extents.retain(|number, found| {
+    for (extent, error) in &extents.unopened {
+        tracing::error!(
+            extent,
+            %error,
+            "an extent cannot be opened: it is left alone, and its chunks are lost here until a start where it can be"
+        );
+    }
+    extents.opened.retain(|number, found| {
         let is_ours = found.header.as_ref().is_none_or(|header| {
             let owner = (header.node, header.disk);
             header.number == *number && owner == (options.node, options.disk_number)
@@ -110,11 +132,16 @@ struct Recovery {
     index: Index,
     catalog: Catalog,
     extents: BTreeMap<u64, Found>,
+    /// Extents that are there and cannot be opened.
+    unopened: BTreeSet<u64>,
+    /// Whether one of them may hold what the index does not know. Nothing is changed then: a deletion that seems to undo
+    /// nothing may undo a put in there.
+    is_partial: bool,
     is_rebuild: bool,
     rows: BTreeMap<ChunkId, Option<Row>>,
     dead: Vec<(ChunkId, u64)>,
-    /// Where replayed records of the last extent begin and end.
-    unsettled: std::ops::Range<u64>,
+    /// Where the replayed records of the last extent stand.
+    unsettled: Vec<Range<u64>>,
 }
 
 impl Recovery {
@@ -123,8 +150,9 @@ impl Recovery {
         disk: Arc<dyn Disk>,
         options: StoreOptions,
         environment: Environment,
-    ) -> io::Result<(Arc<Store>, Appender)> {
+    ) -> io::Result<OpenedStore> {
         let start = self.catalog.position;
+        let mut settled_to = start;
         self.settle_lengths(start);
         self.mark_lost(start)?;
         let numbers: Vec<u64> = self
@@ -138,10 +166,14 @@ impl Recovery {
             } else {
                 EXTENT_HEADER_LEN
             };
+            settled_to = self.catalog.position;
             self.replay_extent(*number, from)?;
         }
+        let resumed = self.resume_last(start, options.extent_size);
+        if resumed.is_err() {
+            self.catalog.position = settled_to;
+        }
         self.commit()?;
-        let active = self.resume_last(start, options.extent_size)?;
         let previous = self.last_position();
         let known = self.catalog.extents.keys().chain(self.extents.keys()).max();
         let next_number = known
@@ -158,14 +190,27 @@ impl Recovery {
                 "chunks on this disk are corrupt: they are being replaced from other nodes"
             );
         }
-        let checkpoint = self.index.checkpoint(&self.catalog);
         let store = Store::new(disk, options, environment, self.index, self.catalog);
         let store = Arc::new(store);
-        match checkpoint {
-            // What is here can still be read.
-            Err(error) if is_full(&error) => store.fail("write the index", &error),
-            result => result?,
+        if self.is_partial {
+            let error = io::Error::other("its chunks are not all in the index");
+            store.fail("open an extent", &error);
         }
+        let active = match resumed {
+            Ok(active) => {
+                let checkpoint = store.index.checkpoint(&store.catalog());
+                match checkpoint {
+                    // What is here can still be read.
+                    Err(error) if is_full(&error) => store.fail("write the index", &error),
+                    result => result?,
+                }
+                active
+            }
+            Err(error) => {
+                store.fail("settle the last extent", &error);
+                None
+            }
+        };
         let appender = Appender::new(Arc::clone(&store), active, next_number, previous);
         Ok((store, appender))
     }
@@ -180,79 +225,6 @@ impl Recovery {
                 sums.len = if told == u64::MAX { found.len } else { told };
             }
         }
-    }
-
-    /// Chunks whose extents are gone or cut since the index was written are corrupt, unless replay finds
-    /// that they were moved.
-    fn mark_lost(&mut self, start: Position) -> io::Result<()> {
-        let mut ends = BTreeMap::new();
-        for (number, sums) in &self.catalog.extents {
-            let known_len = if *number == start.extent {
-                start.offset
-            } else {
-                sums.len
-            };
-            match self.extents.get(number) {
-                None => {
-                    ends.insert(*number, 0);
-                }
-                Some(found) if found.len < known_len => {
-                    ends.insert(*number, found.len);
-                }
-                Some(_) => {}
-            }
-        }
-        if ends.is_empty() {
-            return Ok(());
-        }
-        let is_lost = |row: &Row| {
-            let at = row.location;
-            let end = ends.get(&at.extent);
-            !row.corrupt && end.is_some_and(|end| at.offset + record_len(at.len) > *end)
-        };
-        let mut after = None;
-        loop {
-            let found = self
-                .index
-                .find_rows(after.as_ref(), is_lost, ROWS_PER_COMMIT)?;
-            let Some((last, _)) = found.last() else {
-                break;
-            };
-            after = Some(*last);
-            let corrupt = |row| Row {
-                corrupt: true,
-                ..row
-            };
-            let rows = found.into_iter();
-            self.rows
-                .extend(rows.map(|(chunk, row)| (chunk, Some(corrupt(row)))));
-            self.commit()?;
-        }
-        let gone: BTreeSet<u64> = ends
-            .keys()
-            .filter(|number| !self.extents.contains_key(number))
-            .copied()
-            .collect();
-        let (is_gone, mut after) = (|extent| gone.contains(&extent), None);
-        while !gone.is_empty() {
-            let buried =
-                self.index
-                    .dead_in_gone_extents(after.as_ref(), is_gone, ROWS_PER_COMMIT)?;
-            let Some(last) = buried.last() else {
-                break;
-            };
-            after = Some(*last);
-            self.index.commit(&Changes {
-                buried,
-                position: start,
-                ..Changes::default()
-            })?;
-        }
-        // The catalog must still know the extents while rows leave them.
-        self.catalog
-            .extents
-            .retain(|number, _| !gone.contains(number));
-        Ok(())
     }
 
     fn row(&self, chunk: &ChunkId) -> io::Result<Option<Row>> {
@@ -284,7 +256,7 @@ impl Recovery {
     }
 
     /// Cuts and syncs the last extent, and goes on with it if it can take more.
-    fn resume_last(&mut self, start: Position, extent_size: u64) -> io::Result<Option<Active>> {
+    fn resume_last(&self, start: Position, extent_size: u64) -> io::Result<Option<Active>> {
         let Some((number, found)) = self.extents.last_key_value() else {
             return Ok(None);
         };
@@ -293,23 +265,17 @@ impl Recovery {
         };
         let end = self.catalog.extents.get(number).map_or(0, |sums| sums.len);
         let was_cut = *number == start.extent && found.len < start.offset;
-        if *number < start.extent || was_cut || end < EXTENT_HEADER_LEN {
+        if self.is_partial || *number < start.extent || was_cut || end < EXTENT_HEADER_LEN {
             return Ok(None);
         }
-        let settled = || {
-            if found.len > end {
-                found.file.set_len(end)?;
-            }
-            rewrite(&*found.file, self.unsettled.clone())?;
-            found.file.sync()
-        };
-        match settled() {
-            Ok(()) if end < extent_size => {
-                Ok(Some(Active::resume(Arc::clone(&found.file), header, end)))
-            }
-            Ok(()) => Ok(None),
-            Err(error) => Err(error),
+        // Also where nothing is cut: a killed process had taken blocks ahead.
+        found.file.set_len(end)?;
+        for range in &self.unsettled {
+            rewrite(&*found.file, range.clone())?;
         }
+        found.file.sync()?;
+        let goes_on = end < extent_size;
+        Ok(goes_on.then(|| Active::resume(Arc::clone(&found.file), header, end)))
     }
 
     fn last_position(&self) -> Position {
@@ -322,7 +288,7 @@ impl Recovery {
 }
 
 /// Writes the same bytes again, so that the next sync is about them.
-fn rewrite(file: &dyn DiskFile, range: std::ops::Range<u64>) -> io::Result<()> {
+fn rewrite(file: &dyn DiskFile, range: Range<u64>) -> io::Result<()> {
     let mut at = range.start;
     let mut piece = Vec::new();
     while at < range.end {

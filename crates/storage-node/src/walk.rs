@@ -119,7 +119,8 @@ impl Walk {
         Some(header)
     }
 
-    fn payload_verifies(&mut self, header: &RecordHeader) -> bool {
+    /// Whether the payload of a record of this extent has its checksum.
+    pub(crate) fn payload_verifies(&mut self, header: &RecordHeader) -> bool {
         let mut at = header.offset + RECORD_HEADER_LEN as u64;
         let end = header.offset + header.record_len();
         let mut sum = 0;

@@ -1,10 +1,14 @@
 //! Takes the records of an extent into the index, in their order.
 //!
 //! A later put of a chunk replaces an earlier one, a deletion removes it: whatever was appended last holds. What does not
-//! verify was synced once (a torn tail is cut before), and makes its chunk corrupt.
+//! verify makes its chunk corrupt, unless the chunk is here once more: it may have been synced once ([`crate::tail`]).
 
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
+
+use proto::id::ChunkId;
 
 use super::Recovery;
 use crate::catalog::{Location, Position, Row};
@@ -16,15 +20,17 @@ use crate::walk::{Item, Payloads, Walk};
 /// What the replay of one extent showed.
 #[derive(Default)]
 struct Replayed {
-    /// Records whose payloads do not verify.
-    suspects: Vec<RecordHeader>,
+    /// Records whose payloads do not verify, without another of the chunk behind them.
+    suspects: BTreeMap<ChunkId, RecordHeader>,
+    /// Where those that were taken stand.
+    taken: Vec<Range<u64>>,
     records: u64,
     damaged_ranges: u64,
 }
 
 impl Recovery {
     pub(super) fn replay_extent(&mut self, number: u64, from: u64) -> io::Result<()> {
-        let is_last = self.extents.keys().next_back() == Some(&number);
+        let is_last = !self.is_partial && self.extents.keys().next_back() == Some(&number);
         let found = &self.extents[&number];
         let (file, len, header) = (Arc::clone(&found.file), found.len, found.header.clone());
         let salt = header.as_ref().map(|header| header.salt);
@@ -45,10 +51,7 @@ impl Recovery {
         let mut walk = Walk::new(file, salt, from..end, payloads)?;
         let mut replayed = Replayed::default();
         while let Some(item) = walk.next_item() {
-            self.replay_item(number, &item, &mut replayed)?;
-        }
-        if is_last && replayed.records > 0 {
-            self.unsettled = from.max(EXTENT_HEADER_LEN)..end;
+            self.replay_item(number, &item, &mut walk, &mut replayed)?;
         }
         self.replay_suspects(number, &replayed)?;
         self.catalog.extents.entry(number).or_default().len = end;
@@ -57,6 +60,9 @@ impl Recovery {
             offset: end,
         };
         replayed.report(number);
+        if is_last {
+            self.unsettled = replayed.taken;
+        }
         if is_last && len > end {
             tracing::info!(
                 extent = number,
@@ -67,25 +73,36 @@ impl Recovery {
         Ok(())
     }
 
-    fn replay_item(&mut self, number: u64, item: &Item, replayed: &mut Replayed) -> io::Result<()> {
+    fn replay_item(
+        &mut self,
+        number: u64,
+        item: &Item,
+        walk: &mut Walk,
+        replayed: &mut Replayed,
+    ) -> io::Result<()> {
         match item {
             Item::Damage(_) => replayed.damaged_ranges += 1,
             Item::Record {
                 header,
-                payload_good: false,
-            } => replayed.suspects.push(*header),
-            Item::Record { header, .. } => {
-                self.replay_record(number, header)?;
-                replayed
-                    .suspects
-                    .retain(|suspect| suspect.chunk != header.chunk);
-                replayed.records += 1;
+                payload_good,
+            } => {
+                if *payload_good && self.replay_record(number, header, walk)? {
+                    replayed.take(header);
+                } else {
+                    replayed.suspects.insert(header.chunk, *header);
+                }
             }
         }
         Ok(())
     }
 
-    fn replay_record(&mut self, number: u64, header: &RecordHeader) -> io::Result<()> {
+    /// `false` if it is a put that does not verify after all, in the place of a good one.
+    fn replay_record(
+        &mut self,
+        number: u64,
+        header: &RecordHeader,
+        walk: &mut Walk,
+    ) -> io::Result<bool> {
         let new = match header.kind {
             RecordKind::Put { written_ms } => Some(Row {
                 location: Location {
@@ -103,17 +120,21 @@ impl Recovery {
             }
         };
         if matches!(header.kind, RecordKind::Order { .. }) {
-            return Ok(());
+            return Ok(true);
         }
         if let Some(old) = self.row(&header.chunk)? {
+            if new.is_some() && !old.corrupt && !walk.payload_verifies(header) {
+                return Ok(false);
+            }
             self.dead.push((header.chunk, old.location.extent));
         }
-        self.set_row(header.chunk, new)
+        self.set_row(header.chunk, new)?;
+        Ok(true)
     }
 
-    /// They were synced once: they are corrupt, unless they are here once more.
+    /// They may have been synced once: they are corrupt, unless they are here once more.
     fn replay_suspects(&mut self, number: u64, replayed: &Replayed) -> io::Result<()> {
-        for header in &replayed.suspects {
+        for header in replayed.suspects.values() {
             if self.row(&header.chunk)?.is_none() {
                 tracing::error!(chunk = %header.chunk, extent = number, "a chunk is corrupt");
                 let location = Location {
@@ -134,6 +155,16 @@ impl Recovery {
 }
 
 impl Replayed {
+    fn take(&mut self, header: &RecordHeader) {
+        self.suspects.remove(&header.chunk);
+        self.records += 1;
+        let end = header.offset + header.record_len();
+        match self.taken.last_mut() {
+            Some(range) if range.end == header.offset => range.end = end,
+            _ => self.taken.push(header.offset..end),
+        }
+    }
+
     fn report(&self, extent: u64) {
         if self.records > 0 {
             tracing::info!(extent, records = self.records, "replayed");

@@ -225,6 +225,77 @@ async fn an_unreadable_place_costs_one_chunk() {
     node.stop().await;
 }
 
+/// A place in the last extent could not be read when the node started after a kill, and was to be written once more like all
+/// that replay found: for that one chunk the whole disk could not be opened.
+#[tokio::test]
+async fn a_node_starts_with_an_unreadable_place_in_its_last_extent() {
+    let chunks = [1, 2, 3].map(|number| chunk(number, 3000));
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    node.kill().await;
+    let second = EXTENT_HEADER_LEN + record_len(3000);
+    for place in [second + 10, second + RECORD_HEADER_LEN as u64 + 10] {
+        let disk = disk.fork();
+        disk.fail_reads(FIRST, place..place + 1);
+        let node = TestNode::open(&[&disk]);
+        assert_ne!(node.state(&chunks[1].0), ChunkState::Good);
+        for (id, bytes) in [&chunks[0], &chunks[2]] {
+            assert_eq!(node.get(id).await.unwrap(), bytes);
+        }
+        assert!(node.put(&chunks[1]).await.unwrap());
+        node.check_digest(chunks.iter().map(|(id, _)| *id));
+        node.stop().await;
+    }
+}
+
+/// One extent could not be opened, and kept the node from all that its disk had: its chunks are corrupt now and replaced. What
+/// was deleted meanwhile does not come back with it.
+#[tokio::test]
+async fn an_extent_that_cannot_be_opened_costs_its_chunks() {
+    let (disk, chunks) = disk_with_three_extents().await;
+    let paths = extents(&disk);
+    disk.fail_opens_of(&paths[0]);
+    let node = TestNode::open(&[&disk]);
+    let states: Vec<_> = chunks.iter().map(|(id, _)| node.state(id)).collect();
+    let (good, corrupt) = (ChunkState::Good, ChunkState::Corrupt);
+    assert_eq!(states, [corrupt, corrupt, good, good, good, good]);
+    node.put(&chunks[0]).await.unwrap();
+    node.delete(&[chunks[1].0, chunks[2].0, chunks[3].0])
+        .await
+        .unwrap();
+    node.compact().await;
+    node.stop().await;
+    disk.heal();
+    lose_index(&disk);
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([0, 4, 5].map(|place: usize| chunks[place].0));
+    node.put(&chunk(9, 100)).await.unwrap();
+    node.stop().await;
+}
+
+/// An extent that cannot be opened may hold what the index does not know: the disk is read, and takes no writes until it is known.
+#[tokio::test]
+async fn a_disk_of_which_not_all_is_known_takes_no_writes() {
+    let (disk, chunks) = disk_with_three_extents().await;
+    let paths = extents(&disk);
+    disk.fail_opens_of(&paths[2]);
+    let node = TestNode::open(&[&disk]);
+    assert_eq!(node.get(&chunks[0].0).await.unwrap(), chunks[0].1);
+    node.put(&chunk(9, 100)).await.unwrap_err();
+    node.stop().await;
+    disk.heal();
+    let node = TestNode::open(&[&disk]);
+    node.check_digest(chunks.iter().map(|(id, _)| *id));
+    for (id, bytes) in &chunks {
+        assert_eq!(node.get(id).await.unwrap(), bytes);
+    }
+    node.put(&chunk(9, 100)).await.unwrap();
+    node.stop().await;
+}
+
 /// A copy rotted and nobody has read it yet. Whoever sends the chunk again is told that it is stored, and relies
 /// on that: so it must be.
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Syncs and writes that fail, crashes at every step, and orders that come late, twice or from the past.
 
+use std::sync::Arc;
+
 use disk::{Disk, MemoryDisk};
 use futures::future::join_all;
 use proto::ErrorCode;
@@ -7,6 +9,7 @@ use proto::id::Epoch;
 use proto::node::ChunkState;
 
 use super::support::{TestNode, chunk, config, environment, extents};
+use crate::catalog::Position;
 use crate::extent::Order;
 use crate::identity::Acceptance;
 use crate::run::Opened;
@@ -92,6 +95,40 @@ async fn one_failed_sync_costs_one_batch() {
     let node = TestNode::open(&[&disk]);
     node.check_digest([before.0, after.0, refused.0]);
     node.stop().await;
+}
+
+/// A sync fails while the node starts after a kill, so that what replay found may not be on the disk: the disk is a
+/// failed one, what it has can be read, and the next start settles it.
+#[tokio::test]
+async fn a_start_that_cannot_settle_what_it_found_reads_on() {
+    let whole = MemoryDisk::new();
+    let node = TestNode::open(&[&whole]);
+    let held = chunk(1, 900);
+    node.put(&held).await.unwrap();
+    node.kill().await;
+    let mut unsettled = 0;
+    for syncs in 0..12 {
+        let disk = whole.fork();
+        disk.fail_syncs_after(syncs);
+        let Ok(node) = TestNode::try_open(&[&disk], &config()) else {
+            continue;
+        };
+        let store = Arc::clone(&node.node.disks()[0].store);
+        if store.failure().is_some_and(|why| why.contains("settle")) {
+            unsettled += 1;
+            assert_eq!(store.catalog().position, Position::default());
+            assert_eq!(node.get(&held.0).await.unwrap(), held.1);
+            assert_eq!(node.state(&held.0), ChunkState::OnFailedDisk);
+            node.put(&chunk(2, 900)).await.unwrap_err();
+        }
+        disk.heal();
+        node.kill().await;
+        let node = TestNode::open(&[&disk]);
+        node.check_digest([held.0]);
+        node.put(&chunk(2, 900)).await.unwrap();
+        node.stop().await;
+    }
+    assert!(unsettled > 0);
 }
 
 #[tokio::test]

@@ -178,6 +178,34 @@ fn the_last_order_outlives_its_extent() {
     assert_eq!(store.catalog().order, order(7));
 }
 
+/// Power was lost while compaction copied a chunk, and of the copy's batch a later record is whole. Then the index was lost: the
+/// torn copy hid the original, which was still there.
+#[test]
+fn a_torn_copy_does_not_hide_the_original() {
+    let disk = MemoryDisk::new();
+    let (store, mut appender) = open_store(&disk);
+    put(&mut appender, 1);
+    appender.seal().unwrap();
+    let (id, bytes) = chunk(1, 1000);
+    let at = store.find(&id).unwrap().unwrap().location;
+    let copied = Moved::Put(VerifiedChunk::check(id, bytes).unwrap(), at);
+    appender.relocate(1, &[copied]).unwrap();
+    put(&mut appender, 2);
+    appender.flush().unwrap();
+    drop((store, appender));
+    disk.remove("index.redb").unwrap();
+    disk.flip(SECOND, 4096 + 500, 1);
+    let (store, mut appender) = open_store(&disk);
+    assert!(reads_well(&store, 1) && reads_well(&store, 2));
+    appender.seal().unwrap();
+    put(&mut appender, 3);
+    appender.flush().unwrap();
+    drop((store, appender));
+    disk.remove("index.redb").unwrap();
+    let (store, _appender) = open_store(&disk);
+    assert!((1..4).all(|number| reads_well(&store, number)));
+}
+
 /// A reader opens an extent while compaction removes it: it is not kept open for others, which would keep its room.
 #[test]
 fn an_extent_that_goes_is_not_kept_open() {
