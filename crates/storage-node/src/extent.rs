@@ -284,7 +284,8 @@ impl RecordHeader {
 }
 
 /// The mark of a batch that begins at this offset. Later batches of an extent have greater marks, since none is
-/// shorter than a record's header: so a damaged record before one of a later batch was synced once.
+/// shorter than a record's header: so a damaged record before one of a later batch was synced once. That is for whoever looks
+/// into a damaged extent: no start relies on it.
 pub fn batch_at(offset: u64) -> u32 {
     u32::try_from(offset / 64).unwrap_or(u32::MAX)
 }

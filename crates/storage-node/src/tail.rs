@@ -1,39 +1,42 @@
-//! Finds where the last extent of a disk ends: what power loss left unfinished behind it is cut off.
+//! Finds where the last extent of a disk ends: what power loss left unfinished behind its last good record is cut off.
 //!
-//! Records are synced in batches, and a batch is written only when the one before is durable. So only the last
-//! batch can be torn, anywhere in it, and it was never answered: it ends at its first record that does not verify.
-//! Damage before the last batch was synced once; it is corruption, and nothing is cut for it.
+//! Records are synced in batches, and a batch is written only when the one before is durable. So only the last batch can be
+//! torn, anywhere in it, since its sectors reach the disk in any order; and it was never answered. But a bad record in
+//! what seems to be the last batch may as well have been synced and acknowledged, and have rotted since: that
+//! cannot be told apart, and whole batches behind it may be gone. So nothing is cut that has a good record behind it. A bad record
+//! before the end makes its chunk corrupt, unless that is here once more.
+//!
+//! What is kept of a batch that was never answered does no harm. A good put is whole, and its chunk can be read or be
+//! deleted like any other that the master does not know. A good deletion was ordered, and the master has it planned until it is
+//! answered; or another disk has the chunk, durably. Records of one batch do not rely on each other: each is of a job
+//! of its own, or a part of one that may be done in part, and a copy that compaction made does not let the original go before the
+//! batch is durable. But the copy may be torn: therefore a bad put never takes the place of a good one before it,
+//! and where a new index is made without reading payloads, that of a chunk that is there already is read. What is behind
+//! the end is cut, durably, before anything is appended, so none of it comes to life behind new records. A last
+//! record that was acknowledged and rotted is cut as well: the master finds its chunk missing, and has it replaced.
 
 use std::io;
 use std::sync::Arc;
 
 use disk::DiskFile;
 
-use crate::extent::{EXTENT_HEADER_LEN, batch_at};
+use crate::extent::EXTENT_HEADER_LEN;
 use crate::walk::{Item, Payloads, Walk};
 
 /// Where the extent ends, looking from a place up to which it is known to be whole.
 pub(crate) fn find_end(file: &Arc<dyn DiskFile>, salt: Option<u64>, from: u64) -> io::Result<u64> {
     let mut walk = Walk::new(Arc::clone(file), salt, from..u64::MAX, Payloads::Verify)?;
-    let (mut end, mut last_batch) = (from.max(EXTENT_HEADER_LEN), 0);
-    let mut bad = Vec::new();
+    let mut end = from.max(EXTENT_HEADER_LEN);
     while let Some(item) = walk.next_item() {
-        match item {
-            Item::Damage(range) => bad.push(range.start),
-            Item::Record {
-                header,
-                payload_good: false,
-            } => bad.push(header.offset),
-            Item::Record { header, .. } => {
-                end = header.offset + header.record_len();
-                last_batch = header.batch;
-            }
+        if let Item::Record {
+            header,
+            payload_good: true,
+        } = item
+        {
+            end = header.offset + header.record_len();
         }
     }
-    let torn = bad
-        .into_iter()
-        .find(|offset| batch_at(*offset) >= last_batch);
-    Ok(torn.map_or(end, |torn| torn.min(end)))
+    Ok(end)
 }
 
 #[cfg(test)]
@@ -42,7 +45,7 @@ mod tests {
     use proto::id::ChunkId;
 
     use super::*;
-    use crate::extent::{RecordHeader, RecordKind};
+    use crate::extent::{RecordHeader, RecordKind, batch_at};
 
     /// An extent with these batches of as many records, of 100 bytes each; gives where each record begins.
     fn extent(batches: &[usize]) -> (MemoryDisk, Vec<u64>) {
@@ -86,15 +89,19 @@ mod tests {
         }
     }
 
+    /// One chunk of the last acknowledged batch rotted and the index was lost, or that of the batch before, and power
+    /// loss tore the last one away: good records behind it were cut off with it, although they were acknowledged.
     #[test]
-    fn only_the_last_batch_is_cut_and_at_its_first_bad_record() {
+    fn nothing_is_cut_that_has_a_good_record_behind_it() {
         check(&[1, 1, 1], &[], 3);
         check(&[1, 1, 1], &[2], 2);
-        check(&[2, 3], &[2], 2);
-        check(&[2, 3], &[3], 3);
+        check(&[2, 3], &[2], 5);
+        check(&[2, 3], &[3], 5);
         check(&[2, 3], &[4], 4);
         check(&[2, 3], &[2, 3, 4], 2);
-        check(&[3], &[0], 0);
+        check(&[2, 3], &[0, 2, 3, 4], 2);
+        check(&[3], &[0], 3);
+        check(&[3], &[0, 1, 2], 0);
         check(&[1, 1, 1], &[0], 3);
         check(&[2, 3], &[1], 5);
         check(&[2, 2, 2], &[0, 2, 5], 5);

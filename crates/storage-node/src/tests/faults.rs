@@ -200,13 +200,13 @@ async fn a_crash_at_any_step_of_a_compaction_loses_nothing() {
     }
 }
 
-/// A batch of a put and a deletion is torn: the put is lost, the deletion behind it reached the disk, and the node is seen
-/// without either. When the put is sent again it takes the very same bytes of the file; the deletion behind it must
-/// not come to life by that.
+/// A batch of a put and a deletion is torn. If the deletion behind the put reached the disk, it holds from the start on, as any
+/// deletion that was ordered. If the node is seen without it, that stays so: also when the put is sent again and takes the
+/// very same bytes of the file, nothing behind it comes to life by that.
 #[tokio::test]
 async fn what_was_cut_off_never_comes_back_to_life() {
     let (kept, lost) = (chunk(1, 100), chunk(2, 5000));
-    let mut torn = 0;
+    let (mut torn, mut deleted) = (0, 0);
     for seed in 0..200 {
         let disk = MemoryDisk::new();
         let node = TestNode::open(&[&disk]);
@@ -219,6 +219,7 @@ async fn what_was_cut_off_never_comes_back_to_life() {
         node.crash(seed).await;
         let node = TestNode::open(&[&disk]);
         let states = [node.state(&lost.0), node.state(&kept.0)];
+        deleted += usize::from(states[1] == ChunkState::Missing);
         if states == [ChunkState::Missing, ChunkState::Good] {
             torn += 1;
             node.put(&lost).await.unwrap();
@@ -230,7 +231,10 @@ async fn what_was_cut_off_never_comes_back_to_life() {
             node.stop().await;
         }
     }
-    assert!(torn > 20, "{torn} of 200 crashes tore the batch");
+    assert!(
+        torn > 20 && deleted > 20,
+        "{torn} and {deleted} of 200 crashes tore the batch"
+    );
 }
 
 /// Whatever asks for it, an extent with a chunk in it stays.

@@ -64,6 +64,8 @@ enum Known {
     Present,
     Absent,
     Either,
+    /// A put that was never answered is here and torn.
+    Torn,
 }
 
 struct Model {
@@ -170,10 +172,11 @@ impl Model {
                     present.push(id);
                     Known::Present
                 }
-                Err(error) => {
-                    assert_eq!(self.node().state(&id), ChunkState::Missing, "{error}");
-                    Known::Absent
-                }
+                Err(error) => match self.node().state(&id) {
+                    ChunkState::Missing => Known::Absent,
+                    ChunkState::Corrupt => Known::Torn,
+                    state => panic!("{state:?}: {error}"),
+                },
             };
             let known = self.known.insert(number, seen).unwrap();
             assert!(
