@@ -144,7 +144,7 @@ pub trait Network: fmt::Debug + Send + Sync + 'static {
 
 /// Accepts connections.
 pub trait Listener: fmt::Debug + Send + Sync + 'static {
-    /// The next connection. Cancelling it loses none.
+    /// The next connection. Cancelling it loses none. An error is one of the listener, not of a single connection.
     fn accept(&self) -> Pending<'_, io::Result<Stream>>;
 
     /// Where it listens, with the port that it got.
@@ -164,7 +164,11 @@ impl Tcp {
 
 impl Network for Tcp {
     fn connect<'a>(&'a self, address: &'a Address) -> Pending<'a, io::Result<Stream>> {
-        Box::pin(async move { tcp_stream(TcpStream::connect(address.as_str()).await?) })
+        Box::pin(async move {
+            let stream = TcpStream::connect(address.as_str()).await?;
+            let peer = stream.peer_addr()?;
+            tcp_stream(stream, peer)
+        })
     }
 
     fn listen<'a>(&'a self, address: &'a Address) -> Pending<'a, io::Result<Box<dyn Listener>>> {
@@ -184,7 +188,16 @@ struct TcpAcceptor {
 
 impl Listener for TcpAcceptor {
     fn accept(&self) -> Pending<'_, io::Result<Stream>> {
-        Box::pin(async move { tcp_stream(self.listener.accept().await?.0) })
+        Box::pin(async move {
+            loop {
+                let (stream, peer) = self.listener.accept().await?;
+                match tcp_stream(stream, peer) {
+                    Ok(stream) => return Ok(stream),
+                    // It was reset before it was looked at: the others wait.
+                    Err(error) => tracing::debug!(%peer, %error, "a connection broke at once"),
+                }
+            }
+        })
     }
 
     fn address(&self) -> Address {
@@ -192,9 +205,8 @@ impl Listener for TcpAcceptor {
     }
 }
 
-fn tcp_stream(stream: TcpStream) -> io::Result<Stream> {
+fn tcp_stream(stream: TcpStream, peer: SocketAddr) -> io::Result<Stream> {
     stream.set_nodelay(true)?;
-    let peer = stream.peer_addr()?;
     let (source, sink) = stream.into_split();
     Ok(Stream {
         source: Box::new(source),

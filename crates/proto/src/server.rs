@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +32,9 @@ use crate::table::{Answer, Caller, Operation, OperationTable, Service};
 use connection::{ConnectionTask, Request};
 use gate::Gate;
 use memory::Memory;
+
+/// How long nobody is accepted after a failure to.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a server says of itself.
 #[derive(Debug, Clone)]
@@ -163,6 +166,15 @@ pub async fn serve<S: Service>(
     }
 }
 
+/// Whether this process, or the machine, has no file descriptor left for one more connection.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // ENFILE and EMFILE have these numbers on all Unixes; the last is WSAEMFILE.
+    let codes: &[i32] = if cfg!(windows) { &[10_024] } else { &[23, 24] };
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
+}
+
 struct Server<S> {
     service: Arc<S>,
     identity: Identity,
@@ -174,11 +186,18 @@ struct Server<S> {
 }
 
 impl<S: Service> Server<S> {
-    /// Most often the process has no file descriptor left: the longest idle connection gives one back.
+    /// Where no file descriptor is left, the longest idle connection gives one back. A connection that was given up
+    /// before it was accepted is nothing to wait for.
     async fn recover_from(&self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset) {
+            return tracing::debug!(%error, "a connection ended before it was accepted");
+        }
         tracing::warn!(%error, "could not accept a connection; trying again");
-        self.gate.evict_one();
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        if is_out_of_descriptors(error) {
+            self.gate.evict_one();
+        }
+        sleep(ACCEPT_PAUSE).await;
     }
 
     async fn admit(self: Arc<Self>, stream: Stream) {

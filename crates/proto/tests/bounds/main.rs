@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod accepting;
 mod ending;
 mod memory;
 mod support;
