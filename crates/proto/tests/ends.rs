@@ -409,7 +409,7 @@ async fn what_breaks_the_protocol_gets_one_error_and_is_closed() {
 }
 
 /// So that a cluster can be upgraded one process after another.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_caller_of_the_next_version_is_answered_with_the_servers() {
     let server = Server::start(None, Limits::default()).await;
     let hello = format!(
