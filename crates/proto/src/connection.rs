@@ -79,14 +79,21 @@ impl Connection {
         request: O,
         call_timeout: Duration,
     ) -> Result<O::Reply, CallError> {
-        self.call_outgoing::<O>(&Outgoing::new(request), call_timeout)
-            .await
+        let request = Outgoing::new(request);
+        let called = timeout(call_timeout, self.call_outgoing::<O>(&request)).await;
+        called.unwrap_or_else(|_| {
+            Err(CallError::TimedOut {
+                address: self.shared.address.clone(),
+                operation: O::NAME,
+                after: call_timeout,
+            })
+        })
     }
 
+    /// The same, for as long as it takes.
     pub(crate) async fn call_outgoing<O: Operation>(
         &self,
         request: &Outgoing,
-        call_timeout: Duration,
     ) -> Result<O::Reply, CallError> {
         let address = &self.shared.address;
         let answered = async {
@@ -94,15 +101,10 @@ impl Connection {
             self.write(waiting.id, request).await?;
             waiting.reply().await
         };
-        match timeout(call_timeout, answered).await {
-            Ok(Ok(incoming)) => incoming.into_reply(O::NAME, address),
-            Ok(Err(source)) => Err(unreachable(address, source)),
-            Err(_) => Err(CallError::TimedOut {
-                address: address.clone(),
-                operation: O::NAME,
-                after: call_timeout,
-            }),
-        }
+        let incoming = answered
+            .await
+            .map_err(|source| unreachable(address, source))?;
+        incoming.into_reply(O::NAME, address)
     }
 
     /// Whether no more calls can be made.
@@ -183,6 +185,7 @@ async fn route_replies(mut reader: FrameReader, shared: Arc<Shared>) {
     shared.closed.cancel();
     shared.waiting.lock().take();
 }
+
 fn was_closed() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionAborted,

@@ -136,16 +136,17 @@ impl Pool {
         let peer = peer.into();
         let request = Outgoing::new(request);
         let deadline = Instant::now() + call_timeout;
+        let kept = self.of_peer(peer);
         let called = async {
-            let (connection, is_new) = self.shared_connection(peer).await?;
-            match connection.call_outgoing::<O>(&request, call_timeout).await {
+            let (connection, is_new) = self.shared_connection(peer, &kept).await?;
+            match connection.call_outgoing::<O>(&request).await {
                 Err(CallError::Unreachable { .. }) if !is_new => {}
                 result => return result,
             }
-            let (connection, _) = self.shared_connection(peer).await?;
-            connection.call_outgoing::<O>(&request, call_timeout).await
+            let (connection, _) = self.shared_connection(peer, &kept).await?;
+            connection.call_outgoing::<O>(&request).await
         };
-        let unanswered = Unanswered::new(self.of_peer(peer));
+        let unanswered = Unanswered::new(&kept);
         let result = within(deadline, called, peer.address, &request, call_timeout).await;
         unanswered.end_with(&result);
         result
@@ -161,8 +162,9 @@ impl Pool {
         let peer = peer.into();
         let request = Outgoing::new(request);
         let deadline = Instant::now() + call_timeout;
-        let transferred = self.transfer_outgoing::<O>(peer, &request);
-        let unanswered = Unanswered::new(self.of_peer(peer));
+        let kept = self.of_peer(peer);
+        let transferred = self.transfer_outgoing::<O>(peer, &kept, &request);
+        let unanswered = Unanswered::new(&kept);
         let result = within(deadline, transferred, peer.address, &request, call_timeout).await;
         unanswered.end_with(&result);
         result
@@ -171,9 +173,9 @@ impl Pool {
     async fn transfer_outgoing<O: Operation>(
         &self,
         peer: Peer<'_>,
+        kept: &OfPeer,
         request: &Outgoing,
     ) -> Result<O::Reply, CallError> {
-        let kept = self.of_peer(peer);
         let _turn: SemaphorePermit<'_> =
             kept.transfers.acquire().await.expect("it is never closed");
         if let Some(mut channel) = kept.take_idle(self.0.options.idle_max) {
@@ -187,8 +189,11 @@ impl Pool {
         kept.keep(channel, result)
     }
 
-    async fn shared_connection(&self, peer: Peer<'_>) -> Result<(Connection, bool), CallError> {
-        let kept = self.of_peer(peer);
+    async fn shared_connection(
+        &self,
+        peer: Peer<'_>,
+        kept: &OfPeer,
+    ) -> Result<(Connection, bool), CallError> {
         let mut shared = kept.shared.lock().await;
         if let Some(kept) = &mut *shared
             && !kept.connection.is_closed()
@@ -342,14 +347,14 @@ impl OfPeer {
 
 /// A call without an answer yet. If none comes, what is kept of its peer is forgotten: it may lead nowhere, which nobody
 /// would tell, and the next call makes a new connection.
-struct Unanswered {
-    of_peer: Arc<OfPeer>,
+struct Unanswered<'p> {
+    of_peer: &'p OfPeer,
     since: Instant,
     is_over: bool,
 }
 
-impl Unanswered {
-    fn new(of_peer: Arc<OfPeer>) -> Self {
+impl<'p> Unanswered<'p> {
+    fn new(of_peer: &'p OfPeer) -> Self {
         let since = Instant::now();
         Self {
             of_peer,
@@ -366,7 +371,7 @@ impl Unanswered {
     }
 }
 
-impl Drop for Unanswered {
+impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         if !self.is_over && self.since.elapsed() >= SILENCE {
             self.of_peer.forget_all();

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
@@ -132,10 +133,11 @@ impl Outgoing {
     }
 }
 
-/// A reply as it came: its line, and the body that followed.
+/// A reply as it came: its fields or its error, and the body that followed.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    line: Bytes,
+    /// Nothing, if it has neither.
+    answer: Option<Result<Bytes, WireError>>,
     body: Bytes,
 }
 
@@ -148,12 +150,13 @@ impl Incoming {
             return Ok(None);
         };
         let head: ReplyHead<'_> = serde_json::from_slice(&line).map_err(FrameError::NotAMessage)?;
-        let (id, body_len) = (head.id, reader.check_body_len(head.body_len)?);
-        let body = match body_len {
+        let fields = |ok: &RawValue| Ok(line.slice_ref(ok.get().as_bytes()));
+        let answer = head.error.map(Err).or(head.ok.map(fields));
+        let body = match reader.check_body_len(head.body_len)? {
             0 => Bytes::new(),
             len => reader.body(len).await?,
         };
-        Ok(Some((id, Self { line, body })))
+        Ok(Some((head.id, Self { answer, body })))
     }
 
     pub(super) fn into_reply<M: Message>(
@@ -166,16 +169,10 @@ impl Incoming {
             operation,
             reason,
         };
-        let head: ReplyHead<'_> =
-            serde_json::from_slice(&self.line).map_err(|error| bad_reply(error.to_string()))?;
-        if let Some(error) = head.error {
-            return Err(error.into());
-        }
-        let ok = head
-            .ok
-            .ok_or_else(|| bad_reply("it has neither ok nor error".into()))?;
+        let answer = self.answer;
+        let fields = answer.ok_or_else(|| bad_reply("it has neither ok nor error".into()))??;
         let mut reply: M =
-            serde_json::from_str(ok.get()).map_err(|error| bad_reply(error.to_string()))?;
+            serde_json::from_slice(&fields).map_err(|error| bad_reply(error.to_string()))?;
         reply
             .put_body(self.body)
             .map_err(|error| bad_reply(error.message))?;
