@@ -119,6 +119,7 @@ struct Reader {
     fetching_bytes: u64,
     /// Bytes that may be fetched ahead at present.
     window: u64,
+    window_max: u64,
 }
 
 struct Fetching {
@@ -132,8 +133,10 @@ impl Reader {
         let shared = file.cluster.shared.clone();
         let range = range.start..range.end.min(file.size);
         let chunk_size = u64::from(file.chunk_size);
+        let window_max = shared.options.chunks_in_flight.max(1) as u64;
         Self {
-            window: (FIRST_WINDOW * chunk_size).min(shared.options.read_ahead_bytes),
+            window: FIRST_WINDOW.min(window_max) * chunk_size,
+            window_max: window_max * chunk_size,
             places: Places::new(shared.clone(), file, &range),
             shared,
             range,
@@ -190,7 +193,7 @@ impl Reader {
         })??;
         self.fetching_bytes -= u64::from(len);
         let wider = self.window + u64::from(self.places.chunk_size);
-        self.window = wider.min(self.shared.options.read_ahead_bytes);
+        self.window = wider.min(self.window_max);
         Ok((index, bytes))
     }
 

@@ -7,10 +7,9 @@ use crate::hashing::Hashing;
 /// What a [`Cluster`](crate::Cluster) is made with. The defaults suit a person's machine and a web server alike.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// Chunks that one upload holds in memory at once: being read, hashed or sent.
+    /// Chunks that one upload holds in memory at once (being read, hashed or sent), and that one download fetches ahead
+    /// of its reader. At least one always is.
     pub chunks_in_flight: usize,
-    /// Bytes that one download fetches ahead of its reader. At least one chunk always is.
-    pub read_ahead_bytes: u64,
     /// How long a read waits for a node before it asks another one as well. It waits longer where all
     /// reads take longer.
     pub hedge_delay: Duration,
@@ -41,7 +40,6 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             chunks_in_flight: 8,
-            read_ahead_bytes: 8 << 20,
             hedge_delay: Duration::from_millis(250),
             straggler_patience: Duration::from_secs(1),
             avoid_for: Duration::from_secs(10),

@@ -78,7 +78,7 @@ async fn reads_spread_over_the_nodes() {
 #[tokio::test(start_paused = true)]
 async fn no_more_is_fetched_than_may_be_read_ahead() {
     let options = client::ClientOptions {
-        read_ahead_bytes: 5 * u64::from(CHUNK),
+        chunks_in_flight: 5,
         ..crate::support::options()
     };
     let cluster = TestCluster::start_with(3, CHUNK, options).await;
