@@ -8,12 +8,14 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
 use proto::id::{ChunkId, VersionId};
 use proto::master::{CHUNKS_PER_BLOCK, ChunkLocations, LocateChunks, OpenFile};
 use proto::name::EntryPath;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::fetch::{ChunkPlace, Origin, chunk_places, fetch};
@@ -25,6 +27,11 @@ const LOCATED_AT_OPEN: u32 = 32;
 const LOCATE_AHEAD: usize = 64;
 /// Chunks that are fetched at once at first: whoever reads on gets more.
 const FIRST_WINDOW: u64 = 2;
+
+/// More are fetched at once while each takes less than this,
+const GROWS_WITHIN: Duration = Duration::from_secs(2);
+/// and one at a time when it takes longer than this.
+const SHRINKS_AFTER: Duration = Duration::from_secs(5);
 
 /// A chunk of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +132,8 @@ struct Reader {
 struct Fetching {
     index: u64,
     len: u32,
-    task: AbortOnDropHandle<Result<Bytes, Error>>,
+    /// The bytes, and how long they took.
+    task: AbortOnDropHandle<Result<(Bytes, Duration), Error>>,
 }
 
 impl Reader {
@@ -173,7 +181,11 @@ impl Reader {
             let place = self.places.next().await?;
             let (index, len) = (place.index, place.len);
             let (shared, origin) = (self.shared.clone(), self.places.origin.clone());
-            let task = tokio::spawn(async move { fetch(&shared, &origin, place).await });
+            let task = tokio::spawn(async move {
+                let started = Instant::now();
+                let bytes = fetch(&shared, &origin, place).await?;
+                Ok((bytes, started.elapsed()))
+            });
             self.fetching_bytes += u64::from(len);
             self.fetching.push_back(Fetching {
                 index,
@@ -187,14 +199,24 @@ impl Reader {
     async fn take_first(&mut self) -> Result<(u64, Bytes), Error> {
         let first = self.fetching.pop_front();
         let Fetching { index, len, task } = first.expect("at least one is being fetched");
-        let bytes = task.await.map_err(|error| Error::Unavailable {
+        let (bytes, took) = task.await.map_err(|error| Error::Unavailable {
             what: format!("read {}", self.places.origin.path),
             source: Some(error.into()),
         })??;
         self.fetching_bytes -= u64::from(len);
-        let wider = self.window + u64::from(self.places.chunk_size);
-        self.window = wider.min(self.window_max);
+        self.adapt_window(took);
         Ok((index, bytes))
+    }
+
+    /// Whoever reads on gets more at once. On a slow line, where that only makes each chunk take longer, one after another
+    /// gets the whole of it.
+    fn adapt_window(&mut self, took: Duration) {
+        let chunk_size = u64::from(self.places.chunk_size);
+        if took < GROWS_WITHIN {
+            self.window = (self.window + chunk_size).min(self.window_max);
+        } else if took > SHRINKS_AFTER {
+            self.window = chunk_size;
+        }
     }
 
     /// What of this chunk is wanted.

@@ -3,6 +3,7 @@
 //! **Invariant:** only bytes whose SHA-256 is the chunk's id leave this file. Wrong ones are counted, reported to the
 //! master and dropped.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use proto::id::{ChunkId, NodeId, VersionId};
 use proto::master::{ChunkLocations, LocateChunks, NodeLocation};
 use proto::name::EntryPath;
 use proto::node::GetChunk;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::late::Watch;
 use crate::{Error, Shared};
 
-/// Chunks up to here are fetched on the connection that all small calls share.
-pub(crate) const SMALL_LEN_MAX: usize = 64 << 10;
+/// Chunks up to here are sent and fetched on the connection that all small calls share.
+const SMALL_LEN_MAX: u32 = 64 << 10;
 /// Pauses before the master is asked again where the chunk is: its nodes may just be starting.
 const PAUSES: [Duration; 4] = [
     Duration::ZERO,
@@ -28,6 +30,11 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(700),
     Duration::from_secs(1),
 ];
+
+/// Whether a chunk of this length goes on the connection that all small calls share.
+pub(crate) fn is_small(len: u32) -> bool {
+    len <= SMALL_LEN_MAX
+}
 
 /// One chunk of a file, and who holds it.
 #[derive(Debug, Clone)]
@@ -72,13 +79,19 @@ pub(crate) async fn fetch(
 ) -> Result<Bytes, Error> {
     let after = shared.options.chunk_deadline;
     let what = || format!("read {}: chunk {}", origin.path, place.index);
-    match timeout(after, fetch_patiently(shared, origin, &place)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(failures)) => Err(failures.into_error(what(), place.chunk)),
-        Err(_) => Err(Error::TimedOut {
-            what: what(),
-            after,
-        }),
+    let watch = Watch::new(&shared.health, place.len);
+    let mut fetching = pin!(fetch_patiently(shared, origin, &place, &watch));
+    loop {
+        let before = watch.received().bytes();
+        match timeout(after, &mut fetching).await {
+            Ok(Ok(bytes)) => return Ok(bytes),
+            Ok(Err(failures)) => return Err(failures.into_error(what(), place.chunk)),
+            Err(_) if watch.received().bytes() > before => {}
+            Err(_) => {
+                let what = what();
+                return Err(Error::TimedOut { what, after });
+            }
+        }
     }
 }
 
@@ -86,8 +99,10 @@ async fn fetch_patiently(
     shared: &Arc<Shared>,
     origin: &Origin,
     place: &ChunkPlace,
+    watch: &Watch<'_>,
 ) -> Result<Bytes, Failures> {
-    let mut result = fetch_from(shared, place.chunk, place.len, place.nodes.clone()).await;
+    let ChunkPlace { chunk, len, .. } = *place;
+    let mut result = fetch_from(shared, chunk, len, place.nodes.clone(), watch).await;
     for pause in PAUSES {
         let Err(failures) = &result else { break };
         if failures.are_final && !pause.is_zero() {
@@ -97,7 +112,7 @@ async fn fetch_patiently(
         let Some(again) = relocate(shared, origin, place).await else {
             continue;
         };
-        result = fetch_from(shared, place.chunk, place.len, again).await;
+        result = fetch_from(shared, chunk, len, again, watch).await;
     }
     result
 }
@@ -110,14 +125,15 @@ pub(crate) async fn fetch_from_patiently(
     nodes: Vec<NodeLocation>,
 ) -> Result<Bytes, Failures> {
     let started = Instant::now();
-    let mut result = fetch_from(shared, chunk, len, nodes.clone()).await;
+    let watch = Watch::new(&shared.health, len);
+    let mut result = fetch_from(shared, chunk, len, nodes.clone(), &watch).await;
     for pause in PAUSES {
         let may_help = matches!(&result, Err(failures) if !failures.are_final);
         if !may_help || started.elapsed() >= shared.options.chunk_deadline {
             break;
         }
         sleep(pause).await;
-        result = fetch_from(shared, chunk, len, nodes.clone()).await;
+        result = fetch_from(shared, chunk, len, nodes.clone(), &watch).await;
     }
     result
 }
@@ -140,7 +156,7 @@ async fn relocate(
 }
 
 /// Why no node gave a chunk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Failures {
     /// Bytes that came, but were wrong, or that the node knows to be.
     wrong: usize,
@@ -162,52 +178,44 @@ impl Failures {
     }
 }
 
-/// Asks these nodes until one gives the chunk.
-pub(crate) async fn fetch_from(
+/// Asks these nodes until one gives the chunk: the next one when one fails, or is late.
+async fn fetch_from(
     shared: &Arc<Shared>,
     chunk: ChunkId,
     len: u32,
     mut nodes: Vec<NodeLocation>,
+    watch: &Watch<'_>,
 ) -> Result<Bytes, Failures> {
     shared.health.order_for_reading(&chunk, &mut nodes);
     let mut nodes = nodes.into_iter();
     let mut tries = FuturesUnordered::new();
     let mut asked: Vec<NodeId> = Vec::new();
-    let mut failures = Failures {
-        wrong: 0,
-        last: None,
-        are_final: false,
-    };
+    let mut failures = Failures::default();
     loop {
-        let next = nodes.next();
-        if next.is_none() && tries.is_empty() {
+        if let Some(location) = nodes.next() {
+            asked.push(location.node);
+            tries.push(ask(shared, chunk, len, location, watch));
+        }
+        let given = tokio::select! {
+            biased;
+            given = tries.next() => given,
+            () = watch.until_late(), if nodes.len() > 0 => continue,
+        };
+        let Some((node, given)) = given else {
             failures.are_final = failures.wrong > 0 && failures.last.is_none();
             return Err(failures);
+        };
+        asked.retain(|asked| *asked != node);
+        match given {
+            Ok(bytes) => {
+                // Whoever was asked earlier and has not answered is late.
+                for late in asked {
+                    shared.health.note_late_read(late);
+                }
+                return Ok(bytes);
+            }
+            Err(failure) => failures.note(shared, chunk, node, failure),
         }
-        let mut hedge_at = Instant::now() + shared.health.hedge_delay();
-        if let Some(location) = next {
-            asked.push(location.node);
-            tries.push(ask(shared, chunk, len, location));
-        } else {
-            hedge_at += shared.options.chunk_deadline;
-        }
-        tokio::select! {
-                   biased;
-                   Some((node, given)) = tries.next() => {
-                       asked.retain(|asked| *asked != node);
-                       match given {
-                           Ok(bytes) => {
-                               // Whoever was asked earlier and has not answered is late.
-                               for late in asked {
-        shared.health.note_late_read(late);
-        }
-                               return Ok(bytes);
-                           }
-                           Err(failure) => failures.note(shared, chunk, node, failure),
-                       }
-                   }
-                   () = sleep_until(hedge_at) => {}
-               }
     }
 }
 
@@ -248,9 +256,10 @@ async fn ask(
     chunk: ChunkId,
     len: u32,
     location: NodeLocation,
+    watch: &Watch<'_>,
 ) -> (NodeId, Result<Bytes, Failure>) {
     let _counted = shared.health.begin_read(location.node);
-    let given = ask_and_verify(shared, chunk, len, &location).await;
+    let given = ask_and_verify(shared, chunk, len, &location, watch).await;
     (location.node, given)
 }
 
@@ -259,18 +268,22 @@ async fn ask_and_verify(
     chunk: ChunkId,
     len: u32,
     location: &NodeLocation,
+    watch: &Watch<'_>,
 ) -> Result<Bytes, Failure> {
     let started = Instant::now();
     let request = GetChunk { chunk };
-    let within = shared.options.transfer_timeout;
-    let reply = if len as usize <= SMALL_LEN_MAX {
+    let within = shared.options.time_for(len);
+    let reply = if is_small(len) {
         shared.pool.call(location, request, within).await
     } else {
-        shared.pool.transfer(location, request, within).await
+        let received = Some(watch.received().clone());
+        let pool = &shared.pool;
+        pool.transfer_counted(location, request, within, received)
+            .await
     };
     let body = reply.map_err(Failure::Call)?.body;
     let bytes = body.into_bytes().ok_or(Failure::Wrong)?;
-    shared.health.note_read_time(started.elapsed());
+    shared.health.note_read_time(len, started.elapsed());
     if bytes.len() != len as usize || shared.options.hashing.chunk_id(&bytes).await != chunk {
         return Err(Failure::Wrong);
     }

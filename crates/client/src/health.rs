@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,12 +15,12 @@ use proto::master::NodeLocation;
 use tokio::time::Instant;
 
 use crate::ClientOptions;
+use crate::fetch::is_small;
+use crate::late::LATE_FACTOR;
 
 /// Most nodes named to the master as failed.
 const AVOIDED_MAX: usize = 64;
-/// A transfer is late when it has taken this many times as long as they do on average.
-const LATE_FACTOR: u32 = 3;
-/// Whatever the average, a read that takes this long is late.
+/// Whatever the average, a read of which nothing comes for so long is late.
 const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// What is known of all nodes.
@@ -27,6 +29,8 @@ pub(crate) struct Health {
     avoid_for: Duration,
     hedge_delay: Duration,
     known: Mutex<Known>,
+    /// Bytes of all chunks that were read so far, but for the small ones.
+    received: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +38,7 @@ struct Known {
     nodes: HashMap<NodeId, NodeHealth>,
     /// Averages that follow the last ten or so.
     read_time: Option<Duration>,
+    small_read_time: Option<Duration>,
     write_time: Option<Duration>,
     /// Until then the master need not be asked for spare nodes: it had none.
     no_spare_until: Option<Instant>,
@@ -45,6 +50,16 @@ struct NodeHealth {
     /// Late reads say little about writes: they only count for reads.
     read_late_until: Option<Instant>,
     reads: usize,
+}
+
+impl Known {
+    fn read_time(&mut self, len: u32) -> &mut Option<Duration> {
+        if is_small(len) {
+            &mut self.small_read_time
+        } else {
+            &mut self.read_time
+        }
+    }
 }
 
 impl NodeHealth {
@@ -63,6 +78,7 @@ impl Health {
             avoid_for: options.avoid_for,
             hedge_delay: options.hedge_delay,
             known: Mutex::default(),
+            received: Arc::default(),
         }
     }
 
@@ -127,17 +143,32 @@ impl Health {
         ReadGuard { health: self, node }
     }
 
-    pub(crate) fn note_read_time(&self, time: Duration) {
-        follow(&mut self.known.lock().read_time, time);
+    /// How many reads are under way.
+    pub(crate) fn reads(&self) -> u64 {
+        let known = self.known.lock();
+        known.nodes.values().map(|node| node.reads as u64).sum()
+    }
+
+    pub(crate) fn received(&self) -> &Arc<AtomicU64> {
+        &self.received
+    }
+
+    pub(crate) fn note_read_time(&self, len: u32, time: Duration) {
+        follow(self.known.lock().read_time(len), time);
+    }
+
+    /// How long such a read takes on average.
+    pub(crate) fn read_time(&self, len: u32) -> Option<Duration> {
+        *self.known.lock().read_time(len)
     }
 
     pub(crate) fn note_write_time(&self, time: Duration) {
         follow(&mut self.known.lock().write_time, time);
     }
 
-    /// How long a read may take before another node is asked as well.
-    pub(crate) fn hedge_delay(&self) -> Duration {
-        let late = self.known.lock().read_time.unwrap_or_default() * LATE_FACTOR;
+    /// How long such a read may get nothing before another node is asked as well.
+    pub(crate) fn hedge_delay(&self, len: u32) -> Duration {
+        let late = self.read_time(len).unwrap_or_default() * LATE_FACTOR;
         late.min(LATE_MAX).max(self.hedge_delay)
     }
 
@@ -265,16 +296,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn patience_grows_where_everything_is_slow() {
         let health = Health::new(&ClientOptions::default());
-        assert_eq!(health.hedge_delay(), Duration::from_millis(250));
-        health.note_read_time(Duration::from_millis(10));
-        assert_eq!(health.hedge_delay(), Duration::from_millis(250));
+        let (len, small) = (1 << 20, 1 << 10);
+        assert_eq!(health.hedge_delay(len), Duration::from_millis(250));
+        health.note_read_time(len, Duration::from_millis(10));
+        assert_eq!(health.hedge_delay(len), Duration::from_millis(250));
         for _ in 0..50 {
-            health.note_read_time(Duration::from_secs(1));
+            health.note_read_time(len, Duration::from_secs(1));
         }
-        assert!(health.hedge_delay() > Duration::from_millis(2900));
+        assert!(health.hedge_delay(len) > Duration::from_millis(2900));
         for _ in 0..50 {
-            health.note_read_time(Duration::from_secs(100));
+            health.note_read_time(len, Duration::from_secs(100));
         }
-        assert_eq!(health.hedge_delay(), LATE_MAX);
+        assert_eq!(health.hedge_delay(len), LATE_MAX);
+        assert_eq!(health.hedge_delay(small), Duration::from_millis(250));
     }
 }

@@ -13,6 +13,7 @@ mod explain;
 mod fetch;
 mod hashing;
 mod health;
+mod late;
 mod line;
 mod master;
 mod options;

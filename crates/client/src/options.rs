@@ -10,7 +10,7 @@ pub struct ClientOptions {
     /// Chunks that one upload holds in memory at once (being read, hashed or sent), and that one download fetches ahead
     /// of its reader. At least one always is.
     pub chunks_in_flight: usize,
-    /// How long a read waits for a node before it asks another one as well. It waits longer where all
+    /// How long a read waits for a node that gives nothing before it asks another one as well. It waits longer where all
     /// reads take longer.
     pub hedge_delay: Duration,
     /// How long a write waits for the last nodes once enough have stored a chunk.
@@ -23,9 +23,10 @@ pub struct ClientOptions {
     pub transfer_retry_for: Duration,
     /// How long one try may take at a master.
     pub call_timeout: Duration,
-    /// How long one chunk may take to or from one node.
+    /// How long one chunk may take to or from one node, unless it is so large that a line just quick enough takes longer.
     pub transfer_timeout: Duration,
-    /// How long a chunk may take in all, whatever is tried, until the upload or download fails.
+    /// How long an upload tries to send a chunk (a large one twice as long as it may take), and how long a download waits
+    /// for one of which nothing comes, whatever is tried, until it fails.
     pub chunk_deadline: Duration,
     /// How long an upload waits for nodes to come back when the master knows too few.
     pub nodes_patience: Duration,
@@ -34,6 +35,22 @@ pub struct ClientOptions {
     /// Makes the ids that this client gives to its requests, and its other choices, repeatable: for simulation
     /// only, since two clients with the same seed give the same ids.
     pub seed: Option<u64>,
+}
+
+/// Servers give up what is slower.
+const BYTES_PER_SECOND_MIN: u64 = 10 << 10;
+
+impl ClientOptions {
+    /// How long so many bytes may take to or from one node.
+    pub(crate) fn time_for(&self, len: u32) -> Duration {
+        let at_slowest = Duration::from_secs(u64::from(len) / BYTES_PER_SECOND_MIN);
+        self.transfer_timeout.max(at_slowest)
+    }
+
+    /// How long an upload tries to send so many bytes.
+    pub(crate) fn deadline_for(&self, len: u32) -> Duration {
+        self.chunk_deadline.max(self.time_for(len) * 2)
+    }
 }
 
 impl Default for ClientOptions {

@@ -6,6 +6,7 @@
 //! since nobody can tell where the next message begins.
 
 mod reader;
+mod received;
 mod writer;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 pub use self::reader::FrameReader;
+pub use self::received::Received;
 pub use self::writer::FrameWriter;
 use crate::error::{ErrorCode, WireError};
 

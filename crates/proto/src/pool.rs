@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::connection::{CallError, CallerIdentity, Channel, Connection, Outgoing, Peer};
 use crate::error::ErrorCode;
+use crate::frame::Received;
 use crate::id::NodeId;
 use crate::net::{Address, Network};
 use crate::table::Operation;
@@ -159,11 +160,23 @@ impl Pool {
         request: O,
         call_timeout: Duration,
     ) -> Result<O::Reply, CallError> {
+        self.transfer_counted(peer, request, call_timeout, None)
+            .await
+    }
+
+    /// The same; what comes of the reply is counted in `received`.
+    pub async fn transfer_counted<'p, O: Operation>(
+        &self,
+        peer: impl Into<Peer<'p>>,
+        request: O,
+        call_timeout: Duration,
+        received: Option<Arc<Received>>,
+    ) -> Result<O::Reply, CallError> {
         let peer = peer.into();
         let request = Outgoing::new(request);
         let deadline = Instant::now() + call_timeout;
         let kept = self.of_peer(peer);
-        let transferred = self.transfer_outgoing::<O>(peer, &kept, &request);
+        let transferred = self.transfer_outgoing::<O>(peer, &kept, &request, received);
         let unanswered = Unanswered::new(&kept);
         let result = within(deadline, transferred, peer.address, &request, call_timeout).await;
         unanswered.end_with(&result);
@@ -175,16 +188,19 @@ impl Pool {
         peer: Peer<'_>,
         kept: &OfPeer,
         request: &Outgoing,
+        received: Option<Arc<Received>>,
     ) -> Result<O::Reply, CallError> {
         let _turn: SemaphorePermit<'_> =
             kept.transfers.acquire().await.expect("it is never closed");
         if let Some(mut channel) = kept.take_idle(self.0.options.idle_max) {
+            channel.reader.count_in(received.clone());
             match channel.exchange_outgoing::<O>(request).await {
                 Err(CallError::Unreachable { .. }) => kept.forget_idle(),
                 result => return kept.keep(channel, result),
             }
         }
         let mut channel = self.open_channel(peer).await?;
+        channel.reader.count_in(received);
         let result = channel.exchange_outgoing::<O>(request).await;
         kept.keep(channel, result)
     }

@@ -1,7 +1,7 @@
 //! One chunk to all of its nodes at once, until enough of them hold it durably.
 //!
-//! Each round waits for its turn on the line. Nodes that fail are replaced where the master knows others. Once enough have stored the chunk, the rest get a little
-//! more time and are then left behind: repair makes their copies.
+//! Each round waits for its turn on the line. Nodes that fail are replaced where the master knows others. Once enough have
+//! stored the chunk, the rest get a little more time and are then left behind: repair makes their copies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use proto::table::Operation;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::allocate::{Destination, allocate};
-use crate::fetch::SMALL_LEN_MAX;
+use crate::fetch::is_small;
 use crate::{Error, Shared};
 
 /// Before nodes that do not answer are given up although too few have stored the chunk: at least this long at
@@ -68,25 +68,24 @@ impl ChunkStore {
         }
     }
 
-    /// Stores it where it was promised to. The receipts are at least as many as a write needs, or none where the cluster came to
-    /// have it by other ways.
+    /// Stores it where it was promised to. The receipts are at least as many as a write needs, or none where the cluster
+    /// came to have it by other ways.
     pub(crate) async fn store(mut self, nodes: Vec<NodeLocation>) -> Result<Vec<Receipt>, Error> {
         let begun = Instant::now();
         // Without the time that it waits for its turn.
         let mut spent = Duration::ZERO;
         let wanted = nodes.len();
         let mut targets = nodes;
-        let mut patience = self
-            .shared
-            .health
-            .write_patience(PATIENCE_MIN, self.shared.options.transfer_timeout);
+        let patience_max = self.shared.options.time_for(self.chunk.len);
+        let health = &self.shared.health;
+        let mut patience = health.write_patience(PATIENCE_MIN, patience_max);
         let mut pause = PAUSE_MIN;
         loop {
             let turn = self.shared.line.turn().await;
             let started = Instant::now();
             patience = patience.max(self.shared.line.patience());
             let timed_out = self.send_to(targets, patience).await;
-            let longer = (patience * 2).min(self.shared.options.transfer_timeout);
+            let longer = (patience * 2).min(patience_max);
             if self.has_enough() {
                 turn.note_passed(started.elapsed());
             } else if timed_out {
@@ -138,7 +137,7 @@ impl ChunkStore {
             return spent >= options.nodes_patience;
         }
         let stalled = self.shared.line.stalled_since(begun).elapsed();
-        spent.max(stalled) >= options.chunk_deadline
+        spent.max(stalled) >= options.deadline_for(self.chunk.len)
     }
 
     /// One round: sends to all of them, and says whether some were given up for being late.
@@ -204,15 +203,16 @@ impl ChunkStore {
         target: NodeLocation,
     ) -> impl Future<Output = (NodeId, Result<Receipt, CallError>)> + Send + use<> {
         let shared = self.shared.clone();
+        let ChunkToStore { chunk, len } = self.chunk;
         let request = PutChunk {
-            chunk: self.chunk.chunk,
+            chunk,
             promise: Some(self.promise),
             body: self.bytes.clone(),
         };
         async move {
             let started = Instant::now();
-            let within = shared.options.transfer_timeout;
-            let reply = if request.body.len() <= SMALL_LEN_MAX {
+            let within = shared.options.time_for(len);
+            let reply = if is_small(len) {
                 shared.pool.call(&target, request, within).await
             } else {
                 shared.pool.transfer(&target, request, within).await

@@ -187,6 +187,62 @@ async fn slow_nodes_are_not_asked_twice_when_all_are_slow() {
     assert!(gets < 110, "{gets} requests for 100 chunks");
 }
 
+/// All nodes were asked for each chunk whose bytes did not come within moments, and for ever more chunks at once: on a
+/// slow line all of them took ever longer, until each was given up. Now one after another gets the whole line.
+#[tokio::test(start_paused = true)]
+async fn a_slow_line_carries_a_large_download() {
+    for (bytes_per_sec, chunk_size, chunks) in [
+        (125_000, 1 << 20, 24),
+        (125_000, 8 << 20, 4),
+        (62_500, 8 << 20, 4),
+    ] {
+        let cluster = TestCluster::start(3, chunk_size).await;
+        let bytes = content(chunk_size as usize * chunks);
+        cluster.upload("/a", &bytes).await.unwrap();
+        cluster.network.slow_down(bytes_per_sec);
+        let started = Instant::now();
+        assert!(cluster.download("/a").await.unwrap() == bytes);
+        let alone = Duration::from_secs(bytes.len() as u64 / u64::from(bytes_per_sec));
+        let took = started.elapsed();
+        assert!(took < alone * 11 / 10, "{took:?} in place of {alone:?}");
+        assert_eq!(cluster.gets() as usize, chunks, "nobody is asked twice");
+    }
+}
+
+/// The line becomes slow in the middle, when much is under way at once.
+#[tokio::test(start_paused = true)]
+async fn a_line_that_becomes_slow_carries_the_rest_of_a_download() {
+    let cluster = TestCluster::start(3, 1 << 20).await;
+    let bytes = content(48 << 20);
+    cluster.upload("/a", &bytes).await.unwrap();
+    let file = cluster.client.open(&name("/a"), None).await.unwrap();
+    let mut pieces = file.read(0..bytes.len() as u64);
+    let mut got = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        got.extend_from_slice(&piece.unwrap());
+        if got.len() == 24 << 20 {
+            cluster.network.slow_down(125_000);
+        }
+    }
+    assert!(got == bytes);
+    let gets = cluster.gets();
+    assert!(gets < 54, "{gets} requests for 48 chunks");
+}
+
+/// A node gives a little all the time, but others give much more: those are asked after a quarter of a second.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_slower_than_others_does_not_hold_up_a_read() {
+    let cluster = TestCluster::start(3, 1 << 20).await;
+    let bytes = content(24 << 20);
+    cluster.upload("/a", &bytes).await.unwrap();
+    let slow = &cluster.node(2).address;
+    cluster.network.slow_down_host(slow, 1_000_000);
+    let started = Instant::now();
+    assert!(cluster.download("/a").await.unwrap() == bytes);
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(600), "{took:?}");
+}
+
 /// Wrong bytes, and a wrong length: never delivered, and the master hears of it.
 #[tokio::test(start_paused = true)]
 async fn wrong_bytes_are_never_delivered() {

@@ -23,10 +23,17 @@ const PIECE_LEN: usize = 4096;
 pub(crate) struct CuttableNetwork {
     inner: MemoryNetwork,
     open: Arc<Mutex<HashMap<Address, Fate>>>,
-    line: Arc<Mutex<Option<Line>>>,
+    /// From the clients to all others, and back.
+    up: Throttle,
+    down: Throttle,
+    /// What each one who listens sends on.
+    hosts: Arc<Mutex<HashMap<Address, Throttle>>>,
 }
 
-/// What all connections share to send on.
+/// A line that can be made slow.
+type Throttle = Arc<Mutex<Option<Line>>>;
+
+/// What connections share to send on.
 #[derive(Debug)]
 struct Line {
     bytes_per_sec: u32,
@@ -34,6 +41,13 @@ struct Line {
 }
 
 impl Line {
+    fn new(bytes_per_sec: u32) -> Self {
+        Self {
+            bytes_per_sec,
+            free_at: Instant::now(),
+        }
+    }
+
     /// When so many bytes have passed, after all that was sent before.
     fn send(&mut self, len: usize) -> Instant {
         let micros = len as u64 * 1_000_000 / u64::from(self.bytes_per_sec);
@@ -66,12 +80,21 @@ impl CuttableNetwork {
         }
     }
 
-    /// From now on all that is sent on new connections shares a line.
+    /// From now on all that clients send shares a line, and all that is sent to them another one.
     pub(crate) fn slow_down(&self, bytes_per_sec: u32) {
-        *self.line.lock().unwrap() = Some(Line {
-            bytes_per_sec,
-            free_at: Instant::now(),
-        });
+        for line in [&self.up, &self.down] {
+            *line.lock().unwrap() = Some(Line::new(bytes_per_sec));
+        }
+    }
+
+    /// From now on all that is sent by who listens at this address shares a line.
+    pub(crate) fn slow_down_host(&self, address: &Address, bytes_per_sec: u32) {
+        *self.host(address).lock().unwrap() = Some(Line::new(bytes_per_sec));
+    }
+
+    fn host(&self, address: &Address) -> Throttle {
+        let mut hosts = self.hosts.lock().unwrap();
+        hosts.entry(address.clone()).or_default().clone()
     }
 
     /// As when the process at this address is killed.
@@ -92,16 +115,46 @@ impl Network for CuttableNetwork {
             let stream = self.inner.connect(address).await?;
             let mut open = self.open.lock().unwrap();
             let fate = open.entry(address.clone()).or_default();
-            Ok(Stream {
-                source: Box::new(Cuttable::new(stream.source, fate, &self.line)),
-                sink: Box::new(Cuttable::new(stream.sink, fate, &self.line)),
-                peer: stream.peer,
-            })
+            Ok(wrap(stream, fate, &[&self.up]))
         })
     }
 
     fn listen<'a>(&'a self, address: &'a Address) -> Pending<'a, io::Result<Box<dyn Listener>>> {
-        self.inner.listen(address)
+        Box::pin(async move {
+            let inner = self.inner.listen(address).await?;
+            let host = self.host(&inner.address());
+            let lines = [host, self.down.clone()];
+            Ok(Box::new(SlowListener { inner, lines }) as Box<dyn Listener>)
+        })
+    }
+}
+
+/// Accepts connections on which answers share these lines.
+#[derive(Debug)]
+struct SlowListener {
+    inner: Box<dyn Listener>,
+    lines: [Throttle; 2],
+}
+
+impl Listener for SlowListener {
+    fn accept(&self) -> Pending<'_, io::Result<Stream>> {
+        Box::pin(async move {
+            let stream = self.inner.accept().await?;
+            let [host, down] = &self.lines;
+            Ok(wrap(stream, &Fate::default(), &[host, down]))
+        })
+    }
+
+    fn address(&self) -> Address {
+        self.inner.address()
+    }
+}
+
+fn wrap(stream: Stream, fate: &Fate, lines: &[&Throttle]) -> Stream {
+    Stream {
+        source: Box::new(Cuttable::new(stream.source, fate, &[])),
+        sink: Box::new(Cuttable::new(stream.sink, fate, lines)),
+        peer: stream.peer,
     }
 }
 
@@ -109,28 +162,28 @@ struct Cuttable<T> {
     inner: T,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     silent: Arc<AtomicBool>,
-    line: Arc<Mutex<Option<Line>>>,
+    lines: Vec<Throttle>,
     /// Until the next piece has passed.
     passing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Cuttable<T> {
-    fn new(inner: T, fate: &Fate, line: &Arc<Mutex<Option<Line>>>) -> Self {
+    fn new(inner: T, fate: &Fate, lines: &[&Throttle]) -> Self {
         Self {
             inner,
             cut: Box::pin(fate.cut.clone().cancelled_owned()),
             silent: fate.silent.clone(),
-            line: line.clone(),
+            lines: lines.iter().map(|line| Throttle::clone(line)).collect(),
             passing: None,
         }
     }
 
-    /// Waits until the line has taken this much.
+    /// Waits until the slowest line has taken this much.
     fn pass(&mut self, len: usize, context: &mut Context<'_>) -> Poll<()> {
-        if self.passing.is_none()
-            && let Some(line) = &mut *self.line.lock().unwrap()
-        {
-            self.passing = Some(Box::pin(sleep_until(line.send(len))));
+        if self.passing.is_none() {
+            let send = |line: &Throttle| Some(line.lock().unwrap().as_mut()?.send(len));
+            let passed = self.lines.iter().filter_map(send).max();
+            self.passing = passed.map(|passed| Box::pin(sleep_until(passed)));
         }
         match &mut self.passing {
             Some(passing) => passing.as_mut().poll(context),

@@ -20,7 +20,7 @@ use crate::table::Operation;
 #[derive(Debug)]
 pub struct Channel {
     pub(super) address: Address,
-    pub(super) reader: FrameReader,
+    pub(crate) reader: FrameReader,
     pub(super) writer: FrameWriter,
     pub(super) next_id: u64,
     pub(super) cluster: Option<ClusterId>,

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout_at;
 
-use super::{FrameError, FrameLimits, Pace};
+use super::{FrameError, FrameLimits, Pace, Received};
 use crate::net::ByteSource;
 
 /// What a connection reads at once while it has said nothing yet.
@@ -23,6 +24,7 @@ pub struct FrameReader {
     buffer: BytesMut,
     read_len: usize,
     limits: FrameLimits,
+    received: Option<Arc<Received>>,
 }
 
 impl FrameReader {
@@ -33,7 +35,13 @@ impl FrameReader {
             buffer: BytesMut::new(),
             read_len: FIRST_READ_LEN,
             limits,
+            received: None,
         }
+    }
+
+    /// What comes from now on is counted here, or not at all.
+    pub fn count_in(&mut self, received: Option<Arc<Received>>) {
+        self.received = received;
     }
 
     /// The peer has shown that it is one: so much may come from now on, and larger pieces are read at once.
@@ -171,14 +179,25 @@ impl FrameReader {
         let room = body.capacity().min(len) - body.len();
         match self.source.read_buf(&mut body.limit(room)).await? {
             0 => Err(ended_in("a body")),
-            _ => Ok(()),
+            read => {
+                self.count(read);
+                Ok(())
+            }
         }
     }
 
     async fn read_more(&mut self) -> io::Result<bool> {
         self.buffer.reserve(self.read_len);
         let mut piece = (&mut self.buffer).limit(self.read_len);
-        Ok(self.source.read_buf(&mut piece).await? > 0)
+        let read = self.source.read_buf(&mut piece).await?;
+        self.count(read);
+        Ok(read > 0)
+    }
+
+    fn count(&self, read: usize) {
+        if let Some(received) = &self.received {
+            received.add(read);
+        }
     }
 }
 
