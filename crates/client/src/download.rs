@@ -18,6 +18,7 @@ use proto::name::EntryPath;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::explain::{ExplainedChunk, explain};
 use crate::fetch::{ChunkPlace, Origin, chunk_places, fetch};
 use crate::{Cluster, Error, Shared};
 
@@ -88,6 +89,12 @@ impl File {
             Ok(Some((chunk, places)))
         };
         Box::pin(futures::stream::try_unfold(places, next))
+    }
+
+    /// Where its chunks are, from the `first` on (counted from 0), at most `limit` and at most 512; with what the nodes
+    /// say of them.
+    pub async fn explain(&self, first: u64, limit: u32) -> Result<Vec<ExplainedChunk>, Error> {
+        explain(&self.cluster, self.version, first, limit).await
     }
 }
 

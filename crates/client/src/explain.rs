@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use proto::connection::Peer;
-use proto::id::{ChunkId, NodeId};
+use proto::id::{ChunkId, NodeId, VersionId};
 use proto::master::LocateChunks;
-use proto::name::EntryPath;
 use proto::net::Address;
 use proto::node::{ChunkDescription, DescribeChunks};
 
@@ -47,11 +46,10 @@ type Descriptions = HashMap<(NodeId, ChunkId), ChunkDescription>;
 
 pub(crate) async fn explain(
     cluster: &Cluster,
-    path: &EntryPath,
+    version: VersionId,
     first: u64,
     limit: u32,
 ) -> Result<Vec<ExplainedChunk>, Error> {
-    let version = cluster.open(path, None).await?.version;
     let limit = limit.min(CHUNKS_MAX);
     let located = cluster
         .ask(|| LocateChunks {

@@ -279,17 +279,6 @@ impl Cluster {
         download::open(self, path, version).await
     }
 
-    /// Where chunks of a file are, from the `first` on (counted from 0), at most `limit` and at most 512; with what the
-    /// nodes say of them.
-    pub async fn explain(
-        &self,
-        path: &EntryPath,
-        first: u64,
-        limit: u32,
-    ) -> Result<Vec<ExplainedChunk>, Error> {
-        explain::explain(self, path, first, limit).await
-    }
-
     /// Waits until what was begun in the background is done (uploads that were given up are being told to the
     /// master), a few seconds at most. A process that is about to end calls this first.
     pub async fn settle(&self) {

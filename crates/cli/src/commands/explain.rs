@@ -1,10 +1,10 @@
 //! `dfs explain FILE`: where each chunk is, how each copy is, and when it was last verified.
 
 use anyhow::Context as _;
-use client::{ExplainedChunk, ExplainedCopy};
+use client::{ExplainedChunk, ExplainedCopy, File};
 use jiff::Timestamp;
-use proto::id::{ChunkId, NodeId, VersionId};
-use proto::master::{CHUNKS_PER_BLOCK, Entry};
+use proto::id::{ChunkId, NodeId};
+use proto::master::CHUNKS_PER_BLOCK;
 use proto::net::Address;
 use proto::node::ChunkState;
 use serde::Serialize;
@@ -46,7 +46,8 @@ struct Seen {
 pub(super) async fn run(context: &Context, arguments: &Explain) -> anyhow::Result<()> {
     let path = &arguments.path;
     let explain = || format!("explain {path}");
-    let entry = context.cluster.entry(path).await.with_context(explain)?;
+    let file = context.cluster.open(path, None).await;
+    let file = file.with_context(explain)?;
     let wanted = context
         .cluster
         .status()
@@ -57,25 +58,17 @@ pub(super) async fn run(context: &Context, arguments: &Explain) -> anyhow::Resul
     let mut output = Output::stdout();
     if arguments.json {
         let mut array = output.json_array();
-        each_chunk(context, arguments, wanted, |chunk| {
+        each_chunk(&file, arguments, wanted, |chunk| {
             array.item(&chunk_row(chunk))
         })
         .await?;
         array.end()?;
         return Ok(());
     }
-    if let Entry::File {
-        size: bytes,
-        modified_ms,
-        version,
-        ..
-    } = &entry
-    {
-        let line = headline(context, *bytes, *modified_ms, *version);
-        output.line(&format!("{}: {line}", output.name(&path.to_string())))?;
-    }
+    let line = headline(context, &file);
+    output.line(&format!("{}: {line}", output.name(&path.to_string())))?;
     let now = Timestamp::now();
-    let seen = each_chunk(context, arguments, wanted, |chunk| {
+    let seen = each_chunk(&file, arguments, wanted, |chunk| {
         output.line(&chunk_line(chunk))?;
         for copy in &chunk.copies {
             let (colour, line) = copy_line(copy, now);
@@ -91,17 +84,16 @@ pub(super) async fn run(context: &Context, arguments: &Explain) -> anyhow::Resul
 
 /// Goes through all chunks of the file, and shows them, or with `--problems` those that have any.
 async fn each_chunk(
-    context: &Context,
+    file: &File,
     arguments: &Explain,
     wanted: u8,
     mut show: impl FnMut(&ExplainedChunk) -> std::io::Result<()>,
 ) -> anyhow::Result<Seen> {
-    let path = &arguments.path;
     let limit = u32::try_from(CHUNKS_PER_BLOCK).unwrap_or(u32::MAX);
     let mut seen = Seen::default();
     loop {
-        let chunks = context.cluster.explain(path, seen.chunks, limit).await;
-        let chunks = chunks.with_context(|| format!("explain {path}"))?;
+        let chunks = file.explain(seen.chunks, limit).await;
+        let chunks = chunks.with_context(|| format!("explain {}", arguments.path))?;
         if chunks.is_empty() {
             return Ok(seen);
         }
@@ -157,9 +149,10 @@ fn is_readable(copy: &ExplainedCopy) -> bool {
     description.is_some_and(|description| description.state.is_readable())
 }
 
-fn headline(context: &Context, bytes: u64, modified_ms: u64, version: VersionId) -> String {
-    let modified = time(modified_ms, &context.zone);
-    format!("{}, changed {modified}, version {version}", size(bytes))
+fn headline(context: &Context, file: &File) -> String {
+    let modified = time(file.modified_ms, &context.zone);
+    let (bytes, version) = (size(file.size), file.version);
+    format!("{bytes}, changed {modified}, version {version}")
 }
 
 fn chunk_line(chunk: &ExplainedChunk) -> String {

@@ -386,7 +386,8 @@ async fn a_file_is_explained_chunk_by_chunk() {
     let cluster = with_file(3, &bytes).await;
     cluster.node(1).wipe();
     cluster.node(2).kill();
-    let explained = cluster.client.explain(&name("/a"), 1, 100).await.unwrap();
+    let file = cluster.client.open(&name("/a"), None).await.unwrap();
+    let explained = file.explain(1, 100).await.unwrap();
     assert_eq!(explained.len(), 2);
     assert_eq!((explained[0].index, explained[0].len), (1, 1000));
     assert_eq!((explained[1].index, explained[1].len), (2, 500));
@@ -402,4 +403,16 @@ async fn a_file_is_explained_chunk_by_chunk() {
             assert_eq!(state, expected);
         }
     }
+}
+
+/// A long file was explained by its name, part after part: when it was overwritten between two, half of it was another file.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_overwritten_is_explained_as_it_was() {
+    let bytes = content(2500);
+    let cluster = with_file(3, &bytes).await;
+    let file = cluster.client.open(&name("/a"), None).await.unwrap();
+    cluster.upload("/a", &content(7000)[3000..]).await.unwrap();
+    let explained = file.explain(2, 100).await.unwrap();
+    assert_eq!(explained.len(), 1);
+    assert_eq!(explained[0].chunk, ChunkId::of(&bytes[2000..]));
 }

@@ -40,6 +40,8 @@ pub(crate) struct FakeMaster {
 #[derive(Debug, Default)]
 pub(crate) struct MasterState {
     pub(crate) files: BTreeMap<EntryPath, FileRow>,
+    /// Versions that were overwritten.
+    former: Vec<FileRow>,
     pub(crate) chunks: HashMap<ChunkId, BTreeSet<NodeId>>,
     pub(crate) uploads: HashMap<UploadId, UploadRow>,
     ended: HashSet<UploadId>,
@@ -299,7 +301,9 @@ impl FakeMaster {
             size,
             chunks,
         };
-        let created = state.files.insert(ask.path.clone(), row).is_none();
+        let former = state.files.insert(ask.path.clone(), row);
+        let created = former.is_none();
+        state.former.extend(former);
         let committed = UploadCommitted {
             version,
             created,

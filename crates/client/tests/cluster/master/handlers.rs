@@ -197,7 +197,7 @@ impl MasterHandlers for FakeMaster {
             "the bound of the protocol"
         );
         let state = self.lock();
-        let mut files = state.files.values();
+        let mut files = state.files.values().chain(&state.former);
         let Some(file) = files.find(|file| file.version == ask.version) else {
             return refuse(ErrorCode::NotFound, "no such version");
         };
