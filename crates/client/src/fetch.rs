@@ -288,5 +288,6 @@ async fn ask_and_verify(
         return Err(Failure::Wrong);
     }
     shared.health.forgive(location.node);
+    tracing::debug!(%chunk, node = %location.node, "a node gave a chunk");
     Ok(bytes)
 }

@@ -79,6 +79,7 @@ impl Masters {
                     unanswered.note(error);
                 }
                 result => {
+                    tracing::debug!(operation = O::NAME, %address, "the master answered");
                     self.current.store(place, Ordering::Relaxed);
                     return result.map_err(Unanswered::from);
                 }

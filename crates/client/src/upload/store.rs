@@ -235,6 +235,7 @@ impl ChunkStore {
     fn note(&mut self, node: NodeId, result: Result<Receipt, CallError>) {
         match result {
             Ok(receipt) => {
+                tracing::debug!(chunk = %self.chunk.chunk, %node, "a node stored a chunk");
                 self.shared.health.forgive(node);
                 self.receipts.push(receipt);
             }

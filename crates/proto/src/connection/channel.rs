@@ -49,6 +49,7 @@ impl Channel {
             };
             channel.greet(identity, peer.node).await?;
             channel.reader.expect_more(FrameLimits::default());
+            tracing::debug!(%address, "connected");
             Ok(channel)
         };
         match timeout(connect_timeout, opening).await {
