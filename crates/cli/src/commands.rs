@@ -14,13 +14,15 @@ mod upload;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::args::{Arguments, Command, Node, Trash};
 use crate::context::Context;
 use crate::exit::{Exit, Stop};
 use crate::up;
 
-/// How long an upload that was interrupted has to tell the master so.
-const FAREWELL: Duration = Duration::from_millis(300);
+/// How long last words to the master may take: that an upload is given up, or that a copy is bad.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Does what the arguments say, until it is done or Ctrl-C is pressed.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -33,22 +35,22 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let stop_with_stdin = matches!(&command, Command::Up(up) if up.stop_with_stdin);
     let context = Context::new(&arguments.common, stop_with_stdin)?;
-    match command {
+    let cluster = context.cluster.clone();
+    let result = match command {
         // These two end in their own way when interrupted.
-        Command::Up(up) => up::run(&context, &up, arguments.common.quiet).await?,
-        Command::Download(download) => download::run(context, download).await?,
+        Command::Up(up) => up::run(&context, &up, arguments.common.quiet).await,
+        Command::Download(download) => download::run(context, download).await,
         command => {
             let stop = context.stop.clone();
             tokio::select! {
-                result = dispatch(context, command) => result?,
-                () = stop.cancelled() => {
-                    tokio::time::sleep(FAREWELL).await;
-                    return Err(interrupted());
-                }
+                result = dispatch(context, command) => result,
+                () = stop.cancelled() => Err(interrupted()),
             }
         }
-    }
-    Ok(ExitCode::SUCCESS)
+    };
+    // They are only hints.
+    timeout(FAREWELL, cluster.settle()).await.ok();
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 async fn dispatch(context: Context, command: Command) -> anyhow::Result<()> {

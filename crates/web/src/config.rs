@@ -51,11 +51,9 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     writeln!(stdout, "listening on {}", listener.local_addr()?).and_then(|()| stdout.flush())?;
 
     let hosts = Hosts::new(address, &settings.web.hosts);
-    let state = AppState::new(
-        Arc::new(cluster(&settings)),
-        hosts,
-        transfers(&settings.web),
-    );
+    let cluster = cluster(&settings);
+    let drive = Arc::new(cluster.clone());
+    let state = AppState::new(drive, hosts, transfers(&settings.web));
     let limits = Limits::default();
     let limits = Limits {
         connections_max: settings::connections_possible(limits.connections_max),
@@ -63,6 +61,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         ..limits
     };
     serve(listener, app(state), limits, shutdown).await;
+    cluster.settle().await;
     Ok(())
 }
 
