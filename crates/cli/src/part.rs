@@ -2,8 +2,8 @@
 //!
 //! Since a version has one content for good, a part with this name can always be gone on with, whoever began it, and
 //! no file of a folder that is fetched has a name like it. The second file, `….part.json`, says how many bytes
-//! were fsynced: just those are kept, and whoever goes on verifies them first. The part is locked while somebody writes it. It gets its final name only when it is
-//! whole and fsynced.
+//! were fsynced: just those are kept, and whoever goes on verifies them first. The part is locked while somebody writes
+//! it. It gets its final name only when it is whole and fsynced.
 //!
 //! **Invariant:** no step leaves bytes under the final name that are not all of one version.
 

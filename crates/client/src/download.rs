@@ -215,8 +215,8 @@ impl Reader {
         Ok((index, bytes))
     }
 
-    /// Whoever reads on gets more at once. On a slow line, where that only makes each chunk take longer, one after another
-    /// gets the whole of it.
+    /// Whoever reads on gets more at once. On a slow line, where that only makes each chunk take longer, one after
+    /// another gets the whole of it.
     fn adapt_window(&mut self, took: Duration) {
         let chunk_size = u64::from(self.places.chunk_size);
         if took < GROWS_WITHIN {

@@ -1,8 +1,8 @@
 //! When a read is late, so that another node is asked as well.
 //!
 //! One of which nothing comes is late soon. One that gets on is late only if it takes much longer than reads do, and
-//! others get on much better meanwhile, or there are none to compare it with. On a slow line all are slow alike, and asking
-//! more nodes would make each of them slower still.
+//! others get on much better meanwhile, or there are none to compare it with. On a slow line all are slow alike, and
+//! asking more nodes would make each of them slower still.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! How many chunks are sent at once: as many as are given, but fewer where the line does not carry them in time.
 //!
-//! A round of puts that ends without enough copies halves the number, and rounds that go well, with time to spare, let it
-//! grow again by one for as many as are sent at once. So on a slow uplink one chunk after another gets the whole line,
-//! instead of all of them being begun ever again.
+//! A round of puts that ends without enough copies halves the number, and rounds that go well, with time to spare, let
+//! it grow again by one for as many as are sent at once. So on a slow uplink one chunk after another gets the whole
+//! line, instead of all of them being begun ever again.
 
 use std::sync::Arc;
 use std::time::Duration;

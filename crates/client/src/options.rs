@@ -10,8 +10,8 @@ pub struct ClientOptions {
     /// Chunks that one upload holds in memory at once (being read, hashed or sent), and that one download fetches ahead
     /// of its reader. At least one always is.
     pub chunks_in_flight: usize,
-    /// How long a read waits for a node that gives nothing before it asks another one as well. It waits longer where all
-    /// reads take longer.
+    /// How long a read waits for a node that gives nothing before it asks another one as well. It waits longer where
+    /// all reads take longer.
     pub hedge_delay: Duration,
     /// How long a write waits for the last nodes once enough have stored a chunk.
     pub straggler_patience: Duration,
@@ -23,10 +23,11 @@ pub struct ClientOptions {
     pub transfer_retry_for: Duration,
     /// How long one try may take at a master.
     pub call_timeout: Duration,
-    /// How long one chunk may take to or from one node, unless it is so large that a line just quick enough takes longer.
+    /// How long one chunk may take to or from one node, unless it is so large that a line just quick enough takes
+    /// longer.
     pub transfer_timeout: Duration,
-    /// How long an upload tries to send a chunk (a large one twice as long as it may take), and how long a download waits
-    /// for one of which nothing comes, whatever is tried, until it fails.
+    /// How long an upload tries to send a chunk (a large one twice as long as it may take), and how long a download
+    /// waits for one of which nothing comes, whatever is tried, until it fails.
     pub chunk_deadline: Duration,
     /// How long an upload waits for nodes to come back when the master knows too few.
     pub nodes_patience: Duration,

@@ -3,8 +3,8 @@
 //! One task drives it all: [`Upload::run`] waits for whatever happens first, and everything that happens is an
 //! [`Event`]. So there is one owner of the state and no lock, and dropping the future stops everything at once.
 //!
-//! **Invariant:** never more chunks in memory than [`ClientOptions::chunks_in_flight`](crate::ClientOptions), and nothing
-//! is visible under the name before the commit.
+//! **Invariant:** never more chunks in memory than [`ClientOptions::chunks_in_flight`](crate::ClientOptions), and
+//! nothing is visible under the name before the commit.
 
 mod allocate;
 mod checks;

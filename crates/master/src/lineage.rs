@@ -2,8 +2,8 @@
 //! old copy; or with one that runs on a copy of this folder.
 //!
 //! The lineage of a master is one small row for each of its starts: which run it was, and how many steps of its log
-//! were durable when it began. A node tells the latest point that it has seen; it is part of the lineage if that run had that epoch,
-//! and had not come further than where the next one of this lineage began.
+//! were durable when it began. A node tells the latest point that it has seen; it is part of the lineage if that run
+//! had that epoch, and had not come further than where the next one of this lineage began.
 //!
 //! A pure function of [`Known`], which is read from the state. **Invariant:** a start with `--restored` has a higher epoch than
 //! any start of the lost master, and forgives everything that nodes had seen of lower ones, for good; and nothing else.

@@ -31,7 +31,8 @@ pub trait BodySource: Send + 'static {
         self.len() == 0
     }
 
-    /// How many bytes of memory writing them takes: fewer, perhaps, on a TCP connection, where the system may send them.
+    /// How many bytes of memory writing them takes: fewer, perhaps, on a TCP connection, where the system may send
+    /// them.
     fn memory_len(&self, _on_tcp: bool) -> usize {
         self.len()
     }

@@ -4,8 +4,8 @@
 //! connection is shared by many callers: a task of its own reads the replies and hands each to the caller that
 //! waits for its number. Both begin with the same hello.
 //!
-//! **Invariant:** a message that was begun and not finished (an error, a cancelled caller) closes the connection: nobody
-//! ever reads or writes in the middle of another's message.
+//! **Invariant:** a message that was begun and not finished (an error, a cancelled caller) closes the connection:
+//! nobody ever reads or writes in the middle of another's message.
 
 mod call;
 mod channel;

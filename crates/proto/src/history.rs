@@ -14,8 +14,8 @@ pub struct HistoryPoint {
     pub epoch: Epoch,
     /// Which start that was.
     pub run: RunId,
-    /// How many steps of its log were durable, since the cluster was new: changes, requests that it refused, and what it did
-    /// by itself, for example every minute.
+    /// How many steps of its log were durable, since the cluster was new: changes, requests that it refused, and what
+    /// it did by itself, for example every minute.
     pub position: u64,
 }
 

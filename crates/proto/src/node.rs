@@ -144,7 +144,8 @@ pub struct ChunkDescription {
 pub enum ChunkState {
     /// Here and good.
     Good,
-    /// Here and, as far as is known, good, but on a disk that failed: it can be read for now, and does not count as a copy.
+    /// Here and, as far as is known, good, but on a disk that failed: it can be read for now, and does not count as a
+    /// copy.
     OnFailedDisk,
     /// Perhaps here: on a disk that does not answer for now. It does not count as a copy, and is not lost either.
     OnHungDisk,
@@ -216,8 +217,9 @@ pub struct NodeUsage {
     pub scrubbed_bytes: u64,
 }
 
-/// See [`NodeHandlers::replicate_chunk`]. Tries the sources in order, and fails with `no_source` if none gives good bytes in
-/// time; any other error is the node's own. Refused with `stale_epoch` unless the master is the latest that the node has seen.
+/// See [`NodeHandlers::replicate_chunk`]. Tries the sources in order, and fails with `no_source` if none gives good
+/// bytes in time; any other error is the node's own. Refused with `stale_epoch` unless the master is the latest that
+/// the node has seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReplicateChunk {
     /// Who orders it.
@@ -253,8 +255,8 @@ pub struct ChunkReplicated {
     pub source: Option<NodeId>,
 }
 
-/// See [`NodeHandlers::delete_chunks`]. Refused with `stale_epoch` unless the master is the latest that the node has seen, and
-/// with `stale_order` unless the sequence is above that of its last order: this one came late, or twice.
+/// See [`NodeHandlers::delete_chunks`]. Refused with `stale_epoch` unless the master is the latest that the node has
+/// seen, and with `stale_order` unless the sequence is above that of its last order: this one came late, or twice.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeleteChunks {
     /// Who orders it.

@@ -8,8 +8,9 @@
 //! connections are only kept.
 //!
 //! A kept connection may have died while nobody looked, also without a sign, as behind a router that forgot it while
-//! this machine slept. So a call that is given up without an answer makes the others kept for that peer forgotten, and a call that fails on one that was used before,
-//! without an answer, is made once more on a new one; all operations can be repeated.
+//! this machine slept. So a call that is given up without an answer makes the others kept for that peer forgotten, and
+//! a call that fails on one that was used before, without an answer, is made once more on a new one; all operations can
+//! be repeated.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -361,8 +362,8 @@ impl OfPeer {
     }
 }
 
-/// A call without an answer yet. If none comes, what is kept of its peer is forgotten: it may lead nowhere, which nobody
-/// would tell, and the next call makes a new connection.
+/// A call without an answer yet. If none comes, what is kept of its peer is forgotten: it may lead nowhere, which
+/// nobody would tell, and the next call makes a new connection.
 struct Unanswered<'p> {
     of_peer: &'p OfPeer,
     since: Instant,
@@ -447,7 +448,8 @@ mod tests {
         pool.0.kept.lock().count()
     }
 
-    /// Nodes come and go at ever new addresses: those that are not used any more are forgotten, and those that are stay.
+    /// Nodes come and go at ever new addresses: those that are not used any more are forgotten, and those that are
+    /// stay.
     #[tokio::test(start_paused = true)]
     async fn peers_that_are_not_used_are_forgotten() {
         let network = MemoryNetwork::new();

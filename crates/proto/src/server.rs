@@ -2,7 +2,8 @@
 //!
 //! Requests of one connection run side by side, each in a task, and are answered as they are done. Everything has a
 //! bound: connections, requests a connection, memory for requests and replies, and the time that a line, a body or a
-//! reply may take. A peer that breaks a rule of the protocol gets one error that says which, and its connection is closed.
+//! reply may take. A peer that breaks a rule of the protocol gets one error that says which, and its connection is
+//! closed.
 //!
 //! **Invariant:** whoever does nothing cannot keep others out. When there are too many connections, the one that has
 //! been idle longest makes room; connections of nodes and of the master are spared.
@@ -60,8 +61,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Requests of one connection at once; further ones are not read yet.
     pub requests_per_connection_max: usize,
-    /// Bytes of all requests that are being received or handled, beyond 32 KiB for each connection and an eighth more for
-    /// what is not larger than that.
+    /// Bytes of all requests that are being received or handled, beyond 32 KiB for each connection and an eighth more
+    /// for what is not larger than that.
     pub request_memory_max: usize,
     /// Bytes of all replies that are being sent from memory, beyond the same.
     pub reply_memory_max: usize,

@@ -1,8 +1,8 @@
 //! What an upload does when the master forgot some of it, or all: a crash may lose promises, and leases run out.
 //!
 //! The bytes of stored chunks are not in memory any more, and receipts for promises that were forgotten are worth
-//! nothing. So what the master does not call stored is read back from the nodes that hold it, verified, and stored again;
-//! only if no node gives it, the upload fails.
+//! nothing. So what the master does not call stored is read back from the nodes that hold it, verified, and stored
+//! again; only if no node gives it, the upload fails.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! One chunk to all of its nodes at once, until enough of them hold it durably.
 //!
-//! Each round waits for its turn on the line. Nodes that fail are replaced where the master knows others. Once enough have
-//! stored the chunk, the rest get a little more time and are then left behind: repair makes their copies.
+//! Each round waits for its turn on the line. Nodes that fail are replaced where the master knows others. Once enough
+//! have stored the chunk, the rest get a little more time and are then left behind: repair makes their copies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,8 +68,8 @@ impl ChunkStore {
         }
     }
 
-    /// Stores it where it was promised to. The receipts are at least as many as a write needs, or none where the cluster
-    /// came to have it by other ways.
+    /// Stores it where it was promised to. The receipts are at least as many as a write needs, or none where the
+    /// cluster came to have it by other ways.
     pub(crate) async fn store(mut self, nodes: Vec<NodeLocation>) -> Result<Vec<Receipt>, Error> {
         let begun = Instant::now();
         // Without the time that it waits for its turn.
@@ -129,8 +129,8 @@ impl ChunkStore {
         self.receipts.len() >= self.copies_min
     }
 
-    /// Whether it was tried for long enough, or nothing passed on the line for so long. Nodes that refuse are not waited for
-    /// as long as nodes that are slow.
+    /// Whether it was tried for long enough, or nothing passed on the line for so long. Nodes that refuse are not
+    /// waited for as long as nodes that are slow.
     fn is_hopeless(&self, spent: Duration, begun: Instant, timed_out: bool) -> bool {
         let options = &self.shared.options;
         if !timed_out {
@@ -175,8 +175,8 @@ impl ChunkStore {
         !waiting.is_empty()
     }
 
-    /// How much longer to wait when enough have stored it: on a slow line the last copy takes in proportion as long as the
-    /// others. Nodes that others wait for in vain get no more than that.
+    /// How much longer to wait when enough have stored it: on a slow line the last copy takes in proportion as long as
+    /// the others. Nodes that others wait for in vain get no more than that.
     fn straggler_patience(&self, started: Instant, waiting: &[NodeId]) -> Duration {
         let in_proportion = started.elapsed() / 2;
         let health = &self.shared.health;

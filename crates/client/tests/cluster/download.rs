@@ -405,7 +405,8 @@ async fn a_file_is_explained_chunk_by_chunk() {
     }
 }
 
-/// A long file was explained by its name, part after part: when it was overwritten between two, half of it was another file.
+/// A long file was explained by its name, part after part: when it was overwritten between two, half of it was another
+/// file.
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_overwritten_is_explained_as_it_was() {
     let bytes = content(2500);

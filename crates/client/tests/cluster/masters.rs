@@ -46,7 +46,8 @@ fn client_of(cluster: &TestCluster, masters: Vec<Address>) -> Cluster {
     Cluster::new(Arc::new(cluster.network.clone()), masters, None, options())
 }
 
-/// The first of two masters was put back from an old copy: changes go to the other, at once, and later ones straight there.
+/// The first of two masters was put back from an old copy: changes go to the other, at once, and later ones straight
+/// there.
 #[tokio::test(start_paused = true)]
 async fn a_superseded_master_is_passed_over() {
     let cluster = TestCluster::start(3, CHUNK).await;

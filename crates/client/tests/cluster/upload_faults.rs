@@ -140,8 +140,8 @@ async fn slow_nodes_are_waited_for_when_all_are_slow() {
     assert_comes_back(&cluster, &bytes).await;
 }
 
-/// An uplink of 1 Mbit/s carries one chunk of 1 MiB to three nodes in 25 seconds, and one of 8 MiB in 200: fewer are sent
-/// at once, until each passes.
+/// An uplink of 1 Mbit/s carries one chunk of 1 MiB to three nodes in 25 seconds, and one of 8 MiB in 200: fewer are
+/// sent at once, until each passes.
 #[tokio::test(start_paused = true)]
 async fn a_slow_uplink_carries_a_large_upload() {
     for (bytes_per_sec, chunk_size, chunks) in [
@@ -457,8 +457,8 @@ async fn an_upload_that_cannot_be_repeated_fails_and_says_why() {
     cluster.assert_nothing_left("/a").await;
 }
 
-/// A laptop slept longer than its lease, behind a router that forgot its connections: what is stored is read back over new
-/// ones, and the upload goes on.
+/// A laptop slept longer than its lease, behind a router that forgot its connections: what is stored is read back over
+/// new ones, and the upload goes on.
 #[tokio::test(start_paused = true)]
 async fn an_upload_whose_lease_ended_while_its_connections_went_silent_goes_on() {
     // Small chunks and large ones go over connections of different kinds.

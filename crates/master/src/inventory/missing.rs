@@ -2,8 +2,8 @@
 //!
 //! What is on such a disk does not count as a copy any more, so that repair makes others; but it can still be read, at
 //! once or when the disk answers, and stays known for that. The copy itself is not deleted: if the disk is sound after a
-//! restart, or answers again, it is listed and counts again. **Invariant:** it is forgotten only when the node says, by name, that it does not have it, or when there are
-//! enough others.
+//! restart, or answers again, it is listed and counts again. **Invariant:** it is forgotten only when the node says, by
+//! name, that it does not have it, or when there are enough others.
 
 use proto::id::ChunkId;
 use proto::node::ChunkState;

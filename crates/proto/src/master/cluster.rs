@@ -239,8 +239,8 @@ pub struct ResetDeleteFuse {}
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeleteFuseReset {}
 
-/// See [`remove_node`](super::MasterHandlers::remove_node). Fails with `not_found`, `precondition_failed` (the node is live, or holds the
-/// only copy of a chunk and `lose_chunks` is not said).
+/// See [`remove_node`](super::MasterHandlers::remove_node). Fails with `not_found`, `precondition_failed` (the node is
+/// live, or holds the only copy of a chunk and `lose_chunks` is not said).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RemoveNode {
     /// Which.

@@ -94,8 +94,8 @@ pub struct FolderListed {
     pub more: bool,
 }
 
-/// See [`create_folder`](super::MasterHandlers::create_folder). Fails with `already_exists` (a file, or a folder unless `parents`),
-/// `not_found` (no parent, unless `parents`), `not_a_folder`, `invalid_argument`.
+/// See [`create_folder`](super::MasterHandlers::create_folder). Fails with `already_exists` (a file, or a folder unless
+/// `parents`), `not_found` (no parent, unless `parents`), `not_a_folder`, `invalid_argument`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CreateFolder {
     /// Repeated with the same id, it is done once.
@@ -114,8 +114,8 @@ pub struct FolderCreated {
     pub created: bool,
 }
 
-/// See [`move_entry`](super::MasterHandlers::move_entry). Fails with `not_found`, `already_exists`, `is_a_folder`, `not_a_folder`,
-/// `invalid_argument` (a folder into itself, the root), `precondition_failed`.
+/// See [`move_entry`](super::MasterHandlers::move_entry). Fails with `not_found`, `already_exists`, `is_a_folder`,
+/// `not_a_folder`, `invalid_argument` (a folder into itself, the root), `precondition_failed`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MoveEntry {
     /// Repeated with the same id, it is done once.
@@ -136,8 +136,8 @@ pub struct EntryMoved {
     pub entry: Entry,
 }
 
-/// See [`delete_entry`](super::MasterHandlers::delete_entry). Fails with `not_found`, `folder_not_empty`, `precondition_failed`,
-/// `invalid_argument` (the root).
+/// See [`delete_entry`](super::MasterHandlers::delete_entry). Fails with `not_found`, `folder_not_empty`,
+/// `precondition_failed`, `invalid_argument` (the root).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DeleteEntry {
     /// Repeated with the same id, it is done once.
@@ -219,7 +219,8 @@ pub struct EntryRestored {
     pub path: EntryPath,
 }
 
-/// See [`empty_trash`](super::MasterHandlers::empty_trash). Fails with `not_found` if one row is named and is not there.
+/// See [`empty_trash`](super::MasterHandlers::empty_trash). Fails with `not_found` if one row is named and is not
+/// there.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EmptyTrash {
     /// Repeated with the same id, it is done once.

@@ -19,9 +19,9 @@ without_body!(
     CorruptChunksNoted
 );
 
-/// See [`register_node`](super::MasterHandlers::register_node). Fails with `wrong_cluster`, `duplicate_node`, `stale_epoch` (the node has
-/// worked with, or deleted for, a master that is not part of this one's history: this folder is an old copy, or two masters run),
-/// `invalid_argument` (what it says that it has seen cannot be).
+/// See [`register_node`](super::MasterHandlers::register_node). Fails with `wrong_cluster`, `duplicate_node`,
+/// `stale_epoch` (the node has worked with, or deleted for, a master that is not part of this one's history: this
+/// folder is an old copy, or two masters run), `invalid_argument` (what it says that it has seen cannot be).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RegisterNode {
     /// Who.
@@ -38,8 +38,8 @@ pub struct RegisterNode {
     /// The latest point of the master's history that it has seen; nothing for a new node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<HistoryPoint>,
-    /// The epoch of the last delete order that it had carried out before its start, which its extents remember; 0 if there
-    /// was none. Beyond what it has `seen` only where its `node.json` was put back from an old copy.
+    /// The epoch of the last delete order that it had carried out before its start, which its extents remember; 0 if
+    /// there was none. Beyond what it has `seen` only where its `node.json` was put back from an old copy.
     pub last_order: Epoch,
     /// With which it signs receipts.
     pub receipt_key: ReceiptKey,

@@ -29,7 +29,8 @@ without_body!(
 pub struct AllocateChunks {
     /// The session; the caller makes its id.
     pub upload: UploadId,
-    /// What is to be stored; may be empty, to renew the lease only. At most [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK).
+    /// What is to be stored; may be empty, to renew the lease only. At most
+    /// [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK).
     pub chunks: Vec<ChunkToStore>,
     /// Nodes that failed the caller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -101,7 +102,8 @@ pub struct RecordChunks {
     pub upload: UploadId,
     /// Which block, from 0: repeated, a block is recorded once.
     pub block: u32,
-    /// Exactly [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK): the last block, which may be shorter, comes with the commit.
+    /// Exactly [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK): the last block, which may be shorter, comes with the
+    /// commit.
     pub chunks: Vec<StoredChunk>,
 }
 
@@ -121,8 +123,9 @@ pub struct StoredChunk {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChunksRecorded {}
 
-/// See [`commit_upload`](super::MasterHandlers::commit_upload). Fails as `record_chunks`, and with `precondition_failed`, `is_a_folder`,
-/// `not_a_folder`, `not_found` (no parent, unless `parents`), `too_large`, `invalid_argument`.
+/// See [`commit_upload`](super::MasterHandlers::commit_upload). Fails as `record_chunks`, and with
+/// `precondition_failed`, `is_a_folder`, `not_a_folder`, `not_found` (no parent, unless `parents`), `too_large`,
+/// `invalid_argument`.
 ///
 /// Repeated with the same upload, it gives the same answer.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
 //! What requests and replies may take of the server's memory, whatever its peers do.
 //!
-//! Every connection has a little of its own, and for what is small and does not fit in there beside the calls before it,
-//! all connections share a budget for nothing else: a small call never waits for large ones. These are lent to from
-//! another budget, one after the other in the order in which they ask; of that, small ones take what is free. While the first of them waits, one of the slow gives way each second, the one that is slow
-//! for longest first: so a few who are slow cannot keep others out, and of many who are slow most come to their end.
+//! Every connection has a little of its own, and for what is small and does not fit in there beside the calls before
+//! it, all connections share a budget for nothing else: a small call never waits for large ones. These are lent to from
+//! another budget, one after the other in the order in which they ask; of that, small ones take what is free. While the
+//! first of them waits, one of the slow gives way each second, the one that is slow for longest first: so a few who are
+//! slow cannot keep others out, and of many who are slow most come to their end.
 //!
 //! **Invariant:** what is lent is never more than both budgets and the own shares of all connections together.
 

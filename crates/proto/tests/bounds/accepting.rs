@@ -61,8 +61,8 @@ impl Listener for FailingListener {
     }
 }
 
-/// Health checks and port scanners connect and reset at once. Each of these was taken for a lack of file descriptors: it
-/// threw out somebody who was idle, and nobody was accepted for a moment.
+/// Health checks and port scanners connect and reset at once. Each of these was taken for a lack of file descriptors:
+/// it threw out somebody who was idle, and nobody was accepted for a moment.
 #[tokio::test]
 async fn connections_that_are_reset_at_once_harm_nobody() {
     let server = Server::start_on(Tcp::shared(), Limits::default()).await;

@@ -50,8 +50,8 @@ async fn half_a_request_does_not_hold_up_a_stop() {
     }
 }
 
-/// Somebody sends far more garbage than the server looks at, and listens only now and then, as `nc` does: the connection
-/// is not reset in the middle, which would also take away the line that says why it ends.
+/// Somebody sends far more garbage than the server looks at, and listens only now and then, as `nc` does: the
+/// connection is not reset in the middle, which would also take away the line that says why it ends.
 #[tokio::test]
 async fn who_sends_garbage_hears_why_it_is_refused() {
     let server = Server::start_on(Tcp::shared(), Limits::default()).await;

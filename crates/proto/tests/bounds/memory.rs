@@ -118,8 +118,8 @@ async fn newcomers_outlast_the_slow() {
     assert!(timeout(SOON, slow).await.is_ok());
 }
 
-/// Others hold all memory for longer than anybody waits for it: small calls, as many as one connection may make at once,
-/// are all answered.
+/// Others hold all memory for longer than anybody waits for it: small calls, as many as one connection may make at
+/// once, are all answered.
 #[tokio::test(start_paused = true)]
 async fn small_calls_wait_for_their_own_at_most() {
     let server = Server::start(little_memory()).await;

@@ -493,8 +493,8 @@ async fn tools_read_a_folder_offline() {
     disk.crash(&mut rng(1));
 }
 
-/// A copy is found bad when the disk is full to the last byte, and even what was set aside is gone: although that cannot be noted, it is not served again,
-/// and it is reported, now and at each registration.
+/// A copy is found bad when the disk is full to the last byte, and even what was set aside is gone: although that
+/// cannot be noted, it is not served again, and it is reported, now and at each registration.
 #[tokio::test]
 async fn a_bad_copy_that_cannot_be_noted_is_not_served() {
     let chunks = small_chunks();
