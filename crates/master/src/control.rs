@@ -59,7 +59,8 @@ pub struct Control {
     pub(crate) order_sequence: AtomicU64,
     /// What the server says that it is: nothing before a new cluster has its first node.
     pub(crate) announced: watch::Sender<Option<ClusterId>>,
-    disk: Arc<dyn Disk>,
+    /// The data folder.
+    pub(crate) disk: Arc<dyn Disk>,
     epoch: Epoch,
     run: RunId,
     /// Held while a node is taken in or removed, in the state and then in `membership`: both in the same order.
@@ -275,11 +276,6 @@ impl Control {
             Some(reason) => Err(WireError::new(ErrorCode::StaleEpoch, reason)),
             None => Ok(()),
         }
-    }
-
-    /// Bytes that the master's own disk has left; of one that cannot say, as many as it likes.
-    pub(crate) fn free_space(&self) -> u64 {
-        self.disk.space().map_or(u64::MAX, |space| space.free)
     }
 
     /// Reads the state where blocking work runs. The snapshot does not outlive the closure.

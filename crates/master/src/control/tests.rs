@@ -6,7 +6,7 @@ use disk::{Blocking, Disk, MemoryDisk, RedbBackend};
 use proto::connection::CallerIdentity;
 use proto::hello::{ReceiptKey, Role};
 use proto::id::{BootId, ClusterId, Epoch, NodeId, RunId};
-use proto::master::RegisterNode;
+use proto::master::{GetStatus, ListNodes, RegisterNode};
 use proto::memory::MemoryNetwork;
 use proto::node::NodeUsage;
 use proto::pool::PoolOptions;
@@ -46,11 +46,16 @@ pub(crate) fn caller(connection: u64) -> Caller {
 
 /// A master whose state knows one node, and whose writer does not run yet.
 pub(crate) fn master() -> (Arc<Control>, Writer) {
+    master_with(Blocking::inline(), &MemoryDisk::new())
+}
+
+/// The same, whose free space is that of another disk.
+fn master_with(blocking: Blocking, watched: &MemoryDisk) -> (Arc<Control>, Writer) {
     let disk = MemoryDisk::new();
     disk.create("state.redb").unwrap();
     disk.sync_folder("").unwrap();
     let config = Config {
-        blocking: Blocking::inline(),
+        blocking,
         ..Config::default()
     };
     let options = StateOptions {
@@ -96,7 +101,7 @@ pub(crate) fn master() -> (Arc<Control>, Writer) {
         state,
         committer,
         pool: Pool::new(network, identity, PoolOptions::default()),
-        disk: disk.shared(),
+        disk: watched.shared(),
         epoch: Epoch(1),
         run: RunId::new(Uuid::from_u128(1)),
         chance: SmallRng::seed_from_u64(1),
@@ -119,6 +124,44 @@ async fn with_a_node_relied_on() -> Arc<Control> {
     assert!(membership.relied_on().contains(&number));
     drop(membership);
     control
+}
+
+/// The master's disk hung, and somebody asked for the status: it asked the disk for its room while it held what every
+/// heartbeat needs, so that all nodes died.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_status_that_waits_for_the_disk_holds_up_no_heartbeat() {
+    let watched = MemoryDisk::new();
+    let (control, _writer) = master_with(Blocking::threads(), &watched);
+    let hang = watched.hang();
+    let asked = control.clone();
+    let status = tokio::spawn(async move { asked.get_status(&caller(1), GetStatus {}).await });
+    while watched.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(control.membership.try_lock().is_some());
+    drop(hang);
+    status.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn nodes_are_listed_with_what_is_recorded_of_each() {
+    let (control, writer) = master();
+    tokio::spawn(writer.run());
+    let chunks: Vec<_> = receipts(3, ClusterMillis(0));
+    let chunks: Vec<_> = chunks.into_iter().map(|receipt| receipt.chunk).collect();
+    control.state.add_garbage(&chunks);
+    let add = Command::AddReplicas {
+        node: NodeNumber(1),
+        chunks: chunks.into_iter().map(|chunk| (chunk, 1)).collect(),
+    };
+    control.committer.submit(add).await.unwrap();
+    let list = ListNodes {
+        after: None,
+        limit: 9,
+    };
+    let listed = control.list_nodes(&caller(1), list).await.unwrap();
+    assert_eq!((listed.nodes.len(), listed.more), (1, false));
+    assert_eq!(listed.nodes[0].chunks, 3);
 }
 
 fn receipts(count: u32, promised_at: ClusterMillis) -> Vec<CountedReceipt> {

@@ -6,8 +6,8 @@ use proto::hello::Role;
 use proto::master::{
     BadReplicaNoted, ChunkCounts, ClusterStatus, CorruptChunksNoted, DeleteFuse, DeleteFuseReset,
     GetStatus, HeartbeatNoted, LeaveSafeMode, ListNodes, NodeRegistered, NodeRemoved, NodeState,
-    NodesListed, PAGE_LEN_MAX, RegisterNode, RemoveNode, ReportBadReplica, ReportCorruptChunks,
-    ReportHeartbeat, ResetDeleteFuse, SafeMode, SafeModeLeft,
+    NodeSummary, NodesListed, PAGE_LEN_MAX, RegisterNode, RemoveNode, ReportBadReplica,
+    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, SafeMode, SafeModeLeft,
 };
 use proto::node::CHUNKS_PER_MESSAGE_MAX;
 use proto::table::Caller;
@@ -20,7 +20,7 @@ use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::commit::RESERVE_BYTES;
 use crate::control::Control;
 use crate::repair::RepairReport;
-use crate::state::{Counters, Snapshot, StateError, Sums, TrippedFuse};
+use crate::state::{Counters, NodeTally, Snapshot, StateError, Sums, TrippedFuse};
 use crate::status::{self, Facts};
 
 /// Nodes named in a status.
@@ -88,13 +88,16 @@ impl ControlHandlers for Control {
         request: ListNodes,
     ) -> Result<NodesListed, WireError> {
         let limit = request.limit.clamp(1, PAGE_LEN_MAX) as usize;
-        let state = self.state.read()?;
-        let (nodes, more) =
-            self.membership()
-                .page(request.after, limit, Instant::now(), |number| {
-                    state.node_tally(number).map_or(0, |tally| tally.chunks)
-                });
-        Ok(NodesListed { nodes, more })
+        let (page, more) = self.membership().page(request.after, limit, Instant::now());
+        let numbers: Vec<_> = page.iter().map(|(number, _)| *number).collect();
+        let tallies = self.read(move |snapshot| snapshot.node_tallies(&numbers));
+        let nodes = page.into_iter().zip(tallies.await?);
+        let nodes =
+            nodes.map(|((_, node), NodeTally { chunks, .. })| NodeSummary { chunks, ..node });
+        Ok(NodesListed {
+            nodes: nodes.collect(),
+            more,
+        })
     }
 
     async fn leave_safe_mode(
@@ -226,12 +229,15 @@ struct Recorded {
     oldest_garbage: Option<ClusterMillis>,
     /// The most chunks of a node that died since repair's last survey.
     on_newly_dead: u64,
+    /// Bytes that the master's own disk has left; of one that cannot say, as many as it likes.
+    free_space: u64,
 }
 
 impl Control {
     async fn recorded(&self, report: &RepairReport) -> Result<Recorded, StateError> {
         let mut newly_dead = self.membership().in_state(NodeState::Dead);
         newly_dead.retain(|node| !report.dead.contains(node));
+        let disk = self.disk.clone();
         self.read(move |snapshot| {
             let oldest = snapshot.garbage_page(ClusterMillis(u64::MAX), None, 1)?;
             Ok(Recorded {
@@ -240,6 +246,7 @@ impl Control {
                 fuse: snapshot.fuse()?.tripped(),
                 oldest_garbage: oldest.first().map(|(since, _)| *since),
                 on_newly_dead: most_chunks(snapshot, &newly_dead)?,
+                free_space: disk.space().map_or(u64::MAX, |space| space.free),
             })
         })
         .await
@@ -283,7 +290,7 @@ impl Control {
             }),
             store_damage: self.committer.damage().map(str::to_owned),
             superseded: self.committer.fenced().map(str::to_owned),
-            master_disk_full: self.free_space() < RESERVE_BYTES,
+            master_disk_full: recorded.free_space < RESERVE_BYTES,
         }
     }
 

@@ -134,11 +134,8 @@ fn a_known_node_that_does_not_register_dies_after_the_failure_timeout() {
     let RegisterNode { node, address, .. } = registration(1, 1, 9001);
     membership.know(ONE, node, address, "", now);
     assert_eq!(membership.state(ONE), NodeState::Suspect);
-    assert_eq!(membership.page(None, 9, now, |_| 3).0[0].chunks, 3);
-    assert_eq!(
-        membership.page(None, 9, now, |_| 3).0[0].heartbeat_age_ms,
-        None
-    );
+    assert_eq!(membership.page(None, 9, now).0[0].0, NodeNumber(1));
+    assert_eq!(membership.page(None, 9, now).0[0].1.heartbeat_age_ms, None);
     assert_eq!(membership.tick(now + FAILURE)[0].to, NodeState::Dead);
 }
 
@@ -185,9 +182,9 @@ fn only_live_nodes_with_room_are_candidates() {
     assert_eq!(candidates[0].node, ONE);
     let counts = membership.counts();
     assert_eq!((counts.total, counts.live, counts.writable), (3, 3, 1));
-    let (first, more) = membership.page(None, 2, now, |_| 0);
+    let (first, more) = membership.page(None, 2, now);
     assert!(more);
-    let (rest, more) = membership.page(Some(first[1].node), 2, now, |_| 0);
+    let (rest, more) = membership.page(Some(first[1].1.node), 2, now);
     assert_eq!((rest.len(), more), (1, false));
     membership.forget(ONE);
     assert!(membership.candidates().is_empty());

@@ -112,27 +112,26 @@ impl Membership {
         counts
     }
 
-    /// A page of nodes by id, and whether more follow. `chunks` tells the copies recorded on one.
+    /// A page of nodes by id, and whether more follow. How many copies are recorded on each is not known here.
     pub fn page(
         &self,
         after: Option<NodeId>,
         limit: usize,
         now: Instant,
-        chunks: impl Fn(NodeNumber) -> u64,
-    ) -> (Vec<NodeSummary>, bool) {
+    ) -> (Vec<(NodeNumber, NodeSummary)>, bool) {
         let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let mut rest = self.numbers.range((start, std::ops::Bound::Unbounded));
         let nodes = rest
             .by_ref()
             .take(limit)
-            .map(|(_, number)| self.members[number].summary(now, chunks(*number)))
+            .map(|(_, number)| (*number, self.members[number].summary(now)))
             .collect();
         (nodes, rest.next().is_some())
     }
 }
 
 impl Member {
-    fn summary(&self, now: Instant, chunks: u64) -> NodeSummary {
+    fn summary(&self, now: Instant) -> NodeSummary {
         let silence = now.saturating_duration_since(self.silent_since);
         NodeSummary {
             node: self.id,
@@ -142,7 +141,7 @@ impl Member {
             heartbeat_age_ms: self
                 .spoke
                 .then(|| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX)),
-            chunks,
+            chunks: 0,
             usage: self.usage,
         }
     }

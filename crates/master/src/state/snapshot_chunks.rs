@@ -69,6 +69,11 @@ impl Snapshot {
         Ok(tally.map_or_else(NodeTally::default, |tally| tally.value().into()))
     }
 
+    /// What is recorded of several nodes, in the order asked.
+    pub fn node_tallies(&self, nodes: &[NodeNumber]) -> Result<Vec<NodeTally>, StateError> {
+        nodes.iter().map(|node| self.node_tally(*node)).collect()
+    }
+
     /// Chunks recorded on a node, by id.
     pub fn node_chunks_page(
         &self,
