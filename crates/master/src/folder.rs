@@ -61,7 +61,7 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct Folder {
     disk: Arc<dyn Disk>,
-    cluster: ClusterId,
+    identity: Identity,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -97,14 +97,14 @@ impl Folder {
         }
         Ok(Self {
             disk,
-            cluster: identity.cluster,
+            identity,
             _lock: lock,
         })
     }
 
     /// Which cluster it holds.
     pub fn cluster(&self) -> ClusterId {
-        self.cluster
+        self.identity.cluster
     }
 
     /// Opens the store's file, and makes an empty one if there is none.
@@ -120,8 +120,12 @@ impl Folder {
     }
 
     /// The store is complete and durable: from now on it must be there.
-    pub fn store_is_made(&self) -> io::Result<()> {
-        write_identity(&*self.disk, self.cluster, true)
+    pub fn store_is_made(&mut self) -> io::Result<()> {
+        if !self.identity.store_made {
+            write_identity(&*self.disk, self.identity.cluster, true)?;
+            self.identity.store_made = true;
+        }
+        Ok(())
     }
 }
 
@@ -207,7 +211,7 @@ mod tests {
     #[test]
     fn a_folder_keeps_its_cluster_and_one_process() {
         let disk = MemoryDisk::new();
-        let folder = open(&disk, 1).unwrap();
+        let mut folder = open(&disk, 1).unwrap();
         assert!(matches!(open(&disk, 2), Err(FolderError::InUse)));
         Folder::store(&*disk.shared()).unwrap();
         folder.store_is_made().unwrap();
@@ -249,9 +253,22 @@ mod tests {
     #[test]
     fn the_identity_is_synced_behind_its_folder() {
         let disk = MemoryDisk::new();
-        let folder = open(&disk, 1).unwrap();
+        let mut folder = open(&disk, 1).unwrap();
         disk.fail_syncs_after(1);
         folder.store_is_made().unwrap_err();
+    }
+
+    /// Each start wrote it anew: on a full disk the master did not start.
+    #[test]
+    fn an_identity_that_says_so_already_is_not_written() {
+        let disk = MemoryDisk::new();
+        open(&disk, 1).unwrap().store_is_made().unwrap();
+        disk.put(STORE, b"names of files");
+        let mut folder = open(&disk, 1).unwrap();
+        disk.fill();
+        let before = disk.changes();
+        folder.store_is_made().unwrap();
+        assert_eq!(disk.changes(), before);
     }
 
     #[test]

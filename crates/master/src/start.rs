@@ -213,7 +213,7 @@ pub async fn start(
 async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State>), StartError> {
     let (rules, cache_bytes) = (config.rules, config.cache_bytes);
     let opened = config.blocking.run(move || {
-        let folder = Folder::open(disk.clone(), ClusterId::new(Uuid::new_v4()))?;
+        let mut folder = Folder::open(disk.clone(), ClusterId::new(Uuid::new_v4()))?;
         // Not before the folder is known to be ours, and nobody else's at this moment.
         make_room_to_open(&*disk);
         let options = StateOptions {

@@ -204,6 +204,10 @@ impl Snapshot {
             })?;
             let ids = versions::block_ids(ids.value())?;
             let wanted = usize::try_from(end - index).expect("at most a block's worth");
+            if ids.len() <= place {
+                let what = format!("block {block} of version {version} is too short");
+                return Err(StateError::Damaged(what));
+            }
             for id in ids.iter().skip(place).take(wanted) {
                 chunks.push((ChunkId::from_bytes(*id), row.chunk_len(index)));
                 index += 1;

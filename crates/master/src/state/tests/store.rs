@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use super::bench::{Bench, chunk, node_command, numbers, open_on, rules};
 use crate::command::{ClusterMillis, TimedCommand};
+use crate::state::{StateError, VersionRow};
 
 #[test]
 fn a_store_opens_again_with_what_it_had() {
@@ -25,6 +26,18 @@ fn a_store_opens_again_with_what_it_had() {
         .unwrap()
         .unwrap();
     assert_eq!(row.replicas, numbers(&[1, 2, 3]));
+}
+
+/// A block had fewer chunks than its version says: whoever opened the file never got an answer.
+#[test]
+fn a_block_that_is_too_short_is_damage() {
+    let mut bench = Bench::new(3);
+    let version = bench.put("/f", &[chunk(1)]).version;
+    let snapshot = bench.read();
+    let row = snapshot.version(version).unwrap().unwrap();
+    let longer = VersionRow { size: 300, ..row };
+    let chunks = snapshot.chunks_of(version, &longer, 0, 512);
+    assert!(matches!(chunks, Err(StateError::Damaged(_))), "{chunks:?}");
 }
 
 #[test]
