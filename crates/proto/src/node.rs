@@ -261,7 +261,7 @@ pub struct ChunkReplicated {
 pub struct DeleteChunks {
     /// Who orders it.
     pub as_of: HistoryPoint,
-    /// Counts the master's delete orders to this node in this epoch.
+    /// Counts the master's delete orders in this epoch, to all nodes: it rises from each to the next that a node gets.
     pub sequence: u64,
     /// At most [`CHUNKS_PER_MESSAGE_MAX`].
     pub chunks: Vec<ChunkId>,

@@ -13,11 +13,11 @@ use super::error::{StateError, refuse};
 use super::names::Place;
 use super::outcome::Outcome;
 use super::proofs::prove;
-use super::rows::{self, Answer, EntryRow, Sums, UploadRow, VersionRow};
+use super::rows::{self, Answer, EntryRow, NO_CHUNK_YET, Sums, UploadRow, VersionRow};
 use super::tables::Tables;
 use super::trash::check_precondition;
-use super::uploads::{NO_CHUNK_YET, check_file_size, check_lens, keep, upload_unknown};
-use crate::command::{ClusterMillis, CommittedVersion, NodeNumber, TimedCommand};
+use super::uploads::{check_file_size, check_lens, keep, upload_unknown};
+use crate::command::{CommittedVersion, NodeNumber, TimedCommand};
 
 /// What `CommitUpload` asks for.
 #[derive(Debug)]
@@ -50,15 +50,7 @@ pub(super) fn commit_upload(
     if open.is_none() && !is_empty {
         return upload_unknown(commit.upload);
     }
-    let draft = open.unwrap_or(UploadRow {
-        version: 0,
-        lease_until: ClusterMillis(0),
-        blocks: 0,
-        bytes: 0,
-        ended_short: false,
-        copies: NO_CHUNK_YET,
-        promises: 0,
-    });
+    let draft = open.unwrap_or(UploadRow::new(0));
     check_shape(tables, &draft, commit)?;
     let place = tables.place(commit.path, commit.parents, None)?;
     check_precondition(commit.path, commit.precondition, place.existing.as_ref())?;

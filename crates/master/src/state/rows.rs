@@ -200,6 +200,24 @@ pub struct UploadRow {
     pub promises: u32,
 }
 
+/// `UploadRow::copies` while no chunk was recorded.
+pub(super) const NO_CHUNK_YET: u8 = u8::MAX;
+
+impl UploadRow {
+    /// An upload that has nothing yet.
+    pub(super) fn new(version: u64) -> Self {
+        Self {
+            version,
+            lease_until: ClusterMillis(0),
+            blocks: 0,
+            bytes: 0,
+            ended_short: false,
+            copies: NO_CHUNK_YET,
+            promises: 0,
+        }
+    }
+}
+
 /// A promise to an upload: this chunk may be stored on these nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromiseRow {

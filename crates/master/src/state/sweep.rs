@@ -10,7 +10,7 @@ use redb::ReadableTable;
 use super::error::StateError;
 use super::outcome::Outcome;
 use super::rows::{self, PurgeRow};
-use super::tables::Tables;
+use super::tables::{ChunkKey, Tables};
 use crate::command::{ClusterMillis, NodeNumber};
 
 /// What is old enough to go: all from before these times.
@@ -168,41 +168,17 @@ impl Tables<'_> {
 
     /// What is recorded of a removed node; its own row goes last.
     fn purge_node(&mut self, node: NodeNumber, limit: u32) -> Result<(u32, bool), StateError> {
-        let keys = (node.0, &[0; 32])..=(node.0, &[u8::MAX; 32]);
         for done in 0..limit {
-            let first = self
-                .node_chunks
-                .range::<(u32, &[u8; 32])>(keys.clone())?
-                .next()
-                .transpose()?;
-            if let Some(chunk) = first.map(|row| ChunkId::from_bytes(*row.0.value().1)) {
+            let recorded = first_of(&self.node_chunks, node)?;
+            if let Some(chunk) = recorded.or(first_of(&self.failing, node)?) {
                 super::replicas::remove_replicas(self, node, &[chunk])?;
                 continue;
             }
-            let failing = self
-                .failing
-                .range::<(u32, &[u8; 32])>(keys.clone())?
-                .next()
-                .transpose()?;
-            if let Some(chunk) = failing.map(|row| ChunkId::from_bytes(*row.0.value().1)) {
-                super::replicas::remove_replicas(self, node, &[chunk])?;
-                continue;
-            }
-            let planned = self
-                .planned
-                .range::<(u32, &[u8; 32])>(keys.clone())?
-                .next()
-                .transpose()?;
-            if let Some(chunk) = planned.map(|row| ChunkId::from_bytes(*row.0.value().1)) {
+            if let Some(chunk) = first_of(&self.planned, node)? {
                 self.unplan_deletion(node, &chunk)?;
                 continue;
             }
-            let unknown = self
-                .unknown
-                .range::<(u32, &[u8; 32])>(keys.clone())?
-                .next()
-                .transpose()?;
-            if let Some(chunk) = unknown.map(|row| ChunkId::from_bytes(*row.0.value().1)) {
+            if let Some(chunk) = first_of(&self.unknown, node)? {
                 self.unknown.remove((node.0, chunk.as_bytes()))?;
                 continue;
             }
@@ -211,4 +187,14 @@ impl Tables<'_> {
         }
         Ok((limit, false))
     }
+}
+
+/// The first chunk of a node in a table of (node, chunk).
+fn first_of<V: redb::Value + 'static>(
+    table: &redb::Table<'_, (u32, ChunkKey), V>,
+    node: NodeNumber,
+) -> Result<Option<ChunkId>, StateError> {
+    let keys = (node.0, &[0; 32])..=(node.0, &[u8::MAX; 32]);
+    let first = table.range::<(u32, &[u8; 32])>(keys)?.next().transpose()?;
+    Ok(first.map(|(key, _)| ChunkId::from_bytes(*key.value().1)))
 }

@@ -26,8 +26,6 @@ use crate::command::{ChunkPromise, ClusterMillis, NodeNumber};
 pub(super) const PROMISES_MAX: usize = 8 * CHUNKS_PER_BLOCK;
 /// Nodes that one promise may name in all, those included that failed the uploader.
 const PROMISED_NODES_MAX: usize = 32;
-/// `UploadRow::copies` while no chunk was recorded.
-pub(super) const NO_CHUNK_YET: u8 = u8::MAX;
 
 impl Tables<'_> {
     pub(super) fn upload(&self, upload: UploadId) -> Result<Option<UploadRow>, StateError> {
@@ -133,15 +131,7 @@ pub(super) fn allocate_chunks(
         .map(|chunk| allocate(tables, ask, chunk))
         .collect::<Result<Vec<_>, _>>()?;
 
-    let mut row = open.unwrap_or_else(|| UploadRow {
-        version: tables.new_version(),
-        lease_until,
-        blocks: 0,
-        bytes: 0,
-        ended_short: false,
-        copies: NO_CHUNK_YET,
-        promises: 0,
-    });
+    let mut row = open.unwrap_or_else(|| UploadRow::new(tables.new_version()));
     row.lease_until = row.lease_until.max(lease_until);
     for (chunk, allocation) in chunks.iter().zip(&allocations) {
         row.promises += u32::from(make_promise(tables, ask, chunk, allocation)?);
