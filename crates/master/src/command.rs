@@ -175,7 +175,8 @@ pub enum Command {
         /// What, with lengths.
         chunks: Vec<(ChunkId, u32)>,
     },
-    /// A node was found not to hold a good copy of a chunk. If nothing names the chunk, a bad one goes with it.
+    /// A node was found not to hold a good copy of a chunk: receipts for one are worth nothing any more. If nothing names the
+    /// chunk, a bad one goes with it.
     RemoveReplicas {
         /// Who.
         node: NodeNumber,

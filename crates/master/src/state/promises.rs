@@ -5,7 +5,8 @@
 //!
 //! **Invariant:** a promise has its id from when it is made until it ends, and no other has that id. So a receipt, which
 //! is made for an id, was given while that promise was held. **Invariant:** the copy behind a receipt that counts was not
-//! deleted since: not while the promise named it, and a node that deleted a copy before it was named is never named.
+//! deleted since, nor found to be bad: not while the promise named it, and a node that deleted a copy before it was named,
+//! or was found without a good one after, is never named again.
 
 use proto::id::{ChunkId, UploadId};
 use redb::ReadableTable;
@@ -106,6 +107,23 @@ impl Tables<'_> {
         for (upload, mut promise) in self.promises_for(chunk)? {
             unite(&mut promise.barred, &[node]);
             self.put_promise(upload, chunk, &promise)?;
+        }
+        Ok(())
+    }
+
+    /// A node has no good copy: promises that are held do not name it any more, since the uploader may have a receipt for
+    /// what it had. Of one that never named a node the uploader knows nothing.
+    pub(super) fn withdraw_promises(
+        &mut self,
+        node: NodeNumber,
+        chunk: &ChunkId,
+    ) -> Result<(), StateError> {
+        for (upload, mut promise) in self.promises_for(chunk)? {
+            if !(promise.nodes.is_empty() && promise.barred.is_empty()) {
+                promise.nodes.retain(|named| *named != node);
+                unite(&mut promise.barred, &[node]);
+                self.put_promise(upload, chunk, &promise)?;
+            }
         }
         Ok(())
     }

@@ -54,6 +54,9 @@ pub(super) fn remove_replicas(
     node: NodeNumber,
     chunks: &[ChunkId],
 ) -> Result<Outcome, StateError> {
+    for chunk in chunks {
+        tables.withdraw_promises(node, chunk)?;
+    }
     change_rows(tables, chunks, |before| {
         let is_recorded = before.replicas.contains(&node) || before.failing.contains(&node);
         let mut after = without_replica(before, node);

@@ -228,7 +228,8 @@ pub struct PromiseRow {
     pub(super) made_at: ClusterMillis,
     /// Ascending; none while the cluster has the chunk and nothing needs to be sent.
     pub nodes: Vec<NodeNumber>,
-    /// Nodes that it can name no more: they deleted a copy while it was held, and may have given a receipt for that.
+    /// Nodes that it can name no more: they deleted a copy while it was held, or were found to have a bad one, and may
+    /// have given a receipt for that.
     pub barred: Vec<NodeNumber>,
 }
 

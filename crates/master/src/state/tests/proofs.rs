@@ -71,6 +71,27 @@ fn a_stored_chunk_that_lost_its_copies_has_to_be_sent_after_all() {
     assert_eq!(bench.commit(upload, "/g", 0, &chunks).unwrap().copies, 3);
 }
 
+/// A node found its copy corrupt, and said so, before the upload was committed: with its receipt that copy counted as one
+/// of two.
+#[test]
+fn a_receipt_for_a_copy_that_was_found_to_be_bad_does_not_count() {
+    let mut bench = Bench::new(4);
+    let upload = bench.upload_id();
+    bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
+    let corrupt = Command::RemoveReplicas {
+        node: NodeNumber(2),
+        chunks: vec![chunk(1).chunk],
+    };
+    assert_eq!(changed(bench.apply(corrupt)), 0, "none was on record");
+    let with_the_bad_one = [stored(upload, &chunk(1), &[1, 2])];
+    let result = bench.commit(upload, "/f", 0, &with_the_bad_one);
+    assert_eq!(code(result), ErrorCode::NotEnoughReplicas);
+    let again = bench.allocate(upload, &[chunk(1)], &[1, 2, 4]).unwrap();
+    assert_eq!(again, [sent(upload, &[1, 4])]);
+    let chunks = [stored(upload, &chunk(1), &[1, 2, 4])];
+    assert_eq!(bench.commit(upload, "/f", 0, &chunks).unwrap().copies, 2);
+}
+
 #[test]
 fn copies_on_nodes_that_are_down_are_no_reason_not_to_send() {
     let mut bench = Bench::new(3);

@@ -13,7 +13,6 @@ impl World {
         let command = match step {
             Step::Lose { node, chunk } => {
                 self.disks.remove(&(*node, *chunk));
-                self.lose_receipts(|n, c| (n, c) == (*node, *chunk));
                 Command::RemoveReplicas {
                     node: self.node_numbers[node],
                     chunks: vec![id(chunk)],
