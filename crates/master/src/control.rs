@@ -29,6 +29,7 @@ use crate::claims::CopyClaims;
 use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::config::Config;
+use crate::deletions::DeletionWake;
 use crate::handlers::ClusterView;
 use crate::lineage::WHICH_TO_KEEP;
 use crate::loops::Loops;
@@ -51,7 +52,7 @@ pub struct Control {
     pub(crate) claims: CopyClaims,
     pub(crate) repair: Repair,
     pub(crate) checks: CheckQueue,
-    pub(crate) deletions: Notify,
+    pub(crate) deletions: DeletionWake,
     pub(crate) garbage: Notify,
     /// Nodes came into doubt: their inventories are to be compared.
     pub(crate) inventories: Notify,
@@ -105,7 +106,7 @@ impl Control {
             claims: CopyClaims::default(),
             repair: Repair::new(),
             checks: CheckQueue::new(),
-            deletions: Notify::new(),
+            deletions: DeletionWake::default(),
             garbage: Notify::new(),
             inventories: Notify::new(),
             order_sequence: AtomicU64::new(0),
@@ -184,7 +185,7 @@ impl Control {
     pub(crate) fn node_is_here(&self, node: NodeNumber) {
         self.inventories.notify_one();
         self.repair.node_returned(node);
-        self.deletions.notify_one();
+        self.deletions.wake(node);
     }
 
     /// What is recorded of a node is in doubt until its inventory was compared.

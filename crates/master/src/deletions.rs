@@ -6,23 +6,30 @@
 //!
 //! **Invariant:** only what the state has as planned is ordered, never what is claimed, and nothing in safe mode.
 //! **Invariant:** a node gets no further order while it is not known whether the last one's confirmation is recorded.
+//!
+//! A node that keeps all that was ordered, since its disk failed or hangs, rests, until more is planned there, it has a
+//! disk again, or some minutes have passed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proto::ErrorCode;
 use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::master::NodeState;
 use proto::node::{CHUNKS_PER_MESSAGE_MAX, ChunksDeleted, DeleteChunks};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::command::{Command, NodeNumber};
 use crate::commit::Committer;
 use crate::control::Control;
+use crate::handlers::ClusterView;
 use crate::loops::NodeTasks;
 
 const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,61 +37,187 @@ const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 const CONFIRM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Looked for again so often, besides whenever something was planned.
 const ROUND_INTERVAL: Duration = Duration::from_secs(10);
+/// After a round in which a node deleted nothing of what is planned.
+const REST_AFTER_NOTHING: Duration = Duration::from_secs(10 * 60);
+
+/// Wakes the loop, and nodes that rest.
+#[derive(Debug, Default)]
+pub(crate) struct DeletionWake {
+    round: Notify,
+    /// Nodes that may have become able to delete what they kept.
+    woken: Mutex<BTreeSet<NodeNumber>>,
+}
+
+impl DeletionWake {
+    /// Something was planned, or may be ordered now.
+    pub(crate) fn notify_one(&self) {
+        self.round.notify_one();
+    }
+
+    /// A node may be able to delete by now what it kept.
+    pub(crate) fn wake(&self, node: NodeNumber) {
+        self.woken.lock().insert(node);
+        self.notify_one();
+    }
+}
 
 /// Orders deletions until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     let mut orders = NodeTasks::new();
+    let mut rests = Rests::default();
     loop {
-        let due = tokio::select! {
+        let (done, mut due) = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            Some(done) = orders.next_done() => done.again.then_some(done.node).into_iter().collect(),
-            () = control.deletions.notified() => control.membership().live(),
-            () = tokio::time::sleep(ROUND_INTERVAL) => control.membership().live(),
+            Some(done) = orders.next_done() => (Some(done), Vec::new()),
+            () = control.deletions.round.notified() => (None, control.with_deletions().await),
+            () = tokio::time::sleep(ROUND_INTERVAL) => (None, control.with_deletions().await),
         };
-        for node in due {
-            if !orders.ask_again(node) {
-                let control = control.clone();
-                orders.begin(node, async move { control.delete_planned(node).await });
+        let now = Instant::now();
+        rests.wake(std::mem::take(&mut *control.deletions.woken.lock()));
+        if let Some(done) = done {
+            let rests = done
+                .result
+                .is_some_and(|round| rests.end(done.node, round, now));
+            due.extend((done.again && !rests).then_some((done.node, u64::MAX)));
+        }
+        for (node, planned) in due {
+            if !rests.is_over(node, planned, now) || orders.ask_again(node) {
+                continue;
             }
+            rests.begin(node);
+            let control = control.clone();
+            orders.begin(node, async move { control.delete_planned(node).await });
         }
     }
 }
 
+/// What came of a round with a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// It deleted something, or could not be asked.
+    Done,
+    /// It kept all that was ordered: so many copies.
+    KeptAll(u64),
+}
+
+/// The nodes that are left alone.
+#[derive(Debug, Default)]
+struct Rests {
+    rests: BTreeMap<NodeNumber, Rest>,
+    /// Nodes that were woken since their last round began.
+    woken: BTreeSet<NodeNumber>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    until: Instant,
+    /// Unless more than this is planned there.
+    kept: u64,
+}
+
+impl Rests {
+    fn wake(&mut self, nodes: BTreeSet<NodeNumber>) {
+        self.rests.retain(|node, _| !nodes.contains(node));
+        self.woken.extend(nodes);
+    }
+
+    fn begin(&mut self, node: NodeNumber) {
+        self.rests.remove(&node);
+        self.woken.remove(&node);
+    }
+
+    /// A round is over; says whether the node rests now.
+    fn end(&mut self, node: NodeNumber, round: Round, now: Instant) -> bool {
+        let Round::KeptAll(kept) = round else {
+            return false;
+        };
+        let until = now + REST_AFTER_NOTHING;
+        let rests = !self.woken.contains(&node);
+        if rests {
+            self.rests.insert(node, Rest { until, kept });
+        }
+        rests
+    }
+
+    /// Whether a node need not rest where so many deletions are planned.
+    fn is_over(&self, node: NodeNumber, planned: u64, now: Instant) -> bool {
+        let rest = self.rests.get(&node);
+        rest.is_none_or(|rest| rest.until <= now || rest.kept < planned)
+    }
+}
+
+/// What a node did with an order.
+struct Obeyed {
+    deleted: usize,
+    kept: usize,
+}
+
 impl Control {
+    /// The live nodes with deletions planned, and how many; nobody if that cannot be read, until the next round.
+    async fn with_deletions(&self) -> Vec<(NodeNumber, u64)> {
+        let live = self.membership().live();
+        let numbers = live.clone();
+        let tallies = self.read(move |snapshot| snapshot.node_tallies(&numbers));
+        let tallies = match tallies.await {
+            Ok(tallies) => tallies,
+            Err(error) => {
+                warn!(%error, "cannot read how many deletions are planned");
+                return Vec::new();
+            }
+        };
+        let planned = tallies.iter().map(|tally| tally.planned_deletions);
+        let with_planned = live.into_iter().zip(planned);
+        with_planned.filter(|(_, planned)| *planned > 0).collect()
+    }
+
     /// Orders all that is planned on a node, a page at a time, until none is left or something fails.
-    async fn delete_planned(&self, node: NodeNumber) {
-        let mut after = None;
+    async fn delete_planned(&self, node: NodeNumber) -> Round {
+        let (mut after, mut deleted, mut kept) = (None, 0, 0);
         while !self.deletions_wait() {
             let read = move |snapshot: &crate::state::Snapshot| {
                 snapshot.planned_deletions_page(node, after.as_ref(), CHUNKS_PER_MESSAGE_MAX)
             };
             let page: Vec<ChunkId> = match self.read(read).await {
-                Ok(page) if !page.is_empty() => page,
-                Ok(_) => return,
-                Err(error) => return warn!(%error, "cannot read the planned deletions"),
+                Ok(page) => page,
+                Err(error) => {
+                    warn!(%error, "cannot read the planned deletions");
+                    return Round::Done;
+                }
             };
+            if page.is_empty() {
+                break;
+            }
             after = page.last().copied();
             let open: Vec<_> = page
                 .into_iter()
                 .filter(|chunk| !self.claims.is_claimed(node, chunk))
                 .collect();
-            if !open.is_empty() && !self.order(node, open).await {
-                return;
+            if open.is_empty() {
+                continue;
             }
+            let Some(obeyed) = self.order(node, open).await else {
+                return Round::Done;
+            };
+            deleted += obeyed.deleted;
+            kept += obeyed.kept;
+        }
+        match (deleted, kept) {
+            (0, 1..) => Round::KeptAll(kept as u64),
+            _ => Round::Done,
         }
     }
 
-    /// One order, and its confirmation. Says whether further ones make sense.
-    async fn order(&self, node: NodeNumber, chunks: Vec<ChunkId>) -> bool {
+    /// One order, and its confirmation; nothing if further ones make no sense.
+    async fn order(&self, node: NodeNumber, chunks: Vec<ChunkId>) -> Option<Obeyed> {
         if self.deletions_wait() || self.membership().state(node) != NodeState::Live {
-            return false;
+            return None;
         }
         let kept = match self.order_once_or_twice(node, &chunks).await {
             Ok(deleted) => deleted.kept,
             Err(error) => {
                 warn!(node = self.name_of(node), %error, "a node did not carry out deletions; they are ordered again later");
-                return false;
+                return None;
             }
         };
         let kept: HashSet<ChunkId> = kept.into_iter().collect();
@@ -94,7 +227,7 @@ impl Control {
             .collect();
         let count = gone.len();
         if count > 0 && !confirm(&self.committer, node, &self.name_of(node), gone).await {
-            return false;
+            return None;
         }
         // What is kept stays planned: a disk of the node failed or hangs, which the status says.
         debug!(
@@ -103,7 +236,10 @@ impl Control {
             kept = kept.len(),
             "deleted copies that were planned"
         );
-        true
+        Some(Obeyed {
+            deleted: count,
+            kept: kept.len(),
+        })
     }
 
     /// An order that arrived twice, because its connection broke, is refused the second time as not new any more: then
@@ -160,6 +296,24 @@ mod tests {
     use disk::{Blocking, Disk, MemoryDisk, RedbBackend};
     use proto::id::ClusterId;
     use uuid::Uuid;
+
+    #[test]
+    fn a_node_that_keeps_everything_rests_until_there_is_a_reason_to_ask() {
+        let (node, now) = (NodeNumber(1), Instant::now());
+        let mut rests = Rests::default();
+        rests.begin(node);
+        assert!(!rests.end(node, Round::Done, now));
+        assert!(rests.end(node, Round::KeptAll(5), now));
+        assert!(!rests.is_over(node, 5, now));
+        assert!(rests.is_over(node, 6, now), "more is planned");
+        assert!(rests.is_over(node, 5, now + REST_AFTER_NOTHING));
+        rests.wake(BTreeSet::from([node]));
+        assert!(rests.is_over(node, 5, now));
+        // Its disk came back while it was asked: what it answered was said before.
+        rests.begin(node);
+        rests.wake(BTreeSet::from([node]));
+        assert!(!rests.end(node, Round::KeptAll(5), now));
+    }
 
     /// The master's disk hung for more than a minute. The confirmation waited in the queue and counted as failed, so the
     /// order was sent again; the first confirmation was applied after all, the chunk was uploaded anew to the very

@@ -182,6 +182,7 @@ impl ControlHandlers for Control {
                 "a disk of a node answers again: what it holds counts"
             );
             self.compare_soon(heard.node);
+            self.deletions.wake(heard.node);
         }
         let master = self.point();
         Ok(HeartbeatNoted { master })
