@@ -5,83 +5,49 @@
 //! meets the copy again reports it again, and scrubbing finds it in the end. Whoever cannot wait for that (a commit) has
 //! the node's inventory compared.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use proto::WireError;
 use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::node::{ChunkState, VerifyChunk};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::command::{Command, NodeNumber};
+use crate::command::{ClusterMillis, Command, NodeNumber};
+use crate::commit::Counted;
 use crate::control::Control;
-use crate::garbage::changed;
 use crate::state::ChunkRow;
+pub(crate) use queue::CheckQueue;
+use queue::Copy;
 
-const QUEUE_LEN: usize = 4096;
+mod queue;
+
 const AT_ONCE: usize = 8;
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
 
-type Copy = (NodeNumber, ChunkId);
-
-/// Copies to look into.
-#[derive(Debug)]
-pub(crate) struct CheckQueue {
-    sender: mpsc::Sender<Copy>,
-    receiver: Mutex<Option<mpsc::Receiver<Copy>>>,
-    pending: Mutex<HashSet<Copy>>,
-}
-
-impl CheckQueue {
-    pub(crate) fn new() -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE_LEN);
-        Self {
-            sender,
-            receiver: Mutex::new(Some(receiver)),
-            pending: Mutex::new(HashSet::new()),
-        }
-    }
-
-    /// Without its queue the loop panics.
-    #[cfg(test)]
-    pub(crate) fn close(&self) {
-        self.receiver.lock().take();
-    }
-
-    /// Has a copy looked into; `false` if too many wait for that already.
-    pub(crate) fn push(&self, node: NodeNumber, chunk: ChunkId) -> bool {
-        let mut pending = self.pending.lock();
-        let is_new = pending.insert((node, chunk));
-        if is_new && self.sender.try_send((node, chunk)).is_err() {
-            pending.remove(&(node, chunk));
-            return false;
-        }
-        true
-    }
-}
-
 /// Looks into copies until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
-    let receiver = control.checks.receiver.lock().take();
-    let mut receiver = receiver.expect("checks run once");
     let mut running = JoinSet::new();
     loop {
         let copy = tokio::select! {
             () = shutdown.cancelled() => return,
             Some(_) = running.join_next() => continue,
-            Some(copy) = receiver.recv(), if running.len() < AT_ONCE => copy,
+            counted = control.committer.counted() => {
+                control.take_counted(counted);
+                continue;
+            }
+            copy = control.checks.next(), if running.len() < AT_ONCE => copy,
         };
-        let control = control.clone();
-        running.spawn(async move {
-            let looked_into = LookedInto { control, copy };
-            looked_into.control.check_copy(copy).await;
-        });
+        let looked_into = LookedInto {
+            control: control.clone(),
+            copy,
+        };
+        running.spawn(async move { looked_into.control.check_copy(copy).await });
     }
 }
 
@@ -93,12 +59,53 @@ struct LookedInto {
 
 impl Drop for LookedInto {
     fn drop(&mut self) {
-        self.control.checks.pending.lock().remove(&self.copy);
+        self.control.checks.done(&self.copy);
     }
 }
 
 impl Control {
+    pub(crate) fn take_counted(&self, counted: Counted) {
+        if counted.and_others {
+            let mut membership = self.membership();
+            for node in membership.numbers() {
+                membership.doubt(node, Instant::now());
+            }
+            self.inventories.notify_one();
+        }
+        let copies = counted.receipts.into_iter().filter_map(|receipt| {
+            let node = self.membership().number(receipt.node)?;
+            Some((node, receipt.chunk, receipt.promised_at))
+        });
+        self.look_into_doubtful(copies.collect());
+    }
+
+    /// Has those copies looked into that may be lost although their nodes have stored them, not before the time that is
+    /// given: what is recorded of the node came into doubt since then, and a comparison that was over before the copy was
+    /// recorded could not miss it. If these are too many, the node is compared again.
+    pub(crate) fn look_into_doubtful(&self, copies: Vec<(NodeNumber, ChunkId, ClusterMillis)>) {
+        let in_doubt: Vec<_> = {
+            let membership = self.membership();
+            let is_in_doubt = |(node, _, stored_at): &(_, _, _)| {
+                let doubted_at = membership.doubted_at(*node);
+                doubted_at.is_some_and(|at| self.committer.time_at(at) >= *stored_at)
+            };
+            copies.into_iter().filter(is_in_doubt).collect()
+        };
+        let overflowed: BTreeSet<_> = in_doubt
+            .into_iter()
+            .filter(|(node, chunk, _)| !self.checks.push(*node, *chunk))
+            .map(|(node, ..)| node)
+            .collect();
+        for node in overflowed {
+            self.compare_soon(node);
+        }
+    }
+
+    /// Of a node that is not here there is nobody to ask: it is compared when it comes.
     async fn check_copy(&self, (node, chunk): Copy) {
+        if !self.membership().is_live(node) {
+            return;
+        }
         let recorded = self.read(move |snapshot| {
             let row = snapshot.chunk(&chunk)?;
             let counts = |row: &ChunkRow| row.replicas.contains(&node);
@@ -153,6 +160,20 @@ impl Control {
         Ok(described.first().map_or(verified, |(_, state)| *state))
     }
 
+    /// Notes that a node has good copies of these. Says how many were not on record.
+    ///
+    /// # Errors
+    /// It could not be recorded.
+    pub(crate) async fn add_replicas(
+        &self,
+        node: NodeNumber,
+        chunks: Vec<(ChunkId, u32)>,
+    ) -> Result<u64, WireError> {
+        let down = self.membership().not_live();
+        let command = Command::AddReplicas { node, down, chunks };
+        Ok(self.committer.submit(command).await?.changed())
+    }
+
     /// Notes that a node has no good copies of these, and has others made. Says how many were on record.
     ///
     /// # Errors
@@ -166,7 +187,7 @@ impl Control {
             node,
             chunks: chunks.clone(),
         };
-        let removed = changed(&self.committer.submit(command).await?);
+        let removed = self.committer.submit(command).await?.changed();
         self.repair.look_at(chunks);
         Ok(removed)
     }

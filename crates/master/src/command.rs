@@ -172,6 +172,8 @@ pub enum Command {
     AddReplicas {
         /// Who.
         node: NodeNumber,
+        /// The nodes that were down when this was decided: copies on them make up for none on failed disks.
+        down: Vec<NodeNumber>,
         /// What, with lengths.
         chunks: Vec<(ChunkId, u32)>,
     },

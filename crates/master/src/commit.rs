@@ -22,12 +22,15 @@ use tokio_util::sync::CancellationToken;
 use crate::command::{ClusterMillis, Command, TimedCommand};
 use crate::state::{Applied, Outcome, State, StateError};
 use crate::witness::Witness;
+use counted::CountedReceipts;
 use reserve::Reserve;
 
+mod counted;
 mod reserve;
 #[cfg(test)]
 mod tests;
 
+pub use counted::Counted;
 pub use reserve::RESERVE_BYTES;
 pub(crate) use reserve::make_room_to_open;
 
@@ -106,6 +109,7 @@ struct Shared {
     fenced: OnceLock<String>,
     /// What is wrong with the store's rows, if a command met it.
     damage: OnceLock<String>,
+    counted: CountedReceipts,
 }
 
 impl Shared {
@@ -141,6 +145,7 @@ impl Committer {
             position: AtomicU64::new(applied),
             fenced: OnceLock::new(),
             damage: OnceLock::new(),
+            counted: CountedReceipts::default(),
         });
         drop(snapshot);
         let (queue, jobs) = mpsc::channel(QUEUE_LEN_MAX);
@@ -214,6 +219,11 @@ impl Committer {
     /// What is wrong with rows of the store, if a command met such a one since the start.
     pub fn damage(&self) -> Option<&str> {
         self.shared.damage.get().map(String::as_str)
+    }
+
+    /// Waits until copies were taken for stored, and says for which receipts. For one who asks again and again.
+    pub async fn counted(&self) -> Counted {
+        self.shared.counted.next().await
     }
 
     /// The cluster's time.
@@ -360,12 +370,19 @@ impl Batcher {
                     let position = &self.shared.position;
                     position.store(applied.commands, Ordering::Relaxed);
                 }
+                self.shared.counted.note(&applied.outcomes);
                 for (answer, outcome) in answers.into_iter().zip(applied.outcomes) {
                     reply(answer, outcome);
                 }
                 Ok(())
             }
-            Err(failure) => self.recover(answers, &failure),
+            Err(failure) => {
+                let reopened = self.recover(answers, &failure);
+                if commands.iter().any(|timed| counts_receipts(&timed.command)) {
+                    self.shared.counted.note_others();
+                }
+                reopened
+            }
         }
     }
 
@@ -456,6 +473,14 @@ fn reply(answer: oneshot::Sender<Result<Outcome, WireError>>, outcome: Result<Ou
 
 fn is_promise(command: &Command) -> bool {
     matches!(command, Command::AllocateChunks { .. })
+}
+
+/// Whether copies may be taken for stored because of receipts that come with a command.
+fn counts_receipts(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::RecordChunks { .. } | Command::CommitUpload { .. }
+    )
 }
 
 /// Whether a command takes room for something new.

@@ -4,7 +4,6 @@
 //! one task, works in bounded pages, and is woken by events. What is decided here is durable only through the
 //! [`Committer`]; what is only known here (who is live, safe mode, claims) is learnt anew after a start.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -37,7 +36,7 @@ use crate::membership::{Change, Membership};
 use crate::placement::Candidate;
 use crate::repair::Repair;
 use crate::safe_mode::SafeMode;
-use crate::state::{CountedReceipt, Snapshot, State, StateError};
+use crate::state::{Snapshot, State, StateError};
 use crate::{deletions, garbage, inventory, repair};
 
 /// How often silence is looked at: a node is found dead at most this much late.
@@ -105,7 +104,7 @@ impl Control {
             pool: parts.pool,
             claims: CopyClaims::default(),
             repair: Repair::new(),
-            checks: CheckQueue::new(),
+            checks: CheckQueue::default(),
             deletions: DeletionWake::default(),
             garbage: Notify::new(),
             inventories: Notify::new(),
@@ -192,18 +191,6 @@ impl Control {
     pub(crate) fn compare_soon(&self, node: NodeNumber) {
         self.membership().doubt(node, Instant::now());
         self.inventories.notify_one();
-    }
-
-    /// The copies that may be lost although there are receipts: what is recorded of the node came into doubt since they
-    /// were promised, and a comparison that was over before the commit could not miss what was not on record.
-    fn in_doubt(&self, receipts: Vec<CountedReceipt>) -> Vec<(NodeNumber, ChunkId)> {
-        let membership = self.membership();
-        let in_doubt = receipts.into_iter().filter_map(|receipt| {
-            let node = membership.number(receipt.node)?;
-            let doubted_at = self.committer.time_at(membership.doubted_at(node)?);
-            (doubted_at >= receipt.promised_at).then_some((node, receipt.chunk))
-        });
-        in_doubt.collect()
     }
 
     /// Who is here. Never held across an await.
@@ -335,18 +322,6 @@ impl ClusterView for Control {
 
     fn copies_missing(&self, chunks: Vec<ChunkId>) {
         self.repair.look_at(chunks);
-    }
-
-    fn receipts_counted(&self, receipts: Vec<CountedReceipt>) {
-        let overflowed: BTreeSet<_> = self
-            .in_doubt(receipts)
-            .into_iter()
-            .filter(|(node, chunk)| !self.checks.push(*node, *chunk))
-            .map(|(node, _)| node)
-            .collect();
-        for node in overflowed {
-            self.compare_soon(node);
-        }
     }
 }
 

@@ -17,7 +17,8 @@ use tracing::{error, info, warn};
 
 use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::control::Control;
-use crate::state::{INVENTORIES_MIN, Outcome, StateError};
+use crate::handlers::ClusterView;
+use crate::state::{INVENTORIES_MIN, Outcome, Snapshot, StateError};
 
 const PAGE: usize = 1024;
 /// Rows that one command sweeps: some tens of milliseconds in which other commands wait.
@@ -93,7 +94,7 @@ impl Control {
                 unreferenced_before,
                 chunks: page.into_iter().map(|(_, chunk)| chunk).collect(),
             };
-            planned += changed(&self.committer.submit(collect).await?);
+            planned += self.committer.submit(collect).await?.changed();
             if is_last {
                 return Ok(planned);
             }
@@ -102,6 +103,9 @@ impl Control {
 
     async fn collect_unknown(&self) -> Result<u64, WireError> {
         let seen_before = self.time_before(self.config.unknown_chunk_grace);
+        if self.read(Snapshot::fuse).await?.tripped().is_some() {
+            return Ok(0);
+        }
         let nodes = self.membership().live();
         let mut due = 0;
         for node in &nodes {
@@ -147,7 +151,7 @@ impl Control {
                     seen_before,
                     chunks,
                 };
-                planned += changed(&self.committer.submit(delete).await?);
+                planned += self.committer.submit(delete).await?.changed();
             }
             match last {
                 Some(last) => after = Some(last),
@@ -182,9 +186,6 @@ impl Control {
         if fuse.lets_pass(due, recorded, self.committer.now()) {
             return Ok(true);
         }
-        if fuse.tripped().is_some() {
-            return Ok(false);
-        }
         error!(
             copies = due,
             of = recorded,
@@ -204,13 +205,6 @@ impl Control {
     fn time_before(&self, age: Duration) -> ClusterMillis {
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         ClusterMillis(self.committer.now().0.saturating_sub(age))
-    }
-}
-
-pub(crate) fn changed(outcome: &Outcome) -> u64 {
-    match outcome {
-        Outcome::Changed(count) => *count,
-        _ => 0,
     }
 }
 

@@ -37,7 +37,7 @@ use rand::rngs::StdRng;
 use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::placement::Candidate;
-use crate::state::{CountedReceipt, State};
+use crate::state::State;
 
 /// Chunks whose rows are read in place.
 const CHUNKS_IN_PLACE_MAX: usize = 8;
@@ -58,8 +58,6 @@ pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
     fn writes_refused(&self, nodes: &[NodeNumber]);
     /// Chunks were recorded with fewer copies than wanted: repair should look at them. Never waits.
     fn copies_missing(&self, chunks: Vec<ChunkId>);
-    /// Copies were taken for stored because of these: those that a node may have lost since are looked into. Never waits.
-    fn receipts_counted(&self, receipts: Vec<CountedReceipt>);
 }
 
 /// Answers about the cluster itself: from nodes, about nodes, and to those who run it.

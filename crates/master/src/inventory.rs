@@ -249,8 +249,7 @@ impl Control {
             .collect();
         let count = good.len();
         if count > 0 {
-            let command = Command::AddReplicas { node, chunks: good };
-            self.committer.submit(command).await?;
+            self.add_replicas(node, good).await?;
         }
         drop(claims);
         Ok(count)

@@ -81,6 +81,12 @@ impl Repair {
         }
     }
 
+    /// Without its inbox the loop panics.
+    #[cfg(test)]
+    pub(crate) fn close(&self) {
+        self.inbox.lock().take();
+    }
+
     /// Has these chunks looked at soon: their copies are other than they were. Never waits.
     pub fn look_at(&self, chunks: Vec<ChunkId>) {
         if !chunks.is_empty() && self.notices.try_send(Notice::Changed(chunks)).is_err() {

@@ -321,12 +321,12 @@ mod tests {
         let disk = MemoryDisk::new();
         let running = start(config, network, disk.shared(), CancellationToken::new());
         let running = running.await.unwrap();
-        // The loop that looks into copies finds no queue, and panics.
-        running.control().checks.close();
+        // Repair finds no inbox, and panics.
+        running.control().repair.close();
         let ended = tokio::time::timeout(std::time::Duration::from_secs(60), running.ended());
         let error = ended.await.expect("the master ends").unwrap_err();
         assert!(matches!(error, StartError::Loop(_)), "{error}");
-        assert!(error.to_string().contains("check of copies"), "{error}");
+        assert!(error.to_string().starts_with("repair"), "{error}");
         // Its folder is free.
         disk.shared().lock("lock").unwrap();
     }

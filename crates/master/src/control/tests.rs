@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::command::{ClusterMillis, Command, TimedCommand};
-use crate::commit::{CommitOptions, Writer};
+use crate::commit::{CommitOptions, Counted, Writer};
 use crate::handlers::ControlHandlers;
 use crate::state::StateOptions;
 
@@ -147,11 +147,11 @@ async fn a_status_that_waits_for_the_disk_holds_up_no_heartbeat() {
 async fn nodes_are_listed_with_what_is_recorded_of_each() {
     let (control, writer) = master();
     tokio::spawn(writer.run());
-    let chunks: Vec<_> = receipts(3, ClusterMillis(0));
-    let chunks: Vec<_> = chunks.into_iter().map(|receipt| receipt.chunk).collect();
+    let chunks: Vec<_> = (0..3_u8).map(|number| ChunkId::of(&[number])).collect();
     control.state.add_garbage(&chunks);
     let add = Command::AddReplicas {
         node: NodeNumber(1),
+        down: Vec::new(),
         chunks: chunks.into_iter().map(|chunk| (chunk, 1)).collect(),
     };
     control.committer.submit(add).await.unwrap();
@@ -164,13 +164,12 @@ async fn nodes_are_listed_with_what_is_recorded_of_each() {
     assert_eq!(listed.nodes[0].chunks, 3);
 }
 
-fn receipts(count: u32, promised_at: ClusterMillis) -> Vec<CountedReceipt> {
-    let receipt = |number: u32| CountedReceipt {
-        node: NODE,
-        chunk: ChunkId::of(&number.to_be_bytes()),
-        promised_at,
+fn copies(count: u32, stored_at: ClusterMillis) -> Vec<(NodeNumber, ChunkId, ClusterMillis)> {
+    let copy = |number: u32| {
+        let chunk = ChunkId::of(&number.to_be_bytes());
+        (NodeNumber(1), chunk, stored_at)
     };
-    (0..count).map(receipt).collect()
+    (0..count).map(copy).collect()
 }
 
 /// A node came back while many uploads to it were open. What did not fit into the queue of copies to look into waited
@@ -178,9 +177,9 @@ fn receipts(count: u32, promised_at: ClusterMillis) -> Vec<CountedReceipt> {
 #[tokio::test(start_paused = true)]
 async fn a_node_with_more_copies_in_doubt_than_can_be_looked_into_is_compared() {
     let control = with_a_node_relied_on().await;
-    control.receipts_counted(receipts(1000, ClusterMillis(0)));
+    control.look_into_doubtful(copies(1000, ClusterMillis(0)));
     assert!(control.doubtful().is_empty(), "each is looked into");
-    control.receipts_counted(receipts(5000, ClusterMillis(0)));
+    control.look_into_doubtful(copies(5000, ClusterMillis(0)));
     assert_eq!(control.doubtful(), [NodeNumber(1)]);
 }
 
@@ -188,6 +187,19 @@ async fn a_node_with_more_copies_in_doubt_than_can_be_looked_into_is_compared() 
 async fn what_was_promised_after_the_last_doubt_is_not_looked_into() {
     let control = with_a_node_relied_on().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    control.receipts_counted(receipts(5000, control.committer.now()));
+    control.look_into_doubtful(copies(5000, control.committer.now()));
     assert!(control.doubtful().is_empty());
+}
+
+/// A transaction failed, and may be there all the same: nobody knew whose receipts it had counted.
+#[tokio::test(start_paused = true)]
+async fn all_nodes_are_compared_when_it_is_not_known_what_was_counted() {
+    let control = with_a_node_relied_on().await;
+    control.take_counted(Counted::default());
+    assert!(control.doubtful().is_empty());
+    control.take_counted(Counted {
+        and_others: true,
+        ..Counted::default()
+    });
+    assert_eq!(control.doubtful(), [NodeNumber(1)]);
 }

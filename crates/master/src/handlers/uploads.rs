@@ -16,7 +16,7 @@ use super::names::unexpected;
 use super::{ClusterView, Files};
 use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use crate::placement::{self, Candidate};
-use crate::state::{Allocation, CountedReceipt, Outcome, Snapshot, StateError};
+use crate::state::{Allocation, Outcome, Snapshot, StateError};
 use crate::status;
 
 /// Receipts that a chunk may come with: more nodes are never promised one.
@@ -55,7 +55,6 @@ impl<V: ClusterView> Files<V> {
     ) -> Result<ChunksRecorded, WireError> {
         check_stored(&request.chunks)?;
         let missing = self.with_copies_missing(&request.chunks);
-        let receipts = receipts_of(&request.chunks);
         let command = Command::RecordChunks {
             upload: request.upload,
             lease_until: self.lease_until(),
@@ -66,7 +65,6 @@ impl<V: ClusterView> Files<V> {
         let outcome = self.committer.submit(command).await;
         // Also after a failure: it may have been done all the same.
         self.cluster.copies_missing(missing);
-        self.cluster.receipts_counted(counted(&outcome, receipts));
         outcome.map(|_| ChunksRecorded {})
     }
 
@@ -77,7 +75,6 @@ impl<V: ClusterView> Files<V> {
     ) -> Result<UploadCommitted, WireError> {
         check_stored(&request.chunks)?;
         let missing = self.with_copies_missing(&request.chunks);
-        let receipts = receipts_of(&request.chunks);
         let command = Command::CommitUpload {
             upload: request.upload,
             path: request.path,
@@ -91,7 +88,6 @@ impl<V: ClusterView> Files<V> {
         };
         let outcome = self.committer.submit(command).await;
         self.cluster.copies_missing(missing);
-        self.cluster.receipts_counted(counted(&outcome, receipts));
         match outcome? {
             Outcome::Committed(committed, _) => Ok(UploadCommitted {
                 version: committed.version,
@@ -278,31 +274,6 @@ impl<V: ClusterView> Files<V> {
 fn nodes(live: usize) -> String {
     let verb = if live == 1 { "is" } else { "are" };
     format!("{} {verb}", status::count(live as u64, "node"))
-}
-
-/// All receipts, as if given at any time.
-fn receipts_of(chunks: &[StoredChunk]) -> Vec<CountedReceipt> {
-    let receipts = chunks.iter().flat_map(|stored| {
-        stored.receipts.iter().map(|receipt| CountedReceipt {
-            node: receipt.node,
-            chunk: stored.chunk,
-            promised_at: ClusterMillis(0),
-        })
-    });
-    receipts.collect()
-}
-
-/// The receipts that were counted; all, if they were counted in an earlier try, or if it is not known whether they were.
-fn counted(outcome: &Result<Outcome, WireError>, all: Vec<CountedReceipt>) -> Vec<CountedReceipt> {
-    match outcome {
-        Ok(Outcome::Recorded(Some(counted)) | Outcome::Committed(_, Some(counted))) => {
-            counted.clone()
-        }
-        Err(error) if !matches!(error.code, ErrorCode::TimedOut | ErrorCode::Unavailable) => {
-            Vec::new()
-        }
-        _ => all,
-    }
 }
 
 /// The numbers of the nodes that failed an uploader, those that are known.

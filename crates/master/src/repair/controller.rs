@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::WireError;
 use proto::id::ChunkId;
 use proto::master::NodeState;
+use proto::{ErrorCode, WireError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -215,7 +215,10 @@ impl Controller {
         let control = self.control.clone();
         self.running.spawn(async move {
             let (copies, result) = control.record_copies(copies).await;
-            if result.is_err() {
+            if result
+                .as_ref()
+                .is_err_and(|error| error.code != ErrorCode::StaleEpoch)
+            {
                 tokio::time::sleep(RECORD_AGAIN_AFTER).await;
             }
             Done::Recorded(copies, result)
@@ -229,10 +232,12 @@ impl Controller {
             Landed::Made(copy) => self.unrecorded.push(copy),
             Landed::Failed {
                 chunk,
-                target,
+                avoid,
                 is_repair: true,
             } => {
-                self.queue.avoid(&chunk, target);
+                if let Some(node) = avoid {
+                    self.queue.avoid(&chunk, node);
+                }
                 self.queue.delay(chunk, now);
             }
             Landed::Failed { .. } => {}
@@ -244,8 +249,18 @@ impl Controller {
             Ok(Done::Recorded(copies, Ok(()))) => {
                 self.is_recording = false;
                 self.surveys.changed = true;
+                let stored = |copy: &MadeCopy| (copy.node, copy.chunk, copy.begun_at);
+                self.control
+                    .look_into_doubtful(copies.iter().map(stored).collect());
                 for copy in copies {
                     self.take_recorded(&copy);
+                }
+            }
+            // Superseded: it gives no orders any more, and what it made is another master's to find.
+            Ok(Done::Recorded(copies, Err(error))) if error.code == ErrorCode::StaleEpoch => {
+                self.is_recording = false;
+                for copy in copies {
+                    self.queue.finish(&copy.chunk);
                 }
             }
             Ok(Done::Recorded(copies, Err(error))) => {

@@ -12,9 +12,8 @@ use proto::master::NodeLocation;
 use proto::node::{ChunkSource, ReplicateChunk};
 
 use crate::claims::CopyClaim;
-use crate::command::{Command, NodeNumber};
+use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::control::Control;
-use crate::garbage::changed;
 use crate::handlers::ClusterView;
 
 /// A chunk is fetched, verified, and made durable within this time, or the copy has failed.
@@ -50,6 +49,8 @@ pub(super) struct MadeCopy {
     /// Copies that the chunk had before, and copies that it then lacked.
     pub(super) present: usize,
     pub(super) missing: usize,
+    /// When the node was asked for it: not before then has it stored it.
+    pub(super) begun_at: ClusterMillis,
     /// Held until it is recorded.
     pub(super) _claim: CopyClaim,
 }
@@ -114,11 +115,7 @@ impl Control {
         chunks: Vec<(ChunkId, u32)>,
     ) -> Result<(), WireError> {
         let ids: Vec<_> = chunks.iter().map(|(chunk, _)| *chunk).collect();
-        let outcome = self
-            .committer
-            .submit(Command::AddReplicas { node, chunks })
-            .await?;
-        if changed(&outcome) == ids.len() as u64 {
+        if self.add_replicas(node, chunks).await? == ids.len() as u64 {
             return Ok(());
         }
         let wanted = ids.clone();

@@ -16,7 +16,7 @@ use super::plan::View;
 use super::rate_limit::RateLimiter;
 use super::throughput::Throughput;
 use crate::claims::CopyClaim;
-use crate::command::NodeNumber;
+use crate::command::{ClusterMillis, NodeNumber};
 use crate::control::Control;
 use crate::state::ChunkRow;
 
@@ -39,6 +39,7 @@ struct Flight {
     order: CopyOrder,
     present: usize,
     missing: usize,
+    begun_at: ClusterMillis,
     claim: CopyClaim,
     abort: AbortHandle,
 }
@@ -63,7 +64,8 @@ pub(super) enum Landed {
     /// It is not made.
     Failed {
         chunk: ChunkId,
-        target: NodeNumber,
+        /// The target, unless it is not its fault.
+        avoid: Option<NodeNumber>,
         /// Whether the chunk lacked copies: else it was a move.
         is_repair: bool,
     },
@@ -122,13 +124,13 @@ impl Flights {
             Ok(sources) => sources,
             Err(busy) => return Begun::Busy(busy),
         };
+        let Some(claim) = self.control.claims.claim(target, chunk) else {
+            return Begun::Claimed;
+        };
         if let Err(wait) = self.limiter.take(u64::from(row.len), now) {
             self.rate_until = Some(now + wait);
             return Begun::TooFast;
         }
-        let Some(claim) = self.control.claims.claim(target, chunk) else {
-            return Begun::Claimed;
-        };
         self.loads.begin(sources[0], target);
         let order = CopyOrder {
             chunk,
@@ -144,6 +146,7 @@ impl Flights {
             order,
             present: present.len(),
             missing,
+            begun_at: self.control.committer.now(),
             claim,
             abort,
         };
@@ -185,13 +188,14 @@ impl Flights {
         let now = Instant::now();
         self.loads.end(flight.order.sources[0], flight.order.target);
         self.note_how_they_did(&flight.order, result, now);
+        let is_obsolete = result == Err(CopyFailure::Obsolete);
         let CopyOrder {
             chunk, len, target, ..
         } = flight.order;
         if result.is_err() {
             return Some(Landed::Failed {
                 chunk,
-                target,
+                avoid: (!is_obsolete).then_some(target),
                 is_repair: flight.missing > 0,
             });
         }
@@ -202,6 +206,7 @@ impl Flights {
             node: target,
             present: flight.present,
             missing: flight.missing,
+            begun_at: flight.begun_at,
             _claim: flight.claim,
         }))
     }

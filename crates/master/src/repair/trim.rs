@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use super::plan::{Need, View};
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
-use crate::garbage::changed;
+use crate::handlers::ClusterView;
 use crate::state::ChunkRow;
 
 /// Chunks that wait to be trimmed, and corrupt copies that wait for good ones elsewhere.
@@ -213,7 +213,7 @@ impl Control {
         let trim = Command::TrimReplicas { down, copies };
         match self.committer.submit(trim).await {
             Ok(outcome) => {
-                let count = changed(&outcome);
+                let count = outcome.changed();
                 debug!(
                     copies = count,
                     "planned the deletion of copies that nobody needs"

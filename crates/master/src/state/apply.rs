@@ -111,7 +111,9 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
             receipt_key,
         } => nodes::upsert_node(tables, *node, address, zone, receipt_key),
         Command::RemoveNode { node } => nodes::remove_node(tables, *node),
-        Command::AddReplicas { node, chunks } => replicas::add_replicas(tables, *node, chunks),
+        Command::AddReplicas { node, down, chunks } => {
+            replicas::add_replicas(tables, *node, down, chunks)
+        }
         Command::RemoveReplicas { node, chunks } => {
             replicas::remove_replicas(tables, *node, chunks)
         }

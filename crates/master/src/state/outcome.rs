@@ -48,6 +48,16 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// How many a command over many chunks changed.
+    pub fn changed(&self) -> u64 {
+        match self {
+            Self::Changed(count) => *count,
+            _ => 0,
+        }
+    }
+}
+
 /// A receipt for which a copy was taken for stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountedReceipt {

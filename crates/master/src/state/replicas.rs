@@ -20,6 +20,7 @@ use crate::command::{ClusterMillis, NodeNumber};
 pub(super) fn add_replicas(
     tables: &mut Tables<'_>,
     node: NodeNumber,
+    down: &[NodeNumber],
     chunks: &[(ChunkId, u32)],
 ) -> Result<Outcome, StateError> {
     if tables.node(node)?.is_none() {
@@ -37,8 +38,9 @@ pub(super) fn add_replicas(
             after.len = *len;
             after.replicas.push(node);
             after.replicas.sort_unstable();
-            if after.replicas.len() >= wanted {
-                // Made good elsewhere. If such a disk is sound again, its node lists the copy.
+            if known_copies(tables, &after.replicas, down, &[])? >= wanted {
+                // Made good elsewhere. If such a disk is sound again, its node lists the copy. What stays known here is
+                // forgotten when its node does not have it any more.
                 after.failing.clear();
             }
             tables.put_chunk(chunk, Some(&before), after)?;

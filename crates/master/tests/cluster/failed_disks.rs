@@ -123,7 +123,7 @@ async fn the_last_copy_on_a_hung_disk_stays_known() {
 }
 
 /// The other two nodes that have a chunk are down when the disk of the third fails: it stays known that it is there,
-/// and it is copied from there. Only then is it forgotten.
+/// and it is copied from there. It was forgotten then, while there was only one copy beside it that anybody could read.
 #[tokio::test(start_paused = true)]
 async fn the_last_copy_is_copied_from_the_failed_disk() {
     let mut world = World::new(config(), 4).await;
@@ -144,12 +144,9 @@ async fn the_last_copy_is_copied_from_the_failed_disk() {
     };
     let took = world.until("it is copied", is_readable).await;
     assert!(took < Duration::from_secs(20), "{took:?}");
+    sleep(Duration::from_secs(90)).await;
     let failed = holders[0].0.id;
-    let began = tokio::time::Instant::now();
-    while world.recorded_on("/file").await.contains(&failed) {
-        assert!(began.elapsed() < Duration::from_secs(90));
-        sleep(Duration::from_secs(1)).await;
-    }
+    assert!(world.recorded_on("/file").await.contains(&failed));
     assert!(holders[0].disk().chunks.contains_key(&chunk));
 }
 

@@ -1,6 +1,9 @@
 //! A cluster that is only told to be there, and uploads to it in one step.
 
+use futures::FutureExt;
+
 use super::*;
+use crate::commit::Counted;
 
 /// Nodes 1 to 5; some are down, some are full.
 #[derive(Debug, Default)]
@@ -11,8 +14,6 @@ pub(super) struct Told {
     pub(super) refused: Mutex<BTreeSet<u32>>,
     /// Chunks that were recorded with fewer copies than wanted.
     pub(super) missing: Mutex<Vec<ChunkId>>,
-    /// Receipts that were counted, or may have been.
-    pub(super) counted: Mutex<Vec<CountedReceipt>>,
     /// Where nodes were last chosen.
     pub(super) chosen_on: Mutex<Option<ThreadId>>,
     /// Where it was last said where a node is.
@@ -70,10 +71,6 @@ impl ClusterView for Told {
 
     fn copies_missing(&self, chunks: Vec<ChunkId>) {
         self.missing.lock().extend(chunks);
-    }
-
-    fn receipts_counted(&self, receipts: Vec<CountedReceipt>) {
-        self.counted.lock().extend(receipts);
     }
 }
 
@@ -232,10 +229,9 @@ impl Files<Told> {
         }
     }
 
-    /// The nodes whose receipts are to be looked into, since this was asked last.
-    pub(super) fn counted(&self) -> BTreeSet<NodeId> {
-        let counted = std::mem::take(&mut *self.cluster.counted.lock());
-        counted.into_iter().map(|receipt| receipt.node).collect()
+    /// What was counted since this was asked last; nothing if nothing was.
+    pub(super) fn counted(&self) -> Option<Counted> {
+        self.committer.counted().now_or_never()
     }
 }
 

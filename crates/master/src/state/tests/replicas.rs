@@ -12,6 +12,7 @@ const NODE: NodeNumber = NodeNumber(4);
 fn add(bench: &mut Bench, node: u32, number: u32, len: u32) -> u64 {
     let outcome = bench.apply(Command::AddReplicas {
         node: NodeNumber(node),
+        down: Vec::new(),
         chunks: vec![(chunk(number).chunk, len)],
     });
     changed(outcome)
@@ -131,6 +132,41 @@ fn a_copy_on_a_failed_disk_stays_known_until_there_are_enough_others() {
     );
     add(&mut bench, 2, 1, 100);
     assert!(row(&bench).failing.is_empty());
+}
+
+/// Of the other copies one was on a node that was dead: the one on the failed disk was forgotten, and could not be read
+/// any more, while there were only two that could.
+#[test]
+fn copies_on_nodes_that_are_down_do_not_make_up_for_one_on_a_failed_disk() {
+    let mut bench = Bench::new(4);
+    bench.put("/f", &[chunk(1)]);
+    let fail = Command::NoteFailing {
+        node: NodeNumber(1),
+        chunks: vec![chunk(1).chunk],
+    };
+    bench.apply(fail).unwrap();
+    let found = |down: &[u32], node| Command::AddReplicas {
+        node: NodeNumber(node),
+        down: numbers(down),
+        chunks: vec![(chunk(1).chunk, 100)],
+    };
+    let failing = |bench: &Bench| {
+        bench
+            .read()
+            .chunk(&chunk(1).chunk)
+            .unwrap()
+            .unwrap()
+            .failing
+    };
+    bench.apply(found(&[2], 4)).unwrap();
+    assert_eq!(failing(&bench), numbers(&[1]));
+    let lost = Command::RemoveReplicas {
+        node: NodeNumber(4),
+        chunks: vec![chunk(1).chunk],
+    };
+    bench.apply(lost).unwrap();
+    bench.apply(found(&[], 4)).unwrap();
+    assert_eq!(failing(&bench), []);
 }
 
 #[test]

@@ -308,6 +308,7 @@ fn a_length_that_was_only_promised_binds_nobody() {
     let found = vec![(chunk(1).chunk, 100)];
     let add = |node| Command::AddReplicas {
         node: NodeNumber(node),
+        down: Vec::new(),
         chunks: found.clone(),
     };
     assert_eq!(changed(bench.apply(add(1))), 1, "a node knows its length");

@@ -31,6 +31,7 @@ impl World {
                 self.disks.insert((*to, *chunk));
                 Command::AddReplicas {
                     node: self.node_numbers[to],
+                    down: Vec::new(),
                     chunks: vec![(id(chunk), 100)],
                 }
             }
