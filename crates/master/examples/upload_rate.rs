@@ -117,6 +117,7 @@ async fn upload(committer: &Committer, uploader: u32, number: u32) -> Result<()>
             lease_until: ClusterMillis(u64::MAX),
             promise,
             doubtful: Vec::new(),
+            deletions_wait: false,
             chunks: vec![wanted],
         })
         .await?;

@@ -106,6 +106,8 @@ pub enum Command {
         promise: PromiseId,
         /// Nodes on whose recorded copies nobody can rely now.
         doubtful: Vec<NodeNumber>,
+        /// Whether planned deletions wait for the end of safe mode.
+        deletions_wait: bool,
         /// What is promised.
         chunks: Vec<ChunkPromise>,
     },

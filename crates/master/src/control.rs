@@ -213,11 +213,6 @@ impl Control {
         self.epoch
     }
 
-    /// Whether nothing may be deleted now, whoever asked for it.
-    pub(crate) fn deletions_wait(&self) -> bool {
-        self.safe_mode().deletions_wait() || self.committer.fenced().is_some()
-    }
-
     /// Where this master's history stands: what goes with every order and every answer to a node.
     pub(crate) fn point(&self) -> HistoryPoint {
         HistoryPoint {
@@ -306,6 +301,10 @@ impl ClusterView for Control {
 
     fn doubtful(&self) -> Vec<NodeNumber> {
         self.membership().doubtful()
+    }
+
+    fn deletions_wait(&self) -> bool {
+        self.safe_mode().deletions_wait() || self.committer.fenced().is_some()
     }
 
     fn live_count(&self) -> usize {

@@ -50,6 +50,8 @@ pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
     fn is_live(&self, node: NodeNumber) -> bool;
     /// The nodes on whose recorded copies nobody can rely: silent, or not compared with the record since they came.
     fn doubtful(&self) -> Vec<NodeNumber>;
+    /// Whether nothing may be deleted now.
+    fn deletions_wait(&self) -> bool;
     /// How many nodes live, full ones included.
     fn live_count(&self) -> usize;
     /// Where a node is reached; nothing if it is not known.

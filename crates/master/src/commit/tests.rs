@@ -93,6 +93,7 @@ fn promise(upload: u128) -> Command {
         lease_until: ClusterMillis(1000),
         promise: PromiseId::new(Uuid::from_u128(upload)),
         doubtful: Vec::new(),
+        deletions_wait: false,
         chunks: vec![ChunkPromise {
             chunk,
             nodes: Vec::new(),

@@ -16,13 +16,13 @@ use rand::SeedableRng;
 use uuid::Uuid;
 
 use super::*;
-use crate::command::Command;
+use crate::command::{ClusterMillis, Command};
 use crate::commit::CommitOptions;
 use crate::state::{Outcome, StateOptions};
 
 mod world;
 
-use world::{caller, chunk, files, files_on, key_of, node_id, path, set, upload_id};
+use world::{NODES, caller, chunk, files, files_on, key_of, node_id, path, set, upload_id};
 
 #[tokio::test]
 async fn a_file_that_was_put_can_be_opened_with_the_live_nodes_first() {
@@ -110,6 +110,46 @@ async fn nodes_that_an_upload_failed_on_are_not_counted_on() {
     let failed = files.allocate(1, &[chunk(1)], &[1, 2, 3, 4]).await;
     assert_eq!(failed.unwrap_err().code, ErrorCode::NoSpace);
     assert_eq!(*files.cluster.refused.lock(), BTreeSet::from([1, 2, 3, 4]));
+}
+
+/// A file was purged, and uploaded again while its copies were being deleted: the client heard that there are no nodes, and
+/// gave up, in place of trying again in a moment.
+#[tokio::test]
+async fn an_upload_waits_for_nodes_that_are_deleting_its_chunk() {
+    let files = files().await;
+    files.put("/f", 1).await;
+    let chunks = vec![chunk(1).chunk];
+    let row = files.state.read().unwrap().chunk(&chunks[0]);
+    let holders = row.unwrap().unwrap().replicas;
+    let delete = Command::DeleteEntry {
+        request: RequestId::new(Uuid::from_u128(1)),
+        path: path("/f"),
+        recursive: false,
+        purge: true,
+        precondition: Precondition::Any,
+    };
+    let sweep = Command::SweepSome {
+        trash_before: ClusterMillis(0),
+        versions_before: ClusterMillis(0),
+        answers_before: ClusterMillis(0),
+        limit: 99,
+    };
+    let collect = Command::CollectGarbage {
+        unreferenced_before: ClusterMillis(u64::MAX),
+        chunks,
+    };
+    for command in [delete, sweep, collect] {
+        files.committer.submit(command).await.unwrap();
+    }
+    let others = NODES.filter(|node| !holders.contains(&NodeNumber(*node)));
+    *files.cluster.full.lock() = others.take(1).collect();
+    let refusal = files.allocate(1, &[chunk(1)], &[]).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::Unavailable, "{refusal}");
+    assert!(refusal.message.contains("in a moment"), "{refusal}");
+    *files.cluster.is_in_safe_mode.lock() = true;
+    let refusal = files.allocate(1, &[chunk(1)], &[]).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::Unavailable, "{refusal}");
+    assert!(refusal.message.contains("safe mode"), "{refusal}");
 }
 
 #[tokio::test]

@@ -40,12 +40,13 @@ impl<V: ClusterView> Files<V> {
             lease_until: self.lease_until(),
             promise: self.new_promise(),
             doubtful: self.cluster.doubtful(),
+            deletions_wait: self.cluster.deletions_wait(),
             chunks,
         };
-        let Outcome::Allocated(allocations) = self.committer.submit(command).await? else {
-            return Err(unexpected(&Outcome::Done));
-        };
-        Ok(self.allocated(allocations))
+        match self.committer.submit(command).await? {
+            Outcome::Allocated(allocations) => Ok(self.allocated(allocations)),
+            other => Err(unexpected(&other)),
+        }
     }
 
     pub(super) async fn record_chunks(
@@ -165,7 +166,8 @@ impl<V: ClusterView> Files<V> {
     }
 
     /// Nodes for one chunk: those that it was promised to before, and others in the place of those that are to be
-    /// avoided, are gone, are just deleting it, or did so.
+    /// avoided, are gone, are just deleting it, or did so. If too few are left, those that are just deleting it are among
+    /// them, for which the upload has to wait.
     fn choose(
         &self,
         snapshot: &Snapshot,
@@ -178,17 +180,24 @@ impl<V: ClusterView> Files<V> {
         let (promised, barred) =
             promised.map_or_else(Default::default, |row| (row.nodes, row.barred));
         let mut excluded = [avoided, &barred].concat();
+        let mut deleting = Vec::new();
         loop {
-            let nodes = self.draw(candidates, &promised, &excluded);
-            let excluded_before = excluded.len();
+            let mut nodes = self.draw(candidates, &promised, &excluded);
+            let deleting_before = deleting.len();
             for node in &nodes {
                 if snapshot.is_deletion_planned(*node, &chunk.chunk)? {
-                    excluded.push(*node);
+                    deleting.push(*node);
                 }
             }
-            if excluded.len() == excluded_before {
+            if deleting.len() == deleting_before {
+                let rules = self.state.rules();
+                if nodes.len() < usize::from(rules.min_write_replicas) {
+                    nodes.append(&mut deleting);
+                    nodes.truncate(usize::from(rules.replication_factor));
+                }
                 return Ok(nodes);
             }
+            excluded.extend_from_slice(&deleting[deleting_before..]);
         }
     }
 

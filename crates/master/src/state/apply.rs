@@ -59,6 +59,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
             lease_until,
             promise,
             doubtful,
+            deletions_wait,
             chunks,
         } => {
             let allocation = Allocate {
@@ -66,6 +67,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
                 lease_until: *lease_until,
                 promise: *promise,
                 doubtful,
+                deletions_wait: *deletions_wait,
                 chunks,
             };
             uploads::allocate_chunks(tables, &allocation)

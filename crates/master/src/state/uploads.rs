@@ -103,6 +103,7 @@ pub(super) struct Allocate<'c> {
     pub(super) lease_until: ClusterMillis,
     pub(super) promise: PromiseId,
     pub(super) doubtful: &'c [NodeNumber],
+    pub(super) deletions_wait: bool,
     pub(super) chunks: &'c [ChunkPromise],
 }
 
@@ -166,7 +167,7 @@ fn allocate(
         }
     }
     if nodes.len() < enough {
-        return refuse_nodes(chunk, nodes.len(), enough, waiting);
+        return refuse_nodes(ask, chunk, (nodes.len(), enough), waiting);
     }
     let held = before.as_ref().map_or(0, |promise| promise.nodes.len());
     if held + nodes.len() > PROMISED_NODES_MAX {
@@ -180,11 +181,20 @@ fn allocate(
 }
 
 fn refuse_nodes<T>(
+    ask: &Allocate<'_>,
     chunk: &ChunkId,
-    found: usize,
-    enough: usize,
+    (found, enough): (usize, usize),
     waiting: usize,
 ) -> Result<T, StateError> {
+    if waiting > 0 && ask.deletions_wait {
+        return refuse(
+            ErrorCode::Unavailable,
+            format!(
+                "{waiting} nodes are to delete older copies of chunk {chunk} before they take it, and {enough} are needed; \
+                 in safe mode nothing is deleted: try again when the nodes that it waits for have reported"
+            ),
+        );
+    }
     if waiting > 0 {
         return refuse(
             ErrorCode::Unavailable,

@@ -10,6 +10,8 @@ use crate::commit::Counted;
 pub(super) struct Told {
     pub(super) down: Mutex<BTreeSet<u32>>,
     pub(super) full: Mutex<BTreeSet<u32>>,
+    /// Whether nothing may be deleted.
+    pub(super) is_in_safe_mode: Mutex<bool>,
     /// Nodes that uploads failed on.
     pub(super) refused: Mutex<BTreeSet<u32>>,
     /// Chunks that were recorded with fewer copies than wanted.
@@ -50,6 +52,10 @@ impl ClusterView for Told {
             .filter(|node| self.is_down(*node))
             .map(NodeNumber)
             .collect()
+    }
+
+    fn deletions_wait(&self) -> bool {
+        *self.is_in_safe_mode.lock()
     }
 
     fn live_count(&self) -> usize {

@@ -162,6 +162,7 @@ impl Bench {
             lease_until: ClusterMillis(self.now + LEASE),
             promise: promise_of(upload),
             doubtful: self.down.clone(),
+            deletions_wait: false,
             chunks: chunks.iter().map(promise).collect(),
         };
         match self.apply(command)? {

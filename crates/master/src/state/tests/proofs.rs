@@ -178,6 +178,7 @@ fn assert_promised_anew(bench: &mut Bench, upload: UploadId, receipts: &[StoredC
         lease_until: ClusterMillis(u64::MAX),
         promise,
         doubtful: Vec::new(),
+        deletions_wait: false,
         chunks: vec![ChunkPromise {
             chunk: chunk(1),
             nodes: numbers(&[1, 2, 3]),
@@ -210,6 +211,7 @@ fn a_promise_that_is_widened_takes_the_receipts_of_before() {
         lease_until: ClusterMillis(u64::MAX),
         promise: PromiseId::new(uuid::Uuid::from_u128(5)),
         doubtful: Vec::new(),
+        deletions_wait: false,
         chunks: vec![ChunkPromise {
             chunk: chunk(1),
             nodes: numbers(&[1, 4]),

@@ -244,6 +244,7 @@ fn a_promised_copy_is_not_trimmed() {
         }],
         promise: super::bench::promise_of(upload),
         doubtful: numbers(&[1, 2, 3]),
+        deletions_wait: false,
     };
     bench.apply(promise).unwrap();
     add(&mut bench, 4, 1, 100);

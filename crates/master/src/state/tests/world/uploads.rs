@@ -42,6 +42,7 @@ impl World {
             upload: id,
             lease_until: ClusterMillis(u64::MAX),
             doubtful: self.numbers(down),
+            deletions_wait: false,
             chunks: chunks.iter().map(wanted).collect(),
             promise: self.bench.promise_id(),
         };
