@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use proto::connection::CallError;
 use proto::id::ChunkId;
-use proto::node::{ChunkState, DescribeChunks, DigestInventory, ListBucket};
+use proto::node::{
+    CHUNKS_PER_MESSAGE_MAX, ChunkState, DescribeChunks, DigestInventory, ListBucket,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
@@ -33,8 +35,8 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const NODES_AT_ONCE: usize = 4;
-/// Chunks of a bucket that are compared at once: a message of about 80 KiB.
-const PAGE: usize = 1024;
+/// Chunks of a bucket that are compared at once: a message of about 320 KiB.
+const PAGE: usize = CHUNKS_PER_MESSAGE_MAX;
 
 /// Why a comparison was given up, to be begun again.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,7 @@ struct Findings {
 /// Compares inventories until `shutdown`.
 pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
     let mut due: BTreeMap<NodeNumber, Instant> = BTreeMap::new();
+    let mut failures: BTreeMap<NodeNumber, u32> = BTreeMap::new();
     let mut running = NodeTasks::new();
     loop {
         let now = Instant::now();
@@ -82,7 +85,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
                 let control = control.clone();
                 running.begin(node, async move {
                     let compared = control.compare_inventory(node).await;
-                    if compared {
+                    if compared.is_ok() {
                         control.membership().end_comparison(comparison);
                     }
                     compared
@@ -99,11 +102,18 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
             () = control.inventories.notified() => {}
             () = sleep_until(next) => {}
             Some(done) = running.next_done() => {
-                let wait = match (done.again, done.result) {
+                let wait = match (done.again, &done.result) {
                     (true, _) => Duration::ZERO,
-                    (false, Some(true)) => control.config.inventory_interval,
+                    (false, Some(Ok(()))) => control.config.inventory_interval,
                     (false, _) => RETRY_AFTER,
                 };
+                if let Some(Err(error)) = done.result {
+                    let failed = failures.entry(done.node).or_default();
+                    *failed += 1;
+                    control.note_not_compared(done.node, *failed, &error);
+                } else {
+                    failures.remove(&done.node);
+                }
                 due.insert(done.node, Instant::now() + wait);
             }
         }
@@ -118,15 +128,25 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 impl Control {
-    /// Compares one node's inventory; `false` if that was cut off.
-    async fn compare_inventory(&self, node: NodeNumber) -> bool {
-        let findings = match self.compare_buckets(node).await {
-            Ok(findings) => findings,
-            Err(error) => {
-                debug!(node = self.name_of(node), %error, "cannot compare a node's inventory; it is tried again");
-                return false;
+    /// The first time it may be the node's connection that broke; what fails again is told to somebody.
+    fn note_not_compared(&self, node: NodeNumber, times: u32, error: &InventoryError) {
+        let name = self.name_of(node);
+        match times {
+            2 => {
+                warn!(node = name, %error, "cannot compare a node's inventory; it is tried again and again")
             }
-        };
+            _ => {
+                debug!(node = name, %error, "cannot compare a node's inventory; it is tried again")
+            }
+        }
+        if times >= 2 {
+            self.safe_mode().note_not_compared(node, error.to_string());
+        }
+    }
+
+    /// Compares one node's inventory.
+    async fn compare_inventory(&self, node: NodeNumber) -> Result<(), InventoryError> {
+        let findings = self.compare_buckets(node).await?;
         if findings.missing + findings.added + findings.unknown > 0 {
             info!(
                 node = self.name_of(node),
@@ -139,7 +159,7 @@ impl Control {
         self.safe_mode().note_compared(node);
         self.deletions.notify_one();
         self.repair.survey();
-        true
+        Ok(())
     }
 
     async fn compare_buckets(&self, node: NodeNumber) -> Result<Findings, InventoryError> {
@@ -197,6 +217,9 @@ impl Control {
         difference: Difference,
         findings: &mut Findings,
     ) -> Result<(), InventoryError> {
+        if difference == Difference::default() {
+            return Ok(());
+        }
         self.settle_missing(node, difference.missing, findings)
             .await?;
         let ids: Vec<_> = difference.extra.iter().map(|(chunk, _)| *chunk).collect();

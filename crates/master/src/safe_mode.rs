@@ -19,6 +19,8 @@ use crate::command::NodeNumber;
 pub struct SafeMode {
     known: usize,
     waiting: BTreeMap<NodeNumber, Progress>,
+    /// Why nodes that have registered cannot be compared.
+    not_compared: BTreeMap<NodeNumber, String>,
     silent_until: Instant,
     left: bool,
     held: bool,
@@ -48,6 +50,7 @@ impl SafeMode {
             held: false,
             repairs: waiting.is_empty(),
             waiting,
+            not_compared: BTreeMap::new(),
             silent_until: started + failure_timeout,
         }
     }
@@ -72,12 +75,27 @@ impl SafeMode {
 
     /// A registered node's inventory was compared with the record, and the differences are noted.
     pub fn note_compared(&mut self, node: NodeNumber) {
+        self.not_compared.remove(&node);
         self.waiting.remove(&node);
         self.left |= self.waiting.is_empty() && !self.held;
     }
 
+    /// A registered node's inventory could not be compared, again.
+    pub fn note_not_compared(&mut self, node: NodeNumber, reason: String) {
+        if self.waiting.contains_key(&node) {
+            self.not_compared.insert(node, reason);
+        }
+    }
+
+    /// A node that is waited for because its inventory cannot be compared, and why.
+    pub fn not_compared(&self) -> Option<(NodeNumber, &str)> {
+        let (node, reason) = self.not_compared.first_key_value()?;
+        Some((*node, reason))
+    }
+
     /// A node was removed by a person: it need not come.
     pub fn note_removed(&mut self, node: NodeNumber) {
+        self.not_compared.remove(&node);
         if self.waiting.remove(&node).is_some() {
             self.known -= 1;
         }
@@ -87,6 +105,7 @@ impl SafeMode {
     /// A person ends it.
     pub fn leave(&mut self) {
         self.waiting.clear();
+        self.not_compared.clear();
         self.left = true;
         self.repairs = true;
     }

@@ -47,6 +47,8 @@ pub struct Facts {
     pub safe_mode: Option<SafeMode>,
     /// Whether only a person can end safe mode.
     pub safe_mode_is_held: bool,
+    /// A node for which safe mode waits because its inventory cannot be compared, and why.
+    pub not_compared: Option<(Address, String)>,
     /// Whether the fuse has tripped.
     pub delete_fuse: Option<DeleteFuse>,
     /// Why this master gives no orders and takes no changes any more, if so.
@@ -356,6 +358,12 @@ impl Facts {
             "The master was started from a restored folder: nothing is deleted until a person says \
              `dfs safe-mode leave`."
                 .to_owned()
+        } else if let (0, Some((node, reason))) = (safe_mode.waiting_for, &self.not_compared) {
+            format!(
+                "The master cannot compare what node {node} holds with its record ({reason}), and nothing is deleted before \
+                 it has. It is tried again and again: look at that node's disks, remove it if it is gone for good, or end \
+                 safe mode."
+            )
         } else if safe_mode.waiting_for == 0 {
             "The master has just started and compares what the nodes hold with its record; nothing is deleted until \
              then."

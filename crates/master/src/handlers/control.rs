@@ -9,6 +9,7 @@ use proto::master::{
     NodeSummary, NodesListed, PAGE_LEN_MAX, RegisterNode, RemoveNode, ReportBadReplica,
     ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, SafeMode, SafeModeLeft,
 };
+use proto::net::Address;
 use proto::node::CHUNKS_PER_MESSAGE_MAX;
 use proto::table::Caller;
 use proto::{ErrorCode, HistoryPoint, WireError};
@@ -270,6 +271,7 @@ impl Control {
         let now = Instant::now();
         let safe_mode = self.safe_mode_seen(now);
         let is_held = self.safe_mode().is_held();
+        let not_compared = self.not_compared();
         let membership = self.membership();
         Facts {
             rules: self.config.rules,
@@ -285,6 +287,7 @@ impl Control {
             repair: status::repair_status(report, tally),
             safe_mode,
             safe_mode_is_held: is_held,
+            not_compared,
             delete_fuse: recorded.fuse.map(|fuse| DeleteFuse {
                 copies: fuse.copies,
                 of: fuse.of,
@@ -293,6 +296,15 @@ impl Control {
             superseded: self.committer.fenced().map(str::to_owned),
             master_disk_full: recorded.free_space < RESERVE_BYTES,
         }
+    }
+
+    fn not_compared(&self) -> Option<(Address, String)> {
+        let (node, reason) = {
+            let safe_mode = self.safe_mode();
+            let (node, reason) = safe_mode.not_compared()?;
+            (node, reason.to_owned())
+        };
+        Some((self.membership().address(node)?, reason))
     }
 
     /// How long a chunk is kept yet that nothing needs since then.

@@ -30,6 +30,7 @@ fn healthy() -> Facts {
         repair: RepairStatus::default(),
         safe_mode: None,
         safe_mode_is_held: false,
+        not_compared: None,
         delete_fuse: None,
         superseded: None,
         store_damage: None,
@@ -291,6 +292,21 @@ fn what_was_stopped_says_what_to_do() {
         },
         Health::Yellow,
         &[("safe_mode", "they follow another master")],
+    );
+    check(
+        |facts| {
+            facts.safe_mode = Some(SafeMode {
+                waiting_for: 0,
+                examples: Vec::new(),
+                repair_waits: false,
+            });
+            facts.not_compared = Some((node(1), "its disk fails".to_owned()));
+        },
+        Health::Yellow,
+        &[(
+            "safe_mode",
+            "what node 10.0.0.1:1 holds with its record (its disk fails)",
+        )],
     );
     check(
         |facts| {

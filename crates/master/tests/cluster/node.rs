@@ -38,6 +38,8 @@ pub(crate) struct Disk {
     pub(crate) failed: BTreeSet<ChunkId>,
     /// Whether that disk hangs only.
     pub(crate) failed_disk_hangs: bool,
+    /// Whether it cannot tell what it holds.
+    pub(crate) inventory_fails: bool,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) seen: Option<HistoryPoint>,
     pub(crate) last_order: (Epoch, u64),
@@ -512,6 +514,9 @@ impl NodeHandlers for Node {
         _: DigestInventory,
     ) -> Result<InventoryDigest, WireError> {
         self.answers_again().await;
+        if self.disk().inventory_fails {
+            return Err(WireError::new(ErrorCode::Disk, "the index cannot be read"));
+        }
         let mut buckets = vec![BucketDigest::default(); 256];
         let held: Vec<_> = self.disk().chunks.keys().copied().collect();
         for chunk in held.iter().filter(|chunk| self.holds(chunk)) {

@@ -96,6 +96,28 @@ async fn a_restart_changes_nothing() {
     );
 }
 
+/// A node could not tell what it holds: the master stayed in safe mode for good, and went on to say that it had just started.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_be_compared_is_named() {
+    let mut world = World::new(config(), 3).await;
+    world.nodes[1].disk().inventory_fails = true;
+    world.stop_master().await;
+    world.start_master().await;
+    let named = world.nodes[1].0.address.clone();
+    world
+        .until("it is told which and why", |status| {
+            status.problems.iter().any(|problem| {
+                problem.message.contains(named.as_str())
+                    && problem.message.contains("the index cannot be read")
+            })
+        })
+        .await;
+    world.nodes[1].disk().inventory_fails = false;
+    world
+        .until("it is green", |status| status.health == Health::Green)
+        .await;
+}
+
 /// The folder is an old copy: nodes that saw later masters are refused, loudly, and nothing is deleted. Started with
 /// `restored`, it takes them in, and still deletes nothing before a person says so.
 #[tokio::test(start_paused = true)]
