@@ -1,4 +1,5 @@
-//! Moves copies to a node that is much emptier than the others, a few at a time, while nothing is to be repaired.
+//! Moves copies to a node that is much emptier than the others, a few at a time, while nothing is to be repaired and what is
+//! then too much may be deleted.
 //!
 //! A move is one more copy; the trim that follows takes the surplus one. **Invariant:** a move begins only if that trim will
 //! take a copy of a node that is clearly fuller than the one that gets it. So each move makes the nodes more alike, and
@@ -13,10 +14,11 @@ use tokio::time::Instant;
 use super::controller::Controller;
 use super::flights::Begun;
 use crate::command::NodeNumber;
+use crate::handlers::ClusterView;
 
 /// How often an imbalance is looked for.
 pub(super) const REBALANCE_INTERVAL: Duration = Duration::from_secs(5);
-/// Chunks looked at in one interval: repair and uploads come first.
+/// Chunks looked at at once: repair and uploads come first. While some of them are moved, the next ones follow.
 const BATCH: usize = 64;
 /// A node emptier than this share of what would be fair gets copies.
 const BEGIN_BELOW_PERCENT: u128 = 60;
@@ -65,6 +67,8 @@ pub(super) struct Rebalance {
     fills: Vec<Fill>,
     passes: BTreeMap<Direction, Pass>,
     look_at: Instant,
+    /// Whether some of the last page were moved.
+    goes_on: bool,
 }
 
 impl Rebalance {
@@ -75,6 +79,7 @@ impl Rebalance {
             fills: Vec::new(),
             passes: BTreeMap::new(),
             look_at: now + REBALANCE_INTERVAL,
+            goes_on: false,
         }
     }
 
@@ -82,20 +87,26 @@ impl Rebalance {
         self.waiting.is_empty()
     }
 
-    /// The next page to look through: whose chunks, and after which.
+    /// What the nodes say now.
+    fn look(&mut self, fills: Vec<Fill>, now: Instant) {
+        self.look_at = now + REBALANCE_INTERVAL;
+        self.fills = fills;
+    }
+
+    /// The next page to look through: whose chunks, and after which. Where some of the last page were moved it is the one
+    /// behind it.
     fn next_page(
         &mut self,
-        fills: Vec<Fill>,
         difference_min: u64,
         now: Instant,
     ) -> Option<(NodeNumber, Option<ChunkId>)> {
-        self.look_at = now + REBALANCE_INTERVAL;
-        self.fills = fills;
         self.end_passes(now);
-        self.direction = choose_direction(&self.fills, difference_min, |direction| {
-            let pass = self.passes.get(&direction);
-            pass.is_some_and(|pass| pass.rests_until.is_some_and(|until| until > now))
-        });
+        if !std::mem::take(&mut self.goes_on) {
+            self.direction = choose_direction(&self.fills, difference_min, |direction| {
+                let pass = self.passes.get(&direction);
+                pass.is_some_and(|pass| pass.rests_until.is_some_and(|until| until > now))
+            });
+        }
         let direction = self.direction?;
         let cursor = self.passes.entry(direction).or_default().cursor;
         Some((direction.from, cursor))
@@ -144,6 +155,7 @@ impl Rebalance {
                 fill.held = fill.held.saturating_sub(len);
             }
         }
+        self.goes_on = true;
         if let Some(direction) = self.direction {
             self.passes.entry(direction).or_default().has_moved = true;
         }
@@ -152,15 +164,22 @@ impl Rebalance {
 
 impl Controller {
     pub(super) async fn begin_moves(&mut self, now: Instant) {
+        if self.control.deletions_wait() {
+            return;
+        }
         self.move_waiting(now).await;
         let is_quiet =
             self.queue.is_empty() && self.flights.is_empty() && self.rebalance.is_empty();
-        if now < self.rebalance.look_at || !is_quiet {
+        let is_due = now >= self.rebalance.look_at;
+        if !(is_due || self.rebalance.goes_on) || !is_quiet {
             return;
         }
-        let fills = self.control.membership().fills();
+        if is_due {
+            let fills = self.control.membership().fills();
+            self.rebalance.look(fills, now);
+        }
         let difference_min = self.control.config.rebalance_min_bytes;
-        let Some((node, after)) = self.rebalance.next_page(fills, difference_min, now) else {
+        let Some((node, after)) = self.rebalance.next_page(difference_min, now) else {
             return;
         };
         let page = self
@@ -327,7 +346,8 @@ mod tests {
         let mut next = |rebalance: &mut Rebalance| {
             rebalance.waiting.clear();
             now += REBALANCE_INTERVAL;
-            rebalance.next_page(rows.clone(), 10, now)
+            rebalance.look(rows.clone(), now);
+            rebalance.next_page(10, now)
         };
         let (one, two) = (NodeNumber(1), NodeNumber(2));
         assert_eq!(next(&mut rebalance), Some((one, None)));
