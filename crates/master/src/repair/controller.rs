@@ -22,10 +22,11 @@ use super::loads::Part;
 use super::plan::{Need, View};
 use super::queue::RepairQueue;
 use super::rebalance::{REBALANCE_INTERVAL, Rebalance};
-use super::survey::{Found, Page, Survey};
+use super::survey::{Found, Page};
 use super::survey_schedule::SurveySchedule;
 use super::trim::{Trimmed, Trims};
 use crate::control::Control;
+use crate::handlers::ClusterView;
 use crate::state::ChunkRow;
 
 const QUEUE_LEN: usize = 32 * 1024;
@@ -82,7 +83,7 @@ impl Controller {
             self.begin_what_can().await;
             self.publish();
             let wake = self.wake_at();
-            let surveys = self.surveys.current.is_some();
+            let surveys = self.surveys.page(self.has_room()).is_some();
             let survey_first = self.surveys.take_turn();
             tokio::select! {
                 biased;
@@ -110,6 +111,7 @@ impl Controller {
     async fn begin_what_can(&mut self) {
         let now = Instant::now();
         if self.survey_due().is_some_and(|due| due <= now) {
+            self.queue.forgive_overflow();
             self.surveys.begin(&self.view(), now);
         }
         self.record();
@@ -124,25 +126,23 @@ impl Controller {
     }
 
     fn survey_due(&self) -> Option<Instant> {
-        let has_forgotten = self.queue.is_empty() && self.queue.overflowed();
-        self.surveys.due(has_forgotten)
+        self.surveys.due(self.queue.overflowed())
     }
 
     async fn begin_copies(&mut self) {
         let view = self.view();
         for _ in 0..BATCHES_MAX {
             let now = Instant::now();
-            if !self.flights.have_room(&view, now) {
+            // No more than can begin: each is a seek of the store, and what is set aside may be forgotten.
+            let room = self.flights.room(&view, now);
+            if room == 0 {
                 return;
             }
             let loads = &self.flights.loads;
             self.queue.bring_back(|part| loads.room(part, now));
             let next = || self.queue.pop(now);
-            let chunks: Vec<_> = std::iter::from_fn(next).take(BATCH).collect();
+            let chunks: Vec<_> = std::iter::from_fn(next).take(room.min(BATCH)).collect();
             if chunks.is_empty() {
-                if self.queue.take_overflowed() {
-                    self.surveys.again = true;
-                }
                 return;
             }
             let ids = chunks.clone();
@@ -283,9 +283,13 @@ impl Controller {
     fn take_recorded(&mut self, copy: &MadeCopy) {
         self.queue.finish(&copy.chunk);
         match copy.missing {
-            0 => self.trims.add(copy.chunk),
+            0 => {
+                self.trims.add(copy.chunk);
+            }
             1 => self.trims.is_whole(copy.chunk),
-            _ => self.queue.push(copy.chunk, copy.present + 1),
+            _ => {
+                self.queue.push(copy.chunk, copy.present + 1);
+            }
         }
     }
 
@@ -314,8 +318,12 @@ impl Controller {
                 continue;
             };
             match view.need(&row) {
-                Need::Copy(_) => self.enqueue(&view, chunk, &row),
-                Need::Trim(_) => self.trims.add(chunk),
+                Need::Copy(_) => {
+                    self.enqueue(&view, chunk, &row);
+                }
+                Need::Trim(_) => {
+                    self.trims.add(chunk);
+                }
                 Need::Nothing | Need::Wait | Need::Unavailable => {}
             }
         }
@@ -323,14 +331,17 @@ impl Controller {
     }
 
     /// Has a chunk wait for its turn, unless enough others wait for the very nodes that have it: a later survey finds it
-    /// again.
-    fn enqueue(&mut self, view: &View, chunk: ChunkId, row: &ChunkRow) {
+    /// again. `false` if there was no room for it.
+    fn enqueue(&mut self, view: &View, chunk: ChunkId, row: &ChunkRow) -> bool {
         let copies = view.present(&row.replicas);
         let failing = view.present(&row.failing);
         let mut sources = copies.iter().chain(&failing).copied().map(Part::Source);
-        if !sources.all(|source| self.queue.is_full(source)) {
-            self.queue.push(chunk, copies.len());
-        }
+        sources.all(|source| self.queue.is_full(source)) || self.queue.push(chunk, copies.len())
+    }
+
+    /// Whether much of what a survey finds would fit. Surplus waits for ever while nothing may be deleted.
+    fn has_room(&self) -> bool {
+        self.queue.has_room() && (self.trims.have_room() || self.control.deletions_wait())
     }
 
     fn nodes_changed(&mut self) {
@@ -347,7 +358,7 @@ impl Controller {
     }
 
     async fn read_survey_page(&mut self) {
-        let Some(page) = self.surveys.current.as_ref().and_then(Survey::page) else {
+        let Some(page) = self.surveys.page(self.has_room()) else {
             return;
         };
         let read = self.control.read(move |snapshot| {
@@ -379,17 +390,21 @@ impl Controller {
 
     fn take_survey_page(&mut self, rows: &[(ChunkId, ChunkRow)], last: Option<ChunkId>) {
         let view = self.view();
-        let Some(survey) = &mut self.surveys.current else {
+        let Some(survey) = self.surveys.reading() else {
             return;
         };
+        let before = survey.clone();
         let Found { copy, trim } = survey.take(&view, rows, last);
+        let mut all_fit = true;
         for (chunk, row) in copy {
-            self.enqueue(&view, chunk, &row);
+            all_fit &= self.enqueue(&view, chunk, &row);
         }
         for chunk in trim {
-            self.trims.add(chunk);
+            all_fit &= self.trims.add(chunk) || self.control.deletions_wait();
         }
+        self.surveys.note_page(before, all_fit);
         if let Some(survey) = self.surveys.take_whole(Instant::now()) {
+            self.trims.look_again();
             let mut report = self.control.repair.report.lock();
             report.tally = Some(survey.tally());
             report.dead = survey.into_dead();

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use proto::id::ChunkId;
+use proto::master::NodeState;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
 
@@ -96,12 +97,18 @@ impl Flights {
         self.throughput.bytes_per_second(now)
     }
 
-    /// Whether one more may begin to any node.
-    pub(super) fn have_room(&self, view: &View, now: Instant) -> bool {
-        let takes = |node| self.loads.can_take(node, now);
-        self.by_task.len() < FLIGHTS_MAX
-            && self.rate_until.is_none_or(|until| until <= now)
-            && view.candidates.iter().any(|c| takes(c.node))
+    /// How many more may begin, as far as the rate and the nodes' time allow.
+    pub(super) fn room(&self, view: &View, now: Instant) -> usize {
+        if self.rate_until.is_some_and(|until| until > now) {
+            return 0;
+        }
+        let room = |part| self.loads.room(part, now);
+        let targets = view.candidates.iter().map(|c| room(Part::Target(c.node)));
+        let nodes = view.nodes.keys().copied();
+        let sources = nodes.filter(|node| view.state(*node) != NodeState::Dead);
+        let giving: usize = sources.map(|node| room(Part::Source(node))).sum();
+        let left = FLIGHTS_MAX.saturating_sub(self.by_task.len());
+        targets.sum::<usize>().min(giving).min(left)
     }
 
     /// When a wait ends that nobody else tells of: the rate's, or that of a node that rests.

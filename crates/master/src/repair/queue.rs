@@ -72,8 +72,8 @@ impl RepairQueue {
     }
 
     /// Adds a chunk with so many copies left. One that waits moves forward if it has fewer now; a delayed or a
-    /// running one stays what it is.
-    pub fn push(&mut self, chunk: ChunkId, copies: usize) {
+    /// running one stays what it is. `false` if there is no room for it.
+    pub fn push(&mut self, chunk: ChunkId, copies: usize) -> bool {
         if let Some(job) = self.jobs.get(&chunk) {
             let waits = matches!(job.place, Place::Ready | Place::Aside(_));
             if waits && copies < job.copies {
@@ -91,8 +91,9 @@ impl RepairQueue {
             self.jobs.insert(chunk, job);
             self.make_ready(chunk, Some(copies));
         } else {
-            self.overflowed = true;
+            return false;
         }
+        true
     }
 
     /// The most urgent chunk. It counts as running until it is finished, put back, set aside or delayed.
@@ -119,6 +120,7 @@ impl RepairQueue {
         let is_full = self.aside_len >= self.capacity / 2;
         if parts.is_empty() || is_full || parts.iter().any(|part| self.is_full(*part)) {
             self.jobs.remove(&chunk);
+            self.overflowed = true;
             return;
         }
         self.aside_len += 1;
@@ -197,17 +199,22 @@ impl RepairQueue {
         !(self.ready.is_empty() && self.aside.is_empty() && self.delayed.is_empty())
     }
 
+    /// Whether half of it is free.
+    pub fn has_room(&self) -> bool {
+        self.jobs.len() <= self.capacity / 2
+    }
+
     /// Whether nothing waits or runs.
     pub fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// Whether something did not fit since this was asked last.
-    pub fn take_overflowed(&mut self) -> bool {
-        std::mem::take(&mut self.overflowed)
+    /// What did not fit is looked for again.
+    pub fn forgive_overflow(&mut self) {
+        self.overflowed = false;
     }
 
-    /// Whether something did not fit.
+    /// Whether something did not fit, or was forgotten, since then.
     pub fn overflowed(&self) -> bool {
         self.overflowed
     }
@@ -315,11 +322,12 @@ mod tests {
         let mut queue = RepairQueue::new(2);
         queue.push(chunk(1), 2);
         queue.push(chunk(2), 2);
-        assert!(!queue.take_overflowed());
-        queue.push(chunk(3), 1);
-        assert!(queue.take_overflowed());
-        queue.push(chunk(4), 2);
-        assert!(queue.take_overflowed());
+        assert!(!queue.overflowed());
+        assert!(queue.push(chunk(3), 1), "a less urgent one goes");
+        assert!(queue.overflowed());
+        queue.forgive_overflow();
+        assert!(!queue.push(chunk(4), 2));
+        assert!(queue.overflowed());
         assert_eq!(drain(&mut queue, Instant::now()), [3, 1]);
     }
 
@@ -412,7 +420,7 @@ mod tests {
             assert_eq!(queue.pop(now), Some(chunk));
             queue.set_aside(chunk, vec![part]);
         }
-        assert!(!queue.overflowed());
+        assert!(queue.overflowed(), "ten were forgotten");
         queue.bring_all_back();
         assert_eq!(std::iter::from_fn(|| queue.pop(now)).count(), ASIDE_MAX);
 

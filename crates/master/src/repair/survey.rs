@@ -40,7 +40,7 @@ pub struct Tally {
 }
 
 /// A survey under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Survey {
     pub(super) began: Instant,
     next: Option<Page>,

@@ -58,8 +58,23 @@ impl Trims {
         }
     }
 
-    pub(super) fn add(&mut self, chunk: ChunkId) {
-        self.wait((chunk, None));
+    /// Has what a chunk has too much taken away; `false` if there is no room for it.
+    pub(super) fn add(&mut self, chunk: ChunkId) -> bool {
+        self.wait((chunk, None))
+    }
+
+    /// Whether half of it is free.
+    pub(super) fn have_room(&self) -> bool {
+        self.waiting.len() <= WAITING_MAX / 2
+    }
+
+    /// Looks at corrupt copies again if there is no room for others: their chunks may be gone by now.
+    pub(super) fn look_again(&mut self) {
+        if self.corrupt.len() >= WAITING_MAX {
+            let all = self.corrupt.iter();
+            self.waiting
+                .extend(all.map(|(chunk, node)| (*chunk, Some(*node))));
+        }
     }
 
     /// A node has a corrupt copy, which is not on record any more.
@@ -79,10 +94,12 @@ impl Trims {
         }
     }
 
-    fn wait(&mut self, trim: Trim) {
-        if self.waiting.len() < WAITING_MAX {
+    fn wait(&mut self, trim: Trim) -> bool {
+        let has_room = self.waiting.len() < WAITING_MAX;
+        if has_room {
             self.waiting.insert(trim);
         }
+        has_room || self.waiting.contains(&trim)
     }
 
     pub(super) fn may_begin(&self, now: Instant) -> bool {
