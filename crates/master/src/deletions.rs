@@ -30,7 +30,7 @@ use crate::command::{Command, NodeNumber};
 use crate::commit::Committer;
 use crate::control::Control;
 use crate::handlers::ClusterView;
-use crate::loops::NodeTasks;
+use crate::node_tasks::NodeTasks;
 
 const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 /// After a confirmation of which it is not known whether it was recorded.

@@ -23,7 +23,7 @@ use tracing::{debug, info, warn};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
-use crate::loops::NodeTasks;
+use crate::node_tasks::NodeTasks;
 use crate::state::StateError;
 use merge::{Difference, merge_page};
 

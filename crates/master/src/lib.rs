@@ -20,8 +20,8 @@ pub mod handlers;
 mod inventory;
 pub mod leases;
 pub mod lineage;
-mod loops;
 pub mod membership;
+mod node_tasks;
 pub mod placement;
 pub mod repair;
 pub mod safe_mode;
@@ -31,5 +31,4 @@ pub mod status;
 pub mod witness;
 
 pub use config::Config;
-pub use loops::LoopEnded;
 pub use start::{Running, StartError, run, start};

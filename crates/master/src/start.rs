@@ -19,6 +19,7 @@ use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, Identity};
 use rand::SeedableRng;
 use rand::rngs::{SmallRng, StdRng};
+use settings::loops::{LoopEnded, Loops};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -31,7 +32,6 @@ use crate::control::{Control, Parts};
 use crate::folder::{Folder, FolderError};
 use crate::handlers::{Files, Master};
 use crate::leases;
-use crate::loops::{LoopEnded, Loops};
 use crate::state::{Outcome, State, StateError, StateOptions};
 
 /// Why a master does not start, or stops.

@@ -26,6 +26,7 @@ mod error;
 mod exit;
 mod load;
 mod logging;
+pub mod loops;
 mod sections;
 pub mod shutdown;
 mod size;

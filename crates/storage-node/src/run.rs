@@ -12,6 +12,7 @@ use proto::net::{Address, Listener, Network};
 use proto::node::NodeServer;
 use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, check_exposure, serve};
+use settings::loops::{LoopEnded, Loops};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,6 +60,9 @@ pub enum RunError {
     /// The master says that it belongs elsewhere.
     #[error("the master refuses this node: {0}")]
     WrongCluster(#[source] WireError),
+    /// A part of it ended that nobody stopped.
+    #[error(transparent)]
+    Loop(#[from] LoopEnded),
 }
 
 /// Runs a node on these disks until `shutdown`; says where it listens as soon as it does.
@@ -105,19 +109,7 @@ async fn run_node(
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let address = listener.address();
-    let background = TaskTracker::new();
-    for disk in 0..node.disks().len() {
-        let (one, other) = (Arc::clone(&node), Arc::clone(&node));
-        background.spawn(compact::run(
-            one,
-            disk,
-            config.compact_below,
-            shutdown.clone(),
-        ));
-        background.spawn(scrub::run(other, disk, config.scrub_rate, shutdown.clone()));
-    }
-    background.spawn(Arc::clone(&node).keep_history(shutdown.clone()));
-    background.spawn(Arc::clone(&node).keep_one_copy(shutdown.clone()));
+    let mut loops = start_loops(config, &node);
     let membership = Membership {
         network: Arc::clone(&network),
         masters: config.masters.clone(),
@@ -141,16 +133,43 @@ async fn run_node(
         config.limits.clone(),
         shutdown.clone(),
     );
-    let heart = async {
-        let ended = heart.await;
+    let heart_and_loops = async {
+        let ended = tokio::select! {
+            ended = heart => ended.map_err(RunError::WrongCluster),
+            ended = loops.first_ended() => Err(ended.into()),
+        };
         shutdown.cancel();
         ended
     };
-    let ((), ended) = tokio::join!(serving, heart);
+    let ((), ended) = tokio::join!(serving, heart_and_loops);
     node.keep_seen().await;
-    background.close();
-    background.wait().await;
-    ended.map_err(RunError::WrongCluster)
+    loops.stop().await;
+    ended
+}
+
+/// Starts what goes on beside the requests.
+fn start_loops(config: &Config, node: &Arc<Node>) -> Loops {
+    let mut loops = Loops::default();
+    for disk in 0..node.disks().len() {
+        let (compacted, scrubbed) = (Arc::clone(node), Arc::clone(node));
+        let live_share_min = config.compact_below;
+        loops.spawn("compaction", move |stop| {
+            compact::run(compacted, disk, live_share_min, stop)
+        });
+        let rate_max = config.scrub_rate;
+        if rate_max > 0 {
+            loops.spawn("scrubbing", move |stop| {
+                scrub::run(scrubbed, disk, rate_max, stop)
+            });
+        }
+    }
+    loops.spawn("keeping the master's history", |stop| {
+        Arc::clone(node).keep_history(stop)
+    });
+    loops.spawn("keeping one copy", |stop| {
+        Arc::clone(node).keep_one_copy(stop)
+    });
+    loops
 }
 
 fn pool(config: &Config, node: &Node, network: Arc<dyn Network>) -> Pool {

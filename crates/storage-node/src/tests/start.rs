@@ -1,12 +1,17 @@
 //! A node that starts on folders of the machine.
 
-use disk::RealDisk;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use disk::{Blocking, MemoryDisk, RealDisk};
+use proto::memory::MemoryNetwork;
 use proto::net::Tcp;
 use tokio_util::sync::CancellationToken;
 
 use super::support::{config, environment};
 use crate::config::Config;
-use crate::run::{Opened, run};
+use crate::environment::Environment;
+use crate::run::{Opened, RunError, run};
 
 /// Another program has the port: the sentence says what to do, and no folder is left behind.
 #[tokio::test]
@@ -45,4 +50,31 @@ async fn a_new_folder_is_made_and_a_file_is_refused() {
     std::fs::write(&path, "text").unwrap();
     let error = open().unwrap_err().to_string();
     assert!(error.contains("folder 1 is not a folder"), "{error}");
+}
+
+/// A defect ended the scrubber, and nobody saw that nothing was scrubbed from then on: it ends the node.
+#[tokio::test]
+async fn a_part_that_ends_by_a_defect_ends_the_node() {
+    let breaks = Arc::new(AtomicBool::new(false));
+    let clock = Arc::clone(&breaks);
+    let now_ms = move || {
+        assert!(!clock.load(Ordering::Relaxed), "the clock broke");
+        1_700_000_000_000
+    };
+    let environment = Environment::new(Blocking::inline(), now_ms, |bytes| bytes.fill(7));
+    let config = Config {
+        scrub_rate: 1 << 20,
+        ..config()
+    };
+    let running = run(
+        config,
+        environment,
+        Arc::new(MemoryNetwork::default()),
+        vec![MemoryDisk::new().shared()],
+        CancellationToken::new(),
+        |_| breaks.store(true, Ordering::Relaxed),
+    );
+    let error = running.await.unwrap_err();
+    assert!(matches!(error, RunError::Loop(_)), "{error}");
+    assert!(error.to_string().contains("scrubbing ended"), "{error}");
 }
