@@ -11,12 +11,8 @@ use disk::RealDisk;
 use master::StartError;
 use proto::net::Tcp;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => settings::report(&error),
-    }
+fn main() -> ExitCode {
+    settings::run(run(Args::parse()))
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {

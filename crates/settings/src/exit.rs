@@ -1,6 +1,8 @@
-//! How a process ends with an error: one line on standard error, and an exit code.
+//! How a process runs to its end: with an error, that is one line on standard error, and an exit code.
 
+use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::SettingsError;
 
@@ -8,6 +10,25 @@ use crate::SettingsError;
 pub const EXIT_FAILURE: u8 = 1;
 /// The settings, or the arguments, cannot be used.
 pub const EXIT_SETTINGS: u8 = 2;
+
+/// So long the end waits for what is begun on other threads. A disk that hangs never finishes it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Runs a server on a runtime of its own to its end, and [`report`]s its error.
+pub fn run(server: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let ended = runtime.block_on(server);
+        runtime.shutdown_timeout(LINGER);
+        ended
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
 
 /// An error's chain on one line, from what was wanted down to the cause. What a cause repeats of the error above it
 /// is left out.

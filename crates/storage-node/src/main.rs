@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use storage_node::arguments::Arguments;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match Arguments::parse().run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => settings::report(&error),
-    }
+fn main() -> ExitCode {
+    settings::run(Arguments::parse().run())
 }

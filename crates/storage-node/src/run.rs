@@ -86,9 +86,11 @@ pub async fn run(
     })?;
     let options = config.clone();
     let blocking = environment.blocking;
-    let opened = blocking
-        .run(move || Opened::open(&options, &environment, &disks))
-        .await?;
+    let opened = tokio::select! {
+        opened = blocking.run(move || Opened::open(&options, &environment, &disks)) => opened?,
+        // A disk that hangs may never be opened.
+        () = shutdown.cancelled() => return Ok(()),
+    };
     let writers = TaskTracker::new();
     let (node, locks) = opened.start(&writers);
     on_listening(&listener.address());

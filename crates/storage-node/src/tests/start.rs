@@ -8,7 +8,7 @@ use proto::memory::MemoryNetwork;
 use proto::net::Tcp;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{config, environment};
+use super::support::{config, environment, threads};
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::run::{Opened, RunError, run};
@@ -50,6 +50,28 @@ async fn a_new_folder_is_made_and_a_file_is_refused() {
     std::fs::write(&path, "text").unwrap();
     let error = open().unwrap_err().to_string();
     assert!(error.contains("folder 1 is not a folder"), "{error}");
+}
+
+/// A disk hangs while the node starts. The node did not even stop when it was told to.
+#[tokio::test]
+async fn a_node_whose_disk_hangs_at_the_start_can_be_stopped() {
+    let disk = MemoryDisk::new();
+    let hang = disk.hang();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(run(
+        config(),
+        threads(),
+        Arc::new(MemoryNetwork::default()),
+        vec![disk.shared()],
+        shutdown.clone(),
+        |_| {},
+    ));
+    while disk.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    drop(hang);
 }
 
 /// A defect ended the scrubber, and nobody saw that nothing was scrubbed from then on: it ends the node.
