@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::Blocking;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::error::StoreError;
-use crate::pulse::Pulse;
+use crate::pulse::{Pulse, Task};
 
 /// Reads at once; further ones wait.
 pub(crate) const READS_MAX: usize = 32;
@@ -77,6 +77,23 @@ impl Lane {
         self.begin(work, HUNG_IN_BACKGROUND_AFTER).await
     }
 
+    /// A turn for whoever reads the disk in a way of its own, right after this; another's when it is dropped.
+    ///
+    /// # Errors
+    /// `TimedOut` if the disk hangs.
+    pub(crate) async fn turn(&self) -> Result<Turn, StoreError> {
+        let permit = timeout(READ_TIMEOUT, self.permit()).await;
+        Ok(Turn {
+            _permit: permit.map_err(|_| StoreError::TimedOut)?,
+            _task: self.pulse.begin(HUNG_AFTER),
+        })
+    }
+
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.turns).acquire_owned().await;
+        permit.expect("it is never closed")
+    }
+
     async fn begin_within<T: Send + 'static>(
         &self,
         patience: Duration,
@@ -86,7 +103,7 @@ impl Lane {
         answer.unwrap_or(Err(StoreError::TimedOut))
     }
 
-    /// A turn of a read that hangs is kept, also when nobody waits for it any more.
+    /// The turn of a read that hangs is kept, also when nobody waits for it any more.
     async fn begin<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -95,15 +112,24 @@ impl Lane {
         if self.blocking.is_inline() {
             return work();
         }
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.expect("it is never closed");
+        let permit = self.permit().await;
         let pulse = self.pulse.clone();
         let work = move || {
-            let _kept = (turn, pulse.begin(within));
+            let _kept = Turn {
+                _permit: permit,
+                _task: pulse.begin(within),
+            };
             work()
         };
         self.blocking.run(work).await
     }
+}
+
+/// A read that has begun: one of those that a disk may have at once.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+    _task: Task,
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use proto::net::ByteSink;
 use tokio::io::AsyncWriteExt;
 
 use crate::error::StoreError;
+#[cfg(target_os = "linux")]
+use crate::lane::Lane;
 use crate::node::{FoundChunk, Node};
 
 /// A chunk that writes itself to a connection.
@@ -33,7 +35,7 @@ impl ChunkBody {
         #[cfg(target_os = "linux")]
         if let Some(sent) = self.send_file(sink).await {
             return match sent {
-                Err(SendError::File(error)) => Err(self.refuse(&error.into())),
+                Err(SendError::File(error)) => Err(self.refuse(&error)),
                 Err(SendError::Connection(error)) => Err(error),
                 Ok(()) => Ok(()),
             };
@@ -94,7 +96,7 @@ fn can_send_files() -> bool {
 /// Which end failed.
 #[cfg(target_os = "linux")]
 enum SendError {
-    File(io::Error),
+    File(StoreError),
     Connection(io::Error),
 }
 
@@ -113,7 +115,8 @@ impl ChunkBody {
         let tcp = sink.as_tcp()?;
         let end = offset + len as u64;
         while offset < end {
-            let sent = send_some(tcp, file, &mut offset, end).await;
+            let lane = &self.node.disks()[self.chunk.disk].lane;
+            let sent = send_some(tcp, lane, file, &mut offset, end).await;
             if let Err(error) = sent {
                 return Some(Err(error));
             }
@@ -122,29 +125,37 @@ impl ChunkBody {
     }
 }
 
-/// One call: as much as the connection takes now. It may read from the disk, and so must not hold up other tasks.
+/// One call: as much as the connection takes now. It may read from the disk, and so takes one of the disk's turns, and must
+/// not hold up other tasks.
 #[cfg(target_os = "linux")]
 async fn send_some(
     tcp: &tokio::net::TcpStream,
+    lane: &Lane,
     file: &std::fs::File,
     offset: &mut u64,
     end: u64,
 ) -> Result<(), SendError> {
     tcp.writable().await.map_err(SendError::Connection)?;
+    // Taken only when there is room to send: no connection that does not read keeps a turn.
+    let turn = lane.turn().await.map_err(SendError::File)?;
     let count = usize::try_from(end - *offset).expect("chunks fit in memory");
     let sent = tokio::task::block_in_place(|| {
         tcp.try_io(tokio::io::Interest::WRITABLE, || {
             Ok(rustix::fs::sendfile(tcp, file, Some(offset), count)?)
         })
     });
+    drop(turn);
     match sent {
-        Ok(0) => Err(SendError::File(io::ErrorKind::UnexpectedEof.into())),
+        Ok(0) => {
+            let cut_off = io::Error::from(io::ErrorKind::UnexpectedEof);
+            Err(SendError::File(cut_off.into()))
+        }
         Ok(_) => Ok(()),
         Err(error) => match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
             // The system tells a bad sector by this; everything else is the connection.
             _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
-                Err(SendError::File(error))
+                Err(SendError::File(error.into()))
             }
             _ => Err(SendError::Connection(error)),
         },

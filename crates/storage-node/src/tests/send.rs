@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use disk::{Disk, MemoryDisk, RealDisk};
 use proto::body::BodySource;
+use proto::net::Tcp;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
 
 use super::support::{TestNode, chunk};
+use crate::lane::READS_MAX;
 use crate::node::OpenChunk;
 use crate::send_file::ChunkBody;
 
@@ -33,4 +39,45 @@ async fn what_must_be_read_counts() {
     assert_eq!(memory_len(real("a"), true).await, sent_by_system);
     assert_eq!(memory_len(real("b"), false).await, LEN);
     assert_eq!(memory_len(MemoryDisk::new().shared(), true).await, LEN);
+}
+
+/// A disk hung while hundreds of chunks were being sent from it: each took a thread, until there was none for anything
+/// else. What the system sends takes one of the disk's turns as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_takes_a_turn_of_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = TestNode::open_any(RealDisk::open(folder.path().join("a")).unwrap());
+    let (id, bytes) = chunk(1, LEN);
+    node.put(&(id, bytes.clone())).await.unwrap();
+    let OpenChunk::File(found) = node.node.open_chunk(&id).await.unwrap() else {
+        panic!("it is large");
+    };
+    let body = ChunkBody::new(Arc::clone(&node.node), found);
+    let network = Tcp::shared();
+    let listener = network
+        .listen(&"127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let address = listener.address();
+    let (sending, accepted) = tokio::join!(network.connect(&address), listener.accept());
+    let (mut sending, mut receiving) = (sending.unwrap(), accepted.unwrap());
+
+    let lane = node.node.disks()[0].lane.clone();
+    let mut turns = Vec::new();
+    for _ in 0..READS_MAX {
+        turns.push(lane.turn().await.unwrap());
+    }
+    let sent = tokio::spawn(async move { Box::new(body).write_to(&mut *sending.sink).await });
+    let mut received = vec![0; LEN];
+    let early = timeout(
+        Duration::from_millis(200),
+        receiving.source.read(&mut received),
+    )
+    .await;
+    assert!(early.is_err(), "it was read without a turn");
+    drop(turns);
+    receiving.source.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, bytes);
+    sent.await.unwrap().unwrap();
+    node.stop().await;
 }
