@@ -29,8 +29,8 @@ pub use system_names::is_of_the_system;
 
 /// A data folder.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
-    /// Opens a file that is there for reading and writing; `NotFound` if it is not. Never follows a symbolic
-    /// link, and never opens what is not a plain file.
+    /// Opens a file that is there for reading and writing (of a folder that is only read, for reading); `NotFound` if it is
+    /// not. Never follows a symbolic link, and never opens what is not a plain file.
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Makes a new file; `AlreadyExists` if there is one. Durable only after `sync_folder` of its folder.

@@ -9,10 +9,22 @@ use std::path::Path;
 
 use crate::Space;
 
-/// Opens a plain file for reading and writing, or makes a new one; never through a link.
-pub(crate) fn open_plain(path: &Path, create_new: bool) -> io::Result<File> {
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be read: also on a file system that cannot be written.
+    Read,
+    /// To be read and written.
+    Write,
+    /// The same, and there must be none of that name.
+    Create,
+}
+
+/// Opens a plain file, or makes a new one; never through a link.
+pub(crate) fn open_plain(path: &Path, purpose: Purpose) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(create_new);
+    options.read(true).write(purpose != Purpose::Read);
+    options.create_new(purpose == Purpose::Create);
     refuse_links(&mut options);
     let file = options.open(path)?;
     if file.metadata()?.is_file() {

@@ -8,12 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{Disk, DiskEntry, DiskEntryKind, DiskFile, DiskLock, Space, os};
+use crate::os::{self, Purpose};
+use crate::{Disk, DiskEntry, DiskEntryKind, DiskFile, DiskLock, Space};
 
 /// A data folder on a file system.
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
+    is_read_only: bool,
 }
 
 impl RealDisk {
@@ -29,8 +31,52 @@ impl RealDisk {
 
     /// The same, but nothing is made, nor looked at: `create_folder("")` makes it.
     pub fn at(path: impl AsRef<Path>) -> Arc<dyn Disk> {
-        let root = path.as_ref().to_owned();
-        Arc::new(Self { root })
+        Arc::new(Self {
+            root: path.as_ref().to_owned(),
+            is_read_only: false,
+        })
+    }
+
+    /// The folder at this path, to be read only: nothing in it is changed, and it may be on a file system that cannot be.
+    pub fn read_only(path: impl AsRef<Path>) -> Arc<dyn Disk> {
+        Arc::new(Self {
+            root: path.as_ref().to_owned(),
+            is_read_only: true,
+        })
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.is_read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        Ok(())
+    }
+
+    /// Keeps those out who write. Where no lock was ever made, and none can be, nobody does.
+    fn lock_to_read(&self, path: &Path) -> io::Result<Box<dyn DiskLock>> {
+        match os::open_plain(path, Purpose::Read) {
+            Ok(file) => {
+                let locked = file.try_lock_shared();
+                self.locked(file, locked)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(NoLock)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn locked(
+        &self,
+        file: File,
+        locked: Result<(), TryLockError>,
+    ) -> io::Result<Box<dyn DiskLock>> {
+        match locked {
+            Ok(()) => Ok(Box::new(RealLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                format!("{} is in use by another process", self.root.display()),
+            )),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     fn make(&self) -> io::Result<()> {
@@ -88,20 +134,27 @@ pub(crate) fn check_path(path: &str) -> io::Result<()> {
 
 impl Disk for RealDisk {
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = os::open_plain(&self.resolve(path)?, false)?;
+        let purpose = if self.is_read_only {
+            Purpose::Read
+        } else {
+            Purpose::Write
+        };
+        let file = os::open_plain(&self.resolve(path)?, purpose)?;
         Ok(Arc::new(RealFile {
             file: Arc::new(file),
         }))
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = os::open_plain(&self.resolve(path)?, true)?;
+        self.check_writable()?;
+        let file = os::open_plain(&self.resolve(path)?, Purpose::Create)?;
         Ok(Arc::new(RealFile {
             file: Arc::new(file),
         }))
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
+        self.check_writable()?;
         if path.is_empty() {
             return self.make();
         }
@@ -137,10 +190,12 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::rename(self.resolve(from)?, self.resolve(to)?)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::remove_file(self.resolve(path)?)
     }
 
@@ -154,22 +209,25 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &str) -> io::Result<Box<dyn DiskLock>> {
         let full = self.resolve(path)?;
-        let file = match os::open_plain(&full, true) {
+        if self.is_read_only {
+            return self.lock_to_read(&full);
+        }
+        let file = match os::open_plain(&full, Purpose::Create) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                os::open_plain(&full, false)?
+                os::open_plain(&full, Purpose::Write)?
             }
             result => result?,
         };
-        match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Err(io::Error::new(
-                io::ErrorKind::WouldBlock,
-                format!("{} is in use by another process", self.root.display()),
-            )),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        let locked = file.try_lock();
+        self.locked(file, locked)
     }
 }
+
+/// Stands for the lock of a folder that nobody can have locked.
+#[derive(Debug)]
+struct NoLock;
+
+impl DiskLock for NoLock {}
 
 /// The system lets go of the lock when the file is closed, however the process ends.
 #[derive(Debug)]
@@ -317,6 +375,32 @@ mod tests {
         assert_eq!(second.kind(), io::ErrorKind::WouldBlock);
         drop(lock);
         disk.lock("lock").unwrap();
+    }
+
+    /// The tools that only read asked to write, and so could not be used on a disk that the system lets be read only: the one
+    /// that needs them.
+    #[test]
+    fn what_is_only_read_is_not_changed() {
+        let (folder, disk) = disk();
+        disk.create("a").unwrap().write_all_at(b"abc", 0).unwrap();
+        let reader = RealDisk::read_only(folder.path().join("data"));
+        drop(reader.lock("lock").unwrap());
+        assert_eq!(reader.list("").unwrap().len(), 1, "no lock is made");
+        let file = reader.open("a").unwrap();
+        assert_eq!(file.len().unwrap(), 3);
+        file.write_all_at(b"x", 0).unwrap_err();
+        reader.create("b").unwrap_err();
+        reader.create_folder("b").unwrap_err();
+        reader.rename("a", "b").unwrap_err();
+        reader.remove("a").unwrap_err();
+
+        let lock = disk.lock("lock").unwrap();
+        let locked = reader.lock("lock").unwrap_err();
+        assert_eq!(locked.kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        let _reading = (reader.lock("lock").unwrap(), reader.lock("lock").unwrap());
+        let locked = disk.lock("lock").unwrap_err();
+        assert_eq!(locked.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[cfg(unix)]

@@ -170,7 +170,7 @@ fn open_existing(folder: &PathBuf) -> anyhow::Result<Arc<dyn Disk>> {
         "{}: there is no such folder",
         folder.display()
     );
-    Ok(RealDisk::open(folder)?)
+    Ok(RealDisk::read_only(folder))
 }
 
 #[cfg(test)]
