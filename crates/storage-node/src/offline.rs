@@ -13,6 +13,7 @@ use proto::id::ChunkId;
 use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind, extent_path};
 use crate::found::{Found, find_extents, sealed_len};
 use crate::identity::{LOCK_PATH, read_owner};
+use crate::tail::find_end;
 use crate::walk::{Item, Payloads, Walk};
 
 /// A folder opened for reading, with the node kept out.
@@ -26,7 +27,7 @@ struct Folder {
 struct Contents {
     puts: u64,
     deletions: u64,
-    bad_payloads: u64,
+    live: u64,
     damaged_bytes: u64,
 }
 
@@ -52,16 +53,19 @@ impl Folder {
         })
     }
 
-    /// Shows every item of every extent, in order.
-    fn walk(
-        &self,
-        payloads: Payloads,
-        mut see: impl FnMut(u64, Item) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    /// Shows every item of every extent, in order, as far as the extents count.
+    fn walk(&self, mut see: impl FnMut(u64, Item) -> anyhow::Result<()>) -> anyhow::Result<()> {
         for (number, found) in &self.extents {
             let salt = found.header.as_ref().map(|header| header.salt);
-            let range = EXTENT_HEADER_LEN..sealed_len(&self.extents, *number);
-            let mut walk = Walk::new(found.file.clone(), salt, range, payloads)?;
+            let is_last = self.extents.keys().next_back() == Some(number);
+            let end = if is_last {
+                // What a kill left unfinished behind it was never acknowledged.
+                find_end(&found.file, salt, EXTENT_HEADER_LEN)?
+            } else {
+                sealed_len(&self.extents, *number)
+            };
+            let range = EXTENT_HEADER_LEN..end;
+            let mut walk = Walk::new(found.file.clone(), salt, range, Payloads::Skip)?;
             while let Some(item) = walk.next_item() {
                 see(*number, item)?;
             }
@@ -92,17 +96,11 @@ fn follow(live: &mut Live, extent: u64, item: &Item) {
 fn count(contents: &mut Contents, item: &Item) {
     match item {
         Item::Damage(range) => contents.damaged_bytes += range.end - range.start,
-        Item::Record {
-            header,
-            payload_good,
-        } => {
-            contents.bad_payloads += u64::from(!payload_good);
-            match header.kind {
-                RecordKind::Put { .. } => contents.puts += 1,
-                RecordKind::Delete { .. } => contents.deletions += 1,
-                RecordKind::Order { .. } => {}
-            }
-        }
+        Item::Record { header, .. } => match header.kind {
+            RecordKind::Put { .. } => contents.puts += 1,
+            RecordKind::Delete { .. } => contents.deletions += 1,
+            RecordKind::Order { .. } => {}
+        },
     }
 }
 
@@ -113,7 +111,7 @@ fn count(contents: &mut Contents, item: &Item) {
 pub fn inspect(disk: &dyn Disk, records: bool, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = Folder::open(disk, out)?;
     let (mut live, mut extents) = (Live::new(), BTreeMap::<u64, Contents>::new());
-    folder.walk(Payloads::Skip, |extent, item| {
+    folder.walk(|extent, item| {
         if records {
             describe(extent, &item, out)?;
         }
@@ -121,15 +119,18 @@ pub fn inspect(disk: &dyn Disk, records: bool, out: &mut dyn Write) -> anyhow::R
         count(extents.entry(extent).or_default(), &item);
         Ok(())
     })?;
+    for (extent, _) in live.values() {
+        extents.entry(*extent).or_default().live += 1;
+    }
     for (number, found) in &folder.extents {
         let contents = extents.remove(number).unwrap_or_default();
-        let live = live.values().filter(|(extent, _)| extent == number).count();
         writeln!(
             out,
-            "{}: {} bytes, {} puts of which {live} live, {} deletions, {} damaged bytes{}",
+            "{}: {} bytes, {} puts of which {} live, {} deletions, {} damaged bytes{}",
             extent_path(*number),
             found.len,
             contents.puts,
+            contents.live,
             contents.deletions,
             contents.damaged_bytes,
             if found.header.is_none() {
@@ -186,21 +187,15 @@ fn describe(extent: u64, item: &Item, out: &mut dyn Write) -> std::io::Result<()
     }
 }
 
-/// Reads everything, compares each chunk with its id, and tells what is damaged.
+/// Reads every chunk, compares it with its id, and tells what is damaged.
 ///
 /// # Errors
 /// When something is damaged, beside what `inspect` fails with.
 pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = Folder::open(disk, out)?;
     let (mut live, mut contents) = (Live::new(), Contents::default());
-    folder.walk(Payloads::Verify, |extent, item| {
-        if !matches!(
-            item,
-            Item::Record {
-                payload_good: true,
-                ..
-            }
-        ) {
+    folder.walk(|extent, item| {
+        if matches!(item, Item::Damage(_)) {
             describe(extent, &item, out)?;
         }
         follow(&mut live, extent, &item);
@@ -208,16 +203,17 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
         Ok(())
     })?;
     let mut corrupt = 0;
-    for (chunk, (extent, header)) in &live {
-        if folder.read(*extent, header).is_none() {
-            writeln!(out, "chunk {chunk} in {} is corrupt", extent_path(*extent))?;
+    let chunks = live.len();
+    for (extent, header) in in_order(live) {
+        if folder.read(extent, &header).is_none() {
+            let chunk = header.chunk;
+            writeln!(out, "chunk {chunk} in {} is corrupt", extent_path(extent))?;
             corrupt += 1;
         }
     }
     writeln!(
         out,
-        "{} chunks, {corrupt} corrupt, {} damaged bytes",
-        live.len(),
+        "{chunks} chunks, {corrupt} corrupt, {} damaged bytes",
         contents.damaged_bytes
     )?;
     if corrupt > 0 || contents.damaged_bytes > 0 {
@@ -226,39 +222,69 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes every good chunk to a file named by its id.
+/// Writes every good chunk to a file named by its id, unless it is there from an earlier time.
 ///
 /// # Errors
 /// When a chunk could not be written, or is corrupt (the others are written), beside what `inspect` fails with.
 pub fn export(disk: &dyn Disk, to: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = Folder::open(disk, out)?;
     let mut live = Live::new();
-    folder.walk(Payloads::Skip, |extent, item| {
+    folder.walk(|extent, item| {
         follow(&mut live, extent, &item);
         Ok(())
     })?;
-    let (mut written, mut corrupt) = (0, 0);
-    for (chunk, (extent, header)) in &live {
-        let Some(bytes) = folder.read(*extent, header) else {
-            writeln!(
-                out,
-                "chunk {chunk} in {} is corrupt: left out",
-                extent_path(*extent)
-            )?;
+    let (mut written, mut there, mut corrupt) = (0, 0, 0);
+    for (extent, header) in in_order(live) {
+        let (chunk, path) = (header.chunk, header.chunk.to_string());
+        if has_chunk(to, &path, &header) {
+            there += 1;
+            continue;
+        }
+        let Some(bytes) = folder.read(extent, &header) else {
+            let path = extent_path(extent);
+            writeln!(out, "chunk {chunk} in {path} is corrupt: left out")?;
             corrupt += 1;
             continue;
         };
-        let path = chunk.to_string();
-        let file = to.create(&path).with_context(|| format!("make {path}"))?;
-        file.write_all_at(&bytes, 0)
-            .and_then(|()| file.sync())
-            .with_context(|| format!("write {path}"))?;
+        write_chunk(to, &path, &bytes).with_context(|| format!("write {path}"))?;
         written += 1;
     }
     to.sync_folder("")?;
+    if there > 0 {
+        writeln!(out, "{there} chunks were there already")?;
+    }
     writeln!(out, "{written} chunks written, {corrupt} left out")?;
     if corrupt > 0 {
         bail!("{corrupt} chunks are corrupt here: look for them on other nodes");
     }
     Ok(())
+}
+
+/// Chunks as they lie on the disk, so that it reads on and on.
+fn in_order(live: Live) -> Vec<(u64, RecordHeader)> {
+    let mut records: Vec<_> = live.into_values().collect();
+    records.sort_unstable_by_key(|(extent, header)| (*extent, header.offset));
+    records
+}
+
+/// Whether a file is just this chunk.
+fn has_chunk(to: &dyn Disk, path: &str, header: &RecordHeader) -> bool {
+    let Ok(file) = to.open(path) else {
+        return false;
+    };
+    let mut bytes = vec![0; header.payload_len as usize];
+    file.len().is_ok_and(|len| len == bytes.len() as u64)
+        && file.read_exact_at(&mut bytes, 0).is_ok()
+        && ChunkId::of(&bytes) == header.chunk
+}
+
+/// In the place of a file that an export did not finish.
+fn write_chunk(to: &dyn Disk, path: &str, bytes: &[u8]) -> std::io::Result<()> {
+    match to.remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = to.create(path)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync()
 }

@@ -493,6 +493,45 @@ async fn tools_read_a_folder_offline() {
     disk.crash(&mut rng(1));
 }
 
+/// Power was lost while a batch was written: what was torn was never acknowledged, and the folder is as whole as the next
+/// start finds it. It was called damaged.
+#[tokio::test]
+async fn a_torn_tail_is_no_damage_to_the_tools() {
+    let (disk, _) = disk_with_three_extents().await;
+    let paths = extents(&disk);
+    let len = disk.content(&paths[2]).unwrap().len() as u64;
+    disk.cut(&paths[2], len - 100);
+    let mut out = Vec::new();
+    offline::verify(&disk, &mut out).unwrap();
+    offline::export(&disk, &MemoryDisk::new(), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(
+        text.contains("5 chunks, 0 corrupt, 0 damaged bytes"),
+        "{text}"
+    );
+    disk.cut(&paths[1], len - 100);
+    offline::verify(&disk, &mut Vec::new()).unwrap_err();
+}
+
+/// An export was stopped in the middle. Run again it goes on, with the file that it did not finish.
+#[tokio::test]
+async fn an_export_goes_on_where_it_was_stopped() {
+    let (disk, chunks) = disk_with_three_extents().await;
+    let to = MemoryDisk::new();
+    let name = |place: usize| chunks[place].0.to_string();
+    to.put(&name(0), &chunks[0].1);
+    to.put(&name(1), &chunks[1].1[..500]);
+    to.put(&name(2), &[7; 6000]);
+    let mut out = Vec::new();
+    offline::export(&disk, &to, &mut out).unwrap();
+    for (id, bytes) in &chunks {
+        assert_eq!(to.content(&id.to_string()).unwrap(), *bytes);
+    }
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("1 chunks were there already"), "{text}");
+    assert!(text.contains("5 chunks written, 0 left out"), "{text}");
+}
+
 /// A copy is found bad when the disk is full to the last byte, and even what was set aside is gone: although that
 /// cannot be noted, it is not served again, and it is reported, now and at each registration.
 #[tokio::test]
