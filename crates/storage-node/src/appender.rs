@@ -132,15 +132,15 @@ impl Appender {
         Ok(deleted)
     }
 
-    /// Plans to remove a good record without an order, since another disk of the node has the chunk too; `false` if it is not
-    /// there any more.
+    /// Plans to remove a record without an order, since another disk of the node has the chunk in good state; `false` if it is
+    /// not there any more.
     pub(crate) fn drop_copy(
         &mut self,
         chunk: &ChunkId,
         location: Location,
     ) -> Result<bool, StoreError> {
         self.check_writable()?;
-        let is_it = |row: &Row| row.location == location && !row.corrupt;
+        let is_it = |row: &Row| row.location == location;
         let Some(old) = self.row(chunk)?.filter(is_it) else {
             return Ok(false);
         };

@@ -6,8 +6,9 @@
 //! cache that [`recover`] brings up to date at every start. Beside that run the scrubber, the compactor and the
 //! heartbeats.
 //!
-//! **Invariants:** an answered put is durable; a chunk that is known to be corrupt is never served; a chunk is
-//! removed only on the order of a master whose epoch is the newest seen.
+//! **Invariants:** an answered put is durable; a chunk that is known to be corrupt is never served. The last copy that the
+//! node has of a chunk is removed only on the order of a master whose epoch is the newest seen: of several on its disks it
+//! drops all but one good one by itself.
 //!
 //! [`run()`] is all of it; a test calls it with disks and a network in memory.
 

@@ -134,8 +134,8 @@ impl Writer {
         self.begin(|reply| Job::Delete(order, chunks, reply)).await
     }
 
-    /// Removes the good record at this place, of a chunk that another disk of the node has too; `false` if it is not there
-    /// any more.
+    /// Removes the record at this place, of a chunk that another disk of the node has in good state; `false` if it is not
+    /// there any more.
     pub(crate) async fn drop_copy(
         &self,
         chunk: ChunkId,

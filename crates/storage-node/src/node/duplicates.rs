@@ -3,8 +3,10 @@
 //! While a disk is out, what it has is copied elsewhere, perhaps to another disk of the same node; when it comes back, both
 //! have it. The sums of the inventory tell them twice, so the master lists their buckets, and lists show them.
 //!
-//! **Invariant:** a copy goes only after it and one on another sound disk were read and found good. The copy on the disk that
-//! was given first to the node stays, so that two never go for each other.
+//! A corrupt copy on a full disk is replaced on another one, and goes as well.
+//!
+//! **Invariant:** a copy goes only after it was read, and one on another sound disk was read and found good. Of the good ones
+//! that on the disk that was given first to the node stays, so that two never go for each other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Node;
 use crate::error::StoreError;
+use crate::node_disk::NodeDisk;
 
 /// Chunks that wait to be looked at. What is beyond is listed again another time.
 const WAITING_MAX: usize = 64 << 10;
@@ -67,28 +70,27 @@ impl Node {
 
     /// Keeps one good copy of a chunk; tells how many went.
     async fn drop_duplicate(&self, chunk: &ChunkId) -> Result<usize, StoreError> {
-        let mut kept = None;
-        let mut dropped = 0;
-        for (place, disk) in self.disks.iter().enumerate() {
+        let (mut kept, mut others) = (None, Vec::new());
+        let sound = self.disks.iter().enumerate();
+        for (place, disk) in sound.filter(|(_, disk)| disk.is_sound()) {
             let (store, id) = (Arc::clone(&disk.store), *chunk);
             let find = move || store.find(&id);
-            if !disk.is_sound() {
-                continue;
-            }
             let Some(row) = disk.lane.ask_soon(find).await? else {
                 continue;
             };
-            if self.verify_copy(place, chunk).await? != ChunkState::Good {
-                continue;
+            let state = self.verify_copy(place, chunk).await?;
+            if state == ChunkState::Good && kept.is_none() {
+                kept = Some(disk);
+            } else if state != ChunkState::Missing {
+                others.push((disk, row.location));
             }
-            match kept {
-                None => kept = Some(disk),
-                Some(kept) if kept.is_sound() => {
-                    // Only this record: what is stored meanwhile may be the only copy.
-                    let drop = disk.writer.drop_copy(*chunk, row.location);
-                    dropped += usize::from(drop.await?);
-                }
-                Some(_) => {}
+        }
+        let mut dropped = 0;
+        for (disk, location) in others {
+            if kept.is_some_and(NodeDisk::is_sound) {
+                // Only this record: what is stored meanwhile may be the only copy.
+                let drop = disk.writer.drop_copy(*chunk, location);
+                dropped += usize::from(drop.await?);
             }
         }
         Ok(dropped)

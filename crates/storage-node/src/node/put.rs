@@ -14,7 +14,7 @@ use proto::{ErrorCode, WireError};
 
 use super::{INLINE_LEN_MAX, Node};
 use crate::error::StoreError;
-use crate::extent::PAYLOAD_LEN_MAX;
+use crate::extent::{PAYLOAD_LEN_MAX, record_len};
 use crate::node_disk::NodeDisk;
 use crate::verified::VerifiedChunk;
 
@@ -31,8 +31,10 @@ pub(super) struct DiskClaim {
 /// What the disks that are sound say of a chunk that is being put.
 #[derive(Debug, Default)]
 struct Survey {
-    /// Which has a copy: a good one, if any has.
+    /// Which has a copy: a good one, or a corrupt one and room to replace it.
     holder: Option<usize>,
+    /// Whether one has a corrupt copy and no room.
+    has_stuck: bool,
     /// The room on each.
     rooms: Vec<(u64, usize)>,
     /// Why another does not say.
@@ -51,13 +53,15 @@ impl Node {
     /// Stores a chunk that was verified before. `false` if it was here; either way it is durable now.
     pub(crate) async fn store(&self, verified: VerifiedChunk) -> Result<bool, WireError> {
         let chunk = verified.chunk;
-        let claim = self.claim_disk(chunk).await?;
+        let claim = self.claim_disk(chunk, verified.len()).await?;
         if self.holds_good_beside(&chunk, Some(claim.disk)).await? {
             return Ok(false);
         }
-        let stored = self.disks[claim.disk].writer.put(verified).await;
-        drop(claim);
-        Ok(stored?)
+        let stored = self.disks[claim.disk].writer.put(verified).await?;
+        if claim.has_stuck {
+            self.duplicates.note(std::iter::once(chunk));
+        }
+        Ok(stored)
     }
 
     /// Hashes on another thread, unless the bytes are few.
@@ -112,8 +116,9 @@ impl Node {
     }
 
     /// Chooses the disk for a chunk, and keeps it chosen until the put is done.
-    async fn claim_disk(&self, chunk: ChunkId) -> Result<PutClaim<'_>, StoreError> {
-        let survey = self.survey(&chunk).await;
+    async fn claim_disk(&self, chunk: ChunkId, len: u32) -> Result<PutClaim<'_>, StoreError> {
+        let survey = self.survey(&chunk, len).await;
+        let has_stuck = survey.has_stuck;
         let mut puts = self.puts.lock();
         let disk = match puts.get(&chunk) {
             Some(claim) => claim.disk,
@@ -126,12 +131,13 @@ impl Node {
             node: self,
             chunk,
             disk,
+            has_stuck,
         })
     }
 
     /// Asks the disks that are sound where the chunk is, and how much room they have; a good copy ends it. A disk that is
     /// the only one need not be asked.
-    async fn survey(&self, chunk: &ChunkId) -> Survey {
+    async fn survey(&self, chunk: &ChunkId, len: u32) -> Survey {
         let mut survey = Survey {
             trouble: self.disks.iter().find_map(NodeDisk::trouble),
             ..Survey::default()
@@ -154,11 +160,14 @@ impl Node {
             match answer {
                 Ok((row, room)) => {
                     survey.rooms.push((room, place));
-                    if row.is_some() {
-                        survey.holder = Some(place);
-                    }
-                    if row.is_some_and(|row| !row.corrupt) {
-                        break;
+                    match row {
+                        Some(row) if !row.corrupt => {
+                            survey.holder = Some(place);
+                            break;
+                        }
+                        Some(_) if room >= record_len(len) => survey.holder = Some(place),
+                        Some(_) => survey.has_stuck = true,
+                        None => {}
                     }
                 }
                 Err(error) => survey.trouble = Some(error),
@@ -210,6 +219,7 @@ struct PutClaim<'a> {
     node: &'a Node,
     chunk: ChunkId,
     disk: usize,
+    has_stuck: bool,
 }
 
 impl Drop for PutClaim<'_> {

@@ -1,13 +1,14 @@
 //! One node with a folder on each of several disks.
 
 use bytes::Bytes;
-use disk::MemoryDisk;
+use disk::{Disk, MemoryDisk};
 use futures::future::join_all;
 use proto::ErrorCode;
 use proto::id::ChunkId;
 use proto::node::ChunkState;
 
 use super::support::{TestNode, chunk, config, extents};
+use crate::config::Config;
 
 /// Puts go where there is most room, and everything is found wherever it is.
 #[tokio::test]
@@ -201,6 +202,38 @@ async fn of_two_copies_the_good_one_stays() {
         assert_eq!(node.get(id).await.unwrap(), bytes);
         assert_eq!(node.state(id), ChunkState::Good);
     }
+    node.stop().await;
+}
+
+/// A copy rotted on a disk that is full: the chunk could not be stored anew although the other disk had room. It goes there,
+/// and the bad copy goes for it.
+#[tokio::test]
+async fn a_bad_copy_on_a_full_disk_is_replaced_on_another() {
+    let (one, two) = (MemoryDisk::new(), MemoryDisk::new());
+    one.set_capacity(2 << 40);
+    let config = Config {
+        reserve: 8 << 20,
+        ..config()
+    };
+    let node = TestNode::open_with(&[&one, &two], &config);
+    let rotten = chunk(1, 1000);
+    node.put(&rotten).await.unwrap();
+    one.flip(&extents(&one)[0], 4096 + 100, 1);
+    node.get(&rotten.0).await.unwrap_err();
+    assert_eq!(node.to_report(false).await, [rotten.0]);
+    let space = one.space().unwrap();
+    one.set_capacity(space.capacity - space.free + config.reserve + 500);
+
+    assert!(node.put(&rotten).await.unwrap());
+    assert_eq!(extents(&two).len(), 1);
+    assert_eq!(node.get(&rotten.0).await.unwrap(), rotten.1);
+    node.node.drop_duplicates().await;
+    assert_eq!(node.node.usage().await.corrupt_chunks, 0);
+    assert_eq!(node.to_report(true).await, []);
+    node.crash(1).await;
+    let node = TestNode::open_with(&[&one, &two], &config);
+    node.check_digest([rotten.0]);
+    assert_eq!(node.get(&rotten.0).await.unwrap(), rotten.1);
     node.stop().await;
 }
 
