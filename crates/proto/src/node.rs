@@ -213,7 +213,7 @@ pub struct NodeUsage {
     pub writable: bool,
     /// Disks (folders) that take no writes because they failed or, for now, do not answer.
     pub failed_disks: u32,
-    /// Bytes that the scrubber has read in its present round, and of how many.
+    /// Bytes of extents, of those stored, that the scrubber has read within a month.
     pub scrubbed_bytes: u64,
 }
 

@@ -140,7 +140,7 @@ sections! {
         extent_size: ByteSize = ByteSize::gibi(1);
         /// Memory for pages of its index.
         cache: ByteSize = ByteSize::mebi(16);
-        /// Bytes a second that the scrubber rereads at most; it takes about a month for a round.
+        /// Bytes a second that the scrubber rereads at most. What it has read is read again a month later.
         scrub_rate: ByteSize = ByteSize::mebi(10);
         /// An extent of which a smaller share lives is written anew, and its space won back.
         compact_below: Share = Share::HALF;

@@ -10,7 +10,7 @@ use proto::id::ChunkId;
 use proto::node::BucketDigest;
 use serde::{Deserialize, Serialize};
 
-use crate::extent::{EXTENT_HEADER_LEN, Order, RECORD_HEADER_LEN, record_len};
+use crate::extent::{EXTENT_HEADER_LEN, Order, RECORD_HEADER_LEN, RecordHeader, record_len};
 
 /// Where a chunk's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +21,17 @@ pub(crate) struct Location {
     pub(crate) offset: u64,
     /// Bytes of payload.
     pub(crate) len: u32,
+}
+
+impl Location {
+    /// Where this record of an extent is.
+    pub(crate) fn of(extent: u64, header: &RecordHeader) -> Self {
+        Self {
+            extent,
+            offset: header.offset,
+            len: header.payload_len,
+        }
+    }
 }
 
 /// What the index knows of a chunk.
@@ -101,6 +112,11 @@ impl Catalog {
     /// Good chunks.
     pub(crate) fn chunks(&self) -> u64 {
         self.buckets.iter().map(|bucket| bucket.count).sum()
+    }
+
+    /// The extent that is written, or was last.
+    pub(crate) fn last_extent(&self) -> Option<u64> {
+        self.extents.keys().next_back().copied()
     }
 
     /// Bytes of extents.

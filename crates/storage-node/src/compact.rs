@@ -18,16 +18,15 @@ use proto::id::ChunkId;
 use tokio_util::sync::CancellationToken;
 
 use crate::appender::Moved;
-use crate::catalog::{Location, Row};
+use crate::catalog::Location;
 use crate::error::StoreError;
-use crate::extent::{EXTENT_HEADER_LEN, ExtentHeader, RecordHeader, RecordKind};
+use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind};
 use crate::lane::Lane;
 use crate::node::Node;
 use crate::node_disk::NodeDisk;
 use crate::scrub;
-use crate::store::{RANGES_MAX, Store};
-use crate::verified::VerifiedChunk;
-use crate::walk::{Item, Payloads, Walk};
+use crate::store::{RANGES_MAX, Reread, Store};
+use crate::walk::{Item, Walk};
 use crate::writer::Writer;
 
 /// Bytes that are copied, or walked over, at once.
@@ -41,6 +40,13 @@ const AFTER_DELETES: Duration = Duration::from_secs(1);
 /// An active extent is closed for compaction only from this share of its full size on.
 const ACTIVE_SHARE: u64 = 8;
 
+/// Why an extent, or all of a disk, was not compacted.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    extent: Option<u64>,
+    error: StoreError,
+}
+
 /// Compacts one disk for as long as the node runs.
 pub(crate) async fn run(
     node: Arc<Node>,
@@ -48,82 +54,113 @@ pub(crate) async fn run(
     live_share_min: f64,
     shutdown: CancellationToken,
 ) {
+    let mut said = BTreeSet::new();
     loop {
         let woken = async {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 () = node.deleted.notified() => tokio::time::sleep(AFTER_DELETES).await,
             }
+            compact_all(&node, disk, live_share_min).await
         };
-        tokio::select! {
-            () = woken => {}
+        let troubles = tokio::select! {
+            troubles = woken => troubles,
             () = shutdown.cancelled() => return,
-        }
-        loop {
-            let compacted = tokio::select! {
-                compacted = compact_one(&node, disk, live_share_min) => compacted,
-                () = shutdown.cancelled() => return,
-            };
-            match compacted {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    let disk = node.disks()[disk].store.options.disk_as_said();
-                    tracing::warn!(disk, %error, "compaction waits");
-                    break;
-                }
-            }
-        }
+        };
+        said = say(&node, disk, &troubles, &said);
     }
 }
 
-/// Compacts the extent that gives most back; `false` if there is nothing more to do now.
-pub(crate) async fn compact_one(
+/// Says in the log what is in the way, once for as long as it is; gives what was said.
+fn say(
+    node: &Node,
+    disk: usize,
+    troubles: &[Trouble],
+    said: &BTreeSet<Option<u64>>,
+) -> BTreeSet<Option<u64>> {
+    let disk = node.disks()[disk].store.options.disk_as_said();
+    for Trouble { extent, error } in troubles {
+        if said.contains(extent) {
+            tracing::debug!(disk, extent, %error, "compaction still waits");
+        } else {
+            tracing::warn!(disk, extent, %error, "compaction waits");
+        }
+    }
+    troubles.iter().map(|trouble| trouble.extent).collect()
+}
+
+/// Compacts each extent of a disk that is worth it, beginning with the one that gives most back. One that cannot be
+/// compacted is left for another time.
+pub(crate) async fn compact_all(
     node: &Arc<Node>,
     disk: usize,
     live_share_min: f64,
-) -> Result<bool, StoreError> {
+) -> Vec<Trouble> {
+    let NodeDisk { store, lane, .. } = &node.disks()[disk];
+    let (mut tried, mut troubles) = (BTreeSet::new(), Vec::new());
+    // What is handed to a writer that hangs would stay in memory.
+    while node.disks()[disk].is_sound() {
+        let chosen = held_extents(store, lane).await.map(|mut held| {
+            held.extend(&tried);
+            choose(store, live_share_min, &held)
+        });
+        let (extent, compacted) = match chosen {
+            Ok(None) => break,
+            Ok(Some(extent)) => {
+                tried.insert(extent);
+                (Some(extent), compact_extent(node, disk, extent).await)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        if let Err(error) = compacted {
+            let is_of_extent = matches!(error, StoreError::Unopened(_) | StoreError::Disk(_));
+            troubles.push(Trouble { extent, error });
+            if extent.is_none() || !is_of_extent {
+                break;
+            }
+        }
+    }
+    troubles
+}
+
+/// Copies what is needed of an extent, and removes it.
+async fn compact_extent(node: &Arc<Node>, disk: usize, extent: u64) -> Result<(), StoreError> {
     let NodeDisk {
         store,
         lane,
         writer,
         ..
     } = &node.disks()[disk];
-    // What is handed to a writer that hangs would stay in memory.
-    if !node.disks()[disk].is_sound() {
-        return Ok(false);
-    }
-    let held = held_extents(store, lane).await?;
-    let Some(extent) = choose(store, live_share_min, &held) else {
-        return Ok(false);
-    };
-    if store.catalog().position.extent == extent {
+    let last = store.catalog().last_extent();
+    if last == Some(extent) {
         writer.seal().await?;
     }
     let reader = Arc::clone(store);
-    let mut pass = lane
-        .run_in_background(move || Pass::begin(&reader, extent))
-        .await?;
-    while let (next, Some(piece)) = lane.run_in_background(move || pass.piece()).await? {
-        pass = next;
-        scrub::mark(node, disk, piece.bad).await;
-        if !piece.moved.is_empty() {
-            writer.relocate(extent, piece.moved).await?;
+    let begin = move || Pass::begin(&reader, extent);
+    match lane.run_in_background(begin).await? {
+        None => scrub::mark_lost(node, disk, extent).await?,
+        Some(mut pass) => {
+            while let (next, Some(piece)) = lane.run_in_background(move || pass.piece()).await? {
+                pass = next;
+                scrub::mark(node, disk, piece.bad).await;
+                if !piece.moved.is_empty() {
+                    writer.relocate(extent, piece.moved).await?;
+                }
+            }
         }
     }
     // It reads on from the extent when that has no name any more.
     let reader = Arc::clone(store);
-    let walk = lane
-        .run_in_background(move || walk_extent(&reader, extent, EXTENT_HEADER_LEN))
-        .await?;
-    let removed = writer.remove_extent(extent).await?;
-    if removed {
-        bury_puts(lane, writer, extent, walk).await?;
+    let again = move || reader.walk_extent(extent, EXTENT_HEADER_LEN);
+    let walk = lane.run_in_background(again).await?;
+    if writer.remove_extent(extent).await? {
+        if let Some(walk) = walk {
+            bury_puts(lane, writer, extent, walk).await?;
+        }
+        let disk = store.options.disk_as_said();
+        tracing::info!(disk, extent, "compacted");
     }
-    let disk = store.options.disk_as_said();
-    tracing::info!(disk, extent, removed, "compacted");
-    // One that turned out to hold a corrupt chunk is not chosen again, so the next may be.
-    Ok(removed || held_extents(store, lane).await?.contains(&extent))
+    Ok(())
 }
 
 /// The extents that stay because of corrupt chunks.
@@ -170,20 +207,21 @@ fn next_puts(mut walk: Walk) -> (Walk, Vec<ChunkId>) {
 #[expect(clippy::cast_precision_loss, reason = "a share needs no exact bytes")]
 fn choose(store: &Store, live_share_min: f64, held: &BTreeSet<u64>) -> Option<u64> {
     let catalog = store.catalog();
-    let active = catalog.position.extent;
-    let worth = |number: &u64, len: u64| {
-        len > EXTENT_HEADER_LEN
-            && (*number != active || len >= store.options.extent_size / ACTIVE_SHARE)
+    let last = catalog.last_extent();
+    let worth = |number: u64, len: u64| {
+        Some(number) != last || len >= store.options.extent_size / ACTIVE_SHARE
     };
     // What a deletion undoes lies before it: those of the first extent undo nothing that is left elsewhere.
     let first = catalog.extents.keys().next().copied();
     catalog
         .extents
         .iter()
-        .filter(|(number, sums)| worth(number, sums.len) && !held.contains(number))
+        .filter(|(number, sums)| worth(**number, sums.len) && !held.contains(number))
         .map(|(number, sums)| {
-            let room = (sums.len - EXTENT_HEADER_LEN) as f64;
-            let is_done_with = Some(*number) == first && *number != active && sums.live_chunks == 0;
+            // One that holds no record at all gives its file back.
+            let room = sums.len.saturating_sub(EXTENT_HEADER_LEN).max(1) as f64;
+            let is_done_with =
+                Some(*number) == first && Some(*number) != last && sums.live_chunks == 0;
             let live = if is_done_with { 0 } else { sums.live_bytes };
             (*number, live as f64 / room)
         })
@@ -209,14 +247,15 @@ struct Piece {
 }
 
 impl Pass {
-    fn begin(store: &Arc<Store>, extent: u64) -> Result<Self, StoreError> {
-        let walk = walk_extent(store, extent, EXTENT_HEADER_LEN)?;
-        Ok(Self {
+    /// `None` if the extent's file is gone.
+    fn begin(store: &Arc<Store>, extent: u64) -> Result<Option<Self>, StoreError> {
+        let walk = store.walk_extent(extent, EXTENT_HEADER_LEN)?;
+        Ok(walk.map(|walk| Self {
             store: Arc::clone(store),
             extent,
             walk,
             damaged: Vec::new(),
-        })
+        }))
     }
 
     fn rows_in_damage(&mut self) -> Result<Vec<(ChunkId, Location)>, StoreError> {
@@ -258,41 +297,14 @@ impl Pass {
             RecordKind::Order { .. } => {}
             RecordKind::Delete { order } => piece.moved.push(Moved::Delete(header.chunk, order)),
             RecordKind::Put { .. } => {
-                let here = Location {
-                    extent: self.extent,
-                    offset: header.offset,
-                    len: header.payload_len,
-                };
-                let is_here = |row: &Row| row.location == here && !row.corrupt;
-                let payload = match self.store.open_if(&header.chunk, is_here) {
-                    Ok(None) => return Ok(()),
-                    Ok(Some(file)) => file.read(),
-                    Err(error @ StoreError::Corrupt(_)) => Err(error),
-                    Err(error) => return Err(error),
-                };
-                match payload.map(|payload| VerifiedChunk::check(header.chunk, payload)) {
-                    Ok(Some(chunk)) => piece.moved.push(Moved::Put(chunk, here)),
-                    Ok(None) | Err(_) => piece.bad.push((header.chunk, here)),
+                let here = Location::of(self.extent, header);
+                match self.store.read_at(header.chunk, here)? {
+                    Reread::Unneeded => {}
+                    Reread::Good(chunk) => piece.moved.push(Moved::Put(chunk, here)),
+                    Reread::Bad => piece.bad.push((header.chunk, here)),
                 }
             }
         }
         Ok(())
     }
-}
-
-/// A walk over an extent's headers, as far as the extent counts.
-pub(crate) fn walk_extent(store: &Store, extent: u64, from: u64) -> Result<Walk, StoreError> {
-    let file = store.extent_file(extent)?;
-    let end = store
-        .catalog()
-        .extents
-        .get(&extent)
-        .map_or(0, |sums| sums.len);
-    let mut bytes = vec![0; usize::try_from(EXTENT_HEADER_LEN).expect("a page fits")];
-    let header = file
-        .read_exact_at(&mut bytes, 0)
-        .ok()
-        .and_then(|()| ExtentHeader::decode(&bytes).ok());
-    let salt = header.map(|header| header.salt);
-    Ok(Walk::new(file, salt, from..end, Payloads::Skip)?)
 }

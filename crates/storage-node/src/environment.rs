@@ -41,7 +41,7 @@ impl Environment {
         }
     }
 
-    /// Milliseconds since 1970, for display only.
+    /// Milliseconds since 1970, for display, and for what does no harm if a clock is put forward or back.
     pub fn now_ms(&self) -> u64 {
         (self.clock)()
     }

@@ -1,7 +1,8 @@
 //! Rereads every chunk now and then, slowly, and reports what does not verify while there are still good copies.
 //!
-//! A round goes through all extents of a disk and takes about a month, or as long as the highest rate makes it. The
-//! place is kept, so that a restart goes on where the round was.
+//! An extent is due when it was never read, and again a month after it was. Those that are due are read in the order of
+//! their numbers, at the rate at which all of the disk takes a month; a small disk takes less, and rests. The place is
+//! kept, so that a restart goes on where it was.
 //!
 //! **Invariant:** the scrubber only reads and marks; replacing a corrupt chunk is the master's to order.
 
@@ -9,73 +10,103 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use proto::id::ChunkId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Location, Position, Row};
-use crate::compact::walk_extent;
+use crate::catalog::{ExtentSums, Location, Position};
 use crate::error::StoreError;
-use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind, record_len};
+use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::node::Node;
-use crate::store::{RANGES_MAX, Store};
+use crate::store::{RANGES_MAX, Reread, Store};
 use crate::walk::{Item, Walk};
+use crate::writer::ScrubProgress;
 
-/// A round shall take about this long.
-const ROUND: Duration = Duration::from_secs(30 * 24 * 3600);
+/// An extent is read again so long after it was.
+const INTERVAL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// However little there is, it is read at this rate at least, in bytes a second.
 const RATE_MIN: u64 = 64 << 10;
-/// How long an empty disk is left alone, and a failed step.
+/// How long the scrubber rests when nothing is due, and after a failed step.
 const PAUSE: Duration = Duration::from_secs(60);
 /// The place is kept after this many bytes.
 const KEEP_EVERY: u64 = 64 << 20;
+/// What a slow disk made it miss of its rate is made up for as far as this.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
+/// Bad records that are noted at once.
+const MARKS_AT_ONCE: usize = 64;
 
 /// Scrubs one disk for as long as the node runs.
 pub(crate) async fn run(node: Arc<Node>, disk: usize, rate_max: u64, shutdown: CancellationToken) {
-    if rate_max == 0 {
-        return;
-    }
     loop {
         let step = tokio::select! {
             step = scrub_extent(&node, disk, Some(rate_max)) => step,
             () = shutdown.cancelled() => return,
         };
-        let pause = match step {
+        match step {
             Ok(true) => continue,
-            Ok(false) => PAUSE,
+            Ok(false) => {}
             Err(error) => {
                 let disk = node.disks()[disk].store.options.disk_as_said();
-                tracing::warn!(disk, %error, "scrubbing waits");
-                PAUSE
+                tracing::warn!(disk, %error, "an extent could not be scrubbed; it is tried again after the others");
             }
-        };
+        }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(PAUSE) => {}
             () = shutdown.cancelled() => return,
         }
     }
 }
 
-/// Reads on to the end of the extent at which the round is; `false` if that ended the round.
+/// Reads the next extent that is due to its end; `false` if none is any more.
+///
+/// # Errors
+/// If it cannot be read now. The next time it is another's turn.
 pub(crate) async fn scrub_extent(
     node: &Arc<Node>,
     disk: usize,
     rate_max: Option<u64>,
 ) -> Result<bool, StoreError> {
     let store = Arc::clone(&node.disks()[disk].store);
-    let Some(start) = next_place(&store) else {
-        keep(node, disk, Position::default(), None).await;
+    let Some(start) = next_place(&store, node.environment.now_ms()) else {
+        // Of a disk that rests nothing is written.
+        if store.catalog().scrub != Position::default() {
+            keep(node, disk, Position::default(), None).await?;
+        }
         return Ok(false);
     };
+    let read = read_extent(node, disk, start, rate_max).await;
+    let next = Position {
+        extent: start.extent + 1,
+        offset: 0,
+    };
+    // Only what was read from its beginning to its end in one go counts as read.
+    let whole = read.is_ok() && start.offset <= EXTENT_HEADER_LEN;
+    let finished = whole.then(|| (start.extent, node.environment.now_ms()));
+    keep(node, disk, next, finished).await?;
+    read.map(|()| true)
+}
+
+/// Reads an extent from there to its end, and marks what is bad.
+async fn read_extent(
+    node: &Arc<Node>,
+    disk: usize,
+    start: Position,
+    rate_max: Option<u64>,
+) -> Result<(), StoreError> {
+    let Position { extent, offset } = start;
+    let store = &node.disks()[disk].store;
     let lane = &node.disks()[disk].lane;
-    let reader = Arc::clone(&store);
-    let begin = move || walk_extent(&reader, start.extent, start.offset);
-    let mut walk = lane.run_in_background(begin).await?;
-    let mut kept = start.offset;
+    let reader = Arc::clone(store);
+    let begin = move || reader.walk_extent(extent, offset);
+    let Some(mut walk) = lane.run_in_background(begin).await? else {
+        return mark_lost(node, disk, extent).await;
+    };
+    let mut kept = offset;
     let mut damaged = Vec::new();
-    let mut pace = Pace::new(rate_max.map(|most| rate(&store, most)));
+    let mut pace = Pace::new(rate_max.map(|most| rate(store, most)));
     loop {
-        let (reader, extent) = (Arc::clone(&store), start.extent);
+        let reader = Arc::clone(store);
         let step = move || {
             let found = check_next(&reader, extent, &mut walk)?;
             Ok((walk, found))
@@ -88,30 +119,19 @@ pub(crate) async fn scrub_extent(
         mark(node, disk, found.bad).await;
         damaged.extend(found.damaged);
         if damaged.len() >= RANGES_MAX {
-            mark_damaged(node, disk, start.extent, std::mem::take(&mut damaged)).await?;
+            mark_damaged(node, disk, extent, std::mem::take(&mut damaged)).await?;
         }
         if walk.offset() - kept >= KEEP_EVERY {
             kept = walk.offset();
-            let position = Position {
-                extent: start.extent,
-                offset: kept,
-            };
-            keep(node, disk, position, None).await;
+            let offset = kept;
+            keep(node, disk, Position { extent, offset }, None).await?;
         }
         pace.after(found.bytes_read).await;
     }
     if !damaged.is_empty() {
-        mark_damaged(node, disk, start.extent, damaged).await?;
+        mark_damaged(node, disk, extent, damaged).await?;
     }
-    let next = Position {
-        extent: start.extent + 1,
-        offset: 0,
-    };
-    // Only what was read from its beginning to its end in one go counts as read.
-    let whole = start.offset <= EXTENT_HEADER_LEN;
-    let finished = whole.then(|| (start.extent, node.environment.now_ms()));
-    keep(node, disk, next, finished).await;
-    Ok(true)
+    Ok(())
 }
 
 /// Marks what still is where it was found bad.
@@ -120,9 +140,28 @@ pub(crate) async fn mark(
     disk: usize,
     bad: impl IntoIterator<Item = (ChunkId, Location)>,
 ) {
-    for (chunk, location) in bad {
-        node.mark_corrupt(disk, chunk, location).await;
+    let marks = bad
+        .into_iter()
+        .map(|(chunk, location)| node.mark_corrupt(disk, chunk, location));
+    let marks = futures::stream::iter(marks).buffer_unordered(MARKS_AT_ONCE);
+    marks.collect::<()>().await;
+}
+
+/// An extent's file is gone, and all that it held. If it is the one that is written, the next chunk goes to a new one.
+pub(crate) async fn mark_lost(node: &Node, disk: usize, extent: u64) -> Result<(), StoreError> {
+    let (store, writer) = (&node.disks()[disk].store, &node.disks()[disk].writer);
+    let last = store.catalog().last_extent();
+    if last == Some(extent) {
+        writer.seal().await?;
     }
+    let disk_as_said = store.options.disk_as_said();
+    tracing::error!(
+        extent,
+        disk = disk_as_said,
+        "the file of an extent is gone: its chunks are lost here"
+    );
+    let everything = 0..u64::MAX;
+    mark_damaged(node, disk, extent, vec![everything]).await
 }
 
 async fn mark_damaged(
@@ -138,33 +177,39 @@ async fn mark_damaged(
     Ok(())
 }
 
-fn next_place(store: &Store) -> Option<Position> {
+/// Where the scrubber goes on: in the next extent that is due.
+fn next_place(store: &Store, now_ms: u64) -> Option<Position> {
     let catalog = store.catalog();
     let place = catalog.scrub;
-    let extent = catalog
-        .extents
-        .range(place.extent..)
-        .next()
-        .map(|(number, _)| *number)?;
-    let offset = if extent == place.extent {
-        place.offset
-    } else {
-        0
-    };
+    let mut left = catalog.extents.range(place.extent..);
+    let (extent, _) = left.find(|(_, sums)| is_due(sums, now_ms))?;
+    let is_begun = *extent == place.extent;
+    let offset = if is_begun { place.offset } else { 0 };
     Some(Position {
-        extent,
+        extent: *extent,
         offset: offset.max(EXTENT_HEADER_LEN),
     })
 }
 
+/// Whether an extent was never read, or not for long. A clock that was put back makes it due, too.
+pub(crate) fn is_due(sums: &ExtentSums, now_ms: u64) -> bool {
+    let age_ms = now_ms.checked_sub(sums.scrubbed_ms);
+    age_ms.is_none_or(|age_ms| u128::from(age_ms) >= INTERVAL.as_millis())
+}
+
 fn rate(store: &Store, most: u64) -> u64 {
-    let monthly = store.catalog().stored_bytes() / ROUND.as_secs();
+    let monthly = store.catalog().stored_bytes() / INTERVAL.as_secs();
     monthly.clamp(RATE_MIN.min(most), most)
 }
 
-async fn keep(node: &Node, disk: usize, position: Position, finished: Option<(u64, u64)>) {
-    let progress = crate::writer::ScrubProgress { position, finished };
-    node.disks()[disk].writer.note_scrubbed(progress).await;
+async fn keep(
+    node: &Node,
+    disk: usize,
+    position: Position,
+    finished: Option<(u64, u64)>,
+) -> Result<(), StoreError> {
+    let progress = ScrubProgress { position, finished };
+    node.disks()[disk].writer.note_scrubbed(progress).await
 }
 
 /// What one step found.
@@ -177,66 +222,89 @@ struct Checked {
 
 /// Checks the next record; `None` at the end.
 fn check_next(store: &Store, extent: u64, walk: &mut Walk) -> Result<Option<Checked>, StoreError> {
-    let mut checked = Checked::default();
     match walk.next_item() {
-        None => return Ok(None),
-        Some(Item::Damage(range)) => {
-            checked.bytes_read = range.end - range.start;
-            checked.damaged = Some(range);
-        }
-        Some(Item::Record { header, .. }) => check_record(store, extent, &header, &mut checked)?,
+        None => Ok(None),
+        Some(Item::Damage(range)) => Ok(Some(Checked {
+            bytes_read: walk.bytes_in_file(&range),
+            damaged: Some(range),
+            ..Checked::default()
+        })),
+        Some(Item::Record { header, .. }) => check_record(store, extent, &header).map(Some),
     }
-    Ok(Some(checked))
 }
 
-fn check_record(
-    store: &Store,
-    extent: u64,
-    header: &RecordHeader,
-    checked: &mut Checked,
-) -> Result<(), StoreError> {
-    checked.bytes_read = record_len(0);
-    if !matches!(header.kind, RecordKind::Put { .. }) {
-        return Ok(());
+fn check_record(store: &Store, extent: u64, header: &RecordHeader) -> Result<Checked, StoreError> {
+    let mut checked = Checked {
+        bytes_read: RECORD_HEADER_LEN as u64,
+        ..Checked::default()
+    };
+    if matches!(header.kind, RecordKind::Put { .. }) {
+        let here = Location::of(extent, header);
+        match store.read_at(header.chunk, here)? {
+            Reread::Unneeded => return Ok(checked),
+            Reread::Good(_) => {}
+            Reread::Bad => checked.bad = Some((header.chunk, here)),
+        }
+        checked.bytes_read = header.record_len();
     }
-    let here = Location {
-        extent,
-        offset: header.offset,
-        len: header.payload_len,
-    };
-    let is_here = |row: &Row| row.location == here && !row.corrupt;
-    let verified = match store.open_if(&header.chunk, is_here) {
-        Ok(None) => return Ok(()),
-        Ok(Some(file)) => file.verify(),
-        Err(error @ StoreError::Corrupt(_)) => Err(error),
-        Err(error) => return Err(error),
-    };
-    checked.bytes_read = header.record_len();
-    checked.bad = verified.is_err().then_some((header.chunk, here));
-    Ok(())
+    Ok(checked)
 }
 
 /// Sleeps so that bytes are read at no more than a rate.
 struct Pace {
     bytes_per_second: Option<u64>,
-    begun: Instant,
-    bytes: u64,
+    due: Instant,
 }
 
 impl Pace {
     fn new(bytes_per_second: Option<u64>) -> Self {
         Self {
             bytes_per_second,
-            begun: Instant::now(),
-            bytes: 0,
+            due: Instant::now(),
         }
     }
 
     async fn after(&mut self, bytes: u64) {
-        self.bytes += bytes;
         if let Some(rate) = self.bytes_per_second {
-            let due = Duration::from_millis(self.bytes.saturating_mul(1000) / rate.max(1));
-            tokio::time::sleep_until(self.begun + due).await;
+            let now = Instant::now();
+            let earliest = now.checked_sub(BEHIND_MAX).unwrap_or(now);
+            let takes = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1));
+            self.due = self.due.max(earliest) + takes;
+            tokio::time::sleep_until(self.due).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extent_is_due_once_a_month_and_when_it_was_never_read() {
+        let due = |scrubbed_ms, now_ms| {
+            let sums = ExtentSums {
+                scrubbed_ms,
+                ..ExtentSums::default()
+            };
+            is_due(&sums, now_ms)
+        };
+        let month_ms = 30 * 24 * 3600 * 1000;
+        assert!(due(0, 1_700_000_000_000));
+        assert!(!due(1_700_000_000_000, 1_700_000_000_000));
+        assert!(!due(1_700_000_000_000, 1_700_000_000_000 + month_ms - 1));
+        assert!(due(1_700_000_000_000, 1_700_000_000_000 + month_ms));
+        assert!(due(1_700_000_000_000, 1_600_000_000_000));
+    }
+
+    /// A disk that hung for an hour was then read as fast as it could, until the hour was made up for.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_slow_disk_missed_is_not_made_up_for_at_once() {
+        let mut pace = Pace::new(Some(1000));
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let begun = Instant::now();
+        for _ in 0..10 {
+            pace.after(1000).await;
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(9));
     }
 }

@@ -19,8 +19,13 @@ use proto::id::{ChunkId, NodeId};
 use crate::catalog::{Catalog, Location, Row};
 use crate::environment::Environment;
 use crate::error::StoreError;
-use crate::extent::{RECORD_HEADER_LEN, RecordHeader, RecordKind, extent_path, record_len};
+use crate::extent::{
+    EXTENT_HEADER_LEN, ExtentHeader, RECORD_HEADER_LEN, RecordHeader, RecordKind, extent_path,
+    record_len,
+};
 use crate::index::Index;
+use crate::verified::VerifiedChunk;
+use crate::walk::{Payloads, Walk};
 
 /// Extents that are kept open for reading.
 const OPEN_FILES_MAX: usize = 256;
@@ -178,12 +183,66 @@ impl Store {
             return Ok(file);
         }
         let file = self.disk.open(&extent_path(extent))?;
+        self.keep_open(extent, &file);
+        Ok(file)
+    }
+
+    fn keep_open(&self, extent: u64, file: &Arc<dyn DiskFile>) {
         let mut files = self.files.lock();
         // One that is being removed leaves the sums first, and is let go last.
         if self.catalog().extents.contains_key(&extent) {
-            files.insert(extent, Arc::clone(&file));
+            files.insert(extent, Arc::clone(file));
         }
-        Ok(file)
+    }
+
+    /// Opens an extent by its name, from now on for all who read it: a file that is open outlives its name. `None` if the
+    /// name is gone.
+    fn reopen(&self, extent: u64) -> Result<Option<Arc<dyn DiskFile>>, StoreError> {
+        match self.disk.open(&extent_path(extent)) {
+            Ok(file) => {
+                self.keep_open(extent, &file);
+                Ok(Some(file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.forget_file(extent);
+                Ok(None)
+            }
+            Err(error) => Err(StoreError::Unopened(Arc::new(error))),
+        }
+    }
+
+    /// A walk over the headers of an extent that is opened anew, as far as it counts; `None` if its file is gone.
+    ///
+    /// # Errors
+    /// `Unopened`, or what the disk says.
+    pub(crate) fn walk_extent(&self, extent: u64, from: u64) -> Result<Option<Walk>, StoreError> {
+        let Some(file) = self.reopen(extent)? else {
+            return Ok(None);
+        };
+        let sums = self.catalog().extents.get(&extent).copied();
+        let end = sums.map_or(0, |sums| sums.len);
+        let mut bytes = vec![0; usize::try_from(EXTENT_HEADER_LEN).expect("a page fits")];
+        let read = file.read_exact_at(&mut bytes, 0).ok();
+        let header = read.and_then(|()| ExtentHeader::decode(&bytes).ok());
+        let salt = header.map(|header| header.salt);
+        Ok(Some(Walk::new(file, salt, from..end, Payloads::Skip)?))
+    }
+
+    /// Reads the record of a chunk that a walk came by, if it is the one that counts.
+    ///
+    /// # Errors
+    /// `Unopened`, or what the index says.
+    pub(crate) fn read_at(&self, chunk: ChunkId, here: Location) -> Result<Reread, StoreError> {
+        let is_here = |row: &Row| row.location == here && !row.corrupt;
+        let payload = match self.open_if(&chunk, is_here) {
+            Ok(None) => return Ok(Reread::Unneeded),
+            Ok(Some(file)) => file.read(),
+            Err(error @ StoreError::Corrupt(_)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        let payload = payload.ok();
+        let verified = payload.and_then(|payload| VerifiedChunk::check(chunk, payload));
+        Ok(verified.map_or(Reread::Bad, Reread::Good))
     }
 
     #[cfg(test)]
@@ -261,6 +320,16 @@ impl Store {
             *failed = Some(format!("{what}: {error}").into());
         }
     }
+}
+
+/// A record that was read again.
+pub(crate) enum Reread {
+    /// It does not count, or is known to be bad.
+    Unneeded,
+    /// It is what it should be.
+    Good(VerifiedChunk),
+    /// It is not, or cannot be read.
+    Bad,
 }
 
 /// Open extents; when there are too many, the one unused for longest is let go.

@@ -11,4 +11,5 @@ mod several_disks;
 mod space;
 mod start;
 mod support;
+mod while_it_runs;
 mod wire;

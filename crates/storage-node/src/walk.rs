@@ -2,7 +2,8 @@
 //!
 //! The walk follows the records' lengths. Where no record verifies it looks byte by byte for the next one, and
 //! tells the range between as [`Item::Damage`]. A damaged payload does not break the chain: its header still says
-//! where the next record begins. What cannot be read at all counts as damage, not as an end.
+//! where the next record begins. What cannot be read at all counts as damage, not as an end; and so does what a file lacks
+//! that is shorter than it should be.
 
 use std::io;
 use std::ops::Range;
@@ -51,13 +52,17 @@ pub(crate) struct Walk {
     salt: Option<u64>,
     payloads: Payloads,
     offset: u64,
+    /// Where the walk ends, or the file, if that is before.
     end: u64,
+    /// What the file lacks.
+    missing: Option<Range<u64>>,
     window: Vec<u8>,
     window_start: u64,
 }
 
 impl Walk {
-    /// Begins at `from`, which must be where a record begins, and ends at `end` or the file's end.
+    /// Begins at the range's start, which must be where a record begins, and ends at its end: `u64::MAX` if only the file
+    /// knows where that is.
     ///
     /// Without a salt (the file's header is lost) the first record's is believed.
     ///
@@ -69,13 +74,16 @@ impl Walk {
         range: Range<u64>,
         payloads: Payloads,
     ) -> io::Result<Self> {
+        let start = range.start.max(EXTENT_HEADER_LEN);
         let end = file.len()?.min(range.end);
+        let missing = start.max(end)..range.end;
         Ok(Self {
             file,
             salt,
             payloads,
-            offset: range.start.max(EXTENT_HEADER_LEN),
+            offset: start,
             end,
+            missing: (range.end != u64::MAX && !missing.is_empty()).then_some(missing),
             window: Vec::new(),
             window_start: 0,
         })
@@ -86,10 +94,17 @@ impl Walk {
         self.offset
     }
 
+    /// How many bytes of a range are in the file.
+    pub(crate) fn bytes_in_file(&self, range: &Range<u64>) -> u64 {
+        range.end.min(self.end).saturating_sub(range.start)
+    }
+
     /// The next item; `None` at the end.
     pub(crate) fn next_item(&mut self) -> Option<Item> {
         if self.offset >= self.end {
-            return None;
+            let missing = self.missing.take()?;
+            self.offset = missing.end;
+            return Some(Item::Damage(missing));
         }
         let start = self.offset;
         if let Some(header) = self.header_at(start) {

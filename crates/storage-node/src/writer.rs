@@ -43,7 +43,7 @@ enum Job {
     Relocate(u64, Vec<Moved>, Reply<()>),
     RemoveExtent(u64, Reply<bool>),
     Bury(u64, Vec<ChunkId>, Reply<()>),
-    ScrubbedTo(ScrubProgress),
+    ScrubbedTo(ScrubProgress, Reply<()>),
     Seal(Reply<()>),
 }
 
@@ -56,10 +56,10 @@ impl Job {
             | Self::Mark(.., reply)
             | Self::RemoveExtent(.., reply) => reply.is_closed(),
             Self::Delete(.., reply) => reply.is_closed(),
-            Self::Relocate(.., reply) | Self::Bury(.., reply) | Self::Seal(reply) => {
-                reply.is_closed()
-            }
-            Self::ScrubbedTo(_) => false,
+            Self::Relocate(.., reply)
+            | Self::Bury(.., reply)
+            | Self::ScrubbedTo(.., reply)
+            | Self::Seal(reply) => reply.is_closed(),
         }
     }
 }
@@ -178,9 +178,8 @@ impl Writer {
     }
 
     /// Keeps the scrubber's place; durable with the next checkpoint.
-    pub(crate) async fn note_scrubbed(&self, progress: ScrubProgress) {
-        // The node stops: the place is a little older then.
-        drop(self.jobs.send(Job::ScrubbedTo(progress)).await);
+    pub(crate) async fn note_scrubbed(&self, progress: ScrubProgress) -> Result<(), StoreError> {
+        self.submit(|reply| Job::ScrubbedTo(progress, reply)).await
     }
 
     async fn submit<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, StoreError> {
@@ -285,7 +284,10 @@ fn run_job(appender: &mut Appender, job: Job) {
         Job::RemoveExtent(extent, reply) => answer(reply, appender.remove_extent(extent)),
         Job::Bury(extent, puts, reply) => answer(reply, appender.bury(extent, &puts)),
         Job::Seal(reply) => answer(reply, appender.seal()),
-        Job::ScrubbedTo(progress) => appender.note_scrubbed(progress),
+        Job::ScrubbedTo(progress, reply) => {
+            appender.note_scrubbed(progress);
+            answer(reply, Ok(()));
+        }
     }
 }
 

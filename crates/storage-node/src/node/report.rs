@@ -9,6 +9,7 @@ use proto::node::NodeUsage;
 use super::Node;
 use crate::extent::PAYLOAD_LEN_MAX;
 use crate::node_disk::NodeDisk;
+use crate::scrub::is_due;
 use crate::store::Store;
 
 impl Node {
@@ -62,9 +63,8 @@ fn add_content(usage: &mut NodeUsage, store: &Store) {
     usage.reclaimable_bytes += catalog.reclaimable_bytes();
     usage.chunks += catalog.chunks();
     usage.corrupt_chunks += catalog.corrupt_chunks;
-    let scrubbed = catalog
-        .extents
-        .range(..catalog.scrub.extent)
-        .map(|(_, sums)| sums.len);
-    usage.scrubbed_bytes += scrubbed.sum::<u64>() + catalog.scrub.offset;
+    let now_ms = store.environment.now_ms();
+    let extents = catalog.extents.values();
+    let scrubbed = extents.filter(|sums| !is_due(sums, now_ms));
+    usage.scrubbed_bytes += scrubbed.map(|sums| sums.len).sum::<u64>() + catalog.scrub.offset;
 }

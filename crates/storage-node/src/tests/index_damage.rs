@@ -306,6 +306,7 @@ async fn a_writer_that_panics_fails_the_disk() {
     assert_eq!(refused.code, ErrorCode::Stopping);
     let refused = node.put(&chunk(3, 8)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Disk);
+    panics.store(false, Ordering::Relaxed);
     let usage = node.node.usage().await;
     assert_eq!((usage.writable, usage.failed_disks), (false, 1));
     node.stop().await;

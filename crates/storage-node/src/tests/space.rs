@@ -156,3 +156,23 @@ async fn extents_of_deletions_go_too() {
     node.check_digest([]);
     node.stop().await;
 }
+
+/// Each write that fails leaves an extent behind. Those that hold no record stayed for ever.
+#[tokio::test]
+async fn extents_without_a_record_go_too() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    node.put(&chunk(1, 3000)).await.unwrap();
+    for _ in 0..3 {
+        disk.fail_next_sync();
+        node.put(&chunk(2, 3000)).await.unwrap_err();
+    }
+    node.put(&chunk(3, 3000)).await.unwrap();
+    assert_eq!(extents(&disk).len(), 4);
+    node.compact().await;
+    assert_eq!(extents(&disk).len(), 2);
+    node.crash(1).await;
+    let node = TestNode::open(&[&disk]);
+    node.check_digest([chunk(1, 3000).0, chunk(3, 3000).0]);
+    node.stop().await;
+}

@@ -20,6 +20,7 @@ use crate::extent::{EXTENTS_FOLDER, Order};
 use crate::identity::Acceptance;
 use crate::node::{Node, OpenChunk};
 use crate::run::Opened;
+use crate::scrub::scrub_extent;
 
 /// Small, so that tests reach many extents.
 pub(super) const EXTENT_SIZE: u64 = 16 << 10;
@@ -264,14 +265,17 @@ impl TestNode {
     /// Compacts until nothing is worth it.
     pub(super) async fn compact(&self) {
         for disk in 0..self.disks.len() {
-            while let Ok(true) = crate::compact::compact_one(&self.node, disk, 0.5).await {}
+            crate::compact::compact_all(&self.node, disk, 0.5).await;
         }
     }
 
-    /// Reads everything once.
+    /// Reads everything once, as after a month.
     pub(super) async fn scrub(&self) {
-        for disk in 0..self.disks.len() {
-            while let Ok(true) = crate::scrub::scrub_extent(&self.node, disk, None).await {}
+        for (place, disk) in self.node.disks().iter().enumerate() {
+            for sums in disk.store.catalog().extents.values_mut() {
+                sums.scrubbed_ms = 0;
+            }
+            while !matches!(scrub_extent(&self.node, place, None).await, Ok(false)) {}
         }
     }
 
