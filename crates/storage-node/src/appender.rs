@@ -289,6 +289,13 @@ impl Appender {
             catalog.note(chunk, old.as_ref(), new.as_ref());
         }
         catalog.position = changes.position;
+        drop(catalog);
+        // What was only remembered of a record that was replaced, moved, removed or marked is settled.
+        for (chunk, old, _) in &rows {
+            if let Some(old) = old {
+                self.store.forget_bad(chunk, old.location);
+            }
+        }
         self.changed_since_checkpoint = true;
         Ok(())
     }

@@ -61,6 +61,8 @@ pub(crate) async fn run(
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 () = node.deleted.notified() => tokio::time::sleep(AFTER_DELETES).await,
             }
+            // A chunk that is known to be bad keeps its extent, so that is noted first.
+            node.mark_again(disk).await;
             compact_all(&node, disk, live_share_min).await
         };
         let troubles = tokio::select! {
@@ -166,7 +168,11 @@ async fn compact_extent(node: &Arc<Node>, disk: usize, extent: u64) -> Result<()
 /// The extents that stay because of corrupt chunks.
 async fn held_extents(store: &Arc<Store>, lane: &Lane) -> Result<BTreeSet<u64>, StoreError> {
     let store = Arc::clone(store);
-    let read = move || Ok(store.index.corrupt_extents()?);
+    let read = move || {
+        let mut held = store.index.corrupt_extents()?;
+        held.extend(store.unmarked().iter().map(|(_, at)| at.extent));
+        Ok(held)
+    };
     lane.run_in_background(read).await
 }
 

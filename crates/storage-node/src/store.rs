@@ -113,7 +113,7 @@ impl Store {
         self.unmarked.lock().get(chunk) == Some(&location)
     }
 
-    /// Remembers that a record is bad until the index has noted it; where that cannot be, until the next start.
+    /// Remembers that a record is bad until the index has noted it, or a start.
     pub(crate) fn remember_bad(&self, chunk: ChunkId, location: Location) {
         let mut unmarked = self.unmarked.lock();
         if unmarked.len() < UNMARKED_MAX {
@@ -129,9 +129,40 @@ impl Store {
         }
     }
 
-    /// Chunks that are known to be bad, but not to the index.
-    pub(crate) fn unmarked(&self) -> Vec<ChunkId> {
-        self.unmarked.lock().keys().copied().collect()
+    /// Records that are known to be bad, but not to the index, in the order of chunks.
+    pub(crate) fn unmarked(&self) -> Vec<(ChunkId, Location)> {
+        let unmarked = self.unmarked.lock();
+        let mut records: Vec<_> = unmarked.iter().map(|(chunk, at)| (*chunk, *at)).collect();
+        drop(unmarked);
+        records.sort_unstable_by_key(|(chunk, _)| *chunk);
+        records
+    }
+
+    /// Chunks behind this one that are known to be bad, in the order of ids: also those of which the index could not note
+    /// it. What it has come to know better is forgotten.
+    pub(crate) fn corrupt_page(
+        &self,
+        after: Option<&ChunkId>,
+        limit: usize,
+    ) -> io::Result<Vec<ChunkId>> {
+        let mut chunks = self.index.corrupt_page(after, limit)?;
+        let unmarked = self.unmarked().into_iter();
+        let mut left = limit;
+        for (chunk, at) in unmarked.filter(|(chunk, _)| Some(chunk) > after) {
+            if left == 0 {
+                break;
+            }
+            match self.index.get(&chunk)? {
+                Some(row) if row.location == at && !row.corrupt => {
+                    chunks.push(chunk);
+                    left -= 1;
+                }
+                _ => self.forget_bad(&chunk, at),
+            }
+        }
+        chunks.sort_unstable();
+        chunks.truncate(limit);
+        Ok(chunks)
     }
 
     /// Opens a chunk's record, good or corrupt.

@@ -15,7 +15,7 @@ use crate::node_disk::NodeDisk;
 
 /// Corrupt chunks that wait to be reported one by one; beyond that all of their disk are reported again.
 const UNREPORTED_MAX: usize = CHUNKS_PER_MESSAGE_MAX;
-/// Corrupt chunks that wait to be noted although nobody waits for that. What is beyond is remembered until a restart.
+/// Corrupt chunks that wait to be noted although nobody waits for that. What is beyond is remembered, and noted later.
 const MARKS_MAX: usize = 256;
 
 /// What a node has to do with the corrupt chunks that it found.
@@ -85,7 +85,7 @@ impl Node {
                 }
             }
             Err(error) => {
-                tracing::warn!(%chunk, %error, "could not note that the chunk is corrupt: it is remembered until a restart");
+                tracing::warn!(%chunk, %error, "could not note that the chunk is corrupt: it is remembered, and noted later");
             }
         }
         let said = store.options.disk_as_said();
@@ -107,6 +107,23 @@ impl Node {
             node.mark_corrupt(disk, chunk, at).await;
             drop(turn);
         });
+    }
+
+    /// Notes what could not be noted when it was found, if the disk takes it now.
+    pub(crate) async fn mark_again(&self, disk: usize) {
+        let NodeDisk { store, writer, .. } = &self.disks[disk];
+        for (chunk, location) in store.unmarked() {
+            if !self.disks[disk].is_sound() {
+                return;
+            }
+            match writer.mark(chunk, location, true).await {
+                Ok(_) => store.forget_bad(&chunk, location),
+                Err(error) => {
+                    tracing::debug!(%chunk, %error, "still could not note that the chunk is corrupt");
+                    return;
+                }
+            }
+        }
     }
 
     /// Waits until all that was found is noted, or could not be.
@@ -217,15 +234,6 @@ impl Node {
 /// The next chunks that one disk knows to be corrupt, in the order of ids.
 async fn corrupt_after(disk: &NodeDisk, after: Told) -> Result<Vec<ChunkId>, StoreError> {
     let store = Arc::clone(&disk.store);
-    let read = move || {
-        let limit = CHUNKS_PER_MESSAGE_MAX;
-        let mut chunks = store.index.corrupt_page(after.as_ref(), limit)?;
-        let unmarked = store.unmarked().into_iter();
-        chunks.extend(unmarked.filter(|chunk| Some(*chunk) > after));
-        chunks.sort_unstable();
-        chunks.dedup();
-        chunks.truncate(limit);
-        Ok(chunks)
-    };
+    let read = move || Ok(store.corrupt_page(after.as_ref(), CHUNKS_PER_MESSAGE_MAX)?);
     disk.ask_briefly(read).await
 }

@@ -6,8 +6,9 @@ use disk::{Disk, MemoryDisk};
 use proto::id::ChunkId;
 use proto::node::ChunkState;
 
-use super::support::{TestNode, chunk, extents};
+use super::support::{TestNode, chunk, config, extents};
 use crate::compact::compact_all;
+use crate::config::Config;
 use crate::extent::{EXTENT_HEADER_LEN, record_len};
 use crate::scrub::scrub_extent;
 
@@ -140,4 +141,76 @@ async fn what_was_read_is_not_read_again_and_a_disk_that_rests_is_not_written() 
     assert!(!scrub_extent(&node.node, 0, None).await.unwrap());
     assert_eq!(disk.changes(), changes);
     node.stop().await;
+}
+
+/// That a copy is bad could not be noted, for want of room. After the chunk was stored anew, the good copy was called
+/// corrupt at each registration until a restart, and its old extent was compacted in vain for ever.
+#[tokio::test]
+async fn a_copy_stored_anew_is_not_called_by_what_the_old_one_was() {
+    let (disk, node, id, config) = unmarked().await;
+    disk.set_capacity(1 << 30);
+    let old = node.node.disks()[0].store.find(&id).unwrap().unwrap();
+    assert!(node.put(&chunk(0, LEN)).await.unwrap());
+    assert_eq!(node.to_report(true).await, []);
+    assert_eq!(node.node.disks()[0].store.unmarked(), []);
+    assert_eq!(node.state(&id), GOOD);
+    // A reader of the old record comes late.
+    let store = &node.node.disks()[0].store;
+    store.remember_bad(id, old.location);
+    assert_eq!(node.to_report(true).await, []);
+    node.delete(&[chunk(1, LEN).0]).await.unwrap();
+    node.compact().await;
+    assert!(!extents(&disk).contains(&"extents/00000001.extent".to_owned()));
+    node.kill().await;
+    let node = TestNode::open_with(&[&disk], &config);
+    assert_eq!(node.state(&id), GOOD);
+    node.stop().await;
+}
+
+/// The same, and the chunk is not stored anew: its extent is held meanwhile, others are compacted, and that it is bad is
+/// noted as soon as the disk takes it.
+#[tokio::test]
+async fn what_could_not_be_noted_is_noted_later() {
+    let (disk, node, id, config) = unmarked().await;
+    let ids: Vec<_> = (1..4).map(|number| chunk(number, LEN).0).collect();
+    disk.set_capacity(1 << 30);
+    node.delete(&ids).await.unwrap();
+    node.compact().await;
+    let paths = extents(&disk);
+    assert!(
+        paths.contains(&"extents/00000001.extent".to_owned()),
+        "{paths:?}"
+    );
+    assert!(
+        !paths.contains(&"extents/00000002.extent".to_owned()),
+        "{paths:?}"
+    );
+    node.node.mark_again(0).await;
+    assert_eq!(node.node.disks()[0].store.unmarked(), []);
+    node.stop().await;
+    let node = TestNode::open_with(&[&disk], &config);
+    assert_eq!(node.state(&id), CORRUPT);
+    node.stop().await;
+}
+
+/// A node with a chunk that is known to be bad, of which the index of its full disk could not note it.
+async fn unmarked() -> (MemoryDisk, TestNode, ChunkId, Config) {
+    let disk = MemoryDisk::new();
+    disk.set_capacity(1 << 30);
+    let config = Config {
+        reserve: 8 << 20,
+        ..config()
+    };
+    let node = TestNode::open_with(&[&disk], &config);
+    for number in 0..6 {
+        node.put(&chunk(number, LEN)).await.unwrap();
+    }
+    disk.flip(&extents(&disk)[0], EXTENT_HEADER_LEN + 200, 1);
+    disk.remove("reserve").unwrap();
+    disk.fill();
+    let id = chunk(0, LEN).0;
+    node.get(&id).await.unwrap_err();
+    assert_eq!(node.to_report(true).await, [id]);
+    assert_eq!(node.node.disks()[0].store.unmarked().len(), 1);
+    (disk, node, id, config)
 }
