@@ -101,7 +101,7 @@ impl Default for Config {
             secret: None,
             heartbeat_interval: Duration::from_secs(5),
             failure_timeout: Duration::from_secs(15),
-            upload_lease: Duration::from_secs(15 * 60),
+            upload_lease: HOUR * 24,
             garbage_grace: HOUR,
             trash_retention: HOUR * 24 * 30,
             version_retention: HOUR * 24 * 30,

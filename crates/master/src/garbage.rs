@@ -23,8 +23,9 @@ use crate::state::{INVENTORIES_MIN, Outcome, Snapshot, StateError};
 const PAGE: usize = 1024;
 /// Rows that one command sweeps: some tens of milliseconds in which other commands wait.
 const SWEEP_ROWS: u32 = 2000;
-/// Answers to repeated requests are kept for so long.
-const ANSWERS_KEPT: Duration = Duration::from_secs(15 * 60);
+/// Answers to repeated requests are kept for so long, and never shorter than an upload may pause: its commit may be
+/// repeated after that.
+const ANSWERS_KEPT_MIN: Duration = Duration::from_secs(15 * 60);
 const ROUND_LONGEST: Duration = Duration::from_secs(60);
 const ROUND_SHORTEST: Duration = Duration::from_millis(200);
 
@@ -63,11 +64,12 @@ impl Control {
     }
 
     async fn sweep(&self) -> Result<(), WireError> {
+        let answers_kept = self.config.upload_lease.max(ANSWERS_KEPT_MIN);
         loop {
             let sweep = Command::SweepSome {
                 trash_before: self.time_before(self.config.trash_retention),
                 versions_before: self.time_before(self.config.version_retention),
-                answers_before: self.time_before(ANSWERS_KEPT),
+                answers_before: self.time_before(answers_kept),
                 limit: SWEEP_ROWS,
             };
             match self.committer.submit(sweep).await? {
@@ -212,6 +214,34 @@ impl Control {
 mod tests {
     use super::*;
     use crate::control::tests::master;
+    use proto::id::UploadId;
+    use proto::master::Precondition;
+
+    /// A laptop slept for twenty minutes while it committed, and asked again: its answer was forgotten, so that it uploaded
+    /// all of it once more, and found that a file of this name, its own, was there.
+    #[tokio::test(start_paused = true)]
+    async fn a_commit_that_is_repeated_after_a_pause_is_answered_alike() {
+        let (control, writer) = master();
+        tokio::spawn(writer.run());
+        let commit = || Command::CommitUpload {
+            upload: UploadId::new(uuid::Uuid::from_u128(1)),
+            path: "/f".parse().unwrap(),
+            size: 0,
+            modified_ms: None,
+            blocks: 0,
+            doubtful: Vec::new(),
+            chunks: Vec::new(),
+            parents: false,
+            precondition: Precondition::Absent,
+        };
+        let Outcome::Committed(first, _) = control.committer.submit(commit()).await.unwrap() else {
+            panic!("it is committed");
+        };
+        tokio::time::sleep(control.config.upload_lease / 2).await;
+        control.sweep().await.unwrap();
+        let again = control.committer.submit(commit()).await;
+        assert_eq!(again, Ok(Outcome::Committed(first, None)));
+    }
 
     /// A node was removed with many chunks: what it alone had went a page in each round.
     #[tokio::test(start_paused = true)]

@@ -33,6 +33,10 @@ pub struct Facts {
     pub trashed_bytes: u64,
     /// When the next space of deleted files begins to come back; nothing if none is to.
     pub space_comes_in: Option<Duration>,
+    /// Uploads that have begun and not ended.
+    pub open_uploads: u64,
+    /// How long an upload may be silent.
+    pub upload_lease: Duration,
     /// Live ones with disks that failed.
     pub failed_disks: Vec<Address>,
     /// How long chunks that nothing needs are kept.
@@ -331,12 +335,26 @@ impl Facts {
                 time(left.as_secs().max(1))
             ),
         };
+        let unfinished = self.unfinished_uploads();
         let grace = time(self.garbage_grace.as_secs());
         let message = format!(
-            "{who} {verb} no new files.{coming} Add a node, {trash}delete files with `dfs rm --purge`: their space comes back \
-             {grace} later. Deleted without --purge, files keep their space while they are in the trash."
+            "{who} {verb} no new files.{coming}{unfinished} Add a node, {trash}delete files with `dfs rm --purge`: their space \
+             comes back {grace} later. Deleted without --purge, files keep their space while they are in the trash."
         );
         Some(problem("no_space", Health::Yellow, message))
+    }
+
+    /// They may be at work, or their programs were killed.
+    fn unfinished_uploads(&self) -> String {
+        let who = match self.open_uploads {
+            0 => return String::new(),
+            1 => "1 upload is".to_owned(),
+            open => format!("{open} uploads are"),
+        };
+        let kept = time((self.upload_lease + self.garbage_grace).as_secs());
+        format!(
+            " {who} not finished: what one has sent whose program was killed is freed {kept} later."
+        )
     }
 
     fn delete_fuse_problem(&self) -> Option<Problem> {

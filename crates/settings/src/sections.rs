@@ -101,7 +101,7 @@ sections! {
         /// What the processes of the cluster share; without it they talk to this machine only.
         secret: Option<Secret> = None;
         /// How long an upload may be silent before it is given up.
-        upload_lease: TimeSpan = TimeSpan::minutes(15);
+        upload_lease: TimeSpan = TimeSpan::days(1);
         /// How long chunks that no file needs are kept.
         garbage_grace: TimeSpan = TimeSpan::hours(1);
         /// How long deleted files stay in the trash.

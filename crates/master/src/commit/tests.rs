@@ -266,6 +266,30 @@ async fn an_upload_whose_lease_ran_out_is_ended() {
     assert_eq!(state.read().unwrap().counters().unwrap().uploads, 0);
 }
 
+/// Hundreds of uploads that had run out were ended with an fsync each.
+#[tokio::test(start_paused = true)]
+async fn uploads_that_ran_out_together_are_ended_together() {
+    let disk = new_disk();
+    let state = open(&disk).unwrap();
+    let transactions = Arc::new(AtomicU64::new(0));
+    let counted = transactions.clone();
+    let options = CommitOptions {
+        wall_ms: Arc::new(move || counted.fetch_add(1, Ordering::Relaxed)),
+        ..options_of(&disk)
+    };
+    let (committer, writer) = Committer::new(state.clone(), options).unwrap();
+    tokio::spawn(writer.run());
+    for number in 0..64 {
+        committer.submit(promise(number)).await.unwrap();
+    }
+    tokio::time::advance(Duration::from_millis(1001)).await;
+    let before = transactions.load(Ordering::Relaxed);
+    let ended = crate::leases::end_expired(&state, &committer).await;
+    assert_eq!(ended.unwrap(), 64);
+    let transactions = transactions.load(Ordering::Relaxed) - before;
+    assert!(transactions <= 8, "{transactions} transactions");
+}
+
 /// After a kill the database falls back without a word where its newest page is damaged: the witness tells.
 #[tokio::test]
 async fn damage_after_a_kill_drops_nothing_silently() {

@@ -280,6 +280,8 @@ impl Control {
             full: membership.full(),
             trashed_bytes: counters.trashed.bytes,
             space_comes_in,
+            open_uploads: counters.uploads,
+            upload_lease: self.config.upload_lease,
             garbage_grace: self.config.garbage_grace,
             failed_disks: membership.with_failed_disks(),
             failure_timeout: self.config.failure_timeout,

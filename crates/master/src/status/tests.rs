@@ -23,6 +23,8 @@ fn healthy() -> Facts {
         full: Vec::new(),
         trashed_bytes: 0,
         space_comes_in: None,
+        open_uploads: 0,
+        upload_lease: Duration::from_secs(24 * 3600),
         garbage_grace: Duration::from_secs(3600),
         failed_disks: Vec::new(),
         failure_timeout: Duration::from_secs(15),
@@ -156,7 +158,10 @@ fn what_no_node_can_do_is_not_said_to_be_done() {
             };
         },
         Health::Yellow,
-        &[("too_few_nodes", "There are only 2 nodes: uploads work, but get 2")],
+        &[(
+            "too_few_nodes",
+            "There are only 2 nodes: uploads work, but get 2",
+        )],
     );
 }
 
@@ -356,6 +361,28 @@ fn full_nodes_say_what_frees_space_and_when() {
              hour later",
         )],
     );
+}
+
+/// The space that killed uploads had taken came back a day later, and nothing said where it was.
+#[test]
+fn full_nodes_say_what_unfinished_uploads_keep() {
+    let said = [
+        (
+            1,
+            "1 upload is not finished: what one has sent whose program was killed is freed 25 hours later. Add",
+        ),
+        (2, "2 uploads are not finished: "),
+    ];
+    for (open, part) in said {
+        check(
+            |facts| {
+                facts.full = vec![node(1)];
+                facts.open_uploads = open;
+            },
+            Health::Yellow,
+            &[("no_space", part)],
+        );
+    }
 }
 
 /// The old id of a node whose folder was emptied seemed to be the one that answers.
