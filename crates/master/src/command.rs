@@ -104,7 +104,7 @@ pub enum Command {
         lease_until: ClusterMillis,
         /// The id of the promises that are made now; one that the upload holds already keeps its own. Drawn at random.
         promise: PromiseId,
-        /// Nodes on whose recorded copies nobody can rely now.
+        /// Nodes on whose recorded copies nobody can rely now, ascending.
         doubtful: Vec<NodeNumber>,
         /// Whether planned deletions wait for the end of safe mode.
         deletions_wait: bool,
@@ -119,7 +119,8 @@ pub enum Command {
         lease_until: ClusterMillis,
         /// Which block.
         block: u32,
-        /// Nodes on whose recorded copies nobody can rely now: what they hold counts only if a receipt comes with it.
+        /// Nodes on whose recorded copies nobody can rely now, ascending: what they hold counts only if a receipt comes
+        /// with it.
         doubtful: Vec<NodeNumber>,
         /// Its chunks.
         chunks: Vec<StoredChunk>,
@@ -136,7 +137,8 @@ pub enum Command {
         modified_ms: Option<u64>,
         /// Blocks recorded before.
         blocks: u32,
-        /// Nodes on whose recorded copies nobody can rely now: what they hold counts only if a receipt comes with it.
+        /// Nodes on whose recorded copies nobody can rely now, ascending: what they hold counts only if a receipt comes
+        /// with it.
         doubtful: Vec<NodeNumber>,
         /// The rest.
         chunks: Vec<StoredChunk>,

@@ -32,8 +32,7 @@ use crate::config::Config;
 use crate::deletions::DeletionWake;
 use crate::handlers::ClusterView;
 use crate::lineage::WHICH_TO_KEEP;
-use crate::membership::{Change, Membership};
-use crate::placement::Candidate;
+use crate::membership::{Change, Membership, Placeable};
 use crate::repair::Repair;
 use crate::safe_mode::SafeMode;
 use crate::state::{Snapshot, State, StateError};
@@ -291,24 +290,16 @@ impl Control {
 }
 
 impl ClusterView for Control {
-    fn candidates(&self) -> Vec<Candidate> {
-        self.membership().candidates()
+    fn placeable(&self) -> Arc<Placeable> {
+        self.membership().placeable(Instant::now())
     }
 
     fn is_live(&self, node: NodeNumber) -> bool {
         self.membership().is_live(node)
     }
 
-    fn doubtful(&self) -> Vec<NodeNumber> {
-        self.membership().doubtful()
-    }
-
     fn deletions_wait(&self) -> bool {
         self.safe_mode().deletions_wait() || self.committer.fenced().is_some()
-    }
-
-    fn live_count(&self) -> usize {
-        self.membership().live().len()
     }
 
     fn location(&self, node: NodeNumber) -> Option<NodeLocation> {

@@ -36,7 +36,7 @@ use rand::rngs::StdRng;
 
 use crate::command::NodeNumber;
 use crate::commit::Committer;
-use crate::placement::Candidate;
+use crate::membership::Placeable;
 use crate::state::State;
 
 /// Chunks whose rows are read in place.
@@ -44,16 +44,12 @@ const CHUNKS_IN_PLACE_MAX: usize = 8;
 
 /// Who is there, as uploads and downloads need to know it.
 pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
-    /// The nodes that take new chunks.
-    fn candidates(&self) -> Vec<Candidate>;
+    /// The nodes that take new chunks, and those on whose recorded copies nobody can rely.
+    fn placeable(&self) -> Arc<Placeable>;
     /// Whether a node's heartbeats come.
     fn is_live(&self, node: NodeNumber) -> bool;
-    /// The nodes on whose recorded copies nobody can rely: silent, or not compared with the record since they came.
-    fn doubtful(&self) -> Vec<NodeNumber>;
     /// Whether nothing may be deleted now.
     fn deletions_wait(&self) -> bool;
-    /// How many nodes live, full ones included.
-    fn live_count(&self) -> usize;
     /// Where a node is reached; nothing if it is not known.
     fn location(&self, node: NodeNumber) -> Option<NodeLocation>;
     /// An upload was refused because it can do without none of these, and they took nothing from it. Never waits.

@@ -22,11 +22,14 @@ use tokio::time::Instant;
 
 use crate::command::NodeNumber;
 
+mod placeable;
 mod reliance;
 #[cfg(test)]
 mod tests;
 mod views;
 
+use placeable::KeptPlaceable;
+pub use placeable::Placeable;
 pub use reliance::Comparison;
 use reliance::Reliance;
 
@@ -38,6 +41,7 @@ pub struct Membership {
     members: BTreeMap<NodeNumber, Member>,
     numbers: BTreeMap<NodeId, NodeNumber>,
     connections: HashMap<u64, NodeNumber>,
+    placeable: KeptPlaceable,
 }
 
 /// A node that is somewhere else in its life now.
@@ -98,6 +102,7 @@ impl Membership {
             members: BTreeMap::new(),
             numbers: BTreeMap::new(),
             connections: HashMap::new(),
+            placeable: KeptPlaceable::default(),
         }
     }
 
@@ -111,6 +116,7 @@ impl Membership {
         now: Instant,
     ) {
         self.numbers.insert(id, number);
+        self.placeable.forget();
         self.members.entry(number).or_insert_with(|| Member {
             id,
             address,
@@ -204,6 +210,7 @@ impl Membership {
         let Some(address) = self.address(number) else {
             return Vec::new();
         };
+        self.placeable.forget();
         self.members
             .iter_mut()
             .filter(|(other, member)| **other != number && member.address == address)
@@ -237,7 +244,14 @@ impl Membership {
         } else {
             member.hear(number, request.usage, now)
         };
-        Ok(member.heard(number, change, before))
+        let heard = member.heard(number, change, before);
+        let is_as_before = before.0 == member.takes_writes() && !heard.lost_a_disk;
+        if change.is_none() && is_as_before {
+            self.placeable.note_room();
+        } else {
+            self.placeable.forget();
+        }
+        Ok(heard)
     }
 
     /// An upload failed because these took nothing from it: until each of them speaks again, the status does not count
@@ -281,6 +295,7 @@ impl Membership {
     pub fn disconnected(&mut self, connection: u64) -> Option<Change> {
         let number = self.connections.remove(&connection)?;
         let member = self.members.get_mut(&number)?;
+        self.placeable.forget();
         member.take_connection();
         match member.state {
             NodeState::Live => member.become_state(number, NodeState::Suspect),
@@ -292,7 +307,8 @@ impl Membership {
     pub fn tick(&mut self, now: Instant) -> Vec<Change> {
         let late = self.heartbeat_interval * 3 / 2;
         let failure_timeout = self.failure_timeout;
-        self.members
+        let changes: Vec<_> = self
+            .members
             .iter_mut()
             .filter_map(|(number, member)| {
                 let silence = now.saturating_duration_since(member.silent_since);
@@ -306,12 +322,17 @@ impl Membership {
                     _ => None,
                 }
             })
-            .collect()
+            .collect();
+        if !changes.is_empty() {
+            self.placeable.forget();
+        }
+        changes
     }
 
     /// A node that the cluster does not know any more.
     pub fn forget(&mut self, number: NodeNumber) {
         if let Some(mut member) = self.members.remove(&number) {
+            self.placeable.forget();
             if self.numbers.get(&member.id) == Some(&number) {
                 self.numbers.remove(&member.id);
             }

@@ -1,13 +1,18 @@
 //! Which nodes take a chunk: distinct nodes, in distinct zones while there are enough, the emptier the likelier.
 //!
 //! A pure function: the candidates, what is taken already and chance come in, numbers of nodes go out. It
-//! never asks a clock or a network, and never names a node twice.
+//! never asks a clock or a network, and never names a node twice. What it costs does not grow with the number of nodes, as
+//! long as most of them are open.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use rand::{Rng, RngExt};
 
 use crate::command::NodeNumber;
+
+/// Draws that may hit a node which is not open, before the open ones are looked for one by one.
+const DRAWS_MAX: usize = 8;
 
 /// A node that takes chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +25,89 @@ pub struct Candidate {
     pub free_bytes: u64,
 }
 
+impl Candidate {
+    fn weight(&self) -> u64 {
+        self.free_bytes.max(1) >> 10 | 1
+    }
+}
+
+/// All nodes that take chunks, ascending, made ready for many draws.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Candidates {
+    rows: Vec<Candidate>,
+    /// Of each row, the weight of all up to it.
+    weights: Vec<u64>,
+    /// Each once.
+    zones: Vec<Arc<str>>,
+}
+
+impl FromIterator<Candidate> for Candidates {
+    fn from_iter<I: IntoIterator<Item = Candidate>>(candidates: I) -> Self {
+        let mut rows: Vec<_> = candidates.into_iter().collect();
+        rows.sort_by_key(|candidate| candidate.node);
+        let weights = rows.iter().scan(0, |sum, candidate| {
+            *sum += candidate.weight();
+            Some(*sum)
+        });
+        let weights = weights.collect();
+        let mut zones: Vec<_> = rows
+            .iter()
+            .map(|candidate| candidate.zone.clone())
+            .collect();
+        zones.sort_unstable();
+        zones.dedup();
+        Self {
+            rows,
+            weights,
+            zones,
+        }
+    }
+}
+
+impl Deref for Candidates {
+    type Target = [Candidate];
+
+    fn deref(&self) -> &[Candidate] {
+        &self.rows
+    }
+}
+
+impl Candidates {
+    /// The candidate that is this node.
+    pub fn find(&self, node: NodeNumber) -> Option<&Candidate> {
+        let place = self.rows.binary_search_by_key(&node, |row| row.node);
+        place.ok().map(|place| &self.rows[place])
+    }
+
+    /// One that is admitted, each as likely as its weight says.
+    fn draw(
+        &self,
+        admit: impl Fn(&Candidate) -> bool,
+        chance: &mut impl Rng,
+    ) -> Option<&Candidate> {
+        let total = *self.weights.last()?;
+        for _ in 0..DRAWS_MAX {
+            let point = chance.random_range(0..total);
+            let hit = &self.rows[self.weights.partition_point(|sum| *sum <= point)];
+            if admit(hit) {
+                return Some(hit);
+            }
+        }
+        let open = || self.rows.iter().filter(|candidate| admit(candidate));
+        let total: u64 = open().map(Candidate::weight).sum();
+        let mut point = (total > 0).then(|| chance.random_range(0..total))?;
+        open().find(|candidate| {
+            let hit = point < candidate.weight();
+            point = point.saturating_sub(candidate.weight());
+            hit
+        })
+    }
+}
+
 /// Chooses up to `count` nodes out of `candidates`, none of them in `excluded`, preferably in zones other than
 /// `zones_taken` and than each other's. Fewer come if there are no more.
 pub fn choose(
-    candidates: &[Candidate],
+    candidates: &Candidates,
     excluded: &[NodeNumber],
     zones_taken: &[Arc<str>],
     count: usize,
@@ -35,13 +119,15 @@ pub fn choose(
             !excluded.contains(&candidate.node)
                 && chosen.iter().all(|other| other.node != candidate.node)
         };
-        let is_new_zone = |candidate: &Candidate| {
-            !zones_taken.contains(&candidate.zone)
-                && chosen.iter().all(|other| other.zone != candidate.zone)
+        let is_new = |zone: &Arc<str>| {
+            !zones_taken.contains(zone) && chosen.iter().all(|other| other.zone != *zone)
         };
-        let next = draw(candidates, |c| is_open(c) && is_new_zone(c), chance)
-            .or_else(|| draw(candidates, is_open, chance));
-        match next {
+        let next = if candidates.zones.iter().any(is_new) {
+            candidates.draw(|c| is_open(c) && is_new(&c.zone), chance)
+        } else {
+            None
+        };
+        match next.or_else(|| candidates.draw(is_open, chance)) {
             Some(candidate) => chosen.push(candidate),
             None => break,
         }
@@ -67,33 +153,13 @@ pub fn choose_surplus(holders: &[(NodeNumber, Arc<str>, u64)], count: usize) -> 
     surplus
 }
 
-fn draw<'a>(
-    candidates: &'a [Candidate],
-    admit: impl Fn(&Candidate) -> bool,
-    chance: &mut impl Rng,
-) -> Option<&'a Candidate> {
-    let weight = |candidate: &Candidate| candidate.free_bytes.max(1) >> 10 | 1;
-    let open = || candidates.iter().filter(|candidate| admit(candidate));
-    let total: u64 = open().map(weight).sum();
-    if total == 0 {
-        return None;
-    }
-    let mut point = chance.random_range(0..total);
-    open().find(|candidate| {
-        let weight = weight(candidate);
-        let hit = point < weight;
-        point = point.saturating_sub(weight);
-        hit
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
 
-    fn candidates(rows: &[(u32, &str, u64)]) -> Vec<Candidate> {
+    fn candidates(rows: &[(u32, &str, u64)]) -> Candidates {
         rows.iter()
             .map(|(node, zone, free_bytes)| Candidate {
                 node: NodeNumber(*node),
@@ -135,6 +201,18 @@ mod tests {
         check(&[(1, "", 0)], &[], &[], 1, |chosen| chosen == [1]);
     }
 
+    /// Where nearly all nodes are closed, no draw hits an open one.
+    #[test]
+    fn the_last_open_node_among_many_is_found() {
+        let rows: Vec<_> = (1..=1000).map(|node| (node, "", 5)).collect();
+        let excluded: Vec<_> = (2..=1000).collect();
+        check(&rows, &excluded, &[], 2, |chosen| chosen == [1]);
+        let mut rows: Vec<_> = (1..=1000).map(|node| (node, "a", 5)).collect();
+        rows.push((1001, "b", 1));
+        check(&rows, &[], &["a"], 1, |chosen| chosen == [1001]);
+        check(&rows, &[1001], &["a"], 1, |chosen| chosen.len() == 1);
+    }
+
     #[test]
     fn zones_are_distinct_while_there_are_enough() {
         let rows = [(1, "a", 9), (2, "a", 9), (3, "b", 1), (4, "c", 1)];
@@ -153,6 +231,16 @@ mod tests {
             .filter(|_| choose(&rows, &[], &[], 1, &mut chance) == [NodeNumber(2)])
             .count();
         assert!((850..950).contains(&emptier), "{emptier} of 1000");
+        let many: Vec<_> = (3..=100).map(|node| (node, "", 50)).collect();
+        let rows = candidates(&[&[(1, "", 1), (2, "", 9)], &many[..]].concat());
+        let others: Vec<_> = (3..=100).map(NodeNumber).collect();
+        let emptier = (0..1000)
+            .filter(|_| choose(&rows, &others, &[], 1, &mut chance) == [NodeNumber(2)])
+            .count();
+        assert!(
+            (850..950).contains(&emptier),
+            "{emptier} of 1000, all others closed"
+        );
     }
 
     #[test]

@@ -178,9 +178,12 @@ fn copies(count: u32, stored_at: ClusterMillis) -> Vec<(NodeNumber, ChunkId, Clu
 async fn a_node_with_more_copies_in_doubt_than_can_be_looked_into_is_compared() {
     let control = with_a_node_relied_on().await;
     control.look_into_doubtful(copies(1000, ClusterMillis(0)));
-    assert!(control.doubtful().is_empty(), "each is looked into");
+    assert!(
+        control.placeable().doubtful.is_empty(),
+        "each is looked into"
+    );
     control.look_into_doubtful(copies(5000, ClusterMillis(0)));
-    assert_eq!(control.doubtful(), [NodeNumber(1)]);
+    assert_eq!(control.placeable().doubtful, [NodeNumber(1)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +191,7 @@ async fn what_was_promised_after_the_last_doubt_is_not_looked_into() {
     let control = with_a_node_relied_on().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     control.look_into_doubtful(copies(5000, control.committer.now()));
-    assert!(control.doubtful().is_empty());
+    assert!(control.placeable().doubtful.is_empty());
 }
 
 /// A transaction failed, and may be there all the same: nobody knew whose receipts it had counted.
@@ -196,10 +199,10 @@ async fn what_was_promised_after_the_last_doubt_is_not_looked_into() {
 async fn all_nodes_are_compared_when_it_is_not_known_what_was_counted() {
     let control = with_a_node_relied_on().await;
     control.take_counted(Counted::default());
-    assert!(control.doubtful().is_empty());
+    assert!(control.placeable().doubtful.is_empty());
     control.take_counted(Counted {
         and_others: true,
         ..Counted::default()
     });
-    assert_eq!(control.doubtful(), [NodeNumber(1)]);
+    assert_eq!(control.placeable().doubtful, [NodeNumber(1)]);
 }

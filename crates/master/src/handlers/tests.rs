@@ -332,6 +332,7 @@ async fn the_rows_of_many_chunks_are_read_where_blocking_work_runs() {
     for (count, is_here) in [(1, true), (100, false)] {
         let numbers: Vec<_> = (count..2 * count).collect();
         let name = format!("/f{count}");
+        *files.cluster.chosen_on.lock() = None;
         let commit = files.all_stored(&name, &numbers).await;
         let chosen_on = *files.cluster.chosen_on.lock();
         assert_eq!(chosen_on == here, is_here, "choosing for {count}");

@@ -1,5 +1,6 @@
 //! Uploads: where chunks go, which of them are stored, and the name at the end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proto::id::{ChunkId, NodeId, PromiseId};
@@ -15,7 +16,8 @@ use super::downloads::NodePlaces;
 use super::names::unexpected;
 use super::{ClusterView, Files};
 use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
-use crate::placement::{self, Candidate};
+use crate::membership::Placeable;
+use crate::placement::{self, Candidates};
 use crate::state::{Allocation, Outcome, Snapshot, StateError};
 use crate::status;
 
@@ -39,7 +41,7 @@ impl<V: ClusterView> Files<V> {
             upload,
             lease_until: self.lease_until(),
             promise: self.new_promise(),
-            doubtful: self.cluster.doubtful(),
+            doubtful: self.cluster.placeable().doubtful.clone(),
             deletions_wait: self.cluster.deletions_wait(),
             chunks,
         };
@@ -60,7 +62,7 @@ impl<V: ClusterView> Files<V> {
             upload: request.upload,
             lease_until: self.lease_until(),
             block: request.block,
-            doubtful: self.cluster.doubtful(),
+            doubtful: self.cluster.placeable().doubtful.clone(),
             chunks: request.chunks,
         };
         let outcome = self.committer.submit(command).await;
@@ -82,7 +84,7 @@ impl<V: ClusterView> Files<V> {
             size: request.size,
             modified_ms: request.modified_ms,
             blocks: request.blocks,
-            doubtful: self.cluster.doubtful(),
+            doubtful: self.cluster.placeable().doubtful.clone(),
             chunks: request.chunks,
             parents: request.parents,
             precondition: request.precondition,
@@ -137,18 +139,18 @@ impl<V: ClusterView> Files<V> {
             return Ok(Vec::new());
         }
         let snapshot = self.state.read()?;
-        let candidates = self.cluster.candidates();
+        let placeable = self.cluster.placeable();
         let avoided = avoided(&snapshot, &request.avoid)?;
-        let usable = candidates.iter().filter(|c| !avoided.contains(&c.node));
-        let check = self.check_usable(usable.count());
+        let check = self.check_usable(&placeable, &avoided);
         let proposed = request.chunks.iter().map(|chunk| {
             if let Err(refusal) = &check
-                && !self.is_stored(&snapshot, &chunk.chunk)?
+                && !self.is_stored(&snapshot, &chunk.chunk, &placeable)?
             {
                 self.cluster.writes_refused(&avoided);
                 return Err(refusal.clone());
             }
-            let nodes = self.choose(&snapshot, request, chunk, &candidates, &avoided)?;
+            let candidates = &placeable.candidates;
+            let nodes = self.choose(&snapshot, request, chunk, candidates, &avoided)?;
             let chunk = *chunk;
             Ok(ChunkPromise { chunk, nodes })
         });
@@ -156,12 +158,17 @@ impl<V: ClusterView> Files<V> {
     }
 
     /// Whether enough nodes hold a chunk that can be relied on.
-    fn is_stored(&self, snapshot: &Snapshot, chunk: &ChunkId) -> Result<bool, StateError> {
+    fn is_stored(
+        &self,
+        snapshot: &Snapshot,
+        chunk: &ChunkId,
+        placeable: &Placeable,
+    ) -> Result<bool, StateError> {
         let Some(row) = snapshot.chunk(chunk)? else {
             return Ok(false);
         };
-        let doubtful = self.cluster.doubtful();
-        let sure = row.replicas.iter().filter(|node| !doubtful.contains(node));
+        let is_sure = |node: &&NodeNumber| placeable.doubtful.binary_search(node).is_err();
+        let sure = row.replicas.iter().filter(is_sure);
         Ok(sure.count() >= usize::from(self.state.rules().min_write_replicas))
     }
 
@@ -173,7 +180,7 @@ impl<V: ClusterView> Files<V> {
         snapshot: &Snapshot,
         request: &AllocateChunks,
         chunk: &ChunkToStore,
-        candidates: &[Candidate],
+        candidates: &Candidates,
         avoided: &[NodeNumber],
     ) -> Result<Vec<NodeNumber>, StateError> {
         let promised = snapshot.promise(request.upload, &chunk.chunk)?;
@@ -204,14 +211,15 @@ impl<V: ClusterView> Files<V> {
     /// As many nodes as a chunk gets copies: first of those preferred, then by chance.
     fn draw(
         &self,
-        candidates: &[Candidate],
+        candidates: &Candidates,
         preferred: &[NodeNumber],
         excluded: &[NodeNumber],
     ) -> Vec<NodeNumber> {
         let wanted = usize::from(self.state.rules().replication_factor);
-        let kept = candidates
+        let kept = preferred
             .iter()
-            .filter(|c| preferred.contains(&c.node) && !excluded.contains(&c.node))
+            .filter(|node| !excluded.contains(node))
+            .filter_map(|node| candidates.find(*node))
             .take(wanted);
         let (mut nodes, zones): (Vec<NodeNumber>, Vec<Arc<str>>) =
             kept.map(|c| (c.node, c.zone.clone())).unzip();
@@ -228,10 +236,14 @@ impl<V: ClusterView> Files<V> {
         nodes
     }
 
-    /// Refuses an upload that cannot succeed, with the reason.
-    fn check_usable(&self, usable: usize) -> Result<(), WireError> {
+    /// Refuses an upload that cannot succeed without those that it avoids, with the reason.
+    fn check_usable(&self, placeable: &Placeable, avoided: &[NodeNumber]) -> Result<(), WireError> {
         let needed = usize::from(self.state.rules().min_write_replicas);
-        let live = self.cluster.live_count();
+        let (candidates, live) = (&placeable.candidates, placeable.live);
+        let unused = avoided
+            .iter()
+            .filter(|node| candidates.find(**node).is_some());
+        let usable = candidates.len() - unused.count();
         if usable >= needed {
             return Ok(());
         }
@@ -285,10 +297,10 @@ fn nodes(live: usize) -> String {
     format!("{} {verb}", status::count(live as u64, "node"))
 }
 
-/// The numbers of the nodes that failed an uploader, those that are known.
+/// The numbers of the nodes that failed an uploader, those that are known, each once.
 fn avoided(snapshot: &Snapshot, avoid: &[NodeId]) -> Result<Vec<NodeNumber>, StateError> {
     let numbers = avoid.iter().take(AVOIDED_MAX);
-    let numbers: Result<Vec<_>, _> = numbers.map(|node| snapshot.node_number(*node)).collect();
+    let numbers: Result<BTreeSet<_>, _> = numbers.map(|node| snapshot.node_number(*node)).collect();
     Ok(numbers?.into_iter().flatten().collect())
 }
 

@@ -47,6 +47,7 @@ impl Membership {
     pub fn doubt(&mut self, node: NodeNumber, now: Instant) {
         if let Some(member) = self.members.get_mut(&node) {
             member.reliance.doubt(now);
+            self.placeable.forget();
         }
     }
 
@@ -76,6 +77,7 @@ impl Membership {
     pub fn end_comparison(&mut self, comparison: Comparison) {
         if let Some(member) = self.members.get_mut(&comparison.node) {
             member.reliance.settled = Some(comparison.doubts);
+            self.placeable.forget();
         }
     }
 
@@ -84,7 +86,7 @@ impl Membership {
         self.where_relied_on(true).collect()
     }
 
-    /// All others.
+    /// All others, ascending.
     pub fn doubtful(&self) -> Vec<NodeNumber> {
         self.where_relied_on(false).collect()
     }

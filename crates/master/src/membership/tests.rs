@@ -308,3 +308,72 @@ fn a_node_that_refused_writes_does_not_count_until_it_speaks() {
         .unwrap();
     assert_eq!(membership.counts().writable, 1);
 }
+
+type Step<'s> = &'s dyn Fn(&mut Membership, Instant);
+
+/// All nodes were looked through for every chunk of an upload. What is kept of them instead must be what looking would show.
+#[test]
+fn what_is_kept_of_all_nodes_is_what_they_are() {
+    let mut now = Instant::now();
+    let mut membership = with_one_node(now);
+    let two = NodeNumber(2);
+    let steps: [Step<'_>; 12] = [
+        &|_, _| {},
+        &|membership, now| {
+            let request = registration(2, 1, 9002);
+            membership.know(two, request.node, request.address, "", now);
+        },
+        &|membership, now| {
+            let two_comes = membership.register(two, &registration(2, 1, 9002), 8, now);
+            two_comes.unwrap();
+        },
+        &|membership, _| compare(membership),
+        &|membership, now| membership.doubt(ONE, now),
+        &|membership, _| compare(membership),
+        &|membership, now| {
+            let mut is_full = heartbeat(1, 1, 1);
+            is_full.usage.writable = false;
+            membership.heartbeat(&is_full, 7, now).unwrap();
+        },
+        &|membership, now| {
+            let mut lost_a_disk = heartbeat(1, 1, 2);
+            lost_a_disk.usage.failed_disks = 1;
+            membership.heartbeat(&lost_a_disk, 7, now).unwrap();
+        },
+        &|membership, _| {
+            membership.disconnected(8).unwrap();
+        },
+        &|membership, now| {
+            membership.tick(now + FAILURE / 2);
+        },
+        &|membership, now| {
+            membership.heartbeat(&heartbeat(1, 1, 3), 7, now).unwrap();
+        },
+        &|membership, _| membership.forget(ONE),
+    ];
+    for (place, step) in steps.iter().enumerate() {
+        membership.placeable(now);
+        step(&mut membership, now);
+        let kept = membership.placeable(now);
+        assert_eq!(kept.candidates, membership.candidates(), "step {place}");
+        assert_eq!(kept.doubtful, membership.doubtful(), "step {place}");
+        assert_eq!(kept.live, membership.live().len(), "step {place}");
+        now += Duration::from_millis(10);
+    }
+}
+
+#[test]
+fn the_room_of_nodes_is_looked_at_now_and_then() {
+    let now = Instant::now();
+    let mut membership = with_one_node(now);
+    let first = membership.placeable(now);
+    let later = now + Duration::from_secs(1);
+    assert!(Arc::ptr_eq(&first, &membership.placeable(later)));
+    let room =
+        |membership: &mut Membership, now| membership.placeable(now).candidates[0].free_bytes;
+    membership.heartbeat(&heartbeat(1, 1, 5), 7, later).unwrap();
+    assert_eq!(room(&mut membership, later), 5);
+    membership.heartbeat(&heartbeat(1, 1, 6), 7, later).unwrap();
+    assert_eq!(room(&mut membership, later), 5);
+    assert_eq!(room(&mut membership, later + Duration::from_millis(100)), 6);
+}

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use super::{Member, Membership};
 use crate::command::NodeNumber;
-use crate::placement::Candidate;
+use crate::placement::{Candidate, Candidates};
 use crate::repair::rebalance::Fill;
 use crate::status::NodeDown;
 
 impl Membership {
     /// The nodes that take new chunks.
-    pub fn candidates(&self) -> Vec<Candidate> {
+    pub fn candidates(&self) -> Candidates {
         self.members
             .iter()
             .filter(|(_, member)| member.takes_writes())

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::loads::{Loads, Part};
 use crate::command::NodeNumber;
 use crate::membership::Membership;
-use crate::placement::{self, Candidate};
+use crate::placement::{self, Candidates};
 use crate::state::ChunkRow;
 
 /// Busy nodes that a chunk waits for at once, at most.
@@ -25,7 +25,7 @@ pub struct View {
     /// Copies wanted.
     pub replication_factor: usize,
     /// Nodes that take chunks.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Candidates,
     /// All known nodes: state, zone and the used share of the disk in billionths.
     pub nodes: BTreeMap<NodeNumber, (NodeState, Arc<str>, u64)>,
 }
@@ -164,7 +164,7 @@ impl View {
         self.need(row) == Need::Nothing
             && !row.replicas.contains(&to)
             && !row.failing.contains(&to)
-            && self.candidates.iter().any(|c| c.node == to)
+            && self.candidates.find(to).is_some()
     }
 
     /// A node for one more copy: not a holder, not in `excluded`, with a free slot, in a new zone if there is one.
@@ -212,7 +212,7 @@ mod tests {
         let candidates = states
             .iter()
             .filter(|(node, ..)| [1, 2, 6].contains(node))
-            .map(|(node, _, zone)| Candidate {
+            .map(|(node, _, zone)| placement::Candidate {
                 node: NodeNumber(*node),
                 zone: (*zone).into(),
                 free_bytes: 1 << 30,
@@ -260,7 +260,8 @@ mod tests {
         check(&[1, 2, 3, 6], Need::Trim(1));
         check(&[1, 2, 3, 4, 5, 6], Need::Trim(1));
         let mut few = view();
-        few.candidates.retain(|c| c.node == NodeNumber(1));
+        few.candidates = few.candidates.first().cloned().into_iter().collect();
+        assert_eq!(few.candidates[0].node, NodeNumber(1));
         assert_eq!(few.need(&row(&[1, 3], &[])), Need::Wait);
     }
 

@@ -117,6 +117,7 @@ impl SurveySchedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::placement::Candidates;
     use crate::repair::survey::Tally;
     use proto::id::ChunkId;
     use std::collections::BTreeMap;
@@ -124,7 +125,7 @@ mod tests {
     fn empty_view() -> View {
         View {
             replication_factor: 3,
-            candidates: Vec::new(),
+            candidates: Candidates::default(),
             nodes: BTreeMap::new(),
         }
     }

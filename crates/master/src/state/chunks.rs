@@ -8,7 +8,7 @@ use proto::id::ChunkId;
 use redb::ReadableTable;
 
 use super::error::StateError;
-use super::rows::{self, ChunkRow, NodeRow};
+use super::rows::{self, ChunkRow};
 use super::tables::Tables;
 use crate::command::{ClusterMillis, NodeNumber};
 
@@ -222,15 +222,6 @@ impl Tables<'_> {
             add(&mut self.head.counters.planned_deletions, -1);
         }
         Ok(was_planned)
-    }
-
-    /// A node that is known and not removed.
-    pub(super) fn node(&self, node: NodeNumber) -> Result<Option<NodeRow>, StateError> {
-        let Some(row) = self.nodes.get(node.0)? else {
-            return Ok(None);
-        };
-        let row: NodeRow = rows::decode(row.value())?;
-        Ok((!row.removed).then_some(row))
     }
 }
 

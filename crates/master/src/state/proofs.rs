@@ -137,7 +137,7 @@ fn good_receipts(
     Ok((good, counted))
 }
 
-/// How many of these copies are on nodes that are neither doubtful nor removed, nor among `others`.
+/// How many of these copies are on nodes that are neither removed, nor doubtful (ascending), nor among `others`.
 pub(super) fn known_copies(
     tables: &Tables<'_>,
     replicas: &[NodeNumber],
@@ -146,7 +146,7 @@ pub(super) fn known_copies(
 ) -> Result<usize, StateError> {
     let mut copies = 0;
     for node in replicas {
-        let counts = !doubtful.contains(node) && !others.contains(node);
+        let counts = doubtful.binary_search(node).is_err() && !others.contains(node);
         copies += usize::from(counts && tables.node(*node)?.is_some());
     }
     Ok(copies)

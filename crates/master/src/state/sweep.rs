@@ -182,7 +182,7 @@ impl Tables<'_> {
                 self.unknown.remove((node.0, chunk.as_bytes()))?;
                 continue;
             }
-            self.nodes.remove(node.0)?;
+            self.forget_node(node)?;
             return Ok((done + 1, true));
         }
         Ok((limit, false))

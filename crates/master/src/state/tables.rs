@@ -6,14 +6,16 @@
 //! Sums that many commands change (digests, tallies, the head) are collected in memory while a transaction runs and
 //! written once at its end by [`Tables::finish`]: a batch of a hundred commits changes each at most once.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use proto::master::ClusterRules;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::error::StateError;
 use super::head::Head;
-use super::rows::{self, NodeTally};
+use super::rows::{self, NodeRow, NodeTally};
 
 /// A chunk's id as a key.
 pub(super) type ChunkKey = &'static [u8; 32];
@@ -108,6 +110,8 @@ pub(super) struct Tables<'txn> {
     pub(super) head: Head,
     pub(super) digest_changes: BTreeMap<(u32, u8), DigestChange>,
     pub(super) tally_changes: BTreeMap<u32, TallyChange>,
+    /// Nodes that were read: a block of chunks asks for each many times.
+    pub(super) nodes_read: RefCell<BTreeMap<u32, Option<Rc<NodeRow>>>>,
     pub(super) meta: Table<'txn, &'static str, Row>,
     pub(super) folders: Table<'txn, u64, Row>,
     pub(super) entries: Table<'txn, (u64, &'static str), Row>,
@@ -153,6 +157,7 @@ impl<'txn> Tables<'txn> {
             head,
             digest_changes: BTreeMap::new(),
             tally_changes: BTreeMap::new(),
+            nodes_read: RefCell::default(),
             meta,
             folders: transaction.open_table(FOLDERS)?,
             entries: transaction.open_table(ENTRIES)?,

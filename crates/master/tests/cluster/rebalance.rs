@@ -57,7 +57,8 @@ async fn nothing_moves_for_ever_where_zones_are_uneven() {
         world.add_node(zone).await;
     }
     world.fill(600).await;
-    sleep(Duration::from_secs(150)).await;
+    // Six ways between two nodes, and each takes a minute to be found of no use.
+    sleep(Duration::from_secs(600)).await;
     let copied = || -> usize {
         let nodes = world.nodes.iter();
         nodes.map(|node| node.disk().fetched.len()).sum()

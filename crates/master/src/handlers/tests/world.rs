@@ -4,6 +4,7 @@ use futures::FutureExt;
 
 use super::*;
 use crate::commit::Counted;
+use crate::placement::Candidate;
 
 /// Nodes 1 to 5; some are down, some are full.
 #[derive(Debug, Default)]
@@ -16,7 +17,7 @@ pub(super) struct Told {
     pub(super) refused: Mutex<BTreeSet<u32>>,
     /// Chunks that were recorded with fewer copies than wanted.
     pub(super) missing: Mutex<Vec<ChunkId>>,
-    /// Where nodes were last chosen.
+    /// Where nodes were first chosen.
     pub(super) chosen_on: Mutex<Option<ThreadId>>,
     /// Where it was last said where a node is.
     pub(super) located_on: Mutex<Option<ThreadId>>,
@@ -31,35 +32,30 @@ impl Told {
 }
 
 impl ClusterView for Told {
-    fn candidates(&self) -> Vec<Candidate> {
-        *self.chosen_on.lock() = Some(std::thread::current().id());
+    fn placeable(&self) -> Arc<Placeable> {
+        let here = std::thread::current().id();
+        self.chosen_on.lock().get_or_insert(here);
         let full = self.full.lock();
-        let open = NODES.filter(|node| !self.is_down(*node) && !full.contains(node));
-        open.map(|node| Candidate {
-            node: NodeNumber(node),
+        let (down, live): (Vec<_>, Vec<_>) = NODES.partition(|node| self.is_down(*node));
+        let open = live.iter().filter(|node| !full.contains(node));
+        let candidates = open.map(|node| Candidate {
+            node: NodeNumber(*node),
             zone: "".into(),
             free_bytes: 1 << 30,
+        });
+        Arc::new(Placeable {
+            candidates: candidates.collect(),
+            doubtful: down.into_iter().map(NodeNumber).collect(),
+            live: live.len(),
         })
-        .collect()
     }
 
     fn is_live(&self, node: NodeNumber) -> bool {
         NODES.contains(&node.0) && !self.is_down(node.0)
     }
 
-    fn doubtful(&self) -> Vec<NodeNumber> {
-        NODES
-            .filter(|node| self.is_down(*node))
-            .map(NodeNumber)
-            .collect()
-    }
-
     fn deletions_wait(&self) -> bool {
         *self.is_in_safe_mode.lock()
-    }
-
-    fn live_count(&self) -> usize {
-        NODES.filter(|node| !self.is_down(*node)).count()
     }
 
     fn location(&self, node: NodeNumber) -> Option<NodeLocation> {

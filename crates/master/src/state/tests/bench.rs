@@ -146,6 +146,12 @@ impl Bench {
         PromiseId::new(self.upload_id().uuid())
     }
 
+    fn doubtful(&self) -> Vec<NodeNumber> {
+        let mut doubtful = self.down.clone();
+        doubtful.sort_unstable();
+        doubtful
+    }
+
     pub(super) fn allocate(
         &mut self,
         upload: UploadId,
@@ -161,7 +167,7 @@ impl Bench {
             upload,
             lease_until: ClusterMillis(self.now + LEASE),
             promise: promise_of(upload),
-            doubtful: self.down.clone(),
+            doubtful: self.doubtful(),
             deletions_wait: false,
             chunks: chunks.iter().map(promise).collect(),
         };
@@ -197,7 +203,7 @@ impl Bench {
             size,
             modified_ms: None,
             blocks,
-            doubtful: self.down.clone(),
+            doubtful: self.doubtful(),
             chunks: chunks.to_vec(),
             parents: true,
             precondition,
