@@ -33,6 +33,9 @@ pub use placeable::Placeable;
 pub use reliance::Comparison;
 use reliance::Reliance;
 
+/// A look at silence that is later than this says that the master itself was away: stopped, or asleep.
+const LATE_MAX: Duration = Duration::from_secs(1);
+
 /// All nodes that the cluster knows, as they are now.
 #[derive(Debug)]
 pub struct Membership {
@@ -42,6 +45,8 @@ pub struct Membership {
     numbers: BTreeMap<NodeId, NodeNumber>,
     connections: HashMap<u64, NodeNumber>,
     placeable: KeptPlaceable,
+    /// When silence was last looked at.
+    ticked_at: Option<Instant>,
 }
 
 /// A node that is somewhere else in its life now.
@@ -103,6 +108,7 @@ impl Membership {
             numbers: BTreeMap::new(),
             connections: HashMap::new(),
             placeable: KeptPlaceable::default(),
+            ticked_at: None,
         }
     }
 
@@ -303,8 +309,10 @@ impl Membership {
         }
     }
 
-    /// Finds those whose silence has become too long.
+    /// Finds those whose silence has become too long. To be called several times a second: the time for which it was not
+    /// is the master's absence, and not the nodes' silence.
     pub fn tick(&mut self, now: Instant) -> Vec<Change> {
+        self.forgive_absence(now);
         let late = self.heartbeat_interval * 3 / 2;
         let failure_timeout = self.failure_timeout;
         let changes: Vec<_> = self
@@ -327,6 +335,20 @@ impl Membership {
             self.placeable.forget();
         }
         changes
+    }
+
+    fn forgive_absence(&mut self, now: Instant) {
+        let Some(before) = self.ticked_at.replace(now) else {
+            return;
+        };
+        let away = now.saturating_duration_since(before);
+        let away = away.saturating_sub(LATE_MAX);
+        if away.is_zero() {
+            return;
+        }
+        for member in self.members.values_mut() {
+            member.silent_since = (member.silent_since + away).min(now);
+        }
     }
 
     /// A node that the cluster does not know any more.

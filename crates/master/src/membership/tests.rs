@@ -48,15 +48,25 @@ fn with_one_node(now: Instant) -> Membership {
     membership
 }
 
+/// Looks at silence each second, from one to another of them after the beginning.
+fn tick_through(
+    membership: &mut Membership,
+    begin: Instant,
+    seconds: std::ops::RangeInclusive<u64>,
+) -> Vec<Change> {
+    let ticks = seconds.map(|second| membership.tick(begin + Duration::from_secs(second)));
+    ticks.flatten().collect()
+}
+
 #[test]
 fn silence_makes_a_node_suspect_and_then_dead() {
     let now = Instant::now();
     let mut membership = with_one_node(now);
-    assert!(membership.tick(now + Duration::from_secs(7)).is_empty());
-    let late = membership.tick(now + Duration::from_secs(8));
+    assert!(tick_through(&mut membership, now, 0..=7).is_empty());
+    let late = tick_through(&mut membership, now, 8..=8);
     assert_eq!(late[0].to, NodeState::Suspect);
-    assert!(membership.tick(now + Duration::from_secs(14)).is_empty());
-    let dead = membership.tick(now + FAILURE);
+    assert!(tick_through(&mut membership, now, 9..=14).is_empty());
+    let dead = tick_through(&mut membership, now, 15..=15);
     assert_eq!(
         (dead[0].node, dead[0].from, dead[0].to),
         (ONE, NodeState::Suspect, NodeState::Dead)
@@ -68,6 +78,33 @@ fn silence_makes_a_node_suspect_and_then_dead() {
         .unwrap();
     assert_eq!(back.change.unwrap().from, NodeState::Dead);
     assert!(membership.is_live(ONE));
+}
+
+/// A master was stopped for a minute (its machine paused, a laptop slept), and took all of its nodes for dead when it went on.
+#[test]
+fn a_master_that_was_stopped_takes_no_node_for_dead() {
+    let begin = Instant::now();
+    let mut membership = with_one_node(begin);
+    assert!(tick_through(&mut membership, begin, 0..=4).is_empty());
+    let again = 64;
+    assert!(tick_through(&mut membership, begin, again..=again).is_empty());
+    assert!(membership.is_live(ONE));
+    let changes = tick_through(&mut membership, begin, again..=again + 20);
+    let states: Vec<_> = changes.iter().map(|change| change.to).collect();
+    assert_eq!(
+        states,
+        [NodeState::Suspect, NodeState::Dead],
+        "it is silent in truth"
+    );
+
+    let begin = begin + Duration::from_secs(100);
+    let mut membership = with_one_node(begin);
+    membership.tick(begin);
+    let spoke = begin + Duration::from_secs(60);
+    membership.heartbeat(&heartbeat(1, 1, 1), 7, spoke).unwrap();
+    assert!(membership.tick(spoke).is_empty());
+    let changes = tick_through(&mut membership, spoke, 0..=15);
+    assert_eq!(changes.last().unwrap().to, NodeState::Dead, "not later");
 }
 
 #[test]
