@@ -62,8 +62,9 @@ pub struct Control {
     pub(crate) disk: Arc<dyn Disk>,
     epoch: Epoch,
     run: RunId,
-    /// Held while a node is taken in or removed, in the state and then in `membership`: both in the same order.
-    pub(crate) admission: tokio::sync::Mutex<()>,
+    /// Read while nodes are taken in, and written while one is removed, in the state and then in `membership`: both in the
+    /// same order.
+    pub(crate) admission: tokio::sync::RwLock<()>,
     membership: Mutex<Membership>,
     safe_mode: Mutex<SafeMode>,
     chance: Mutex<SmallRng>,
@@ -112,7 +113,7 @@ impl Control {
             disk: parts.disk,
             epoch: parts.epoch,
             run: parts.run,
-            admission: tokio::sync::Mutex::new(()),
+            admission: tokio::sync::RwLock::new(()),
             membership: Mutex::new(membership),
             safe_mode: Mutex::new(safe_mode),
             chance: Mutex::new(parts.chance),

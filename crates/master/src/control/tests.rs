@@ -46,12 +46,20 @@ pub(crate) fn caller(connection: u64) -> Caller {
 
 /// A master whose state knows one node, and whose writer does not run yet.
 pub(crate) fn master() -> (Arc<Control>, Writer) {
-    master_with(Blocking::inline(), &MemoryDisk::new())
+    master_on(&MemoryDisk::new())
+}
+
+/// The same, whose store is on this disk.
+pub(crate) fn master_on(disk: &MemoryDisk) -> (Arc<Control>, Writer) {
+    master_with(Blocking::inline(), disk, &MemoryDisk::new())
 }
 
 /// The same, whose free space is that of another disk.
-fn master_with(blocking: Blocking, watched: &MemoryDisk) -> (Arc<Control>, Writer) {
-    let disk = MemoryDisk::new();
+fn master_with(
+    blocking: Blocking,
+    disk: &MemoryDisk,
+    watched: &MemoryDisk,
+) -> (Arc<Control>, Writer) {
     disk.create("state.redb").unwrap();
     disk.sync_folder("").unwrap();
     let config = Config {
@@ -131,7 +139,7 @@ async fn with_a_node_relied_on() -> Arc<Control> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_status_that_waits_for_the_disk_holds_up_no_heartbeat() {
     let watched = MemoryDisk::new();
-    let (control, _writer) = master_with(Blocking::threads(), &watched);
+    let (control, _writer) = master_with(Blocking::threads(), &MemoryDisk::new(), &watched);
     let hang = watched.hang();
     let asked = control.clone();
     let status = tokio::spawn(async move { asked.get_status(&caller(1), GetStatus {}).await });

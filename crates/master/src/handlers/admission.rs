@@ -1,7 +1,9 @@
 //! Who is taken into the cluster, and who is removed from it.
 //!
-//! **Invariant:** the state decides which number a node has, and the membership follows it in the same order: one
-//! admission or removal at a time, each a command. So no number is ever live that the state forgot.
+//! **Invariant:** the state decides which number a node has, and the membership follows it in the same order: no removal
+//! while nodes are taken in, each a command. So no number is ever live that the state forgot. Nodes are taken in together,
+//! since after a master's start all come at once; two registrations of one node get the same number in any order, and the
+//! membership lets only one of two starts of it speak.
 
 use proto::id::ChunkId;
 use proto::master::{NodeRegistered, NodeState, RegisterNode, RemoveNode};
@@ -33,7 +35,7 @@ impl Control {
         self.check_cluster(request)?;
         self.membership().check(request)?;
         self.check_lineage(request).await?;
-        let _admission = self.admission.lock().await;
+        let _admission = self.admission.read().await;
         let number = self.record_node(request).await?;
         let now = Instant::now();
         let (heard, displaced) = {
@@ -122,7 +124,7 @@ impl Control {
 
     /// The state decides, and the membership follows: no registration comes between the two.
     pub(super) async fn remove(&self, request: &RemoveNode) -> Result<(), WireError> {
-        let _admission = self.admission.lock().await;
+        let _admission = self.admission.write().await;
         let number = self.removable(request)?;
         let remove = Command::RemoveNode { node: request.node };
         match self.committer.submit(remove).await {
@@ -223,9 +225,82 @@ impl Control {
 mod tests {
     use std::time::Duration;
 
+    use disk::MemoryDisk;
+    use futures::future::join_all;
+    use proto::id::{BootId, NodeId};
+    use uuid::Uuid;
+
     use super::*;
-    use crate::control::tests::{NODE, caller, master, registration};
+    use crate::control::tests::{NODE, caller, master, master_on, registration};
     use crate::handlers::ControlHandlers;
+
+    /// A thousand nodes came back to a master that had started again, and were taken in one after another, each with an
+    /// fsync: it took longer than the failure timeout, and those that waited were taken for dead.
+    #[tokio::test(start_paused = true)]
+    async fn nodes_that_come_together_are_taken_in_together() {
+        let disk = MemoryDisk::new();
+        let (control, writer) = master_on(&disk);
+        tokio::spawn(writer.run());
+        let register = |number: u16| {
+            let request = RegisterNode {
+                node: NodeId::new(Uuid::from_u128(number.into())),
+                address: format!("127.0.0.1:{number}").parse().unwrap(),
+                ..registration()
+            };
+            let control = &control;
+            async move { control.register_node(&caller(number.into()), request).await }
+        };
+        let begun = disk.changes();
+        for number in 100..110 {
+            register(number).await.unwrap();
+        }
+        let one_by_one = disk.changes() - begun;
+        for registered in join_all((200..210).map(register)).await {
+            registered.unwrap();
+        }
+        let together = disk.changes() - begun - one_by_one;
+        assert!(
+            2 * together < one_by_one,
+            "{together} changes of the disk, not {one_by_one}"
+        );
+        assert_eq!(control.membership().live().len(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_registrations_of_a_node_at_once_one_speaks() {
+        let check = async |other_boot: u128, refused: usize| {
+            let (control, writer) = master();
+            tokio::spawn(writer.run());
+            let mut second = registration();
+            second.boot = BootId::new(Uuid::from_u128(other_boot));
+            let (one, two) = (caller(1), caller(2));
+            let both = [
+                control.register_node(&one, registration()),
+                control.register_node(&two, second),
+            ];
+            let outcomes = join_all(both).await;
+            let refusals: Vec<_> = outcomes
+                .iter()
+                .filter_map(|one| one.as_ref().err())
+                .collect();
+            assert_eq!(refusals.len(), refused);
+            assert!(
+                refusals
+                    .iter()
+                    .all(|one| one.code == ErrorCode::DuplicateNode)
+            );
+            let recorded = control.state.read().unwrap().node_number(NODE).unwrap();
+            assert_eq!(control.membership().live(), recorded.as_slice());
+            let boots = [1, other_boot].map(|boot| BootId::new(Uuid::from_u128(boot)));
+            let membership = control.membership();
+            let speakers = [1, 2].into_iter().zip(boots);
+            let speakers = speakers
+                .filter(|(connection, boot)| membership.speaker(NODE, *boot, *connection).is_ok());
+            assert_eq!(speakers.count(), 1);
+        };
+        check(1, 0).await;
+        check(2, 1).await;
+    }
 
     /// A node was removed in the very moment in which it came back. It was told that it is a member under a number that
     /// the state was about to forget.
