@@ -215,6 +215,10 @@ pub struct NodeUsage {
     pub failed_disks: u32,
     /// Bytes of extents, of those stored, that the scrubber has read within a month.
     pub scrubbed_bytes: u64,
+    /// The file system below its folders, if all are on one: nodes of one machine that name the same have its room
+    /// together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_system: Option<u64>,
 }
 
 /// See [`NodeHandlers::replicate_chunk`]. Tries the sources in order, and fails with `no_source` if none gives good

@@ -227,6 +227,38 @@ fn only_live_nodes_with_room_are_candidates() {
     assert!(membership.candidates().is_empty());
 }
 
+/// Three nodes on the one disk of a laptop said to have three times its room.
+#[test]
+fn a_disk_that_several_nodes_are_on_counts_once() {
+    let now = Instant::now();
+    let mut membership = Membership::new(HEARTBEAT, FAILURE);
+    let nodes = [
+        ("127.0.0.1:9001", Some(7), 100),
+        ("127.0.0.1:9002", Some(7), 101),
+        ("127.0.0.1:9003", Some(8), 40),
+        ("10.0.0.1:9001", Some(7), 30),
+        ("10.0.0.1:9002", None, 20),
+        ("10.0.0.1:9003", None, 20),
+    ];
+    for (number, (address, file_system, free)) in (1..).zip(nodes) {
+        let request = RegisterNode {
+            address: address.parse().unwrap(),
+            usage: NodeUsage {
+                file_system,
+                capacity_bytes: 10 * free,
+                ..usage(free)
+            },
+            ..registration(number, 1, 1)
+        };
+        let connection = u64::try_from(number).unwrap();
+        let number = NodeNumber(u32::try_from(number).unwrap());
+        membership
+            .register(number, &request, connection, now)
+            .unwrap();
+    }
+    assert_eq!(membership.space(), (2110, 211));
+}
+
 /// A node was removed and came back before this was told that it was removed: it is known by its new number alone.
 #[test]
 fn a_node_with_a_new_number_loses_its_former_one() {

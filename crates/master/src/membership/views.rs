@@ -81,12 +81,25 @@ impl Membership {
         self.live_where(|member| member.usage.failed_disks > 0)
     }
 
-    /// Bytes of the live nodes' disks, and bytes that they can still take.
+    /// Bytes of the live nodes' disks, and bytes that they can still take. What nodes of one machine have on one file system
+    /// is theirs together, and counts once.
     pub fn space(&self) -> (u64, u64) {
-        let live = self.members.values();
-        live.filter(|member| member.state == NodeState::Live)
-            .map(|member| (member.usage.capacity_bytes, member.usage.free_bytes))
-            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        let mut shared = BTreeMap::new();
+        let mut sum = (0, 0);
+        for member in self.members.values().filter(|member| member.is_live()) {
+            let (capacity, free) = (member.usage.capacity_bytes, member.usage.free_bytes);
+            if let Some(file_system) = member.usage.file_system {
+                let room = shared
+                    .entry((member.address.host(), file_system))
+                    .or_insert((0, 0));
+                *room = (capacity.max(room.0), free.max(room.1));
+            } else {
+                sum = (sum.0 + capacity, sum.1 + free);
+            }
+        }
+        shared
+            .values()
+            .fold(sum, |sum, room| (sum.0 + room.0, sum.1 + room.1))
     }
 
     fn live_where(&self, admit: impl Fn(&Member) -> bool) -> Vec<Address> {

@@ -50,9 +50,9 @@ pub struct ClusterStatus {
     pub folders: u64,
     /// Bytes of all current versions.
     pub file_bytes: u64,
-    /// Bytes of the disks of live nodes.
+    /// Bytes of the disks of live nodes; a disk that several of them are on counts once.
     pub capacity_bytes: u64,
-    /// Bytes that live nodes can still take, copies included.
+    /// Bytes that live nodes can still take, copies included; counted likewise.
     pub free_bytes: u64,
     /// Chunks by their copies.
     pub chunks: ChunkCounts,

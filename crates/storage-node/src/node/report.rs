@@ -19,6 +19,7 @@ impl Node {
         let spaces = join_all(self.disks.iter().map(NodeDisk::space)).await;
         let mut usage = NodeUsage {
             failed_disks: self.unopened_disks,
+            file_system: only_file_system(&spaces),
             ..NodeUsage::default()
         };
         let (mut seen, mut seen_writable) = (HashSet::new(), HashSet::new());
@@ -31,6 +32,14 @@ impl Node {
         usage.writable &= !self.following.has_new_start();
         usage
     }
+}
+
+/// The file system that all folders are on, if it is one and the system says so.
+fn only_file_system(spaces: &[Option<Space>]) -> Option<u64> {
+    let file_system = |space: &Option<Space>| space.and_then(|space| space.file_system);
+    let only = spaces.first().and_then(file_system)?;
+    let is_only = |space| file_system(space) == Some(only);
+    spaces.iter().all(is_only).then_some(only)
 }
 
 /// Folders on one file system have its room together: it counts once, and as free if one of them takes writes.

@@ -62,6 +62,9 @@ async fn a_file_system_with_two_folders_counts_once() {
     let usage = node.node.usage().await;
     assert_eq!(usage.capacity_bytes, 2 << 30);
     assert!(usage.free_bytes > 3 << 29 && usage.free_bytes <= 2 << 30);
+    assert_eq!(usage.file_system, None, "it is on two");
+    disks[2].set_file_system(1);
+    assert_eq!(node.node.usage().await.file_system, Some(1));
     node.stop().await;
 }
 
