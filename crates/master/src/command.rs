@@ -6,7 +6,7 @@
 
 use proto::hello::ReceiptKey;
 use proto::id::{ChunkId, NodeId, PromiseId, RequestId, RunId, UploadId, VersionId};
-use proto::master::{ChunkToStore, Precondition, StoredChunk, TrashId};
+use proto::master::{ChunkToStore, ClusterRules, Precondition, StoredChunk, TrashId};
 use proto::name::EntryPath;
 use proto::net::Address;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,13 @@ pub enum Command {
         restored: bool,
         /// Which start of the master.
         run: RunId,
+    },
+
+    /// The settings say other rules than the state has: all go by these from now on. The chunk size and the name rules
+    /// cannot change.
+    SetRules {
+        /// All of them.
+        rules: ClusterRules,
     },
 
     /// Makes a folder.

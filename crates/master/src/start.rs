@@ -13,7 +13,7 @@ use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;
 use proto::id::{ClusterId, RunId};
-use proto::master::MasterServer;
+use proto::master::{ClusterRules, MasterServer};
 use proto::net::{Address, Network};
 use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, Identity};
@@ -60,6 +60,9 @@ pub enum StartError {
     /// The epoch could not be raised.
     #[error("the start could not be recorded: {0}")]
     Epoch(#[source] WireError),
+    /// The rules of the settings could not be made the cluster's.
+    #[error("the rules that the settings say could not be recorded: {0}")]
+    Rules(#[source] WireError),
     /// The address cannot be listened on.
     #[error(
         "cannot listen on {address}: is the port in use, by another program or by this master already? Stop that one, or \
@@ -166,6 +169,7 @@ pub async fn start(
         Ok(other) => unreachable!("raising the epoch gave {other:?}"),
         Err(error) => return Err(StartError::Epoch(error)),
     };
+    take_over_rules(&state, &committer, config.rules).await?;
     let address = listener.address();
     let caller = CallerIdentity {
         role: Role::Master,
@@ -236,6 +240,24 @@ async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State
         Ok((folder, Arc::new(state)))
     });
     opened.await
+}
+
+/// Makes what may change of the rules in the settings the cluster's.
+async fn take_over_rules(
+    state: &State,
+    committer: &Committer,
+    rules: ClusterRules,
+) -> Result<(), StartError> {
+    if state.rules() == rules {
+        return Ok(());
+    }
+    let set = committer.submit(Command::SetRules { rules }).await;
+    set.map_err(StartError::Rules)?;
+    info!(
+        ?rules,
+        "the cluster goes by other rules from now on, as the settings say"
+    );
+    Ok(())
 }
 
 /// Answers until `shutdown`, or until the store or a loop fails; then ends the loops, writes what waits, and frees the

@@ -24,6 +24,7 @@ mod promises;
 mod proofs;
 mod replicas;
 mod rows;
+mod rules;
 mod snapshot;
 mod snapshot_chunks;
 mod store;
@@ -36,6 +37,7 @@ mod uploads;
 mod versions;
 
 use std::fmt;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 use proto::id::ClusterId;
@@ -61,8 +63,8 @@ pub use snapshot::Snapshot;
 pub struct StateOptions {
     /// The cluster that a new store begins.
     pub new_cluster: ClusterId,
-    /// What the cluster shall be. The chunk size and the name rules are fixed when the store is new; the rest may
-    /// change later.
+    /// What a new store's cluster is made with. An old one has its own rules, which `SetRules` changes, and is refused if it
+    /// was made with another chunk size or other name rules.
     pub rules: ClusterRules,
     /// Memory for cached pages, in bytes.
     pub cache_bytes: usize,
@@ -74,7 +76,7 @@ pub struct State {
     database: RwLock<Option<Database>>,
     reopen: Box<dyn Fn() -> Result<Database, StateError> + Send + Sync>,
     cluster: ClusterId,
-    rules: ClusterRules,
+    rules: Arc<RwLock<ClusterRules>>,
 }
 
 impl State {
@@ -91,12 +93,12 @@ impl State {
     ) -> Result<Self, StateError> {
         let opener = store::Opener::new(backend, options.cache_bytes);
         let database = opener.open()?;
-        let cluster = store::prepare(&database, options)?;
+        let (cluster, rules) = store::prepare(&database, options)?;
         Ok(Self {
             database: RwLock::new(Some(database)),
             reopen: Box::new(move || opener.open()),
             cluster,
-            rules: options.rules,
+            rules: Arc::new(RwLock::new(rules)),
         })
     }
 
@@ -105,9 +107,9 @@ impl State {
         self.cluster
     }
 
-    /// What it was made with.
+    /// What it goes by, as the last transaction left it.
     pub fn rules(&self) -> ClusterRules {
-        self.rules
+        *self.rules.read()
     }
 
     /// The state as the last transaction left it. Let go of it soon: pages that it sees cannot be used again
@@ -125,7 +127,7 @@ impl State {
         let transaction = self.with_database(Database::begin_write)?;
         Ok(Transaction {
             transaction,
-            rules: self.rules,
+            rules: self.rules.clone(),
         })
     }
 
@@ -139,34 +141,12 @@ impl State {
         let failed = self.database.write().take();
         drop(failed);
         let database = (self.reopen)()?;
+        let meta = database.begin_read()?.open_table(tables::META)?;
+        if let Some(row) = rules::ClusterRow::read(&meta)? {
+            *self.rules.write() = row.rules();
+        }
         *self.database.write() = Some(database);
         Ok(())
-    }
-
-    /// Makes the row of a chunk one that this program does not write.
-    #[cfg(test)]
-    pub(crate) fn spoil_chunk(&self, chunk: &proto::id::ChunkId) {
-        let transaction = self.write().unwrap().transaction;
-        let mut chunks = transaction.open_table(tables::CHUNKS).unwrap();
-        chunks.insert(chunk.as_bytes(), &b"?"[..]).unwrap();
-        drop(chunks);
-        transaction.commit().unwrap();
-    }
-
-    /// Adds chunks that nothing needs since the beginning, with copies on a node that was removed.
-    #[cfg(test)]
-    pub(crate) fn add_garbage(&self, chunks: &[proto::id::ChunkId]) {
-        let transaction = self.write().unwrap().transaction;
-        let mut tables = Tables::open(&transaction, self.rules).unwrap();
-        for chunk in chunks {
-            let row = ChunkRow {
-                leftovers: vec![crate::command::NodeNumber(99)],
-                ..ChunkRow::default()
-            };
-            tables.put_chunk(chunk, None, row).unwrap();
-        }
-        tables.finish().unwrap();
-        transaction.commit().unwrap();
     }
 
     fn with_database<T>(
@@ -196,7 +176,7 @@ impl fmt::Debug for State {
 /// Several commands that are kept, or lost, together. Dropped without [`Transaction::run`], it changes nothing.
 pub struct Transaction {
     transaction: WriteTransaction,
-    rules: ClusterRules,
+    rules: Arc<RwLock<ClusterRules>>,
 }
 
 impl Transaction {
@@ -215,7 +195,7 @@ impl Transaction {
         if !durable {
             self.transaction.set_durability(Durability::None)?;
         }
-        let mut tables = Tables::open(&self.transaction, self.rules)?;
+        let mut tables = Tables::open(&self.transaction)?;
         let mut outcomes = Vec::new();
         for command in commands {
             outcomes.push(match apply::apply(&mut tables, command) {
@@ -224,9 +204,10 @@ impl Transaction {
                 Err(failure) => return Err(failure),
             });
         }
-        let commands = tables.head.applied;
+        let (commands, rules) = (tables.head.applied, tables.rules);
         tables.finish()?;
         self.transaction.commit()?;
+        *self.rules.write() = rules;
         Ok(Applied { outcomes, commands })
     }
 }

@@ -8,7 +8,7 @@ use super::tables::Tables;
 use super::trash::Deletion;
 use super::uploads::Allocate;
 
-use super::{commits, lineage, names, nodes, replicas, sweep, trash, uploads};
+use super::{commits, lineage, names, nodes, replicas, rules, sweep, trash, uploads};
 use crate::command::{Command, TimedCommand};
 
 /// Does what a command says, or refuses it and changes nothing.
@@ -21,6 +21,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
     tables.head.applied += 1;
     match &timed.command {
         Command::RaiseEpoch { restored, run } => lineage::raise_epoch(tables, *restored, *run),
+        Command::SetRules { rules } => rules::set_rules(tables, rules),
         Command::CreateFolder {
             request,
             path,

@@ -113,21 +113,8 @@ impl Tables<'_> {
         before: Option<&ChunkRow>,
         after: Option<&ChunkRow>,
     ) -> Result<(), StateError> {
-        let wanted = usize::from(self.rules.replication_factor);
-        let needs = |row: Option<&ChunkRow>| {
-            row.is_some_and(|row| row.references > 0 && row.replicas.len() != wanted)
-        };
-        match (needs(before), needs(after)) {
-            (false, true) => {
-                self.needs_copies.insert(chunk.as_bytes(), ())?;
-                self.head.counters.needs_copies += 1;
-            }
-            (true, false) => {
-                self.needs_copies.remove(chunk.as_bytes())?;
-                add(&mut self.head.counters.needs_copies, -1);
-            }
-            _ => {}
-        }
+        let needs = after.is_some_and(|row| self.needs(row));
+        self.list_need(chunk, needs)?;
         for (row, sign) in [(before, -1), (after, 1)] {
             if let Some(row) = row.filter(|row| row.references > 0) {
                 let counters = &mut self.head.counters;
@@ -223,22 +210,6 @@ impl Tables<'_> {
         }
         Ok(was_planned)
     }
-}
-
-/// Finds anew which chunks need copies, after the replication factor changed. Reads every chunk.
-pub(super) fn recount_needs_copies(tables: &mut Tables<'_>) -> Result<(), StateError> {
-    let wanted = usize::from(tables.rules.replication_factor);
-    tables.needs_copies.retain(|_, ()| false)?;
-    tables.head.counters.needs_copies = 0;
-    for row in tables.chunks.iter()? {
-        let (chunk, row) = row?;
-        let row: ChunkRow = rows::decode(row.value())?;
-        if row.references > 0 && row.replicas.len() != wanted {
-            tables.needs_copies.insert(chunk.value(), ())?;
-            tables.head.counters.needs_copies += 1;
-        }
-    }
-    Ok(())
 }
 
 /// What a chunk adds to a digest's `xor`.

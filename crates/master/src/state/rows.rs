@@ -4,7 +4,7 @@
 //! newer program's, and is never guessed at.
 
 use proto::hello::ReceiptKey;
-use proto::id::{NodeId, PromiseId, VersionId};
+use proto::id::{ChunkId, NodeId, PromiseId, VersionId};
 use proto::master::{CHUNKS_PER_BLOCK, Entry, TrashId};
 use proto::name::EntryName;
 use proto::net::Address;
@@ -255,6 +255,8 @@ pub(super) enum PurgeRow {
     Draft { version: u64, blocks: u32 },
     /// All that is recorded of a removed node.
     Node { node: u32 },
+    /// Which chunks need copies, from behind this one on, after the replication factor changed.
+    Recount { after: Option<ChunkId> },
 }
 
 /// A node that the cluster knows.
@@ -303,7 +305,7 @@ impl From<(u64, u64, u64)> for NodeTally {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownChunk {
     /// Which.
-    pub chunk: proto::id::ChunkId,
+    pub chunk: ChunkId,
     /// When an inventory showed it first.
     pub first_seen: ClusterMillis,
     /// In how many inventories it was.

@@ -12,16 +12,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use proto::ErrorCode;
 use proto::id::ClusterId;
 use proto::master::ClusterRules;
-use proto::name::NameRules;
-use redb::{Database, ReadableTable, StorageBackend};
-use serde::{Deserialize, Serialize};
+use redb::{Database, StorageBackend};
 
-use super::error::{StateError, refuse};
+use super::error::StateError;
+use super::rules::{self, ClusterRow};
 use super::tables::{self, Tables};
-use super::{StateOptions, chunks, names, rows};
+use super::{StateOptions, names, rows};
 
 /// What is written anew at once.
 const REWRITE_LEN: u64 = 64 << 10;
@@ -133,74 +131,27 @@ fn rewrite(backend: &impl StorageBackend) -> io::Result<()> {
     backend.sync_data()
 }
 
-/// The row that says which cluster this is.
-#[derive(Debug, Serialize, Deserialize)]
-struct ClusterRow {
-    cluster: ClusterId,
-    chunk_size: u32,
-    replication_factor: u8,
-    min_write_replicas: u8,
-    file_size_max: Option<u64>,
-    portable_names: bool,
-}
-
-/// Makes a new store the cluster's, or sees that an old one fits the rules, and takes over what may change.
+/// Makes a new store the cluster's, or sees that an old one was made with what is fixed of these rules. Returns which
+/// cluster it is, and the rules that it has.
 pub(super) fn prepare(
     database: &Database,
     options: &StateOptions,
-) -> Result<ClusterId, StateError> {
+) -> Result<(ClusterId, ClusterRules), StateError> {
     let transaction = database.begin_write()?;
-    let mut tables = Tables::open(&transaction, options.rules)?;
-    let found: Option<ClusterRow> = match tables.meta.get(tables::CLUSTER_KEY)? {
-        Some(row) => Some(rows::decode(row.value())?),
-        None => None,
-    };
-    if let Some(row) = &found {
-        check_fixed_rules(row, &options.rules)?;
-        if row.replication_factor != options.rules.replication_factor {
-            chunks::recount_needs_copies(&mut tables)?;
-        }
-    } else {
+    let mut meta = transaction.open_table(tables::META)?;
+    let found = ClusterRow::read(&meta)?;
+    if found.is_none() {
+        let row = ClusterRow::new(options.new_cluster, &options.rules);
+        meta.insert(tables::CLUSTER_KEY, rows::encode(&row).as_slice())?;
+    }
+    drop(meta);
+    let mut tables = Tables::open(&transaction)?;
+    let (cluster, rules) = (tables.cluster, tables.rules);
+    rules::check_fixed(&rules, &options.rules)?;
+    if found.is_none() {
         names::make_root(&mut tables)?;
     }
-    let cluster = found.map_or(options.new_cluster, |row| row.cluster);
-    let row = ClusterRow {
-        cluster,
-        chunk_size: options.rules.chunk_size,
-        replication_factor: options.rules.replication_factor,
-        min_write_replicas: options.rules.min_write_replicas,
-        file_size_max: options.rules.file_size_max,
-        portable_names: options.rules.names == NameRules::Portable,
-    };
-    tables
-        .meta
-        .insert(tables::CLUSTER_KEY, rows::encode(&row).as_slice())?;
     tables.finish()?;
     transaction.commit()?;
-    Ok(cluster)
-}
-
-fn check_fixed_rules(row: &ClusterRow, rules: &ClusterRules) -> Result<(), StateError> {
-    if row.chunk_size != rules.chunk_size {
-        return refuse(
-            ErrorCode::InvalidArgument,
-            format!(
-                "this cluster was made with a chunk size of {} bytes, and the settings say {}: \
-                 set chunk_size back, it cannot change",
-                row.chunk_size, rules.chunk_size
-            ),
-        );
-    }
-    if row.portable_names != (rules.names == NameRules::Portable) {
-        let made = if row.portable_names {
-            "portable"
-        } else {
-            "any"
-        };
-        return refuse(
-            ErrorCode::InvalidArgument,
-            format!("this cluster was made with names = {made:?}: set it back, it cannot change"),
-        );
-    }
-    Ok(())
+    Ok((cluster, rules))
 }

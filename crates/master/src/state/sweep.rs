@@ -1,4 +1,4 @@
-//! The sweep: what a purge, a removed node or age left behind is done here, some rows at a time.
+//! The sweep: what a purge, a removed node, age or a changed rule left behind is done here, some rows at a time.
 //!
 //! Work waits in a queue that is worked from its end: what a step uncovers is done before the step goes on, so
 //! that the queue stays short however much there is below a folder. A block of a version is never split, so a sweep
@@ -92,6 +92,7 @@ impl Tables<'_> {
             }
             PurgeRow::Draft { version, blocks } => self.purge_blocks(at, version, blocks, limit),
             PurgeRow::Node { node } => self.purge_node(NodeNumber(node), limit),
+            PurgeRow::Recount { after } => self.recount(number, after, limit),
         }
     }
 

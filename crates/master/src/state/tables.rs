@@ -10,12 +10,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use proto::id::ClusterId;
 use proto::master::ClusterRules;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::error::StateError;
 use super::head::Head;
 use super::rows::{self, NodeRow, NodeTally};
+use super::rules::ClusterRow;
 
 /// A chunk's id as a key.
 pub(super) type ChunkKey = &'static [u8; 32];
@@ -106,6 +108,7 @@ pub(super) struct TallyChange {
 
 /// All tables, open for writing, and the sums of this transaction.
 pub(super) struct Tables<'txn> {
+    pub(super) cluster: ClusterId,
     pub(super) rules: ClusterRules,
     pub(super) head: Head,
     pub(super) digest_changes: BTreeMap<(u32, u8), DigestChange>,
@@ -143,17 +146,17 @@ pub(super) struct Tables<'txn> {
 
 impl<'txn> Tables<'txn> {
     /// Opens (and where the store is new, makes) every table.
-    pub(super) fn open(
-        transaction: &'txn WriteTransaction,
-        rules: ClusterRules,
-    ) -> Result<Self, StateError> {
+    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, StateError> {
         let meta = transaction.open_table(META)?;
+        let cluster = ClusterRow::read(&meta)?
+            .ok_or_else(|| StateError::Damaged("it does not say which cluster it is".to_owned()))?;
         let head = match meta.get(HEAD_KEY)? {
             Some(row) => rows::decode(row.value())?,
             None => Head::default(),
         };
         Ok(Self {
-            rules,
+            cluster: cluster.cluster,
+            rules: cluster.rules(),
             head,
             digest_changes: BTreeMap::new(),
             tally_changes: BTreeMap::new(),

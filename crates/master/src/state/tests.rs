@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod names;
 mod nodes;
+mod planted;
 mod proofs;
 mod random;
 mod replicas;

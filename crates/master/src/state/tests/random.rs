@@ -94,6 +94,9 @@ pub(super) enum Step {
         limit: u32,
         old: bool,
     },
+    Copies {
+        wanted: u8,
+    },
     PowerCut {
         seed: u64,
     },
@@ -131,6 +134,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => node().prop_map(|node| Step::DeleteOnNode { node }),
         1 => node().prop_map(|node| Step::Remove { node }),
         4 => (1..20_u32, any::<bool>()).prop_map(|(limit, old)| Step::Sweep { limit, old }),
+        1 => (2..=4_u8).prop_map(|wanted| Step::Copies { wanted }),
         2 => any::<u64>().prop_map(|seed| Step::PowerCut { seed }),
     ]
 }

@@ -1,15 +1,15 @@
 //! The store below the state: opening, rules, damage, failure.
 
 use proto::ErrorCode;
-use proto::master::ClusterRules;
+use proto::master::{ClusterRules, Precondition};
 use proto::name::NameRules;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::bench::{Bench, chunk, node_command, numbers, open_on, rules};
-use crate::command::{ClusterMillis, TimedCommand};
-use crate::state::{StateError, VersionRow};
+use super::bench::{Bench, changed, chunk, code, new_disk, node_command, numbers, open_on, rules};
+use crate::command::{ClusterMillis, Command, NodeNumber, TimedCommand};
+use crate::state::{Outcome, StateError, VersionRow};
 
 #[test]
 fn a_store_opens_again_with_what_it_had() {
@@ -41,7 +41,7 @@ fn a_block_that_is_too_short_is_damage() {
 }
 
 #[test]
-fn rules_that_are_fixed_are_refused_and_others_are_taken_over() {
+fn rules_that_are_fixed_are_refused() {
     let mut bench = Bench::new(3);
     bench.put("/f", &[chunk(1)]);
     drop(bench.state);
@@ -58,17 +58,104 @@ fn rules_that_are_fixed_are_refused_and_others_are_taken_over() {
         assert_eq!(refusal.code, ErrorCode::InvalidArgument);
         assert!(refusal.message.contains("set "), "{refusal}");
     }
-    let more_copies = ClusterRules {
-        replication_factor: 4,
+    bench.state = open_on(&bench.disk, rules()).unwrap();
+    for other in [chunk_size, names] {
+        let refused = bench.apply(Command::SetRules { rules: other });
+        assert_eq!(code(refused), ErrorCode::InvalidArgument);
+    }
+}
+
+/// The settings of a process changed its state without a command: two masters with other settings made other states of the
+/// same commands.
+#[test]
+fn rules_are_those_of_the_commands_and_not_of_the_settings() {
+    let mut bench = Bench::new(3);
+    let two_copies = ClusterRules {
+        replication_factor: 2,
+        file_size_max: Some(150),
         ..rules()
     };
-    let state = open_on(&bench.disk, more_copies).unwrap();
-    super::audit::audit(&state);
-    assert_eq!(state.read().unwrap().counters().unwrap().needs_copies, 1);
-    drop(state);
-    let state = open_on(&bench.disk, rules()).unwrap();
-    super::audit::audit(&state);
-    assert_eq!(state.read().unwrap().counters().unwrap().needs_copies, 0);
+    bench
+        .apply(Command::SetRules { rules: two_copies })
+        .unwrap();
+    bench.put("/f", &[chunk(1)]);
+    let too_large = bench.try_put("/g", &[chunk(1), chunk(2)], Precondition::Any);
+    assert_eq!(code(too_large), ErrorCode::TooLarge);
+    let needs = |bench: &Bench| bench.read().counters().unwrap().needs_copies;
+    assert_eq!(needs(&bench), 1, "it has three copies");
+    drop(bench.state);
+    bench.state = open_on(&bench.disk, rules()).unwrap();
+    assert_eq!(bench.state.rules(), two_copies);
+    bench.sweep(0, 0, 0);
+    assert_eq!(needs(&bench), 1);
+
+    let small_files = ClusterRules {
+        file_size_max: Some(1),
+        ..rules()
+    };
+    let other = open_on(&new_disk(), small_files).unwrap();
+    let first = TimedCommand {
+        at: ClusterMillis(0),
+        wall_ms: 0,
+        command: Command::SetRules { rules: rules() },
+    };
+    bench.log.insert(0, first);
+    other.write().unwrap().run(&bench.log, true).unwrap();
+    assert!(super::audit::dump(&other) == super::audit::dump(&bench.state));
+}
+
+/// All chunks were read anew in one transaction, at the start, in which nobody was answered.
+#[test]
+fn another_number_of_copies_is_counted_some_chunks_at_a_time() {
+    let mut bench = Bench::new(4);
+    let chunks: Vec<_> = (0..40).map(chunk).collect();
+    bench.put("/f", &chunks);
+    let needs = |bench: &Bench| bench.read().counters().unwrap().needs_copies;
+    let sweep = |bench: &mut Bench| {
+        let swept = bench.apply(Command::SweepSome {
+            trash_before: ClusterMillis(0),
+            versions_before: ClusterMillis(0),
+            answers_before: ClusterMillis(0),
+            limit: 8,
+        });
+        assert!(matches!(
+            swept,
+            Ok(Outcome::Swept {
+                rows: 8,
+                more: true
+            })
+        ));
+    };
+    let set = |bench: &mut Bench, replication_factor| {
+        let rules = ClusterRules {
+            replication_factor,
+            ..rules()
+        };
+        bench.apply(Command::SetRules { rules }).unwrap();
+    };
+    set(&mut bench, 4);
+    assert_eq!(needs(&bench), 0);
+    for reached in [8, 16] {
+        sweep(&mut bench);
+        assert_eq!(needs(&bench), reached);
+    }
+    // What changes meanwhile is as it should be, reached or not.
+    let (node, some) = (NodeNumber(4), chunks.iter().step_by(2));
+    let some = some.map(|chunk| (chunk.chunk, chunk.len)).collect();
+    let added = bench.apply(Command::AddReplicas {
+        node,
+        down: Vec::new(),
+        chunks: some,
+    });
+    assert_eq!(changed(added), 20);
+    bench.sweep(0, 0, 0);
+    assert_eq!(needs(&bench), 20);
+
+    set(&mut bench, 3);
+    sweep(&mut bench);
+    bench.delete("/f", true).unwrap();
+    bench.sweep(0, 0, 0);
+    assert_eq!(needs(&bench), 0);
 }
 
 /// A flipped bit anywhere must be found when the store is opened, or be one that means nothing.

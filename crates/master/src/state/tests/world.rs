@@ -6,6 +6,7 @@ mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proto::master::ClusterRules;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -79,6 +80,13 @@ impl World {
                 down,
             } => self.commit(*upload, PATHS[*at], chunks, down),
             Step::End { upload } => self.end(*upload),
+            Step::Copies { wanted } => {
+                let rules = ClusterRules {
+                    replication_factor: *wanted,
+                    ..rules()
+                };
+                self.bench.apply(Command::SetRules { rules }).unwrap();
+            }
             Step::PowerCut { seed } => self.power_cut(*seed),
             Step::Remove { node } => self.remove(*node),
             Step::Sweep { limit, old } => {
