@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use disk::Blocking;
 use parking_lot::Mutex;
-use proto::WireError;
 use proto::id::ChunkId;
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, ChunksAllocated, ChunksLocated, ChunksRecorded,
@@ -32,12 +31,13 @@ use proto::master::{
     TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
 };
 use proto::table::Caller;
+use proto::{ErrorCode, WireError};
 use rand::rngs::StdRng;
 
 use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::membership::Placeable;
-use crate::state::State;
+use crate::state::{Outcome, State};
 
 /// Chunks whose rows are read in place.
 const CHUNKS_IN_PLACE_MAX: usize = 8;
@@ -222,6 +222,15 @@ answered_by! {
         report_heartbeat: ReportHeartbeat => HeartbeatNoted;
         report_corrupt_chunks: ReportCorruptChunks => CorruptChunksNoted;
     }
+}
+
+/// A command was answered with another command's outcome.
+fn unexpected(outcome: &Outcome) -> WireError {
+    tracing::error!(?outcome, "a command had an outcome of another kind");
+    WireError::new(
+        ErrorCode::Internal,
+        "the master made a mistake; its log says more",
+    )
 }
 
 #[cfg(test)]

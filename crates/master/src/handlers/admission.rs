@@ -118,7 +118,7 @@ impl Control {
         };
         match self.committer.submit(upsert).await? {
             Outcome::Node(number) => Ok(number),
-            other => Err(super::names::unexpected(&other)),
+            other => Err(super::unexpected(&other)),
         }
     }
 

@@ -8,7 +8,7 @@ use proto::master::{
 };
 use proto::table::Caller;
 
-use super::{ClusterView, Files};
+use super::{ClusterView, Files, unexpected};
 use crate::command::Command;
 use crate::state::Outcome;
 
@@ -125,13 +125,4 @@ impl<V: ClusterView> Files<V> {
         self.committer.submit(command).await?;
         Ok(TrashEmptied {})
     }
-}
-
-/// A command was answered with another command's outcome.
-pub(super) fn unexpected(outcome: &Outcome) -> WireError {
-    tracing::error!(?outcome, "a command had an outcome of another kind");
-    WireError::new(
-        proto::ErrorCode::Internal,
-        "the master made a mistake; its log says more",
-    )
 }

@@ -13,8 +13,7 @@ use proto::{ErrorCode, WireError};
 use rand::RngExt;
 
 use super::downloads::NodePlaces;
-use super::names::unexpected;
-use super::{ClusterView, Files};
+use super::{ClusterView, Files, unexpected};
 use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use crate::membership::Placeable;
 use crate::placement::{self, Candidates};

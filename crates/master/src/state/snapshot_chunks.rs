@@ -105,13 +105,6 @@ impl Snapshot {
         self.chunk_keys(tables::NODE_CHUNKS, node, after, Some(bucket), limit)
     }
 
-    /// The sum of the chunks of one bucket recorded on a node.
-    pub fn bucket_digest(&self, node: NodeNumber, bucket: u8) -> Result<BucketDigest, StateError> {
-        let sum = self.table(tables::DIGESTS)?.get((node.0, bucket))?;
-        let (count, xor) = sum.map_or((0, 0), |sum| sum.value());
-        Ok(BucketDigest { count, xor })
-    }
-
     /// The sums of all 256 buckets recorded on a node.
     pub fn bucket_digests(&self, node: NodeNumber) -> Result<Vec<BucketDigest>, StateError> {
         let mut digests = vec![BucketDigest::default(); 256];
