@@ -131,13 +131,10 @@ impl Control {
     /// The first time it may be the node's connection that broke; what fails again is told to somebody.
     fn note_not_compared(&self, node: NodeNumber, times: u32, error: &InventoryError) {
         let name = self.name_of(node);
-        match times {
-            2 => {
-                warn!(node = name, %error, "cannot compare a node's inventory; it is tried again and again")
-            }
-            _ => {
-                debug!(node = name, %error, "cannot compare a node's inventory; it is tried again")
-            }
+        if times == 2 {
+            warn!(node = name, %error, "cannot compare a node's inventory; it is tried again and again");
+        } else {
+            debug!(node = name, %error, "cannot compare a node's inventory; it is tried again");
         }
         if times >= 2 {
             self.safe_mode().note_not_compared(node, error.to_string());
