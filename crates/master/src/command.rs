@@ -218,14 +218,16 @@ pub enum Command {
         /// Which.
         chunks: Vec<ChunkId>,
     },
-    /// Notes chunks that a node holds and that the state does not know, in one full inventory.
+    /// Notes chunks that a node was just seen to hold and that the state does not know.
     NoteUnknownChunks {
         /// Who.
         node: NodeNumber,
+        /// Of those that were first seen before then, this is another inventory.
+        seen_before: ClusterMillis,
         /// What.
         chunks: Vec<ChunkId>,
     },
-    /// Plans the deletion of unknown chunks that waited long enough and were seen in two inventories.
+    /// Plans the deletion of unknown chunks that waited long enough and were seen in two inventories, some time apart.
     DeleteUnknownChunks {
         /// Who.
         node: NodeNumber,

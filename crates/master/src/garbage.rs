@@ -3,9 +3,9 @@
 //! Here deletions are only planned; `deletions.rs` carries them out. The same rounds sweep, bit by bit, what purges
 //! and removed nodes left in the store, and empty the old trash.
 //!
-//! A chunk that the master does not know is planned only after its grace and two inventories, and **invariant:**
-//! never more of them than the state's [`Fuse`](crate::state::Fuse) lets pass. All that is due is counted first, so that
-//! too many of them are stopped as a whole.
+//! A chunk that the master does not know is planned only after its grace and two inventories, half of the grace apart, and
+//! **invariant:** never more of them than the state's [`Fuse`](crate::state::Fuse) lets pass. All that is due is counted
+//! first, so that too many of them are stopped as a whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +101,24 @@ impl Control {
                 return Ok(planned);
             }
         }
+    }
+
+    /// Notes chunks that a node was just seen to hold and that the state does not know. What is seen again within half of
+    /// their grace, by a comparison that was cut off and begun again, or by repair, is no other inventory.
+    pub(crate) async fn note_unknown(
+        &self,
+        node: NodeNumber,
+        chunks: Vec<ChunkId>,
+    ) -> Result<(), WireError> {
+        if !chunks.is_empty() {
+            let command = Command::NoteUnknownChunks {
+                node,
+                seen_before: self.time_before(self.config.unknown_chunk_grace / 2),
+                chunks,
+            };
+            self.committer.submit(command).await?;
+        }
+        Ok(())
     }
 
     async fn collect_unknown(&self) -> Result<u64, WireError> {

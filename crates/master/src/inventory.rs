@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::command::{Command, NodeNumber};
+use crate::command::NodeNumber;
 use crate::control::Control;
 use crate::node_tasks::NodeTasks;
 use crate::state::StateError;
@@ -231,7 +231,8 @@ impl Control {
         }
         findings.added += self.settle_known(node, known).await?;
         findings.unknown += unknown.len();
-        self.settle_unknown(node, unknown).await
+        self.note_unknown(node, unknown).await?;
+        Ok(())
     }
 
     /// Copies of chunks that are known, on a node where they were not recorded: they count from now on.
@@ -273,18 +274,6 @@ impl Control {
         }
         drop(claims);
         Ok(count)
-    }
-
-    async fn settle_unknown(
-        &self,
-        node: NodeNumber,
-        chunks: Vec<ChunkId>,
-    ) -> Result<(), InventoryError> {
-        if !chunks.is_empty() {
-            let command = Command::NoteUnknownChunks { node, chunks };
-            self.committer.submit(command).await?;
-        }
-        Ok(())
     }
 
     /// What a node says of these chunks by name.

@@ -12,7 +12,7 @@ use proto::master::NodeLocation;
 use proto::node::{ChunkSource, ReplicateChunk};
 
 use crate::claims::CopyClaim;
-use crate::command::{ClusterMillis, Command, NodeNumber};
+use crate::command::{ClusterMillis, NodeNumber};
 use crate::control::Control;
 use crate::handlers::ClusterView;
 
@@ -122,11 +122,7 @@ impl Control {
         let rows = self.read(move |snapshot| snapshot.chunks(&wanted)).await?;
         let gone = ids.into_iter().zip(rows).filter(|(_, row)| row.is_none());
         let chunks: Vec<_> = gone.map(|(chunk, _)| chunk).collect();
-        if !chunks.is_empty() {
-            let unknown = Command::NoteUnknownChunks { node, chunks };
-            self.committer.submit(unknown).await?;
-        }
-        Ok(())
+        self.note_unknown(node, chunks).await
     }
 }
 

@@ -193,8 +193,7 @@ impl Control {
             mut settled,
         } = self.find_surplus(trims).await;
         for (node, chunks) in unknown {
-            let note = Command::NoteUnknownChunks { node, chunks };
-            if let Err(error) = self.committer.submit(note).await {
+            if let Err(error) = self.note_unknown(node, chunks).await {
                 warn!(node = self.name_of(node), %error, "cannot note corrupt copies of unknown chunks; they are reported again");
             }
         }

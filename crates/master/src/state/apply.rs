@@ -126,9 +126,11 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
             unreferenced_before,
             chunks,
         } => replicas::collect_garbage(tables, *unreferenced_before, chunks),
-        Command::NoteUnknownChunks { node, chunks } => {
-            replicas::note_unknown_chunks(tables, timed.at, *node, chunks)
-        }
+        Command::NoteUnknownChunks {
+            node,
+            seen_before,
+            chunks,
+        } => replicas::note_unknown_chunks(tables, timed.at, *node, *seen_before, chunks),
         Command::DeleteUnknownChunks {
             node,
             seen_before,

@@ -170,6 +170,7 @@ pub(super) fn note_unknown_chunks(
     tables: &mut Tables<'_>,
     at: ClusterMillis,
     node: NodeNumber,
+    seen_before: ClusterMillis,
     chunks: &[ChunkId],
 ) -> Result<Outcome, StateError> {
     if tables.node(node)?.is_none() {
@@ -189,15 +190,15 @@ pub(super) fn note_unknown_chunks(
             .unknown
             .get(key)?
             .map_or((at.0, 0), |seen| seen.value());
-        tables
-            .unknown
-            .insert(key, (first_seen, inventories.saturating_add(1)))?;
+        let is_another = inventories == 0 || first_seen < seen_before.0;
+        let inventories = inventories.saturating_add(u32::from(is_another));
+        tables.unknown.insert(key, (first_seen, inventories))?;
         changed += 1;
     }
     Ok(Outcome::Changed(changed))
 }
 
-/// Inventories that must have shown an unknown chunk before it is deleted.
+/// Inventories, some time apart, that must have shown an unknown chunk before it is deleted.
 pub(crate) const INVENTORIES_MIN: u32 = 2;
 
 /// `DeleteUnknownChunks`: all of what still holds of it, or nothing if the fuse does not let so many pass.

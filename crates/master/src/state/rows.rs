@@ -308,7 +308,7 @@ pub struct UnknownChunk {
     pub chunk: ChunkId,
     /// When an inventory showed it first.
     pub first_seen: ClusterMillis,
-    /// In how many inventories it was.
+    /// In how many inventories it was, of which only those count that were some time after the first.
     pub inventories: u32,
 }
 

@@ -37,6 +37,7 @@ fn a_removed_node_is_forgotten_step_by_step_and_its_number_with_it() {
     assert_eq!(bench.collect(), 3);
     let note = Command::NoteUnknownChunks {
         node: NodeNumber(2),
+        seen_before: ClusterMillis(0),
         chunks: vec![chunk(99).chunk],
     };
     bench.apply(note).unwrap();

@@ -27,8 +27,13 @@ fn trim(bench: &mut Bench, node: u32, down: &[u32]) -> u64 {
 }
 
 fn note(bench: &mut Bench, chunks: &[ChunkId]) -> u64 {
+    note_after(bench, u64::MAX, chunks)
+}
+
+fn note_after(bench: &mut Bench, seen_before: u64, chunks: &[ChunkId]) -> u64 {
     let outcome = bench.apply(Command::NoteUnknownChunks {
         node: NODE,
+        seen_before: ClusterMillis(seen_before),
         chunks: chunks.to_vec(),
     });
     changed(outcome)
@@ -320,6 +325,20 @@ fn an_unknown_chunk_is_deleted_after_two_inventories_and_the_grace_period() {
     let left = bench.read().unknown_page(NODE, None, 10).unwrap();
     assert_eq!(left.len(), 1);
     assert_eq!((left[0].chunk, left[0].inventories), (chunk(9).chunk, 1));
+}
+
+/// A comparison was cut off and begun again: what it had seen the first time counted as seen in two inventories.
+#[test]
+fn what_is_seen_again_soon_is_no_other_inventory() {
+    let mut bench = Bench::new(4);
+    let ids = [chunk(8).chunk];
+    assert_eq!(note(&mut bench, &ids), 1);
+    let first = bench.read().unknown_page(NODE, None, 10).unwrap()[0].first_seen;
+    assert_eq!(note_after(&mut bench, first.0, &ids), 1);
+    let far = bench.now + 100;
+    assert_eq!(delete_unknown(&mut bench, far, &ids), 0);
+    assert_eq!(note_after(&mut bench, first.0 + 1, &ids), 1);
+    assert_eq!(delete_unknown(&mut bench, far, &ids), 1);
 }
 
 #[test]

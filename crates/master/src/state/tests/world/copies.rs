@@ -45,6 +45,7 @@ impl World {
             },
             Step::Inventory { node } => Command::NoteUnknownChunks {
                 node: self.node_numbers[node],
+                seen_before: ClusterMillis(u64::MAX),
                 chunks: self.on_disk(*node).iter().map(id).collect(),
             },
             Step::DeleteUnknown { node } => Command::DeleteUnknownChunks {
