@@ -60,9 +60,11 @@ function figures(status) {
   const rows = [
     ["Storage nodes", `${status.nodes.live} of ${status.nodes.total} here`],
     ["Files", `${count(status.files, "file", "files")}, ${count(status.folders, "folder", "folders")}`],
-    ["Kept", `${formatSize(status.file_bytes)}, ${status.rules.replication_factor} copies each`],
-    ["Room for", `about ${formatSize(Math.floor(status.free_bytes / status.rules.replication_factor))} more`],
+    ["Kept", `${formatSize(status.file_bytes)}, as ${status.rules.replication_factor} copies`],
   ];
+  if (status.uploads_possible) {
+    rows.push(["Room for", `about ${formatSize(status.room_bytes)} more`]);
+  }
   const { running, queued, seconds_left: left } = status.repair;
   if (running + queued > 0) {
     rows.push(["Making copies", left === undefined ? "under way" : `about ${formatDuration(left)} left`]);

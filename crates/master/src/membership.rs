@@ -24,6 +24,7 @@ use crate::command::NodeNumber;
 
 mod placeable;
 mod reliance;
+mod room;
 #[cfg(test)]
 mod tests;
 mod views;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::SettingsError;
+use crate::{SettingsError, heaps};
 
 /// Something went wrong.
 pub const EXIT_FAILURE: u8 = 1;
@@ -16,6 +16,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs a server on a runtime of its own to its end, and [`report`]s its error.
 pub fn run(server: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    heaps::share();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

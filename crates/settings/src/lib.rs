@@ -24,6 +24,7 @@ mod check;
 mod descriptors;
 mod error;
 mod exit;
+mod heaps;
 mod load;
 mod logging;
 pub mod loops;

@@ -451,6 +451,7 @@ fn status(kept: &Kept) -> ClusterStatus {
         file_bytes: sizes.iter().sum(),
         capacity_bytes: 3_000_000_000_000,
         free_bytes: 2_400_000_000_000,
+        room_bytes: 800_000_000_000,
         chunks: ChunkCounts::default(),
         repair: RepairStatus::default(),
         safe_mode: None,

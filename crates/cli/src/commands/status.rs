@@ -85,17 +85,25 @@ fn sums(status: &ClusterStatus) -> Vec<String> {
             size(status.file_bytes)
         ),
         format!(
-            "{} of {} live, {} free of {}: room for about {} more",
+            "{} of {} live, {} free of {}{}",
             status.nodes.live,
             count(u64::from(status.nodes.total), "node"),
             size(status.free_bytes),
             size(status.capacity_bytes),
-            size(status.free_bytes / u64::from(status.rules.replication_factor.max(1)))
+            room(status)
         ),
     ];
     lines.extend(copies(status));
     lines.extend(repair(status));
     lines
+}
+
+/// What still fits; nothing where nothing can be uploaded, which a problem says.
+fn room(status: &ClusterStatus) -> String {
+    if !status.uploads_possible {
+        return String::new();
+    }
+    format!(": room for about {} more", size(status.room_bytes))
 }
 
 fn copies(status: &ClusterStatus) -> Option<String> {
@@ -162,6 +170,7 @@ mod tests {
             file_bytes: 1024,
             capacity_bytes: 4096,
             free_bytes: 2048,
+            room_bytes: 682,
             chunks: ChunkCounts::default(),
             repair: RepairStatus::default(),
             safe_mode: None,

@@ -54,7 +54,12 @@ impl ControlHandlers for Control {
             position,
         } = self.point();
         let problems = facts.problems();
-        let (capacity_bytes, free_bytes) = self.membership().space();
+        let rules = self.config.rules;
+        let ((capacity_bytes, free_bytes), room) = {
+            let membership = self.membership();
+            (membership.space(), membership.room(&rules))
+        };
+        let uploads_possible = facts.uploads_possible();
         Ok(ClusterStatus {
             cluster: self.state.cluster(),
             epoch,
@@ -62,13 +67,14 @@ impl ControlHandlers for Control {
             position,
             health: status::health(&problems),
             problems,
-            uploads_possible: facts.uploads_possible(),
+            uploads_possible,
             nodes: facts.nodes,
             files: sums.files,
             folders: sums.folders,
             file_bytes: sums.bytes,
             capacity_bytes,
             free_bytes,
+            room_bytes: if uploads_possible { room } else { 0 },
             chunks: ChunkCounts {
                 total: counters.chunks,
                 missing_copies: facts.tally.missing_copies,

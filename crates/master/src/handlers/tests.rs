@@ -101,6 +101,26 @@ async fn an_upload_that_cannot_succeed_is_told_why() {
     assert!(renewed.is_empty(), "a lease is renewed all the same");
 }
 
+/// One node of three was dead and a client did without another one, which had just been restarted: it heard that the disks
+/// are full, and gave up, in place of asking for that one too.
+#[tokio::test]
+async fn nodes_that_a_client_does_without_are_not_full() {
+    let files = files().await;
+    *files.cluster.down.lock() = BTreeSet::from([1, 2, 3]);
+    let refusal = files.allocate(1, &[chunk(1)], &[4]).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::NotEnoughReplicas, "{refusal}");
+    assert!(
+        !files
+            .allocate(1, &[chunk(1)], &[])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    *files.cluster.full.lock() = BTreeSet::from([4]);
+    let refusal = files.allocate(1, &[chunk(1)], &[4]).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::NoSpace, "{refusal}");
+}
+
 /// The nodes' disks were full: the upload was refused, and for the next seconds the status said that all is well.
 #[tokio::test]
 async fn nodes_that_an_upload_failed_on_are_not_counted_on() {
@@ -108,7 +128,7 @@ async fn nodes_that_an_upload_failed_on_are_not_counted_on() {
     files.allocate(1, &[chunk(1)], &[1, 2, 3]).await.unwrap();
     assert!(files.cluster.refused.lock().is_empty());
     let failed = files.allocate(1, &[chunk(1)], &[1, 2, 3, 4]).await;
-    assert_eq!(failed.unwrap_err().code, ErrorCode::NoSpace);
+    assert_eq!(failed.unwrap_err().code, ErrorCode::NotEnoughReplicas);
     assert_eq!(*files.cluster.refused.lock(), BTreeSet::from([1, 2, 3, 4]));
 }
 

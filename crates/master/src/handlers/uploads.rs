@@ -246,6 +246,15 @@ impl<V: ClusterView> Files<V> {
         if usable >= needed {
             return Ok(());
         }
+        if candidates.len() >= needed {
+            return Err(WireError::new(
+                ErrorCode::NotEnoughReplicas,
+                format!(
+                    "{usable} of the {} that take new chunks did not fail this client before; a write needs {needed}",
+                    status::count(candidates.len() as u64, "node")
+                ),
+            ));
+        }
         if live >= needed {
             return Err(WireError::new(
                 ErrorCode::NoSpace,

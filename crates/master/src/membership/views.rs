@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proto::id::NodeId;
-use proto::master::{NodeCounts, NodeState, NodeSummary};
+use proto::master::{ClusterRules, NodeCounts, NodeState, NodeSummary};
 use proto::net::Address;
 use proto::node::NodeUsage;
 use tokio::time::Instant;
 
+use super::room::{SharedDisk, room};
 use super::{Member, Membership};
 use crate::command::NodeNumber;
 use crate::placement::{Candidate, Candidates};
@@ -81,25 +82,49 @@ impl Membership {
         self.live_where(|member| member.usage.failed_disks > 0)
     }
 
-    /// Bytes of the live nodes' disks, and bytes that they can still take. What nodes of one machine have on one file system
-    /// is theirs together, and counts once.
+    /// Bytes of the live nodes' disks, and bytes that they can still take.
     pub fn space(&self) -> (u64, u64) {
-        let mut shared = BTreeMap::new();
-        let mut sum = (0, 0);
-        for member in self.members.values().filter(|member| member.is_live()) {
-            let (capacity, free) = (member.usage.capacity_bytes, member.usage.free_bytes);
-            if let Some(file_system) = member.usage.file_system {
-                let room = shared
-                    .entry((member.address.host(), file_system))
-                    .or_insert((0, 0));
-                *room = (capacity.max(room.0), free.max(room.1));
-            } else {
-                sum = (sum.0 + capacity, sum.1 + free);
-            }
+        let disks = self.disks(Member::is_live);
+        disks.fold((0, 0), |sum, (capacity, disk)| {
+            (sum.0 + capacity, sum.1 + disk.free)
+        })
+    }
+
+    /// Bytes of files that still fit with all copies that the nodes which take writes can hold; none if those are fewer than
+    /// a write needs.
+    pub fn room(&self, rules: &ClusterRules) -> u64 {
+        let takes_writes = |member: &Member| member.takes_writes() && !member.refused_writes;
+        let disks: Vec<_> = self.disks(takes_writes).map(|(_, disk)| disk).collect();
+        let nodes: u64 = disks.iter().map(|disk| disk.nodes).sum();
+        if nodes < u64::from(rules.min_write_replicas) {
+            return 0;
         }
-        shared
-            .values()
-            .fold(sum, |sum, room| (sum.0 + room.0, sum.1 + room.1))
+        room(&disks, nodes.min(u64::from(rules.replication_factor)))
+    }
+
+    /// The disks of such nodes, each with its capacity. What nodes of one machine have on one file system is theirs together,
+    /// and counts once.
+    fn disks(&self, admit: impl Fn(&Member) -> bool) -> impl Iterator<Item = (u64, SharedDisk)> {
+        let mut shared = BTreeMap::new();
+        let mut own = Vec::new();
+        for member in self.members.values().filter(|member| admit(member)) {
+            let (capacity, free) = (member.usage.capacity_bytes, member.usage.free_bytes);
+            let alone = (capacity, SharedDisk { free, nodes: 1 });
+            let Some(file_system) = member.usage.file_system else {
+                own.push(alone);
+                continue;
+            };
+            shared
+                .entry((member.address.host(), file_system))
+                .and_modify(|(most, disk): &mut (u64, SharedDisk)| {
+                    *most = capacity.max(*most);
+                    disk.free = free.max(disk.free);
+                    disk.nodes += 1;
+                })
+                .or_insert(alone);
+        }
+        let shared: Vec<_> = shared.into_values().collect();
+        shared.into_iter().chain(own)
     }
 
     fn live_where(&self, admit: impl Fn(&Member) -> bool) -> Vec<Address> {

@@ -54,6 +54,9 @@ pub struct ClusterStatus {
     pub capacity_bytes: u64,
     /// Bytes that live nodes can still take, copies included; counted likewise.
     pub free_bytes: u64,
+    /// Bytes of files that still fit, each copy on another node; 0 while uploads are not possible.
+    #[serde(default)]
+    pub room_bytes: u64,
     /// Chunks by their copies.
     pub chunks: ChunkCounts,
     /// What repair does.

@@ -234,6 +234,7 @@ impl MasterHandlers for FakeMaster {
             file_bytes: 0,
             capacity_bytes: 0,
             free_bytes: 0,
+            room_bytes: 0,
             chunks: ChunkCounts::default(),
             repair: RepairStatus::default(),
             safe_mode: None,
