@@ -120,6 +120,30 @@ async fn a_download_that_goes_on_verifies_what_is_there() {
     }
 }
 
+/// A folder was uploaded together with what an interrupted download had left in it. When it was downloaded, the small
+/// file took the place of the part that the large one was being written to, and then the large one's name: with the
+/// wrong bytes, and code 0.
+#[tokio::test]
+async fn a_file_named_as_a_part_of_another_never_becomes_it() {
+    let cluster = Cluster::start().await;
+    let bytes = content(1, 40_000_000);
+    cluster.upload("/docs/a.txt", &bytes).await;
+    let client = cluster.client();
+    let path = "/docs/a.txt".parse().unwrap();
+    let version = client.open(&path, None).await.unwrap().version.0;
+    let id = client.status().await.unwrap().cluster.to_string();
+    let stem = format!("a.txt.{version}-{}", &id[..8]);
+    cluster
+        .upload(&format!("/docs/{stem}.part"), b"wrong")
+        .await;
+    let mut download = cluster.dfs(&["download", "docs"]);
+    said(&run(download.current_dir(cluster.scratch())).await);
+    let docs = cluster.scratch().join("docs");
+    assert!(std::fs::read(docs.join("a.txt")).unwrap() == bytes);
+    let kept = std::fs::read(docs.join(format!("{stem} (2).part")));
+    assert_eq!(kept.unwrap(), b"wrong");
+}
+
 /// Standard input goes up, and a file comes down to standard output.
 #[tokio::test]
 async fn pipes_work_both_ways() {

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use proto::name::EntryName;
 
+use crate::part::is_part_name;
+
 /// How a system tells names apart, and which it cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum System {
@@ -50,7 +52,7 @@ impl LocalNames {
     }
 
     /// The name under which an entry is kept here: its own, or one like it where that cannot be. What Windows cannot
-    /// hold is written as `%` and two hex digits; a name that is taken gets a number.
+    /// hold is written as `%` and two hex digits; a name that is taken gets a number, and all that parts could have are.
     pub(crate) fn choose(&mut self, name: &EntryName) -> String {
         let fit = match self.system {
             System::Windows if !name.is_portable() => escaped(name.as_str()),
@@ -58,7 +60,7 @@ impl LocalNames {
         };
         let mut candidate = fit.clone();
         let mut number = 2;
-        while !self.taken.insert(self.key(&candidate)) {
+        while is_part_name(&candidate) || !self.taken.insert(self.key(&candidate)) {
             candidate = numbered(&fit, number);
             number += 1;
         }
@@ -183,6 +185,28 @@ mod tests {
         assert_eq!(
             choose(System::Windows, &["a%3Ab", "a:b"]),
             ["a%3Ab", "a%3Ab (2)"]
+        );
+    }
+
+    /// The small file was renamed over the part that a large one was being written to, which then became the large one.
+    #[test]
+    fn no_name_is_one_that_parts_have() {
+        assert_eq!(
+            choose(
+                System::Unix,
+                &[
+                    "a.txt",
+                    "a.txt.1-ee586cd2.part",
+                    "a.txt.1-ee586cd2 (2).part",
+                    "a.txt.1-ee586cd2.part.json"
+                ]
+            ),
+            [
+                "a.txt",
+                "a.txt.1-ee586cd2 (2).part",
+                "a.txt.1-ee586cd2 (2) (2).part",
+                "a.txt.1-ee586cd2.part (2).json"
+            ]
         );
     }
 

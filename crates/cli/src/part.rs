@@ -1,9 +1,9 @@
 //! A download that is not complete: `NAME.VERSION-CLUSTER.part`, and beside it a small file that says how far it is.
 //!
-//! Since a version has one content for good, a part with this name can always be gone on with, whoever began it, and
-//! no file of a folder that is fetched has a name like it. The second file, `….part.json`, says how many bytes
-//! were fsynced: just those are kept, and whoever goes on verifies them first. The part is locked while somebody writes
-//! it. It gets its final name only when it is whole and fsynced.
+//! Since a version has one content for good, a part with this name can always be gone on with, whoever began it. No
+//! download gives a file such a name ([`is_part_name`]), or it could take a part's place while that is written. The
+//! second file, `….part.json`, says how many bytes were fsynced: just those are kept, and whoever goes on verifies them
+//! first. The part is locked while somebody writes it. It gets its final name only when it is whole and fsynced.
 //!
 //! **Invariant:** no step leaves bytes under the final name that are not all of one version.
 
@@ -198,19 +198,29 @@ fn stem(target: &Path) -> String {
     name[..end].to_owned()
 }
 
+/// Whether this is a name as parts and their records have: `NAME.VERSION-CLUSTER.part` or `….part.json`. In either case
+/// of letters, since a system may not tell them apart.
+pub(crate) fn is_part_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix(".json").unwrap_or(&name);
+    name.strip_suffix(".part")
+        .and_then(|name| name.rsplit_once('.'))
+        .is_some_and(|(_, middle)| is_version_and_cluster(middle))
+}
+
 /// Whether this is the name of a part of some version of `target`.
 fn is_part_of(name: &str, target: &Path) -> bool {
-    let middle = name
-        .strip_prefix(&stem(target))
+    name.strip_prefix(&stem(target))
         .and_then(|rest| rest.strip_prefix('.'))
-        .and_then(|rest| rest.strip_suffix(".part"));
-    middle
-        .and_then(|middle| middle.split_once('-'))
-        .is_some_and(|(version, cluster)| {
-            version.parse::<u64>().is_ok()
-                && cluster.len() == 8
-                && cluster.chars().all(|c| c.is_ascii_hexdigit())
-        })
+        .and_then(|rest| rest.strip_suffix(".part"))
+        .is_some_and(is_version_and_cluster)
+}
+
+fn is_version_and_cluster(middle: &str) -> bool {
+    middle.split_once('-').is_some_and(|(version, cluster)| {
+        let has_digits = !version.is_empty() && version.bytes().all(|c| c.is_ascii_digit());
+        has_digits && cluster.len() == 8 && cluster.bytes().all(|c| c.is_ascii_hexdigit())
+    })
 }
 
 fn folder_of(target: &Path) -> &Path {
@@ -360,6 +370,31 @@ mod tests {
             ]
         );
         drop(in_use);
+    }
+
+    #[test]
+    fn a_part_and_its_record_have_names_that_are_known() {
+        let part = part_name(Path::new("a.txt"), &whole(7));
+        for name in [
+            part.as_str(),
+            record_path(Path::new(&part)).to_str().unwrap(),
+            "A.TXT.7-3F0C1A2B.PART",
+            "7-3f0c1a2b.1-3f0c1a2b.part",
+        ] {
+            assert!(is_part_name(name), "{name}");
+        }
+        for name in [
+            "a.txt",
+            "a.part",
+            "a.txt.part.json",
+            "a.txt.x-3f0c1a2b.part",
+            "a.txt.7-3f0c1a2b (2).part",
+            "a.txt.7-3f0c1a2b.part (2).json",
+            "a.txt.7-3f0c1a2b.json",
+            "7-3f0c1a2b.part",
+        ] {
+            assert!(!is_part_name(name), "{name}");
+        }
     }
 
     #[test]

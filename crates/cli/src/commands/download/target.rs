@@ -8,6 +8,7 @@ use proto::name::EntryPath;
 use crate::args::IfExists;
 use crate::exit::{Exit, Stop};
 use crate::local::{LocalNames, System, numbered};
+use crate::part::is_part_name;
 
 /// Where to.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,8 +40,20 @@ pub(super) fn choose(source: &EntryPath, destination: Option<&Path>) -> anyhow::
 
 /// The path under which a file is kept, given what is there already; nothing if that stays.
 ///
-/// A link is followed, so that it stays one.
+/// A link is followed, so that it stays one. A name that a part could have is refused: it may be written to just now.
 pub(super) fn settle(path: &Path, if_exists: IfExists) -> anyhow::Result<Option<PathBuf>> {
+    let settled = settle_with_what_is_there(path, if_exists)?;
+    let name = settled.as_deref().and_then(Path::file_name);
+    if name.is_some_and(|name| is_part_name(&name.to_string_lossy())) {
+        return Err(Stop::usage(format!(
+            "{} is a name that downloads have until they are complete; choose another",
+            path.display()
+        )));
+    }
+    Ok(settled)
+}
+
+fn settle_with_what_is_there(path: &Path, if_exists: IfExists) -> anyhow::Result<Option<PathBuf>> {
     if !path.exists() {
         return Ok(Some(path.to_owned()));
     }
@@ -101,6 +114,7 @@ pub(super) fn make_folder(path: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::exit_of;
 
     fn check(source: &str, destination: Option<&Path>, expected: &Path) {
         let chosen = choose(&source.parse().unwrap(), destination).unwrap();
@@ -138,6 +152,21 @@ mod tests {
         assert!(settle(&here, IfExists::Replace).is_err());
         let free = here.join("b.txt");
         assert_eq!(settle(&free, IfExists::Fail).unwrap(), Some(free));
+    }
+
+    #[test]
+    fn a_name_that_parts_have_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("a.txt.1-ee586cd2.part");
+        let refused = || settle(&part, IfExists::Replace).unwrap_err();
+        assert_eq!(exit_of(&refused()), Exit::Usage);
+        std::fs::write(&part, "").unwrap();
+        assert_eq!(exit_of(&refused()), Exit::Usage);
+        let beside = settle(&part, IfExists::KeepBoth).unwrap();
+        assert_eq!(
+            beside,
+            Some(folder.path().join("a.txt.1-ee586cd2 (2).part"))
+        );
     }
 
     #[cfg(unix)]

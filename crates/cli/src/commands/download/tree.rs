@@ -95,7 +95,7 @@ impl Tree {
                 let source = folder.join(name.clone())?;
                 if local != name.as_str() {
                     let line = format!(
-                        "{source} is kept as {local}, since this system cannot hold its name"
+                        "{source} is kept as {local}, since its own name cannot be used here"
                     );
                     self.context.narrator.warn(&line);
                 }

@@ -1,7 +1,7 @@
 //! Walks through a local folder on a thread of its own, a bounded number of finds ahead of the uploads.
 //!
-//! Symbolic links in it are passed over and told, since they may lead anywhere and round in circles; so is what is neither
-//! file nor folder. A folder that cannot be read, or a name that cannot be stored, does not end the walk.
+//! Symbolic links in it are passed over and told, since they may lead anywhere and round in circles; so are parts of
+//! downloads that are not complete, and what is neither file nor folder. A folder that cannot be read, or a name that cannot be stored, does not end the walk.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use proto::name::{EntryName, EntryPath};
 use tokio::sync::mpsc;
+
+use crate::part::is_part_name;
 
 /// Finds that may wait for the uploads.
 const FINDS_AHEAD: usize = 256;
@@ -105,6 +107,9 @@ fn classify(entry: &DirEntry, folder: &EntryPath) -> anyhow::Result<Kind> {
     let name = name
         .to_str()
         .ok_or_else(|| anyhow::anyhow!("its name is not valid Unicode"))?;
+    if file_type.is_file() && is_part_name(name) {
+        return Ok(Kind::Other("it belongs to a download that is not complete"));
+    }
     let path = folder.join(EntryName::new(name)?)?;
     Ok(if file_type.is_dir() {
         Kind::Folder(path)
@@ -154,6 +159,20 @@ mod tests {
                 "/x/z/"
             ]
         );
+    }
+
+    #[test]
+    fn parts_of_downloads_are_told_and_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "a.txt.1-ee586cd2.part",
+            "a.txt.1-ee586cd2.part.json",
+            "b.part",
+        ] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let part = "it belongs to a download that is not complete";
+        assert_eq!(found(folder.path()), [part, part, "/x/b.part"]);
     }
 
     #[cfg(unix)]
