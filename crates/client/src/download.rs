@@ -69,6 +69,12 @@ impl File {
         Box::pin(futures::stream::try_unfold(reader, Reader::step))
     }
 
+    /// Bytes that a read of it fetches ahead of its reader at most.
+    pub fn read_ahead(&self) -> u64 {
+        let chunks = self.cluster.shared.options.chunks_in_flight.max(1);
+        chunks as u64 * u64::from(self.chunk_size)
+    }
+
     /// The chunks that hold this range, in order, without their bytes: to verify what is had of the file already.
     pub fn chunks(
         &self,
@@ -148,10 +154,10 @@ impl Reader {
         let shared = file.cluster.shared.clone();
         let range = range.start..range.end.min(file.size);
         let chunk_size = u64::from(file.chunk_size);
-        let window_max = shared.options.chunks_in_flight.max(1) as u64;
+        let window_max = file.read_ahead();
         Self {
-            window: FIRST_WINDOW.min(window_max) * chunk_size,
-            window_max: window_max * chunk_size,
+            window: window_max.min(FIRST_WINDOW * chunk_size),
+            window_max,
             places: Places::new(shared.clone(), file, &range),
             shared,
             range,

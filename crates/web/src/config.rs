@@ -81,7 +81,7 @@ fn cluster(settings: &Settings) -> Cluster {
 
 fn transfers(web: &WebSettings) -> TransferLimits {
     TransferLimits {
-        uploads_at_once: usize::try_from(web.uploads_at_once).unwrap_or(usize::MAX),
+        uploads_at_once: web.uploads_at_once,
         patience: web.idle_timeout.duration(),
         ..TransferLimits::default()
     }

@@ -82,6 +82,8 @@ pub struct OpenFile {
     pub size: u64,
     /// When the content was last changed, in milliseconds since 1970, UTC.
     pub modified_ms: u64,
+    /// Bytes that a read of it holds at most.
+    pub read_ahead: u64,
     /// Reads a part of it.
     pub read: Box<dyn FnOnce(Range<u64>) -> Content + Send>,
 }
@@ -162,6 +164,7 @@ impl Drive for Cluster {
                 version: file.version,
                 size: file.size,
                 modified_ms: file.modified_ms,
+                read_ahead: file.read_ahead(),
                 read: Box::new(move |range| file.read(range).boxed()),
             })
         })

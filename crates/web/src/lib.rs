@@ -45,7 +45,7 @@ pub use serve::{Limits, listen, serve};
 
 use error::Kind;
 use readiness::StatusCache;
-use turns::Turns;
+use turns::{Downloads, Turns};
 
 /// What all routes share.
 pub struct AppState {
@@ -53,7 +53,7 @@ pub struct AppState {
     hosts: Hosts,
     status: StatusCache,
     uploads: Turns,
-    downloads: Turns,
+    downloads: Downloads,
     patience: Duration,
 }
 
@@ -64,9 +64,9 @@ pub(crate) type Shared = Arc<AppState>;
 #[derive(Debug, Clone, Copy)]
 pub struct TransferLimits {
     /// Uploads at once; further ones wait. Each takes the memory of its chunks in flight.
-    pub uploads_at_once: usize,
-    /// Downloads at once; further ones wait.
-    pub downloads_at_once: usize,
+    pub uploads_at_once: u32,
+    /// Bytes that all downloads together may hold for their peers, about; further ones wait.
+    pub download_memory: u32,
     /// How long a peer may move no byte.
     pub patience: Duration,
 }
@@ -75,7 +75,7 @@ impl Default for TransferLimits {
     fn default() -> Self {
         Self {
             uploads_at_once: 32,
-            downloads_at_once: 128,
+            download_memory: 256 << 20,
             patience: Duration::from_secs(60),
         }
     }
@@ -89,7 +89,7 @@ impl AppState {
             hosts,
             status: StatusCache::default(),
             uploads: Turns::new(limits.uploads_at_once),
-            downloads: Turns::new(limits.downloads_at_once),
+            downloads: Downloads::new(limits.download_memory),
             patience: limits.patience,
         }
     }

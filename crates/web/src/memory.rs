@@ -386,6 +386,7 @@ fn open(file: Version, faults: Faults) -> OpenFile {
         version: file.id,
         size: file.bytes.len() as u64,
         modified_ms: file.modified_ms,
+        read_ahead: CHUNK_LEN as u64,
         read: Box::new(move |range| read(&file.bytes, range, &faults)),
     }
 }

@@ -26,7 +26,7 @@ use crate::headers::content_type;
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::headers::range::{self, Wanted};
 use crate::location::FilePath;
-use crate::turns::Turn;
+use crate::turns::DownloadTurn;
 
 /// A file is shown, if at all, as if it came from nowhere: without scripts, forms or our origin's rights.
 const FILE_POLICY: &str = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; base-uri 'none'; \
@@ -78,7 +78,10 @@ pub(crate) async fn get(
     if method == Method::HEAD {
         return Ok((status, answered).into_response());
     }
-    let turn = state.downloads.turn().await?;
+    let turn = state
+        .downloads
+        .turn(range.end - range.start, file.read_ahead)
+        .await?;
     let body = body(file, range, &path, turn).await?;
     Ok((status, answered, body).into_response())
 }
@@ -144,7 +147,7 @@ async fn body(
     file: OpenFile,
     range: Range<u64>,
     path: &EntryPath,
-    turn: Turn,
+    turn: DownloadTurn,
 ) -> Result<Body, Problem> {
     let len = range.end - range.start;
     if len == 0 {
@@ -156,18 +159,18 @@ async fn body(
         None => return Err(Problem::new(Kind::Internal, format!("{path} has no bytes"))),
     };
     if first.len() as u64 == len {
-        return Ok(Body::from(first));
+        return Ok(Body::from(turn.held_by(first)));
     }
     let content = futures::stream::iter([Ok(first)]).chain(content).boxed();
     Ok(Body::from_stream(exactly(content, len, path.clone(), turn)))
 }
 
-/// The content, which fails when it is shorter or longer than announced; whoever asked keeps its turn until the end.
+/// The content, which fails when it is shorter or longer than announced. It keeps its turn until the last bytes are sent.
 fn exactly(
     content: Content,
     len: u64,
     path: EntryPath,
-    turn: Turn,
+    turn: DownloadTurn,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     try_unfold(
         (content, len, path, turn),
@@ -184,7 +187,7 @@ fn exactly(
             match result {
                 Ok(bytes) => {
                     let left = left - bytes.len() as u64;
-                    Ok(Some((bytes, (content, left, path, turn))))
+                    Ok(Some((turn.held_by(bytes), (content, left, path, turn))))
                 }
                 Err(reason) => {
                     tracing::warn!(%path, left, "download of {path} broken off: {reason}");
