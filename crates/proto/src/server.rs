@@ -9,7 +9,7 @@
 //! been idle longest makes room; connections of nodes and of the master are spared.
 
 mod connection;
-mod gate;
+pub mod gate;
 mod memory;
 
 use std::io;

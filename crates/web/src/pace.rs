@@ -6,11 +6,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
+use proto::server::gate::{Admission, Work};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -106,19 +108,24 @@ where
     }
 }
 
-/// A connection that fails when its peer takes what is written too slowly. Reads are passed on as they are.
+/// A connection that fails when its peer takes what is written too slowly, and is not idle while it waits for that. Reads
+/// are passed on as they are.
 #[derive(Debug)]
 pub(crate) struct PacedWrites<T> {
     connection: T,
     patience: Patience,
+    admission: Arc<Admission>,
+    waiting: Option<Work>,
 }
 
 impl<T> PacedWrites<T> {
     /// The connection to a peer with this much patience.
-    pub(crate) fn new(connection: T, patience: Duration) -> Self {
+    pub(crate) fn new(connection: T, patience: Duration, admission: Arc<Admission>) -> Self {
         Self {
             connection,
             patience: Patience::new(patience),
+            admission,
+            waiting: None,
         }
     }
 
@@ -130,13 +137,18 @@ impl<T> PacedWrites<T> {
         match written {
             Poll::Ready(Ok(len)) => {
                 self.patience.moved(len);
+                self.waiting = None;
                 Poll::Ready(Ok(len))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self
-                .patience
-                .wait(context)
-                .map(|()| Err(too_slow("receives"))),
+            Poll::Pending => {
+                let admission = &self.admission;
+                self.waiting
+                    .get_or_insert_with(|| Admission::work(admission));
+                self.patience
+                    .wait(context)
+                    .map(|()| Err(too_slow("receives")))
+            }
         }
     }
 }
@@ -187,6 +199,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for PacedWrites<T> {
 mod tests {
     use super::*;
     use futures::StreamExt;
+    use proto::server::gate::Gate;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -223,12 +236,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_is_dropped() {
         let (near, mut far) = tokio::io::duplex(1024);
-        let mut near = PacedWrites::new(near, MINUTE);
+        let gate = Arc::new(Gate::new(1));
+        let admission = Arc::new(gate.admit().unwrap());
+        let mut near = PacedWrites::new(near, MINUTE, admission);
         near.write_all(&[0; 1024]).await.unwrap();
         far.read_exact(&mut [0; 512]).await.unwrap();
         near.write_all(&[0; 512]).await.unwrap();
         let begin = Instant::now();
-        let error = near.write_all(&[0; 1]).await.unwrap_err();
+        let waiting = near.write_all(&[0; 1]);
+        let full = async { gate.admit().is_none() };
+        let (written, full) = tokio::join!(waiting, full);
+        assert!(full, "whoever is still to get something is not idle");
+        let error = written.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begin.elapsed() >= MINUTE && begin.elapsed() < MINUTE * 2);
     }

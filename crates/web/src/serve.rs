@@ -1,6 +1,7 @@
 //! The accept loop and each connection's life: who is let in, for how long, and how it ends.
 //!
-//! - At the cap a newcomer gets one polite answer; when half of it is used, silent peers are dropped sooner.
+//! - At the cap the connection that is idle longest makes room for a newcomer; if none is idle, the newcomer gets one
+//!   polite answer. Idle is who has no request that is being answered, and takes what is sent.
 //! - Running out of file descriptors only makes the loop wait: it never ends but on shutdown.
 //! - A peer that is still sending when its answer is there (a refused upload) is let finish for a moment, since a
 //!   connection closed on it would take the answer away with it.
@@ -9,16 +10,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use bytes::Bytes;
+use futures::TryFutureExt;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use proto::net::Address;
+use proto::server::gate::{Admission, Gate, Work};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,12 +35,10 @@ use crate::pace::PacedWrites;
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; further ones are told to come back.
+    /// Connections at once; further ones take the place of idle ones, or are told to come back.
     pub connections_max: usize,
     /// How long a request's head may take, and how long a connection may be idle between requests.
     pub header_timeout: Duration,
-    /// The same when half of the connections are taken.
-    pub header_timeout_when_full: Duration,
     /// How long a peer may take no byte of an answer.
     pub patience: Duration,
     /// How long a peer may go on sending when its answer is there.
@@ -46,7 +52,6 @@ impl Default for Limits {
         Self {
             connections_max: 10_000,
             header_timeout: Duration::from_secs(10),
-            header_timeout_when_full: Duration::from_secs(2),
             patience: Duration::from_secs(60),
             linger: Duration::from_secs(5),
             grace: Duration::from_secs(10),
@@ -96,7 +101,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let gate = Arc::new(Gate::new(limits.connections_max));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {
@@ -105,23 +110,22 @@ pub async fn serve(
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
-                Ok(place) => {
-                    let limits = limits.when_free(places.available_permits());
+            Ok((stream, _)) => match gate.admit() {
+                Some(admission) => {
                     let connection = Connection {
                         app: app.clone(),
                         limits,
                         shutdown: shutdown.clone(),
-                        _place: place,
+                        admission: Arc::new(admission),
                     };
                     let cut = cut.clone();
                     connections.spawn(async move {
                         cut.run_until_cancelled(connection.run(stream)).await;
                     });
                 }
-                Err(_) => turn_away(&stream),
+                None => turn_away(&stream),
             },
-            Err(error) => back_off(&error, &shutdown).await,
+            Err(error) => back_off(&error, &gate, &shutdown).await,
         }
     }
     drop(listener);
@@ -136,15 +140,6 @@ pub async fn serve(
     connections.wait().await;
 }
 
-impl Limits {
-    fn when_free(mut self, places: usize) -> Self {
-        if places < self.connections_max / 2 {
-            self.header_timeout = self.header_timeout.min(self.header_timeout_when_full);
-        }
-        self
-    }
-}
-
 /// As much as fits in the system's buffer, which all of it does.
 fn turn_away(stream: &TcpStream) {
     if let Err(error) = stream.try_write(BUSY) {
@@ -152,7 +147,8 @@ fn turn_away(stream: &TcpStream) {
     }
 }
 
-async fn back_off(error: &io::Error, shutdown: &CancellationToken) {
+/// Most often the process has no file descriptor left: the connection that is idle longest gives one back.
+async fn back_off(error: &io::Error, gate: &Gate, shutdown: &CancellationToken) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(
         error.kind(),
@@ -161,6 +157,7 @@ async fn back_off(error: &io::Error, shutdown: &CancellationToken) {
         return;
     }
     tracing::warn!(%error, "cannot accept connections for the moment: {error}");
+    gate.evict_one();
     shutdown
         .run_until_cancelled(tokio::time::sleep(ACCEPT_BACK_OFF))
         .await;
@@ -170,13 +167,16 @@ struct Connection {
     app: Router,
     limits: Limits,
     shutdown: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    admission: Arc<Admission>,
 }
 
 impl Connection {
     async fn run(self, stream: TcpStream) {
-        if let Err(error) = self.serve(stream).await {
-            tracing::debug!(%error, "connection ended: {error}");
+        tokio::select! {
+            ended = self.serve(stream) => if let Err(error) = ended {
+                tracing::debug!(%error, "connection ended: {error}");
+            },
+            () = self.admission.evicted().cancelled() => tracing::debug!("connection closed to make room"),
         }
     }
 
@@ -185,8 +185,14 @@ impl Connection {
         stream: TcpStream,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         stream.set_nodelay(true)?;
-        let io = TokioIo::new(PacedWrites::new(stream, self.limits.patience));
-        let service = TowerToHyperService::new(self.app.clone());
+        let admission = Arc::clone(&self.admission);
+        let io = TokioIo::new(PacedWrites::new(stream, self.limits.patience, admission));
+        let app = TowerToHyperService::new(self.app.clone());
+        let service = service_fn(|request: Request<Incoming>| {
+            let work = Admission::work(&self.admission);
+            let answer = app.call(request);
+            answer.map_ok(|answer| answer.map(|body| AnswerBody { body, _work: work }))
+        });
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)
@@ -210,6 +216,32 @@ impl Connection {
             () = self.shutdown.cancelled() => {}
         }
         Ok(())
+    }
+}
+
+/// The body of an answer, whose connection is not idle as long as it comes.
+struct AnswerBody {
+    body: Body,
+    _work: Work,
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

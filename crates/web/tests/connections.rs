@@ -185,18 +185,68 @@ async fn silent_and_slow_peers_are_dropped_and_others_served() {
     assert!(received < len, "{received} bytes");
 }
 
+/// So many connections that do nothing kept people out of the page, again and again.
 #[tokio::test]
-async fn over_the_cap_a_peer_is_told_so() {
+async fn over_the_cap_whoever_is_idle_longest_makes_room() {
     let server = Server::start(Limits {
         connections_max: 2,
         ..Limits::default()
     })
     .await;
-    let held = [server.connect().await, server.connect().await];
+    let mut idle = Vec::new();
+    for begin in [
+        "",
+        "GET / HT",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut peer = server.connect().await;
+        peer.write_all(begin.as_bytes()).await.unwrap();
+        idle.push(peer);
+    }
+    for _ in 0..3 {
+        assert!(server.get("/healthz").await.starts_with("HTTP/1.1 200 "));
+    }
+    for mut peer in idle.drain(..2) {
+        read_to_end(&mut peer).await;
+    }
+}
+
+#[tokio::test]
+async fn over_the_cap_nobody_who_is_served_is_cut_off() {
+    let server = Server::start(Limits {
+        connections_max: 2,
+        ..Limits::default()
+    })
+    .await;
+    let len = 64 << 20;
+    server.keep("/large", len);
+    let mut held = Vec::new();
+    for (request, begin) in [
+        (
+            "PUT /api/v1/files/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\
+             Expect: 100-continue\r\nConnection: close\r\n\r\n",
+            "100 Continue\r\n\r\n",
+        ),
+        (
+            "GET /api/v1/files/large HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            "\r\n\r\n",
+        ),
+    ] {
+        let mut peer = server.connect().await;
+        peer.write_all(request.as_bytes()).await.unwrap();
+        read_until(&mut peer, begin).await;
+        held.push(peer);
+    }
     let refused = server.ask("").await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("\"code\":\"busy\""), "{refused}");
-    drop(held);
+    let [sending, reading] = &mut held[..] else {
+        unreachable!("there are two")
+    };
+    sending.write_all(b"hello").await.unwrap();
+    let stored = read_to_end(sending).await;
+    assert!(stored.starts_with("HTTP/1.1 201 "), "{stored}");
+    assert_eq!(read_to_end(reading).await.len(), len);
     // The places are free as soon as the server has seen the ends.
     while !server.get("/healthz").await.starts_with("HTTP/1.1 200 ") {}
 }

@@ -1,4 +1,4 @@
-//! Who may be connected: counts connections, and knows which has been idle longest.
+//! Who may be connected: counts connections, and knows which has been idle longest. `web` has one too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The bound on a server's connections.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub struct Gate {
     max: usize,
     state: Mutex<State>,
 }
@@ -26,7 +26,8 @@ struct State {
 }
 
 impl Gate {
-    pub(super) fn new(max: usize) -> Self {
+    /// So many connections at once.
+    pub fn new(max: usize) -> Self {
         Self {
             max,
             state: Mutex::default(),
@@ -34,7 +35,7 @@ impl Gate {
     }
 
     /// Lets one more in, closing the one that is idle longest if there are too many; nothing if none is idle.
-    pub(super) fn admit(self: &Arc<Self>) -> Option<Admission> {
+    pub fn admit(self: &Arc<Self>) -> Option<Admission> {
         let mut state = self.lock();
         if state.open >= self.max && !state.evict_one() {
             return None;
@@ -53,7 +54,8 @@ impl Gate {
         })
     }
 
-    pub(super) fn evict_one(&self) {
+    /// Closes the one that is idle longest, if any is.
+    pub fn evict_one(&self) {
         self.lock().evict_one();
     }
 
@@ -80,7 +82,7 @@ impl State {
 
 /// The place of one connection; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub struct Admission {
     gate: Arc<Gate>,
     number: u64,
     evicted: CancellationToken,
@@ -92,28 +94,28 @@ pub(super) struct Admission {
 
 impl Admission {
     /// Counts the server's connections.
-    pub(super) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         self.number
     }
 
     /// Cancelled when it has to make room.
-    pub(super) fn evicted(&self) -> &CancellationToken {
+    pub fn evicted(&self) -> &CancellationToken {
         &self.evicted
     }
 
     /// From now on it never has to make room.
-    pub(super) fn spare(&self) {
+    pub fn spare(&self) {
         self.spared.store(true, Ordering::Relaxed);
         self.leave_idle(&mut self.idle_since.lock());
     }
 
     /// Whether a request of it is being answered.
-    pub(super) fn is_working(&self) -> bool {
+    pub fn is_working(&self) -> bool {
         self.working.load(Ordering::Relaxed) > 0
     }
 
     /// Not idle for as long as the guard lives.
-    pub(super) fn work(this: &Arc<Self>) -> Work {
+    pub fn work(this: &Arc<Self>) -> Work {
         let mut idle_since = this.idle_since.lock();
         this.working.fetch_add(1, Ordering::Relaxed);
         this.leave_idle(&mut idle_since);
@@ -136,7 +138,8 @@ impl Drop for Admission {
 }
 
 /// A request that is being answered.
-pub(super) struct Work(Arc<Admission>);
+#[derive(Debug)]
+pub struct Work(Arc<Admission>);
 
 impl Drop for Work {
     fn drop(&mut self) {
