@@ -1,15 +1,9 @@
-# Runs every test there is, as scripts/test.sh does. Needs the Rust toolchain; with chromedriver on the path it tries the page in a browser too.
+# Runs every test there is, as scripts/test.sh does: powershell -ExecutionPolicy Bypass -File scripts\test.ps1
+# Needs the Rust toolchain; with chromedriver on the path it tries the page in a browser too.
 $ErrorActionPreference = 'Stop'
-Set-Location (Join-Path $PSScriptRoot '..')
 
 if (-not (Get-Command cargo -ErrorAction SilentlyContinue)) {
     Write-Error 'cargo is not here: install the Rust toolchain from https://rustup.rs, then run this again'
-}
-if (Get-Command chromedriver -ErrorAction SilentlyContinue) {
-    # Then a browser that does not start is a failure.
-    $env:DFS_TEST_BROWSER = 'required'
-} else {
-    Write-Output 'SKIPPED: the tests in a browser: chromedriver is not on the path'
 }
 
 $script:lines = @()
@@ -23,15 +17,31 @@ function Step([string[]] $Arguments) {
     $script:lines += $output
 }
 
-Step @('fmt', '--all', '--check')
-Step @('clippy', '--locked', '--workspace', '--all-targets', '--', '-D', 'warnings')
-# Private items are documented too, so that links to them lead somewhere.
-$env:RUSTDOCFLAGS = '-D warnings -A rustdoc::private_intra_doc_links'
-Step @('doc', '--locked', '--workspace', '--no-deps', '--document-private-items')
-Remove-Item Env:RUSTDOCFLAGS
-Step @('test', '--locked', '--workspace', '--doc')
-Step @('test', '--locked', '--workspace', '--exclude', 'tests', '--all-targets')
-Step @('test', '--locked', '--package', 'tests')
+# The caller's session is left as it was.
+$before = @{ DFS_TEST_BROWSER = $env:DFS_TEST_BROWSER; RUSTDOCFLAGS = $env:RUSTDOCFLAGS }
+Push-Location (Join-Path $PSScriptRoot '..')
+try {
+    if (Get-Command chromedriver -ErrorAction SilentlyContinue) {
+        # Then a browser that does not start is a failure.
+        $env:DFS_TEST_BROWSER = 'required'
+    } else {
+        Write-Output 'SKIPPED: the tests in a browser: chromedriver is not on the path'
+    }
+    Step @('fmt', '--all', '--check')
+    Step @('clippy', '--locked', '--workspace', '--all-targets', '--', '-D', 'warnings')
+    # Private items are documented too, so that links to them lead somewhere.
+    $env:RUSTDOCFLAGS = '-D warnings -A rustdoc::private_intra_doc_links'
+    Step @('doc', '--locked', '--workspace', '--no-deps', '--document-private-items')
+    $env:RUSTDOCFLAGS = $before.RUSTDOCFLAGS
+    Step @('test', '--locked', '--workspace', '--doc')
+    Step @('test', '--locked', '--workspace', '--exclude', 'tests', '--all-targets')
+    Step @('test', '--locked', '--package', 'tests')
+} finally {
+    # Also on an exit in the middle. What is set to nothing is removed.
+    $env:DFS_TEST_BROWSER = $before.DFS_TEST_BROWSER
+    $env:RUSTDOCFLAGS = $before.RUSTDOCFLAGS
+    Pop-Location
+}
 
 $sums = @{ runs = 0; passed = 0; failed = 0; ignored = 0 }
 foreach ($line in $script:lines) {
