@@ -83,22 +83,25 @@ pub(crate) fn numbered(name: &str, number: u32) -> String {
     }
 }
 
-/// The name with what Windows gives a meaning written as `%` and two hex digits.
+/// The name with what Windows gives a meaning written as `%` and two hex digits. What is then still the name of a device
+/// gets its first character written so.
 fn escaped(name: &str) -> String {
-    let is_device = EntryName::new(name.trim_end_matches(['.', ' ']))
-        .is_ok_and(|stem| !stem.is_portable() && !stem.as_str().contains(RESERVED));
     let kept_len = name.trim_end_matches(['.', ' ']).len();
     let mut fit = String::new();
     for (place, c) in name.char_indices() {
-        let is_trailing = place >= kept_len;
-        let begins_device = is_device && place == 0;
-        if c.is_ascii() && (RESERVED.contains(&c) || is_trailing || begins_device) {
+        if RESERVED.contains(&c) || place >= kept_len {
             write!(fit, "%{:02X}", u32::from(c)).expect("a String takes any text");
         } else {
             fit.push(c);
         }
     }
-    fit
+    let is_device = EntryName::new(fit.as_str()).is_ok_and(|fit| !fit.is_portable());
+    match fit.chars().next() {
+        Some(first) if is_device => {
+            format!("%{:02X}{}", u32::from(first), &fit[first.len_utf8()..])
+        }
+        _ => fit,
+    }
 }
 
 const RESERVED: [char; 8] = ['<', '>', ':', '"', '\\', '|', '?', '*'];
@@ -161,7 +164,11 @@ mod tests {
             ("a.", "a%2E"),
             ("...", "%2E%2E%2E"),
             ("a .", "a%20%2E"),
-            ("con ", "%63on%20"),
+            ("con ", "con%20"),
+            ("nul.a?b", "%6Eul.a%3Fb"),
+            ("COM¹.txt", "%43OM¹.txt"),
+            ("conin$", "%63onin$"),
+            ("nul .txt.", "%6Eul .txt%2E"),
             ("what?", "what%3F"),
         ] {
             assert_eq!(choose(System::Windows, &[name]), [expected], "{name}");

@@ -49,7 +49,8 @@ impl EntryName {
 
     /// Whether Windows can hold this name: no reserved device, no `<>:"\|?*`, no trailing dot or space.
     pub fn is_portable(&self) -> bool {
-        const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+        const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
+        const NUMBERS: [&str; 12] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "¹", "²", "³"];
         let stem = self
             .0
             .split('.')
@@ -59,7 +60,7 @@ impl EntryName {
             .to_lowercase();
         let numbered = ["com", "lpt"].iter().any(|device| {
             stem.strip_prefix(device)
-                .is_some_and(|rest| rest.len() == 1 && ("1"..="9").contains(&rest))
+                .is_some_and(|number| NUMBERS.contains(&number))
         });
         !numbered
             && !DEVICES.contains(&stem.as_str())
@@ -267,11 +268,30 @@ mod tests {
     #[test]
     fn names_that_windows_cannot_hold_are_known() {
         for name in [
-            "CON", "nul.txt", "com1", "LPT9.log", "a.", "a ", "a:b", "what?",
+            "CON",
+            "nul.txt",
+            "com1",
+            "LPT9.log",
+            "COM¹",
+            "lpt³.txt",
+            "CONIN$",
+            "conout$.log",
+            "a.",
+            "a ",
+            "a:b",
+            "what?",
         ] {
             assert!(!EntryName::new(name).unwrap().is_portable(), "{name}");
         }
-        for name in ["console", "com0", "com10", ".gitignore", "résumé"] {
+        for name in [
+            "console",
+            "com0",
+            "com10",
+            "com⁴",
+            "con$",
+            ".gitignore",
+            "résumé",
+        ] {
             assert!(EntryName::new(name).unwrap().is_portable(), "{name}");
         }
     }
