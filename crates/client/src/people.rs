@@ -1,5 +1,7 @@
 //! How the page and the command line show values to people, so that both say the same.
 
+use std::io;
+
 /// A size with three digits or so, in steps of a thousand, as systems show it today: `812 bytes`, `4.2 GB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
@@ -51,6 +53,19 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// Why another process was not reached, in words, and without the system's number for it.
+pub fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nothing listens there".into(),
+        io::ErrorKind::TimedOut => "there is no answer in time".into(),
+        _ => {
+            let text = error.to_string();
+            let end = text.find(" (os error ").unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+    }
+}
+
 /// Whether a character of a name makes the name look like another: it turns the direction of writing, breaks the
 /// line, or cannot be seen. Such a character is to be shown by its code.
 ///
@@ -100,6 +115,24 @@ mod tests {
             (u64::MAX, "18.4 EB"),
         ] {
             assert_eq!(size(bytes), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_words() {
+        for (error, expected) in [
+            (
+                io::ErrorKind::ConnectionRefused.into(),
+                "nothing listens there",
+            ),
+            (io::ErrorKind::TimedOut.into(), "there is no answer in time"),
+            (
+                io::Error::other("No route to host (os error 113)"),
+                "No route to host",
+            ),
+            (io::Error::other("closed"), "closed"),
+        ] {
+            assert_eq!(reason(&error), expected);
         }
     }
 

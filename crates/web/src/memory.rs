@@ -2,6 +2,7 @@
 //! (`cargo run -p web --example page`). It answers as a cluster does, and fails where it is told to.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
 use futures::StreamExt;
 use parking_lot::{Mutex, MutexGuard};
+use proto::connection::CallError;
 use proto::id::{ClusterId, Epoch, NodeId, RunId, VersionId};
 use proto::master::{
     ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NodeCounts, NodesListed,
@@ -80,11 +82,19 @@ impl MemoryDrive {
         let kept = self.kept.lock();
         if kept.faults.unreachable {
             return Err(Error::Unavailable {
-                what: "no master answers".into(),
-                source: Some("127.0.0.1:9000: connection refused".into()),
+                what: "the master cannot be reached".into(),
+                source: Some(refused().into()),
             });
         }
         Ok(kept)
+    }
+}
+
+/// What a caller is told by a system on which nobody listens.
+fn refused() -> CallError {
+    CallError::Unreachable {
+        address: "127.0.0.1:9000".parse().expect("it is an address"),
+        source: io::ErrorKind::ConnectionRefused.into(),
     }
 }
 

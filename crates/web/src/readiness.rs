@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::Error;
+use client::people::reason;
+use proto::connection::CallError;
 use proto::master::{ClusterStatus, Health};
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -49,13 +52,22 @@ impl StatusCache {
         }
         let known = match drive.status().await {
             Ok(status) => Known::Status(Arc::new(status)),
-            Err(error) => Known::Unknown(Reason {
-                code: "master_unreachable".into(),
-                message: format!(
-                    "{}. Nothing is lost: start dfs-master, or wait until it is back.",
-                    sentence(&Problem::from(error).detail)
-                ),
-            }),
+            Err(error) => {
+                let why = unreached(&error);
+                let detail = Problem::from(error).detail;
+                let why = why.unwrap_or_else(|| sentence(&detail));
+                if matches!(&*last, Some((_, Known::Unknown(_)))) {
+                    tracing::debug!("the cluster's status is still not known: {detail}");
+                } else {
+                    tracing::warn!("the cluster's status is not known: {detail}");
+                }
+                Known::Unknown(Reason {
+                    code: "master_unreachable".into(),
+                    message: format!(
+                        "{why}. Nothing is lost: start dfs-master, or wait until it is back."
+                    ),
+                })
+            }
         };
         *last = Some((Instant::now(), known.clone()));
         known
@@ -82,6 +94,20 @@ impl Readiness {
     pub(crate) fn problem(self) -> Problem {
         let messages: Vec<&str> = self.reasons.iter().map(|reason| &*reason.message).collect();
         Problem::new(Kind::NotReady, messages.join(" ")).with_reasons(self.reasons)
+    }
+}
+
+/// Which master was not reached, and why, if it is that.
+fn unreached(error: &Error) -> Option<String> {
+    let Error::Unavailable { source, .. } = error else {
+        return None;
+    };
+    match source.as_ref()?.downcast_ref::<CallError>()? {
+        CallError::Unreachable { address, source } => Some(format!(
+            "The master at {address} does not answer: {}",
+            reason(source)
+        )),
+        _ => None,
     }
 }
 

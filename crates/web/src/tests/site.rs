@@ -140,6 +140,22 @@ async fn the_page_lists_folders_first_and_escapes_names() {
     assert!(page.text().contains("cannot be listed right now"));
 }
 
+/// It said twice that the master is away, and the system's number of the error.
+#[tokio::test]
+async fn a_master_that_is_away_is_said_once_and_in_words() {
+    let site = Site::new();
+    site.drive.set_faults(Faults {
+        unreachable: true,
+        ..Faults::default()
+    });
+    let reasons = &site.get("/readyz").await.json()["reasons"];
+    assert_eq!(
+        reasons[0]["message"],
+        "The master at 127.0.0.1:9000 does not answer: nothing listens there. \
+         Nothing is lost: start dfs-master, or wait until it is back."
+    );
+}
+
 #[tokio::test]
 async fn a_long_folder_is_shown_in_pages() {
     let site = Site::new();
