@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use proto::net::Address;
@@ -94,10 +94,8 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
 
 /// What a page of ours may load: our own static files. Scripts and styles by their folder too, so that an uploaded
 /// file is never one, whatever else goes wrong.
-pub(crate) fn page_policy(headers: &HeaderMap) -> HeaderValue {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+pub(crate) fn page_policy(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
+    let host = asked_host(uri, headers).ok();
     let plain = |host: &&str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
         !host.is_empty() && host.bytes().all(is_plain)
@@ -113,13 +111,23 @@ pub(crate) fn page_policy(headers: &HeaderMap) -> HeaderValue {
     HeaderValue::try_from(policy).expect("only plain characters were put in")
 }
 
+/// Which host is asked: the one in an absolute address, else that of the only `Host` header (RFC 9112, section 3.2).
+fn asked_host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Problem> {
+    let mut named = headers.get_all(header::HOST).iter();
+    match (uri.authority(), named.next(), named.next()) {
+        (_, _, Some(_)) => Err(Problem::new(
+            Kind::BadRequest,
+            "the request has more than one Host",
+        )),
+        (Some(authority), _, None) => Ok(authority.as_str()),
+        (None, Some(host), None) => Ok(host.to_str().unwrap_or("")),
+        (None, None, None) => Err(Problem::new(Kind::BadRequest, "the request has no Host")),
+    }
+}
+
 fn check(hosts: &Hosts, request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
-    let host = match (request.uri().authority(), headers.get(header::HOST)) {
-        (Some(authority), _) => authority.as_str(),
-        (None, Some(host)) => host.to_str().unwrap_or(""),
-        (None, None) => return Err(Problem::new(Kind::BadRequest, "the request has no Host")),
-    };
+    let host = asked_host(request.uri(), headers)?;
     if !hosts.has(host) {
         let shown: String = host.chars().take(80).collect();
         return Err(Problem::new(
@@ -228,17 +236,17 @@ mod tests {
 
     #[test]
     fn a_page_loads_static_files_only() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_static("drive.lan:5000"));
-        let policy = page_policy(&headers);
-        assert!(
-            policy
-                .to_str()
-                .unwrap()
-                .contains("script-src drive.lan:5000/static/;")
-        );
-        headers.insert(header::HOST, HeaderValue::from_static("[::1]:5000"));
-        let policy = page_policy(&headers);
-        assert!(policy.to_str().unwrap().contains("script-src 'self';"));
+        for (address, host, expected) in [
+            ("/", "drive.lan:5000", "drive.lan:5000/static/"),
+            ("/", "[::1]:5000", "'self'"),
+            // The one that was checked, not the one that an absolute address overrules.
+            ("http://drive.lan/", "evil.example", "drive.lan/static/"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            let policy = page_policy(&Uri::from_static(address), &headers);
+            let scripts = format!("script-src {expected};");
+            assert!(policy.to_str().unwrap().contains(&scripts), "{policy:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use client::people;
 use proto::master::{Entry, Health};
@@ -77,6 +77,7 @@ pub(crate) async fn folder(
 ) -> Response {
     let known = state.status.get(&*state.drive).await;
     let (path, problem) = match path {
+    uri: Uri,
         Ok(FolderPath(path)) => (path, None),
         Err(problem) => (EntryPath::ROOT, Some(problem)),
     };
@@ -115,7 +116,7 @@ pub(crate) async fn folder(
             status
         }
     };
-    view.answer(status, &headers)
+    view.answer(status, page_policy(&uri, &headers))
 }
 
 impl FolderView {
@@ -134,11 +135,11 @@ impl FolderView {
         }
     }
 
-    fn answer(&self, status: StatusCode, headers: &HeaderMap) -> Response {
+    fn answer(&self, status: StatusCode, policy: HeaderValue) -> Response {
         match self.render() {
             Ok(html) => {
                 let fields = [
-                    (header::CONTENT_SECURITY_POLICY, page_policy(headers)),
+                    (header::CONTENT_SECURITY_POLICY, policy),
                     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
                 ];
                 (status, fields, Html(html)).into_response()

@@ -89,6 +89,10 @@ async fn other_sites_can_neither_change_nor_frame_nor_rebind() {
     }
     let evil = site.send("GET /", &[("host", "evil.example")], "").await;
     evil.expect_problem(421, "unknown_host");
+    let both = [("host", "localhost"), ("host", "evil.example")];
+    site.send("GET /", &both, "")
+        .await
+        .expect_problem(400, "bad_request");
     for address in [
         "/",
         "/api/v1/status",
