@@ -48,6 +48,8 @@ struct Trouble {
     detail: String,
 }
 
+    /// Whether it may be gone if one tries again.
+    may_pass: bool,
 /// The dot, and what it means.
 struct StatusView {
     colour: &'static str,
@@ -165,7 +167,15 @@ impl Trouble {
             Kind::NotAFolder => "A file has no page; it can be downloaded from its folder.".into(),
             _ => problem.detail,
         };
-        Self { title, detail }
+        let may_pass = !matches!(
+            problem.kind,
+            Kind::NotFound | Kind::NotAFolder | Kind::InvalidArgument | Kind::BadRequest
+        );
+        Self {
+            title,
+            detail,
+            may_pass,
+        }
     }
 }
 

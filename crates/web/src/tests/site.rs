@@ -132,7 +132,9 @@ async fn the_page_lists_folders_first_and_escapes_names() {
             .text()
             .contains("href=\"/api/v1/files/Zoo/inner?download=1\"")
     );
-    assert_eq!(site.get("/folder/none").await.status, 404);
+    let missing = site.get("/folder/none").await;
+    assert_eq!(missing.status, 404);
+    assert!(!missing.text().contains("Try again"));
     // Within a second the last status would do.
     let site = Site::new();
     site.drive.set_faults(Faults {
@@ -142,6 +144,7 @@ async fn the_page_lists_folders_first_and_escapes_names() {
     let page = site.get("/").await;
     assert_eq!(page.status, 503);
     assert!(page.text().contains("cannot be listed right now"));
+    assert!(page.text().contains("Try again"));
 }
 
 /// It said twice that the master is away, and the system's number of the error.
