@@ -50,8 +50,9 @@ export function machineTime(milliseconds) {
   return new Date(Math.min(milliseconds, 253402300799000)).toISOString();
 }
 
-// Turn the direction of writing, or have no shape: shown by their code. Joiners are left, emoji need them.
-const HIDDEN = /([\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}])/u;
+// Turn the direction of writing, or have no shape: shown by their code, the same as in people.rs. Joiners are left, emoji
+// need them.
+const HIDDEN = /([\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}])/u;
 
 /** A name, apart from the text around it, with characters that would not be seen shown by their code. */
 export function nameElement(name) {

@@ -26,6 +26,8 @@ const ROWS: u32 = 200;
 struct FolderView {
     path: String,
     title: Vec<NamePart>,
+    /// The same as text, where no element can stand.
+    title_text: String,
     crumbs: Vec<Crumb>,
     status: StatusView,
     /// Why the list is not there.
@@ -46,10 +48,10 @@ struct Crumb {
 struct Trouble {
     title: String,
     detail: String,
-}
-
     /// Whether it may be gone if one tries again.
     may_pass: bool,
+}
+
 /// The dot, and what it means.
 struct StatusView {
     colour: &'static str,
@@ -75,11 +77,11 @@ pub(crate) async fn folder(
     State(state): State<Shared>,
     path: Result<FolderPath, Problem>,
     query: Result<QueryOf<PageQuery>, Problem>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let known = state.status.get(&*state.drive).await;
     let (path, problem) = match path {
-    uri: Uri,
         Ok(FolderPath(path)) => (path, None),
         Err(problem) => (EntryPath::ROOT, Some(problem)),
     };
@@ -123,9 +125,11 @@ pub(crate) async fn folder(
 
 impl FolderView {
     fn new(path: &EntryPath, status: StatusView, continued: bool) -> Self {
+        let title = present::name_parts(path.name().map_or("All files", EntryName::as_str));
         Self {
             path: path.to_string(),
-            title: present::name_parts(path.name().map_or("All files", EntryName::as_str)),
+            title_text: title.iter().map(NamePart::as_str).collect(),
+            title,
             crumbs: crumbs(path),
             status,
             trouble: None,

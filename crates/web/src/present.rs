@@ -12,6 +12,16 @@ pub(crate) enum NamePart {
     Hidden(String),
 }
 
+impl NamePart {
+    /// What is shown of it.
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Hidden(code) => code,
+        }
+    }
+}
+
 /// A name in parts: what turns the direction of writing, or has no shape at all, is shown by its code, so that
 /// `photo<U+202E>gpj.exe` does not look like a picture.
 pub(crate) fn name_parts(name: &str) -> Vec<NamePart> {
@@ -43,6 +53,8 @@ pub(crate) fn time(modified_ms: u64) -> (String, String) {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use super::*;
 
     #[test]
@@ -56,6 +68,30 @@ mod tests {
         );
         assert_eq!(name_parts("\u{200f}"), [hidden("U+200F")]);
         assert_eq!(name_parts("👩\u{200d}💻"), [text("👩\u{200d}💻")]);
+    }
+
+    /// The page's script draws names as well: what it does not know of would look another way after a click.
+    #[test]
+    fn the_pages_script_hides_the_same_characters() {
+        let script = include_str!("../../../static/format.js");
+        let (_, class) = script.split_once("const HIDDEN = /([").unwrap();
+        let (class, _) = class.split_once("])/u;").unwrap();
+        // Each is `\u1234` or `\u{12345}`, and begins a range where a `-` comes after it.
+        let mut hidden: Vec<RangeInclusive<char>> = Vec::new();
+        let mut begin = None;
+        for text in class.split("\\u").skip(1) {
+            let digits = text.trim_end_matches('-').trim_matches(['{', '}']);
+            let character = char::from_u32(u32::from_str_radix(digits, 16).unwrap()).unwrap();
+            if text.ends_with('-') {
+                begin = Some(character);
+            } else {
+                hidden.push(begin.take().unwrap_or(character)..=character);
+            }
+        }
+        for character in '\0'..=char::MAX {
+            let is_hidden = hidden.iter().any(|range| range.contains(&character));
+            assert_eq!(is_hidden, is_deceptive(character), "{character:?}");
+        }
     }
 
     #[test]

@@ -147,6 +147,15 @@ async fn the_page_lists_folders_first_and_escapes_names() {
     assert!(page.text().contains("Try again"));
 }
 
+/// In a title there are no elements: what should have marked a hidden character was shown as its text.
+#[tokio::test]
+async fn the_title_is_plain_text() {
+    let site = Site::new();
+    site.keep("/a\u{202e}<b/inner", b"x");
+    let page = site.get("/folder/a%E2%80%AE%3Cb").await;
+    assert!(page.text().contains("<title>aU+202E&#60;b · DFS</title>"));
+}
+
 /// It said twice that the master is away, and the system's number of the error.
 #[tokio::test]
 async fn a_master_that_is_away_is_said_once_and_in_words() {
