@@ -1,4 +1,5 @@
-// Uploads: a queue of which three go at once, a row for each that began, and the question what to do where a name is taken.
+// Uploads: a queue of which three go at once, a row for each of those, for the next that wait and for those that ended, and
+// the question what to do where a name is taken.
 
 import * as api from "./api.js";
 import { announce, ask, withName } from "./dialogs.js";
@@ -9,6 +10,8 @@ import { Cancelled, Rate, send } from "./transfer.js";
 const AT_ONCE = 3;
 // Smaller files are sent without asking first whether the name is free: the answer to the upload says so too.
 const ASK_FIRST_FROM = 1 << 20;
+// Thousands of files would be thousands of rows.
+const WAITING_ROWS_MAX = 100;
 const FINISHED_ROWS_MAX = 50;
 const KEEP_BOTH_MAX = 1000;
 
@@ -26,7 +29,7 @@ let fresh = new Set();
 export function start() {
   byId("uploads-clear").addEventListener("click", clearFinished);
   byId("uploads-cancel").addEventListener("click", () => {
-    waiting.splice(0).forEach((upload) => upload.end("cancelled", "Cancelled before it began."));
+    waiting.splice(0).forEach((upload) => upload.endUnbegun());
     active.forEach((upload) => upload.cancel());
     update();
   });
@@ -52,11 +55,11 @@ function pump() {
     active.add(upload);
     upload.run().finally(() => {
       active.delete(upload);
-      ended.push(upload);
       trim();
       pump();
     });
   }
+  waiting.slice(0, WAITING_ROWS_MAX).forEach((upload) => upload.showWaiting());
   update();
 }
 
@@ -78,15 +81,21 @@ class Upload {
   }
 
   cancel() {
-    this.abort?.abort();
+    const at = waiting.indexOf(this);
+    if (at < 0) {
+      this.abort.abort();
+      return;
+    }
+    waiting.splice(at, 1);
+    this.endUnbegun();
+    pump();
   }
 
   async run() {
     this.abort = new AbortController();
     this.rate = new Rate();
     this.sent = 0;
-    this.showRow();
-    this.set("sending", "Starting…");
+    this.showRow("sending", "Starting…");
     try {
       const stored = await this.store();
       if (!stored) this.end("skipped", "Skipped: the file that was there is kept.");
@@ -180,7 +189,12 @@ class Upload {
 
   // Its row.
 
-  showRow() {
+  showWaiting() {
+    if (this.state === "waiting" && this.row) return;
+    this.showRow("waiting", "Waiting…");
+  }
+
+  showRow(state, text) {
     if (!this.row) {
       this.row = document.createElement("li");
       this.row.className = "upload";
@@ -198,14 +212,21 @@ class Upload {
     this.bar.value = 0;
     this.bar.hidden = false;
     this.button("Cancel", () => this.cancel());
-    this.row.dataset.state = "sending";
+    this.set(state, text);
     this.place();
   }
 
-  /** Those that go on stand above those that ended, of which the last to end is the first. */
+  /** Those that go on stand first, then those that wait, then those that ended, of which the last to end is the first. */
   place() {
-    const firstEnded = byId("uploads-list").querySelector('.upload:not([data-state="sending"])');
-    byId("uploads-list").insertBefore(this.row, firstEnded);
+    const list = byId("uploads-list");
+    const more = byId("uploads-more");
+    const others = Array.from(list.querySelectorAll('[data-state="waiting"]')).filter((row) => row !== this.row);
+    let before = more.nextElementSibling;
+    if (this.state === "sending" || this === waiting[0]) before = others[0] ?? more;
+    else if (this.state === "waiting") before = more;
+    // Where it stands right, it is not moved: that would take the focus from its button.
+    const isThere = this.row.isConnected && [this.row, this.row.nextElementSibling].includes(before);
+    if (!isThere) list.insertBefore(this.row, before);
   }
 
   showName() {
@@ -220,8 +241,13 @@ class Upload {
     updateSoon();
   }
 
+  /** Cancelled while it waited. */
+  endUnbegun() {
+    if (this.row) this.end("cancelled", "Cancelled before it began.");
+  }
+
   end(state, text) {
-    if (!this.row) this.showRow();
+    ended.push(this);
     const hadFocus = this.row.contains(document.activeElement);
     this.set(state, text);
     this.place();
@@ -237,8 +263,7 @@ class Upload {
   }
 
   retry() {
-    const at = ended.indexOf(this);
-    if (at >= 0) ended.splice(at, 1);
+    ended.splice(ended.indexOf(this), 1);
     waiting.unshift(this);
     pump();
   }
@@ -249,7 +274,10 @@ class Upload {
     button.className = "button quiet";
     button.textContent = label;
     button.setAttribute("aria-label", `${label} ${this.name}`);
-    button.addEventListener("click", act);
+    button.addEventListener("click", (event) => {
+      // The second of a double click was meant for the button that stood here before.
+      if (event.detail < 2) act();
+    });
     this.actions.replaceChildren(button);
   }
 }
@@ -304,9 +332,12 @@ function update() {
   const running = active.size + waiting.length;
   const done = ended.filter((upload) => upload.state === "done").length;
   const failed = ended.filter((upload) => upload.state === "failed").length;
+  const unseen = waiting.filter((upload) => !upload.row).length;
   byId("uploads").hidden = running + ended.length === 0;
   byId("uploads-clear").hidden = ended.length === 0;
   byId("uploads-cancel").hidden = running < 2;
+  byId("uploads-more").hidden = unseen === 0;
+  byId("uploads-more").textContent = `${unseen.toLocaleString()} more ${unseen === 1 ? "waits" : "wait"}`;
   const parts = [];
   if (running > 0) {
     const all = [...active, ...waiting];
@@ -325,9 +356,9 @@ function clearFinished() {
   update();
 }
 
-/** Thousands of files would be thousands of rows: of those that went well, only the last stay. */
+/** Of those that need nothing more, only the last stay. */
 function trim() {
-  const well = ended.filter((upload) => upload.state === "done" && upload.row.isConnected);
+  const well = ended.filter(({ state, row }) => (state === "done" || state === "skipped") && row.isConnected);
   well.slice(0, -FINISHED_ROWS_MAX).forEach((upload) => upload.row.remove());
 }
 

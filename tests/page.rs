@@ -194,6 +194,76 @@ async fn the_page_says_what_is_wrong_and_retries_when_it_is_mended() {
     .await;
 }
 
+/// Uploads that never end, unless they are cancelled.
+const HANG: &str = "XMLHttpRequest.prototype.send = function () { \
+                      this.abort = () => this.dispatchEvent(new Event('abort')); \
+                    }";
+
+/// Files that waited had no row; cancelled together they all had one, which nothing took away again.
+#[tokio::test]
+async fn a_long_queue_is_shown_in_part_and_cleared_as_a_whole() {
+    let cluster = Cluster::start().await;
+    let scratch = cluster.scratch();
+    let files: Vec<_> = (0..110)
+        .map(|number| file(&scratch, &format!("many/{number}"), b"x"))
+        .collect();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(HANG).await;
+        let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+        page.choose("#file-input", &files).await;
+        page.until(
+            "document.querySelectorAll('.upload[data-state=waiting] progress').length === 100",
+        )
+        .await;
+        assert_eq!(page.text("#uploads-more").await, "7 more wait");
+        page.click("#uploads-cancel").await;
+        until_ended(page, "cancelled", 103).await;
+        page.click("#uploads-clear").await;
+        page.until("!document.querySelector('.upload')").await;
+    })
+    .await;
+}
+
+/// The second click of a double click on Retry cancelled what the first had begun; while others went on, a second click
+/// put the file into the queue twice.
+#[tokio::test]
+async fn a_retry_that_is_clicked_twice_is_one() {
+    let cluster = Cluster::start().await;
+    let scratch = cluster.scratch();
+    let files: Vec<_> = ["a", "b", "c", "d"]
+        .iter()
+        .map(|name| file(&scratch, name, b"x"))
+        .collect();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "XMLHttpRequest.prototype.send = function () { this.dispatchEvent(new Event('error')); }",
+        )
+        .await;
+        let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+        page.choose("#file-input", &files).await;
+        until_ended(page, "failed", 4).await;
+        page.script(HANG).await;
+        // What is under the pointer the second time is another button.
+        page.script(
+            "for (const row of document.querySelectorAll('.upload')) { \
+               for (const detail of [1, 2]) { \
+                 row.querySelector('button').dispatchEvent(new MouseEvent('click', { detail })); \
+               } \
+             }",
+        )
+        .await;
+        page.until(
+            "JSON.stringify(Array.from(document.querySelectorAll('.upload'), row => row.dataset.state)) \
+             === JSON.stringify(['sending', 'sending', 'sending', 'waiting']) \
+             && document.getElementById('uploads-summary').textContent.startsWith('4 to go')",
+        )
+        .await;
+    })
+    .await;
+}
+
 /// Neither a name nor a file's content runs as a script in the page's origin, and a name cannot look like another.
 #[tokio::test]
 async fn names_and_contents_do_nothing_to_the_page() {
