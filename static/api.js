@@ -32,12 +32,16 @@ export function pageAddress(path, after) {
   return after ? `${address}?after=${encodeName(after)}` : address;
 }
 
-/** Which folder an address is the page of, and from which name on; nothing if it is another page. */
+/** Which folder an address is the page of, and from which name on; nothing if it is another page or has a stray `%`. */
 export function readPageAddress(url) {
   const isRoot = url.pathname === "/";
   if (!isRoot && !url.pathname.startsWith("/folder/")) return null;
   const names = isRoot ? [] : url.pathname.slice("/folder/".length).split("/").filter(Boolean);
-  return { path: names.map(decodeURIComponent), after: url.searchParams.get("after") };
+  try {
+    return { path: names.map(decodeURIComponent), after: url.searchParams.get("after") };
+  } catch {
+    return null;
+  }
 }
 
 async function call(method, address, body) {

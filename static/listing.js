@@ -18,7 +18,9 @@ export const currentPath = () => shown.path;
 
 /** Takes over what the server drew. */
 export function start() {
-  Object.assign(shown, api.readPageAddress(new URL(location.href)) ?? {});
+  // Which folder that is it says itself: it reads addresses that browsers do not, for example `/folder/100%`.
+  shown.path = document.body.dataset.path.split("/").filter(Boolean);
+  shown.after = new URL(location.href).searchParams.get("after");
   document.querySelectorAll("#rows time").forEach(showTime);
   document.addEventListener("click", onClick);
   document.addEventListener("toggle", onToggle, true);
@@ -28,6 +30,7 @@ export function start() {
   addEventListener("popstate", () => {
     const target = api.readPageAddress(new URL(location.href));
     if (target) go(target, { push: false });
+    else location.reload();
   });
   byId("refresh").addEventListener("click", async () => {
     if (await refresh()) announce("The list is up to date.");
@@ -72,7 +75,7 @@ async function fetchAndDraw(target, { quiet = false, fresh = [] }) {
 }
 
 function draw(target, page, fresh) {
-  const entries = page.entries.toSorted(byKindAndName);
+  const entries = page.entries.sort(byKindAndName);
   byId("rows").replaceChildren(...entries.map((entry) => row(target.path, entry, fresh.has(entry.name))));
   byId("table").hidden = entries.length === 0;
   byId("empty").hidden = entries.length > 0;

@@ -295,6 +295,10 @@ async fn names_and_contents_do_nothing_to_the_page() {
         let rows = page.text("#rows").await;
         assert!(rows.contains("<img src=x"), "{rows}");
         assert!(rows.contains("U+202E"), "{rows}");
+        // A stray `%`, as people type it, ended all scripts of the page.
+        page.open(&cluster.url("/folder/100%")).await;
+        page.until("document.getElementById('status-figures').children.length > 0")
+            .await;
         page.open(&cluster.url("/api/v1/files/evil.svg")).await;
         assert_ne!(page.script("return document.title").await, "harmed");
     })
