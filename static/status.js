@@ -9,10 +9,14 @@ const byId = (id) => document.getElementById(id);
 
 /** `onReady` is called when the cluster is ready again. */
 export function start({ onReady }) {
+  let isAsking = false;
   const poll = async () => {
-    if (document.hidden) return;
+    // One that is slow to answer is not asked again meanwhile.
+    if (document.hidden || isAsking) return;
+    isAsking = true;
     const wasReady = byId("status").dataset.colour !== "red";
     const isReady = await update();
+    isAsking = false;
     if (isReady && !wasReady) onReady();
   };
   poll();
