@@ -1,6 +1,6 @@
 //! `PUT` and `DELETE` of `/api/v1/files/{path}`: uploads stream through, and are complete or leave nothing behind.
 //!
-//! What can be refused before the body comes is refused then: a condition that does not hold, a folder in the way, a file
+//! What can be refused before a large body comes is refused then: a condition that does not hold, a folder in the way, a file
 //! larger than the cluster takes. The master checks the same again when the file gets its name.
 
 use axum::Json;
@@ -179,11 +179,13 @@ async fn check_before(
     size_hint: Option<u64>,
 ) -> Result<Precondition, Problem> {
     let is_large = size_hint.is_none_or(|size| size > UNCHECKED_LEN_MAX);
-    let is_conditional = [header::IF_MATCH, header::IF_NONE_MATCH]
-        .iter()
-        .any(|name| headers.contains_key(name));
-    if !is_large && !is_conditional && !conditional::needs_current(headers) {
-        return Ok(Precondition::Any);
+    if !is_large && !conditional::needs_current(headers) {
+        // The master compares it in the step in which the file gets its name.
+        let precondition = conditional::change(headers, None);
+        return precondition.map_err(|_| {
+            let both = "the file cannot be there and not there";
+            Problem::new(Kind::PreconditionFailed, both)
+        });
     }
     if is_large {
         check_size(state, size_hint).await?;
