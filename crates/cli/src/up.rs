@@ -1,8 +1,8 @@
 //! `dfs up`: a whole cluster on this machine, as child processes that this one watches.
 //!
 //! The master first, then nodes and page, which need its address; when an upload would succeed, the page's address is
-//! printed. A child that ends is told, with the command that starts it again, and the others go on; without the master,
-//! or without any node, nothing works, and all are stopped. None is ever started again silently.
+//! printed. A child that ends is told, with what that means and the command that starts it again, and the others go on;
+//! without the master, or without any node, nothing works, and all are stopped. None is ever started again silently.
 //!
 //! Each child watches its standard input, whose other end is here: closing it asks the child to stop, on every system,
 //! and it closes by itself if this process is killed.
@@ -180,24 +180,29 @@ impl Family {
         let mut nodes_left = plan.nodes();
         while let Some(ended) = self.ended.recv().await {
             let what = format!("{} ended ({})", ended.name, ended.how);
-            nodes_left -= u16::from(matches!(ended.role, Role::Node(_)));
-            let why = match ended.role {
-                Role::Master => "nothing works without the master",
-                _ if nodes_left == 0 && !has_other_nodes(cluster).await => {
-                    "it was the last node, and nothing works without any"
-                }
-                _ => {
-                    let again = &ended.command_line;
-                    context.narrator.warn(&format!(
-                        "{what}; the others go on. To start it again: {again}"
-                    ));
-                    continue;
+            let fatal = |why| {
+                let message = format!("{what}: {why}; all are stopped");
+                Err(Stop::error(Exit::Failure, message))
+            };
+            let goes_on = match ended.role {
+                Role::Master => return fatal("nothing works without the master"),
+                Role::Web => "the page is away until it is started again.".to_owned(),
+                Role::Node(_) => {
+                    nodes_left -= 1;
+                    let status = status_soon(cluster).await;
+                    let live = status.as_ref().map_or(0, |status| status.nodes.live);
+                    if nodes_left == 0 && live == 0 {
+                        return fatal("it was the last node, and nothing works without any");
+                    }
+                    let problem = status.iter().flat_map(|status| &status.problems).next();
+                    let means = problem.map(|problem| format!(" {}", problem.message));
+                    format!("the others go on.{}", means.unwrap_or_default())
                 }
             };
-            return Err(Stop::error(
-                Exit::Failure,
-                format!("{what}: {why}; all are stopped"),
-            ));
+            let again = &ended.command_line;
+            context
+                .narrator
+                .warn(&format!("{what}; {goes_on} To start it again: {again}"));
         }
         Ok(())
     }
@@ -235,14 +240,10 @@ impl Family {
     }
 }
 
-/// Whether nodes live that somebody else started.
-async fn has_other_nodes(cluster: &Cluster) -> bool {
-    // The master notices an end by the broken connection, which takes a moment.
+/// How the cluster does after a node's end, which the master notices by the broken connection: that takes a moment.
+async fn status_soon(cluster: &Cluster) -> Option<ClusterStatus> {
     sleep(NOTICE_PATIENCE).await;
-    cluster
-        .status()
-        .await
-        .is_ok_and(|status| status.nodes.live > 0)
+    cluster.status().await.ok()
 }
 
 /// A child that ends while the cluster starts ends it all.

@@ -164,13 +164,13 @@ fn in_words(status: ExitStatus) -> String {
 }
 
 /// As a person would type it: words with anything but plain characters are quoted. On Windows they are as both of its
-/// shells understand them; PowerShell wants a `&` before a quoted program.
+/// shells understand them; PowerShell wants a `&` before a quoted program. A secret is not shown.
 fn command_line(launch: &Launch) -> String {
     let program = launch.program.display().to_string();
     let arguments = launch
         .arguments
         .iter()
-        .map(|word| word.to_string_lossy().into_owned());
+        .map(|word| without_secret(word.to_string_lossy().into_owned()));
     // By hand, its standard input is a terminal, which does not end.
     let words =
         std::iter::once(program).chain(arguments.filter(|word| word != "--stop-with-stdin"));
@@ -178,6 +178,13 @@ fn command_line(launch: &Launch) -> String {
         .map(|word| quoted(&word, System::HERE))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+fn without_secret(word: String) -> String {
+    match word.split_once('=') {
+        Some((key @ "cluster.secret", _)) => format!("{key}=***"),
+        _ => word,
+    }
 }
 
 fn quoted(word: &str, system: System) -> String {
@@ -272,13 +279,25 @@ mod tests {
             role: Role::Node(1),
             name: "node1".to_owned(),
             program: "/opt/dfs-storage-node".into(),
-            arguments: ["127.0.0.1", "9001", "my data/node1", "--stop-with-stdin"]
-                .map(Into::into)
-                .to_vec(),
+            arguments: [
+                "127.0.0.1",
+                "9001",
+                "my data/node1",
+                "--stop-with-stdin",
+                "--set",
+                "cluster.secret=nobody guesses",
+            ]
+            .map(Into::into)
+            .to_vec(),
         };
+        let quoted_here = |word| quoted(word, System::HERE);
         assert_eq!(
             command_line(&launch),
-            "/opt/dfs-storage-node 127.0.0.1 9001 'my data/node1'"
+            format!(
+                "/opt/dfs-storage-node 127.0.0.1 9001 {} --set {}",
+                quoted_here("my data/node1"),
+                quoted_here("cluster.secret=***")
+            )
         );
         assert_eq!(quoted("it's", System::Unix), r"'it'\''s'");
         assert_eq!(quoted("", System::Unix), "''");
