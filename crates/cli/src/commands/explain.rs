@@ -122,6 +122,9 @@ impl Seen {
         let lacking = self.chunks - self.whole - self.unreadable;
         match (self.chunks, lacking, self.unreadable) {
             (0, ..) => "it is empty: there are no chunks".to_owned(),
+            (1, 0, 0) => format!("its one chunk has {copies}"),
+            (1, 1, 0) => format!("its one chunk has fewer than {copies}"),
+            (1, ..) => "its one chunk has no good copy that answers".to_owned(),
             (chunks, 0, 0) => format!("all {} with {copies}", count(chunks, "chunk")),
             (chunks, _, 0) => {
                 format!(
@@ -246,19 +249,28 @@ mod tests {
     #[test]
     fn the_sum_says_what_lacks_copies() {
         use ChunkState::{Corrupt, Good, Missing, OnFailedDisk};
-        check(&[Some(Good), Some(Good)], "all 1 chunk with 2 good copies");
-        check(
-            &[Some(Good), Some(Missing)],
-            "1 of 1 chunk with fewer than 2 good copies",
-        );
-        check(
-            &[Some(OnFailedDisk), Some(Missing)],
-            "1 of 1 chunk with fewer than 2 good copies",
-        );
-        check(
-            &[Some(Corrupt), None],
-            "1 of 1 chunk with no good copy that answers, 0 with fewer than 2 good copies",
-        );
+        check(&[Some(Good), Some(Good)], "its one chunk has 2 good copies");
+        let fewer = "its one chunk has fewer than 2 good copies";
+        check(&[Some(Good), Some(Missing)], fewer);
+        check(&[Some(OnFailedDisk), Some(Missing)], fewer);
+        let none = "its one chunk has no good copy that answers";
+        check(&[Some(Corrupt), None], none);
+        for (whole, unreadable, expected) in [
+            (3, 0, "all 3 chunks with 2 good copies"),
+            (2, 0, "1 of 3 chunks with fewer than 2 good copies"),
+            (
+                1,
+                1,
+                "1 of 3 chunks with no good copy that answers, 1 with fewer than 2 good copies",
+            ),
+        ] {
+            let seen = Seen {
+                chunks: 3,
+                whole,
+                unreadable,
+            };
+            assert_eq!(seen.sentence(2), expected);
+        }
         let empty = Seen::default().sentence(2);
         assert_eq!(empty, "it is empty: there are no chunks");
     }
