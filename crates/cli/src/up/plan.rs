@@ -235,10 +235,12 @@ fn beside_this(program: &str) -> anyhow::Result<PathBuf> {
     ))
 }
 
-/// The page's address as a browser on this machine takes it.
+/// The page's address as a browser on this machine takes it. Not by the name localhost: that may lead to another address
+/// of this machine, on which another program has the port (on a Mac, `AirPlay` has 5000).
 pub(super) fn browsable(page: &Address) -> String {
     match page.host() {
-        "0.0.0.0" | "::" | "127.0.0.1" | "::1" => format!("http://localhost:{}", page.port()),
+        "0.0.0.0" => format!("http://127.0.0.1:{}", page.port()),
+        "::" => format!("http://[::1]:{}", page.port()),
         _ => format!("http://{page}"),
     }
 }
@@ -355,8 +357,9 @@ mod tests {
     #[test]
     fn the_page_is_shown_as_a_browser_takes_it() {
         let shown = |text: &str| browsable(&text.parse().unwrap());
-        assert_eq!(shown("127.0.0.1:5000"), "http://localhost:5000");
-        assert_eq!(shown("0.0.0.0:5000"), "http://localhost:5000");
+        assert_eq!(shown("127.0.0.1:5000"), "http://127.0.0.1:5000");
+        assert_eq!(shown("0.0.0.0:5000"), "http://127.0.0.1:5000");
+        assert_eq!(shown("[::]:5000"), "http://[::1]:5000");
         assert_eq!(shown("files.home:80"), "http://files.home:80");
     }
 }
