@@ -253,8 +253,18 @@ async fn stream(
     sink: &mut impl Write,
 ) -> anyhow::Result<()> {
     let transfer = context.narrator.transfer(label(source), Some(file.size));
+    let copied = copy(context, file, &transfer.position(), sink).await;
+    transfer.end();
+    copied
+}
+
+async fn copy(
+    context: &Context,
+    file: File,
+    position: &Position,
+    sink: &mut impl Write,
+) -> anyhow::Result<()> {
     let size = file.size;
-    let position = transfer.position();
     let mut bytes = file.read(0..size);
     let mut written = 0;
     loop {
@@ -269,7 +279,5 @@ async fn stream(
         written += bytes.len() as u64;
         position.at(written);
     }
-    blocking(|| sink.flush())?;
-    transfer.end();
-    Ok(())
+    Ok(blocking(|| sink.flush())?)
 }

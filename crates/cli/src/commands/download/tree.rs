@@ -57,6 +57,7 @@ pub(super) async fn download(
         // The others stop too, and make durable what they have.
         tree.context.stop.cancel();
         while tree.running.join_next().await.is_some() {}
+        tree.transfer.end();
         return outcome.with_context(|| format!("download {source}"));
     }
     tree.transfer.end();
