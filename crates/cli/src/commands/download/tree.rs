@@ -78,7 +78,7 @@ impl Tree {
         }
         while let Some(done) = self.running.join_next().await {
             let (source, fetched) = done?;
-            self.note(&source, fetched)?;
+            self.note(&source, fetched).await?;
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Tree {
         while self.running.len() >= self.jobs {
             if let Some(done) = self.running.join_next().await {
                 let (source, fetched) = done?;
-                self.note(&source, fetched)?;
+                self.note(&source, fetched).await?;
             }
         }
         let context = Arc::clone(&self.context);
@@ -129,7 +129,11 @@ impl Tree {
     }
 
     /// Counts; a failure that all others would share is given back, so that nothing goes on in vain.
-    fn note(&mut self, source: &EntryPath, fetched: anyhow::Result<Fetched>) -> anyhow::Result<()> {
+    async fn note(
+        &mut self,
+        source: &EntryPath,
+        fetched: anyhow::Result<Fetched>,
+    ) -> anyhow::Result<()> {
         match fetched {
             Ok(Fetched::At { size, .. }) => {
                 self.files += 1;
@@ -138,7 +142,13 @@ impl Tree {
             Ok(Fetched::Skipped) => self.skipped += 1,
             Err(error) => {
                 let exit = exit_of(&error);
-                if matches!(exit, Exit::NoSpace | Exit::Interrupted) {
+                let is_shared = match exit {
+                    Exit::NoSpace | Exit::Interrupted => true,
+                    // This file's nodes may be away, or the master.
+                    Exit::Unavailable => self.context.cluster.status().await.is_err(),
+                    _ => false,
+                };
+                if is_shared {
                     return Err(error.context(source.to_string()));
                 }
                 self.failures.push(exit);
