@@ -170,7 +170,8 @@ fn hint(error: &anyhow::Error, exit: Exit) -> Option<&'static str> {
         (_, Error::FolderNotEmpty { .. }) => Some("--recursive also takes what is in it"),
         (_, Error::NotEnoughReplicas { .. }) => Some("`dfs status` tells which nodes are missing"),
         (Exit::Unavailable, _) => Some(
-            "is the cluster running? `dfs up` starts one on this machine; --master says where another is",
+            "if the cluster is running, `dfs status` tells what is missing; `dfs up` starts one on this machine, and \
+             --master says where another is",
         ),
         (Exit::Usage, Error::Refused(_)) => Some(
             "set DFS_CLUSTER_SECRET, or cluster.secret in the configuration file, to the cluster's secret",
