@@ -1,6 +1,6 @@
 //! Exit codes, one for each thing that a script may want to tell apart, and how an error is shown at the end.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use client::Error;
@@ -93,9 +93,11 @@ impl SomeFailed {
 pub fn report(error: &anyhow::Error) -> ExitCode {
     let exit = exit_of(error);
     if !reader_went_away(error) {
-        eprintln!("error: {}", shown(&settings::chain(error)));
+        let mut stderr = io::stderr().lock();
+        // Where nobody reads it, the exit code still tells.
+        writeln!(stderr, "error: {}", shown(&settings::chain(error))).ok();
         if let Some(hint) = hint(error, exit) {
-            eprintln!("hint: {hint}");
+            writeln!(stderr, "hint: {hint}").ok();
         }
     }
     ExitCode::from(exit as u8)

@@ -65,7 +65,10 @@ impl Narrator {
 
     /// What a person should know although nothing failed, or the one failure of many. Never silent.
     pub(crate) fn warn(&self, text: &str) {
-        self.bars.suspend(|| eprintln!("{}", shown(text)));
+        // Where nobody reads it, there is nobody to tell.
+        let line = format!("{}\n", shown(text));
+        self.bars
+            .suspend(|| io::stderr().write_all(line.as_bytes()).ok());
     }
 
     /// A transfer begins; `total` is how many bytes there are, if that is known.
@@ -203,11 +206,8 @@ impl Lines {
                 .is_ok();
         if is_mine {
             let began_at = self.began_at.load(Ordering::Relaxed);
-            eprintln!(
-                "{}: {}",
-                self.name,
-                how_far(bytes, began_at, self.total, elapsed)
-            );
+            let how_far = how_far(bytes, began_at, self.total, elapsed);
+            writeln!(io::stderr(), "{}: {how_far}", self.name).ok();
         }
     }
 }

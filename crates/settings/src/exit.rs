@@ -1,6 +1,7 @@
 //! How a process runs to its end: with an error, that is one line on standard error, and an exit code.
 
 use std::future::Future;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ pub fn chain(error: &anyhow::Error) -> String {
 ///
 /// Context that was added to the error does not hide what it is.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", chain(error));
+    // Where nobody reads it, the exit code still tells.
+    writeln!(io::stderr(), "error: {}", chain(error)).ok();
     let is_settings = error.downcast_ref::<SettingsError>().is_some();
     ExitCode::from(if is_settings {
         EXIT_SETTINGS
