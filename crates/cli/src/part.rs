@@ -66,6 +66,8 @@ impl Part {
             Err(TryLockError::WouldBlock) => {
                 return Err(in_the_way(&path, "is being written by another download"));
             }
+            // Some file systems have no locks: then it is for the person not to download a file twice at once.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let record = fs::read(record_path(&path)).ok();
