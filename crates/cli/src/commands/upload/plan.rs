@@ -3,6 +3,8 @@
 //! The last of several words is the destination if it begins with `/` and is not on this machine. Where that could be
 //! meant either way, nothing is guessed: the person is asked to say `--to`.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -22,6 +24,15 @@ pub(super) enum Source {
     Stdin,
     File(PathBuf),
     Folder(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("-"),
+            Self::File(local) | Self::Folder(local) => local.display().fmt(f),
+        }
+    }
 }
 
 /// Each source with the name that it gets.
@@ -46,10 +57,7 @@ impl Plan {
             }
             _ => true,
         };
-        let root = destination.as_deref().unwrap_or("/");
-        let destination: EntryPath = root
-            .parse()
-            .with_context(|| format!("the destination {root:?}"))?;
+        let destination = parse_destination(destination.as_deref().unwrap_or("/"))?;
         let items = sources.into_iter().map(|source| {
             if !is_folder {
                 return Ok((source, destination.clone()));
@@ -57,10 +65,28 @@ impl Plan {
             let name = name(&source)?;
             Ok((source, destination.join(name)?))
         });
-        Ok(Self {
-            items: items.collect::<anyhow::Result<_>>()?,
-        })
+        let items = items.collect::<anyhow::Result<Vec<_>>>()?;
+        refuse_names_that_meet(&items)?;
+        Ok(Self { items })
     }
+}
+
+/// The second of two sources with one name would replace what the first has just stored.
+fn refuse_names_that_meet(items: &[(Source, EntryPath)]) -> anyhow::Result<()> {
+    let mut sources = HashMap::new();
+    for (source, path) in items {
+        if let Some(first) = sources.insert(path, source) {
+            return Err(Stop::usage(format!(
+                "{first} and {source} would both become {path}; upload one of them by itself, with `--to` and another name"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn parse_destination(text: &str) -> anyhow::Result<EntryPath> {
+    text.parse()
+        .map_err(|error| Stop::usage(format!("the destination {text:?}: {error}")))
 }
 
 /// Tells sources from the destination.
@@ -113,9 +139,7 @@ fn inspect(source: &Path) -> anyhow::Result<Source> {
 }
 
 async fn is_folder(cluster: &Cluster, text: &str) -> anyhow::Result<bool> {
-    let path: EntryPath = text
-        .parse()
-        .with_context(|| format!("the destination {text:?}"))?;
+    let path = parse_destination(text)?;
     match cluster.entry(&path).await {
         Ok(Entry::Folder { .. }) => Ok(true),
         Ok(Entry::File { .. }) | Err(Error::NotFound { .. }) => Ok(false),
@@ -179,6 +203,24 @@ mod tests {
         check("- /all.tar", None, Some(("-", Some("/all.tar"))));
         check("- all.tar", None, Some(("-", Some("all.tar"))));
         check("- /home/a", None, Some(("-", Some("/home/a"))));
+    }
+
+    /// The second became a new version of the first, and the command ended well.
+    #[test]
+    fn two_sources_do_not_get_one_name() {
+        let item = |local: &str, path: &str| (Source::File(local.into()), path.parse().unwrap());
+        let mut items = vec![item("dd1/same", "/same"), item("dd2/other", "/other")];
+        assert!(refuse_names_that_meet(&items).is_ok());
+        items.push(item("dd2/same", "/same"));
+        let error = refuse_names_that_meet(&items).unwrap_err();
+        let both = "dd1/same and dd2/same would both become /same";
+        assert!(error.to_string().starts_with(both), "{error}");
+    }
+
+    #[test]
+    fn a_destination_that_is_no_path_is_wrong_usage() {
+        let error = parse_destination("a/../b").unwrap_err();
+        assert_eq!(crate::exit::exit_of(&error), Exit::Usage);
     }
 
     #[test]
