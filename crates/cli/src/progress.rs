@@ -2,20 +2,30 @@
 //!
 //! Bars and warnings go to standard error; what was done goes to standard output, unless that carries data.
 
+mod line;
+mod rate;
+
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use parking_lot::Mutex;
 use proto::name::EntryPath;
 
-use crate::output::{shown, span};
-use client::people::size;
+use crate::output::shown;
+
+use line::HowFar;
+use rate::Rate;
 
 /// How often a transfer says how far it is where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often a line on a terminal is drawn anew.
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Speaks for a command.
 #[derive(Debug, Clone)]
@@ -71,13 +81,32 @@ impl Narrator {
             .suspend(|| io::stderr().write_all(line.as_bytes()).ok());
     }
 
-    /// A transfer begins; `total` is how many bytes there are, if that is known.
-    pub(crate) fn transfer(&self, name: &str, total: Option<u64>) -> Transfer {
-        let bar = self.bars.add(bar(name, total));
-        let lines = (!self.is_quiet && !self.is_terminal).then(|| Lines::new(name, total));
+    /// The transfer of one file begins; `total` is how many bytes it has, if that is known.
+    pub(crate) fn file(&self, name: &str, total: Option<u64>) -> Transfer {
+        self.transfer(Course::new(name, false), total)
+    }
+
+    /// The transfer of a folder begins. What is in it is told to the transfer as it is found.
+    pub(crate) fn folder(&self, name: &str) -> Transfer {
+        self.transfer(Course::new(name, true), None)
+    }
+
+    fn transfer(&self, course: Course, total: Option<u64>) -> Transfer {
+        let course = Arc::new(course);
+        if let Some(total) = total {
+            course.found(1, total);
+            course.is_total.store(true, Ordering::Relaxed);
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        bar.set_style(style(&course));
+        let bar = self.bars.add(bar);
+        if self.is_terminal && !self.is_quiet {
+            bar.enable_steady_tick(REDRAW_INTERVAL);
+        }
         Transfer {
             bar,
-            lines: lines.map(Arc::new),
+            course,
+            has_lines: !self.is_quiet && !self.is_terminal,
         }
     }
 }
@@ -86,46 +115,47 @@ impl Narrator {
 #[derive(Clone)]
 pub(crate) struct Transfer {
     bar: ProgressBar,
-    lines: Option<Arc<Lines>>,
+    course: Arc<Course>,
+    has_lines: bool,
 }
 
 impl Transfer {
-    /// For the one file that this is.
+    /// For one of its files.
     pub(crate) fn position(&self) -> Position {
         Position {
             transfer: self.clone(),
-            added: None,
+            there: AtomicU64::new(0),
         }
     }
 
-    /// For one of several files.
-    pub(crate) fn share(&self) -> Position {
-        Position {
-            transfer: self.clone(),
-            added: Some(AtomicU64::new(0)),
-        }
+    /// So many more files will be transferred, with so many bytes.
+    pub(crate) fn found(&self, files: u64, bytes: u64) {
+        self.course.found(files, bytes);
     }
 
-    /// What is there already does not count for the rate.
-    fn begin_at(&self, bytes: u64) {
-        self.bar.set_position(bytes);
-        self.bar.reset_eta();
-        if let Some(lines) = &self.lines {
-            lines.began_at.store(bytes, Ordering::Relaxed);
-        }
+    /// All that will be transferred has been found.
+    pub(crate) fn found_all(&self) {
+        self.course.is_total.store(true, Ordering::Relaxed);
     }
 
-    fn at(&self, bytes: u64) {
-        self.bar.set_position(bytes);
-        if let Some(lines) = &self.lines {
-            lines.at(bytes);
-        }
+    /// One more file is done, well or not.
+    pub(crate) fn file_done(&self) {
+        self.course.files.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn add(&self, bytes: u64) {
-        self.bar.inc(bytes);
-        if let Some(lines) = &self.lines {
-            lines.at(self.bar.position());
+    /// Whether it is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.bar.is_finished()
+    }
+
+    fn add(&self, bytes: u64, moved: bool) {
+        self.course.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if moved {
+            self.course.moved.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if self.has_lines && self.course.is_line_due() {
+            let how_far = self.course.how_far().sentence();
+            writeln!(io::stderr(), "{}: {how_far}", self.course.name).ok();
         }
     }
 
@@ -138,77 +168,98 @@ impl Transfer {
 impl fmt::Debug for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transfer")
-            .field("position", &self.bar.position())
+            .field("course", &self.course)
             .finish_non_exhaustive()
     }
 }
 
-/// How far one file is: the whole of what a [`Transfer`] shows, or one of several files that it shows as one.
+/// How far one file of a [`Transfer`] is.
 #[derive(Debug)]
 pub(crate) struct Position {
     transfer: Transfer,
-    /// What this file has added so far, if it is one of several.
-    added: Option<AtomicU64>,
+    there: AtomicU64,
 }
 
 impl Position {
-    /// So many bytes are there already from an earlier time.
-    pub(crate) fn begin_at(&self, bytes: u64) {
-        if self.added.is_none() {
-            self.transfer.begin_at(bytes);
-        } else {
-            self.at(bytes);
-        }
-    }
-
     /// So many bytes are there now.
     pub(crate) fn at(&self, bytes: u64) {
-        match &self.added {
-            None => self.transfer.at(bytes),
-            Some(added) => {
-                let before = added.fetch_max(bytes, Ordering::Relaxed);
-                self.transfer.add(bytes.saturating_sub(before));
-            }
-        }
+        self.advance(bytes, true);
+    }
+
+    /// So many bytes are there from an earlier time: they do not count for the rate.
+    pub(crate) fn kept(&self, bytes: u64) {
+        self.advance(bytes, false);
+    }
+
+    fn advance(&self, bytes: u64, moved: bool) {
+        let before = self.there.fetch_max(bytes, Ordering::Relaxed);
+        self.transfer.add(bytes.saturating_sub(before), moved);
     }
 }
 
-/// A transfer where there is no terminal: a line now and then.
+/// What is known of a transfer.
 #[derive(Debug)]
-struct Lines {
+struct Course {
     name: String,
-    total: Option<u64>,
+    has_files: bool,
     began: Instant,
-    began_at: AtomicU64,
+    /// What is where it should be, and how much of that was moved now.
+    bytes: AtomicU64,
+    moved: AtomicU64,
+    files: AtomicU64,
+    /// What was found until now, and whether that is all.
+    bytes_found: AtomicU64,
+    files_found: AtomicU64,
+    is_total: AtomicBool,
+    rate: Mutex<Rate>,
     /// Milliseconds after `began` at which the next line is due.
     due: AtomicU64,
 }
 
-impl Lines {
-    fn new(name: &str, total: Option<u64>) -> Self {
+impl Course {
+    fn new(name: &str, has_files: bool) -> Self {
         Self {
             name: shown(name),
-            total,
+            has_files,
             began: Instant::now(),
-            began_at: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            files: AtomicU64::new(0),
+            bytes_found: AtomicU64::new(0),
+            files_found: AtomicU64::new(0),
+            is_total: AtomicBool::new(false),
+            rate: Mutex::new(Rate::new()),
             due: AtomicU64::new(millis(LINE_INTERVAL)),
         }
     }
 
-    fn at(&self, bytes: u64) {
-        let elapsed = self.began.elapsed();
-        let (now, due) = (millis(elapsed), self.due.load(Ordering::Relaxed));
-        let next = now + millis(LINE_INTERVAL);
-        let is_mine = now >= due
-            && self
-                .due
-                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
-        if is_mine {
-            let began_at = self.began_at.load(Ordering::Relaxed);
-            let how_far = how_far(bytes, began_at, self.total, elapsed);
-            writeln!(io::stderr(), "{}: {how_far}", self.name).ok();
+    fn found(&self, files: u64, bytes: u64) {
+        self.files_found.fetch_add(files, Ordering::Relaxed);
+        self.bytes_found.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn how_far(&self) -> HowFar {
+        let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let is_total = self.is_total.load(Ordering::Relaxed);
+        let total = |number| is_total.then(|| get(number));
+        HowFar {
+            bytes: get(&self.bytes),
+            total: total(&self.bytes_found),
+            files: self.has_files.then(|| get(&self.files)),
+            files_total: total(&self.files_found),
+            rate: self.rate.lock().at(self.began.elapsed(), get(&self.moved)),
         }
+    }
+
+    /// Whether a line is due, which is said once.
+    fn is_line_due(&self) -> bool {
+        let (now, due) = (
+            millis(self.began.elapsed()),
+            self.due.load(Ordering::Relaxed),
+        );
+        let next = now + millis(LINE_INTERVAL);
+        let order = Ordering::Relaxed;
+        now >= due && self.due.compare_exchange(due, next, order, order).is_ok()
     }
 }
 
@@ -216,98 +267,20 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How far a transfer is: `35 % of 5.0 GB, 80.0 MB/s, 40 seconds left`.
-fn how_far(bytes: u64, began_at: u64, total: Option<u64>, elapsed: Duration) -> String {
-    let moved = bytes.saturating_sub(began_at);
-    let rate = u128::from(moved) * 1000 / elapsed.as_millis().max(1);
-    let rate = u64::try_from(rate).unwrap_or(u64::MAX);
-    let Some(total) = total.filter(|total| *total > 0) else {
-        return format!("{}, {}/s", size(bytes), size(rate));
-    };
-    let percent = u128::from(bytes) * 100 / u128::from(total);
-    let left = match total.saturating_sub(bytes).checked_div(rate) {
-        Some(secs) => format!(", {} left", span(Duration::from_secs(secs))),
-        None => String::new(),
-    };
-    format!("{percent} % of {}, {}/s{left}", size(total), size(rate))
-}
-
-fn bar(name: &str, total: Option<u64>) -> ProgressBar {
-    let (bar, template) = match total {
-        Some(total) => (
-            ProgressBar::new(total),
-            "{msg:28!} {bar:24} {percent:>3} % of {total_size}, {rate}, {eta} left",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{msg:28!} {spinner} {size}, {rate}",
-        ),
-    };
-    // A template that is wrong is caught by the test below; here the plain one will do.
-    let style = ProgressStyle::with_template(template).map(in_our_units);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(shown(name));
-    bar
-}
-
-/// Sizes in a bar as everywhere else.
-fn in_our_units(style: ProgressStyle) -> ProgressStyle {
-    fn write(writer: &mut dyn fmt::Write, text: String) {
+/// The line of a transfer, which is made anew for the width that the terminal has just then.
+fn style(course: &Arc<Course>) -> ProgressStyle {
+    let course = Arc::clone(course);
+    let write = move |_: &ProgressState, writer: &mut dyn fmt::Write| {
+        let columns = Term::stderr().size().1;
+        let line = course.how_far().line(&course.name, usize::from(columns));
         // A line of progress that cannot be formatted is no reason to end a transfer.
-        writer.write_str(&text).ok();
-    }
-    style
-        .with_key(
-            "size",
-            |state: &ProgressState, writer: &mut dyn fmt::Write| {
-                write(writer, size(state.pos()));
-            },
-        )
-        .with_key(
-            "total_size",
-            |state: &ProgressState, writer: &mut dyn fmt::Write| {
-                write(writer, size(state.len().unwrap_or(0)));
-            },
-        )
-        .with_key(
-            "rate",
-            |state: &ProgressState, writer: &mut dyn fmt::Write| {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a rate is shown with three digits"
-                )]
-                let rate = state.per_sec() as u64;
-                write(writer, format!("{}/s", size(rate)));
-            },
-        )
+        writer.write_str(&line).ok();
+    };
+    let style = ProgressStyle::with_template("{line}").expect("the template is well formed");
+    style.with_key("line", write)
 }
 
 /// The last name of a path, to stand beside a bar.
 pub(crate) fn label(path: &EntryPath) -> &str {
     path.name().map_or("/", |name| name.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn how_far_a_transfer_is_comes_in_words() {
-        let second = Duration::from_secs(1);
-        assert_eq!(
-            how_far(50_000_000, 0, Some(100_000_000), second),
-            "50 % of 100 MB, 50.0 MB/s, 1 second left"
-        );
-        assert_eq!(
-            how_far(60_000_000, 50_000_000, Some(100_000_000), second),
-            "60 % of 100 MB, 10.0 MB/s, 4 seconds left"
-        );
-        assert_eq!(how_far(1_000_000, 0, None, second), "1.0 MB, 1.0 MB/s");
-        assert_eq!(
-            how_far(0, 0, Some(10), second),
-            "0 % of 10 bytes, 0 bytes/s"
-        );
-        assert_eq!(how_far(0, 0, Some(0), Duration::ZERO), "0 bytes, 0 bytes/s");
-    }
 }

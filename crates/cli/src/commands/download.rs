@@ -80,7 +80,7 @@ async fn download_one(
     if target::is_special(&path) {
         return write_into(context, source, file, &path).await;
     }
-    let transfer = context.narrator.transfer(label(source), Some(file.size));
+    let transfer = context.narrator.file(label(source), Some(file.size));
     let fetched = fetch(context, file, &path, &transfer.position(), true).await;
     transfer.end();
     if let Fetched::At {
@@ -145,7 +145,7 @@ async fn go_on(
     position: &Position,
 ) -> anyhow::Result<u64> {
     let kept = resume::verify(context, &file, part, position).await?;
-    position.begin_at(part.len());
+    position.kept(part.len());
     receive(context, file, part, position).await?;
     Ok(kept)
 }
@@ -252,7 +252,7 @@ async fn stream(
     file: File,
     sink: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let transfer = context.narrator.transfer(label(source), Some(file.size));
+    let transfer = context.narrator.file(label(source), Some(file.size));
     let copied = copy(context, file, &transfer.position(), sink).await;
     transfer.end();
     copied

@@ -84,9 +84,9 @@ async fn upload_stdin(
         ));
     }
     let what = || format!("upload - to {to}");
-    let transfer = context.narrator.transfer(label(to), None);
+    let transfer = context.narrator.file(label(to), None);
     let options = UploadOptions {
-        progress: Some(progress(transfer.position())),
+        progress: Some(progress(&Arc::new(transfer.position()))),
         ..UploadOptions::default()
     };
     let stdin = Box::new(tokio::io::stdin());
@@ -102,10 +102,10 @@ async fn upload_one(
     if_exists: IfExists,
 ) -> anyhow::Result<()> {
     let len = std::fs::metadata(local).map(|metadata| metadata.len()).ok();
-    let transfer = context
-        .narrator
-        .transfer(label(to), len.filter(|len| *len > 0));
-    let stored = store(context, local, to, if_exists, progress(transfer.position())).await;
+    let total = len.filter(|len| *len > 0);
+    let transfer = context.narrator.file(label(to), total);
+    let position = Arc::new(transfer.position());
+    let stored = store(context, local, to, if_exists, &position).await;
     transfer.end();
     let stored = stored.with_context(|| format!("upload {}", local.display()))?;
     tell(context, &local.display().to_string(), &stored)
@@ -144,7 +144,7 @@ async fn store(
     local: &Path,
     to: &EntryPath,
     if_exists: IfExists,
-    progress: client::Progress,
+    position: &Arc<Position>,
 ) -> anyhow::Result<Stored> {
     let mut path = to.clone();
     for number in 2..=NUMBER_MAX {
@@ -157,14 +157,19 @@ async fn store(
             modified_ms: metadata.modified().ok().and_then(millis),
             // What says to be empty and is not (the kernel's files) has no known size.
             size_hint: Some(metadata.len()).filter(|len| *len > 0 && metadata.is_file()),
-            progress: Some(Arc::clone(&progress)),
+            progress: Some(progress(position)),
             ..UploadOptions::default()
         };
+        let len = metadata.len();
         let mut file = file;
         file.set_max_buf_size(READ_LEN);
         match store_at(context, &path, Box::new(file), options, if_exists).await {
             Ok(Stored::Skipped) if if_exists == IfExists::KeepBoth => {
                 path = numbered_path(to, number)?;
+            }
+            Ok(Stored::Skipped) => {
+                position.kept(len);
+                return Ok(Stored::Skipped);
             }
             stored => return stored,
         }
@@ -226,7 +231,8 @@ fn millis(time: SystemTime) -> Option<u64> {
     u64::try_from(since.as_millis()).ok()
 }
 
-fn progress(position: Position) -> client::Progress {
+fn progress(position: &Arc<Position>) -> client::Progress {
+    let position = Arc::clone(position);
     Arc::new(move |bytes| position.at(bytes))
 }
 
@@ -250,7 +256,8 @@ async fn upload_folder(
     arguments: &Upload,
 ) -> anyhow::Result<()> {
     let shown = local.display().to_string();
-    let transfer = context.narrator.transfer(label(to), None);
+    let transfer = context.narrator.folder(label(to));
+    walk::measure(local.clone(), to.clone(), transfer.clone());
     let mut found = walk::walk(local, to.clone());
     let mut tally = Tally::default();
     let outcome = drain(context, &mut found, arguments, &transfer, &mut tally).await;
@@ -281,6 +288,7 @@ async fn drain(
         tokio::select! {
             Some(done) = uploads.join_next(), if !is_idle => {
                 let (local, stored): (PathBuf, anyhow::Result<Stored>) = done?;
+                transfer.file_done();
                 tally.note(context, &local, stored)?;
             }
             next = found.recv(), if has_room => match next {
@@ -289,14 +297,15 @@ async fn drain(
                 None => {
                     while let Some(done) = uploads.join_next().await {
                         let (local, stored) = done?;
+                        transfer.file_done();
                         tally.note(context, &local, stored)?;
                     }
                     return Ok(());
                 }
                 Some(Found::File { local, path }) => {
-                    let (context, progress) = (Arc::clone(context), progress(transfer.share()));
+                    let (context, position) = (Arc::clone(context), Arc::new(transfer.position()));
                     uploads.spawn(async move {
-                        let stored = store(&context, &local, &path, if_exists, progress).await;
+                        let stored = store(&context, &local, &path, if_exists, &position).await;
                         (local, stored)
                     });
                 }

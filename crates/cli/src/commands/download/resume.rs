@@ -38,7 +38,7 @@ pub(super) async fn verify(
         } else {
             fetch_again(context, file, part, &range).await?;
         }
-        position.at(range.end);
+        position.kept(range.end);
     }
     Ok(right)
 }

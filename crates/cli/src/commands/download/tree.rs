@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::exit::{Exit, SomeFailed, exit_of};
 use crate::local::{LocalNames, System};
 use crate::progress::{Position, Transfer, label};
+use client::Cluster;
 use client::people::{count, size};
 
 /// A download of a folder, with what became of it so far.
@@ -41,7 +42,7 @@ pub(super) async fn download(
     arguments: &Download,
 ) -> anyhow::Result<()> {
     let mut tree = Tree {
-        transfer: context.narrator.transfer(label(&source), None),
+        transfer: context.narrator.folder(label(&source)),
         if_exists: arguments.if_exists,
         jobs: usize::from(arguments.jobs),
         running: JoinSet::new(),
@@ -52,7 +53,10 @@ pub(super) async fn download(
         failures: Vec::new(),
         context,
     };
+    let (cluster, transfer) = (tree.context.cluster.clone(), tree.transfer.clone());
+    let measuring = tokio::spawn(measure(cluster, source.clone(), transfer));
     let outcome = tree.walk().await;
+    measuring.abort();
     if outcome.is_err() {
         // The others stop too, and make durable what they have.
         tree.context.stop.cancel();
@@ -120,7 +124,7 @@ impl Tree {
             }
         }
         let context = Arc::clone(&self.context);
-        let (if_exists, position) = (self.if_exists, self.transfer.share());
+        let (if_exists, position) = (self.if_exists, self.transfer.position());
         self.running.spawn(async move {
             let fetched = fetch_one(&context, &source, &path, if_exists, &position).await;
             (source, fetched)
@@ -134,6 +138,7 @@ impl Tree {
         source: &EntryPath,
         fetched: anyhow::Result<Fetched>,
     ) -> anyhow::Result<()> {
+        self.transfer.file_done();
         match fetched {
             Ok(Fetched::At { size, .. }) => {
                 self.files += 1;
@@ -190,4 +195,31 @@ async fn fetch_one(
     };
     let file = context.cluster.open(source, None).await?;
     fetch(context, file, &path, position, false).await
+}
+
+/// Sums up what is to be fetched, far ahead of the fetching, so that it can be said how far that is.
+async fn measure(cluster: Cluster, source: EntryPath, transfer: Transfer) {
+    let mut folders = vec![source];
+    while let Some(folder) = folders.pop() {
+        let mut after = None;
+        loop {
+            let Ok(page) = cluster.list(&folder, after, PAGE_LEN_MAX).await else {
+                // Whoever fetches finds the same, and tells it.
+                return;
+            };
+            after = page.entries.last().and_then(Entry::name).cloned();
+            for entry in page.entries {
+                match entry {
+                    Entry::File { size, .. } => transfer.found(1, size),
+                    Entry::Folder { name, .. } => {
+                        folders.extend(name.and_then(|name| folder.join(name).ok()));
+                    }
+                }
+            }
+            if !page.more || after.is_none() {
+                break;
+            }
+        }
+    }
+    transfer.found_all();
 }

@@ -11,6 +11,7 @@ use proto::name::{EntryName, EntryPath};
 use tokio::sync::mpsc;
 
 use crate::part::is_part_name;
+use crate::progress::Transfer;
 
 /// Finds that may wait for the uploads.
 const FINDS_AHEAD: usize = 256;
@@ -38,16 +39,36 @@ pub(super) enum Found {
 pub(super) fn walk(local: PathBuf, path: EntryPath) -> mpsc::Receiver<Found> {
     let (sender, receiver) = mpsc::channel(FINDS_AHEAD);
     tokio::task::spawn_blocking(move || {
-        let mut folders = vec![(local, path)];
-        while let Some((local, path)) = folders.pop() {
-            for found in visit(local, path, &mut folders) {
-                if sender.blocking_send(found).is_err() {
-                    return;
-                }
-            }
-        }
+        visit_all(local, path, |found| sender.blocking_send(found).is_ok());
     });
     receiver
+}
+
+/// Begins to sum up what a walk will find, far ahead of it, and tells it to the transfer; ends when that is over.
+pub(super) fn measure(local: PathBuf, path: EntryPath, transfer: Transfer) {
+    tokio::task::spawn_blocking(move || {
+        visit_all(local, path, |found| {
+            if let Found::File { local, .. } = found {
+                // What cannot be looked at fails when it is read.
+                let len = fs::metadata(local).map_or(0, |metadata| metadata.len());
+                transfer.found(1, len);
+            }
+            !transfer.is_over()
+        });
+        transfer.found_all();
+    });
+}
+
+/// Gives all that is in a folder to `take`, until it wants no more.
+fn visit_all(local: PathBuf, path: EntryPath, mut take: impl FnMut(Found) -> bool) {
+    let mut folders = vec![(local, path)];
+    while let Some((local, path)) = folders.pop() {
+        for found in visit(local, path, &mut folders) {
+            if !take(found) {
+                return;
+            }
+        }
+    }
 }
 
 /// What is in one folder, by name; folders in it are added to `folders`.
