@@ -117,6 +117,7 @@ async fn a_download_that_goes_on_verifies_what_is_there() {
             "{kept}: {done}"
         );
         assert!(done.contains("earlier try"), "{done}");
+        std::fs::remove_file(cluster.scratch().join("film")).unwrap();
     }
 }
 
@@ -142,6 +143,54 @@ async fn a_file_named_as_a_part_of_another_never_becomes_it() {
     assert!(std::fs::read(docs.join("a.txt")).unwrap() == bytes);
     let kept = std::fs::read(docs.join(format!("{stem} (2).part")));
     assert_eq!(kept.unwrap(), b"wrong");
+}
+
+/// A folder's download was killed, and the same command again began at zero, in a folder within the first one.
+#[tokio::test]
+async fn a_folder_goes_on_in_the_same_place() {
+    let cluster = Cluster::start().await;
+    let bytes = content(1, 3_000_000);
+    cluster.upload("/big/film", &bytes).await;
+    cluster.upload("/big/more/film", &bytes).await;
+    let (client, path) = (cluster.client(), "/big/more/film".parse().unwrap());
+    let version = client.open(&path, None).await.unwrap().version.0;
+    let id = client.status().await.unwrap().cluster;
+    // What a download leaves that is killed after the first file and half of the second.
+    let out = cluster.scratch().join("out");
+    std::fs::create_dir_all(out.join("more")).unwrap();
+    std::fs::write(out.join("film"), &bytes).unwrap();
+    let part = out.join(format!("more/film.{version}-{}.part", &id.to_string()[..8]));
+    std::fs::write(&part, &bytes[..1_500_000]).unwrap();
+    let record = serde_json::json!({
+        "cluster": id, "version": version, "size": bytes.len(), "durable": 1_500_000,
+    });
+    std::fs::write(part.with_extension("part.json"), record.to_string()).unwrap();
+    for expected in ["1 there already", "2 there already"] {
+        let mut download = cluster.dfs(&["download", "big", "out"]);
+        let done = said(&run(download.current_dir(cluster.scratch())).await);
+        assert!(done.contains(expected), "{done}");
+        let mut there = files_below(&out);
+        there.sort();
+        assert_eq!(there, [out.join("film"), out.join("more/film")]);
+        assert!(
+            there
+                .iter()
+                .all(|file| std::fs::read(file).unwrap() == bytes)
+        );
+    }
+    // One that somebody changed is fetched again, and one that has an older content.
+    let mut changed = bytes.clone();
+    changed[2_000_000] ^= 1;
+    std::fs::write(out.join("film"), &changed).unwrap();
+    std::fs::write(out.join("more/film"), b"old").unwrap();
+    let mut download = cluster.dfs(&["download", "big", "out"]);
+    let done = said(&run(download.current_dir(cluster.scratch())).await);
+    assert!(!done.contains("already"), "{done}");
+    assert!(
+        files_below(&out)
+            .iter()
+            .all(|file| std::fs::read(file).unwrap() == bytes)
+    );
 }
 
 /// Standard input goes up, and a file comes down to standard output.

@@ -52,7 +52,8 @@ pub enum Command {
     /// Fetch a file, or a folder with all that is in it
     ///
     /// Bytes go to a file that ends in .part, which gets the name when all are there and verified. A download that was
-    /// cut off goes on where it stopped when it is asked for again, if the file is still the same version.
+    /// cut off goes on where it stopped when the same command is given again, if the file is still the same version. So does
+    /// a folder's: what is there already, with the same bytes, is not fetched again.
     Download(Download),
     /// List a folder
     #[command(visible_alias = "ls")]
@@ -130,13 +131,16 @@ pub struct Upload {
 #[command(after_help = "Examples:
   dfs download a.txt               fetch it into this folder
   dfs download a.txt output.txt    fetch it under another name
-  dfs download photos backup/      fetch a folder into another
+  dfs download photos              fetch a folder, as ./photos
+  dfs download photos copy         fetch what is in it into the folder copy, made if need be
+  dfs download photos backup/      fetch it into another folder, as backup/photos
   dfs download all.tar - | tar x   write it to standard output")]
 pub struct Download {
     /// What: a file or a folder of the cluster
     #[arg(value_name = "NAME")]
     pub source: EntryPath,
-    /// Where to: into it if it is a folder, or ends with /; - is standard output [default: this folder]
+    /// Where to: a file gets this name, or goes into it if it is a folder; a folder becomes this one. What ends with / is
+    /// a folder to put either into; - is standard output [default: this folder]
     pub destination: Option<PathBuf>,
     /// What to do where a file is there already
     #[arg(long, value_enum, default_value_t = IfExists::Replace, value_name = "WHAT")]

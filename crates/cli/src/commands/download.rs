@@ -2,7 +2,7 @@
 //!
 //! A file's bytes go to a part beside it, which becomes the file when all are there: verified by the client, fsynced and
 //! renamed. When it is cut off, by an error or Ctrl-C, what came is made durable, and the next try verifies it and goes on
-//! there.
+//! there. A file that is there with the same bytes is not fetched again, so a folder goes on in the same way.
 
 mod resume;
 mod target;
@@ -37,6 +37,8 @@ const CHECKPOINT_LEN: u64 = 16 << 20;
 enum Fetched {
     /// It is at this path, with so many bytes, of which so many were there from an earlier try.
     At { path: PathBuf, size: u64, kept: u64 },
+    /// It is there already with just these bytes, which stay.
+    Same { size: u64 },
     /// A file is there already, and stays.
     Skipped,
 }
@@ -45,7 +47,7 @@ pub(super) async fn run(mut context: Context, arguments: Download) -> anyhow::Re
     let source = &arguments.source;
     let entry = context.cluster.entry(source).await;
     let entry = entry.with_context(|| format!("download {source}"))?;
-    let target = target::choose(source, arguments.destination.as_deref())?;
+    let target = target::choose(source, &entry, arguments.destination.as_deref())?;
     match (entry, target) {
         (Entry::File { .. }, Target::Stdout) => {
             context.narrator.keep_off_stdout();
@@ -81,26 +83,38 @@ async fn download_one(
         return write_into(context, source, file, &path).await;
     }
     let transfer = context.narrator.file(label(source), Some(file.size));
-    let fetched = fetch(context, file, &path, &transfer.position(), true).await;
+    let position = transfer.position();
+    let is_same = if_exists == IfExists::Replace
+        && resume::is_there(context, &file, &path, &position).await?;
+    let fetched = if is_same {
+        Ok(Fetched::Same { size: file.size })
+    } else {
+        fetch(context, file, &path, &position, true).await
+    };
     transfer.end();
-    if let Fetched::At {
-        path,
-        size: bytes,
-        kept,
-    } = fetched?
-    {
-        let again = match kept {
-            0 => String::new(),
-            _ => format!(", of which {} were there from an earlier try", size(kept)),
-        };
-        let line = format!(
-            "downloaded {source} to {}: {}{again}",
-            path.display(),
-            size(bytes)
-        );
-        context.narrator.done(&line)?;
-    }
-    Ok(())
+    let line = match fetched? {
+        Fetched::Same { size: bytes } => {
+            format!(
+                "{source} is there already, as {}: {}",
+                path.display(),
+                size(bytes)
+            )
+        }
+        Fetched::At {
+            path,
+            size: bytes,
+            kept,
+        } => {
+            let again = match kept {
+                0 => String::new(),
+                _ => format!(", of which {} were there from an earlier try", size(kept)),
+            };
+            let path = path.display();
+            format!("downloaded {source} to {path}: {}{again}", size(bytes))
+        }
+        Fetched::Skipped => return Ok(()),
+    };
+    Ok(context.narrator.done(&line)?)
 }
 
 /// Fetches a file into its part, and makes it whole. `alone`: no other files are fetched into its folder.

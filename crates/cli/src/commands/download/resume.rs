@@ -1,8 +1,12 @@
-//! Going on with a part: what an earlier try left is verified by the ids of its chunks, and what is wrong is fetched again.
+//! Going on where an earlier try stopped: what is there is verified by the ids of its chunks, and what is wrong is fetched
+//! again.
 //!
 //! Nothing vouches for these bytes: a disk may have changed them since, or a person. One chunk is in memory at a time.
 
+use std::fs;
+use std::io::{self, Read};
 use std::ops::Range;
+use std::path::Path;
 
 use anyhow::Context as _;
 use client::{File, FileChunk};
@@ -41,6 +45,42 @@ pub(super) async fn verify(
         position.kept(range.end);
     }
     Ok(right)
+}
+
+/// Whether the path has the file's very bytes already. What cannot be read, or is no plain file, has not.
+pub(super) async fn is_there(
+    context: &Context,
+    file: &File,
+    path: &Path,
+    position: &Position,
+) -> anyhow::Result<bool> {
+    let Some(mut there) = blocking(|| open_with_len(path, file.size)) else {
+        return Ok(false);
+    };
+    let mut chunks = file.chunks(0..file.size);
+    while let Some(FileChunk { range, chunk }) = chunks.next().await.transpose()? {
+        if context.stop.is_cancelled() {
+            return Err(interrupted());
+        }
+        let bytes = blocking(|| read_on(&mut there, range.end - range.start));
+        if !bytes.is_ok_and(|bytes| ChunkId::of(&bytes) == chunk) {
+            return Ok(false);
+        }
+        position.kept(range.end);
+    }
+    Ok(true)
+}
+
+fn open_with_len(path: &Path, len: u64) -> Option<fs::File> {
+    let metadata = fs::metadata(path).ok()?;
+    let is_candidate = metadata.is_file() && metadata.len() == len;
+    is_candidate.then(|| fs::File::open(path).ok()).flatten()
+}
+
+fn read_on(file: &mut fs::File, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether the part has the chunk's bytes. What cannot be read is not had.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use proto::master::Entry;
 use proto::name::EntryPath;
 
 use crate::args::IfExists;
@@ -17,8 +18,14 @@ pub(super) enum Target {
     Path(PathBuf),
 }
 
-/// Into the destination if it is a folder or is written as one, else under that name; by itself, into this folder.
-pub(super) fn choose(source: &EntryPath, destination: Option<&Path>) -> anyhow::Result<Target> {
+/// A file goes into the destination if that is a folder or is written as one, else it gets that name. A folder goes into it
+/// only if it is written as one, whatever is there: so the same words, said again, mean the same place. By itself, either
+/// goes into this folder.
+pub(super) fn choose(
+    source: &EntryPath,
+    entry: &Entry,
+    destination: Option<&Path>,
+) -> anyhow::Result<Target> {
     let own_name = || match source.name() {
         Some(name) => Ok(LocalNames::new(System::HERE).choose(name)),
         None => Err(Stop::usage(
@@ -31,7 +38,8 @@ pub(super) fn choose(source: &EntryPath, destination: Option<&Path>) -> anyhow::
     if destination.as_os_str() == "-" {
         return Ok(Target::Stdout);
     }
-    let is_folder = is_written_as_folder(destination) || destination.is_dir();
+    let is_file = matches!(entry, Entry::File { .. });
+    let is_folder = is_written_as_folder(destination) || (is_file && destination.is_dir());
     if is_folder && !source.is_root() {
         return Ok(Target::Path(destination.join(own_name()?)));
     }
@@ -93,9 +101,11 @@ pub(super) fn is_special(path: &Path) -> bool {
     metadata.is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
+/// `photos/` is, and so are `.` and `..`, which are no names.
 fn is_written_as_folder(path: &Path) -> bool {
     let text = path.as_os_str().to_string_lossy();
-    text.ends_with(std::path::is_separator)
+    let last = text.rsplit(std::path::is_separator).next();
+    matches!(last, Some("" | "." | ".."))
 }
 
 /// Who writes `new/` wants that folder; who writes `new` may have mistyped the name of another.
@@ -113,29 +123,73 @@ pub(super) fn make_folder(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proto::id::VersionId;
+    use proto::name::EntryName;
+
     use super::*;
     use crate::exit::exit_of;
 
-    fn check(source: &str, destination: Option<&Path>, expected: &Path) {
-        let chosen = choose(&source.parse().unwrap(), destination).unwrap();
+    fn file() -> Entry {
+        Entry::File {
+            name: EntryName::new("a.txt").unwrap(),
+            size: 0,
+            modified_ms: 0,
+            version: VersionId(1),
+        }
+    }
+
+    fn folder() -> Entry {
+        Entry::Folder {
+            name: None,
+            modified_ms: 0,
+        }
+    }
+
+    fn check(source: &str, entry: &Entry, destination: Option<&Path>, expected: &Path) {
+        let chosen = choose(&source.parse().unwrap(), entry, destination).unwrap();
         assert_eq!(chosen, Target::Path(expected.to_owned()), "{source}");
     }
 
     #[test]
-    fn the_destination_is_a_folder_or_a_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let here = folder.path();
-        check("/x/a.txt", None, Path::new("a.txt"));
-        check("/x/a.txt", Some(Path::new("b.txt")), Path::new("b.txt"));
-        check("/x/a.txt", Some(here), &here.join("a.txt"));
-        check("/x/a.txt", Some(Path::new("new/")), Path::new("new/a.txt"));
-        check("/", Some(here), here);
+    fn the_destination_of_a_file_is_a_folder_or_a_name() {
+        let here = tempfile::tempdir().unwrap();
+        let here = here.path();
+        for (destination, expected) in [
+            (None, "a.txt".into()),
+            (Some(Path::new("b.txt")), "b.txt".into()),
+            (Some(here), here.join("a.txt")),
+            (Some(Path::new("new/")), "new/a.txt".into()),
+        ] {
+            check("/x/a.txt", &file(), destination, &expected);
+        }
         let source = "/x/a.txt".parse().unwrap();
-        assert_eq!(
-            choose(&source, Some(Path::new("-"))).unwrap(),
-            Target::Stdout
-        );
-        assert!(choose(&EntryPath::ROOT, None).is_err());
+        let stdout = choose(&source, &file(), Some(Path::new("-")));
+        assert_eq!(stdout.unwrap(), Target::Stdout);
+    }
+
+    /// A folder that was downloaded in part went into what the first try had left: `out/big`, and began anew.
+    #[test]
+    fn the_destination_of_a_folder_does_not_depend_on_what_is_there() {
+        let here = tempfile::tempdir().unwrap();
+        let (there, new) = (here.path(), here.path().join("new"));
+        let as_folder = there.join("");
+        for (destination, expected) in [
+            (None, "big".into()),
+            (Some(there), there.to_owned()),
+            (Some(&new), new.clone()),
+            (Some(&as_folder), there.join("big")),
+            (Some(Path::new(".")), "./big".into()),
+            (Some(Path::new("a/..")), "a/../big".into()),
+        ] {
+            check("/x/big", &folder(), destination, &expected);
+        }
+    }
+
+    #[test]
+    fn the_root_has_no_name() {
+        let here = Path::new("here/");
+        check("/", &folder(), Some(here), here);
+        assert!(choose(&EntryPath::ROOT, &folder(), None).is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A folder with all that is in it: listed page by page, several files fetched at once.
 //!
 //! A name that this machine cannot hold is changed and told. What cannot be fetched is told, the others are fetched, and
-//! the exit code says that something failed. Run again, it goes on: parts are taken up where they stopped.
+//! the exit code says that something failed. Run again, it goes on: files that are there with the same bytes stay, and
+//! parts are taken up where they stopped.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +12,14 @@ use proto::master::{Entry, PAGE_LEN_MAX};
 use proto::name::EntryPath;
 use tokio::task::JoinSet;
 
-use super::{Fetched, fetch, target};
+use super::{Fetched, fetch, resume, target};
 use crate::args::{Download, IfExists};
 use crate::context::Context;
 use crate::exit::{Exit, SomeFailed, exit_of};
 use crate::local::{LocalNames, System};
 use crate::progress::{Position, Transfer, label};
 use client::Cluster;
-use client::people::{count, size};
+use client::people::{count, grouped, size};
 
 /// A download of a folder, with what became of it so far.
 struct Tree {
@@ -31,6 +32,7 @@ struct Tree {
     folders: Vec<(EntryPath, PathBuf)>,
     files: u64,
     bytes: u64,
+    same: u64,
     skipped: u64,
     failures: Vec<Exit>,
 }
@@ -49,6 +51,7 @@ pub(super) async fn download(
         folders: vec![(source.clone(), path.clone())],
         files: 0,
         bytes: 0,
+        same: 0,
         skipped: 0,
         failures: Vec::new(),
         context,
@@ -144,6 +147,11 @@ impl Tree {
                 self.files += 1;
                 self.bytes += size;
             }
+            Ok(Fetched::Same { size }) => {
+                self.files += 1;
+                self.bytes += size;
+                self.same += 1;
+            }
             Ok(Fetched::Skipped) => self.skipped += 1,
             Err(error) => {
                 let exit = exit_of(&error);
@@ -172,11 +180,12 @@ impl Tree {
             size(self.bytes)
         );
         for (number, what) in [
+            (self.same, "there already"),
             (self.skipped, "skipped"),
             (self.failures.len() as u64, "failed"),
         ] {
             if number > 0 {
-                sentence = format!("{sentence}, {number} {what}");
+                sentence = format!("{sentence}, {} {what}", grouped(number));
             }
         }
         sentence
@@ -190,10 +199,15 @@ async fn fetch_one(
     if_exists: IfExists,
     position: &Position,
 ) -> anyhow::Result<Fetched> {
+    let file = context.cluster.open(source, None).await?;
+    let size = file.size;
+    if if_exists != IfExists::Skip && resume::is_there(context, &file, path, position).await? {
+        return Ok(Fetched::Same { size });
+    }
     let Some(path) = target::settle(path, if_exists)? else {
+        position.kept(size);
         return Ok(Fetched::Skipped);
     };
-    let file = context.cluster.open(source, None).await?;
     fetch(context, file, &path, position, false).await
 }
 
