@@ -21,6 +21,7 @@ pub use self::reader::FrameReader;
 pub use self::received::Received;
 pub use self::writer::FrameWriter;
 use crate::error::{ErrorCode, WireError};
+use crate::json;
 
 /// Bytes in the longest line, its newline included.
 pub const LINE_LEN_MAX: usize = 1 << 20;
@@ -47,7 +48,7 @@ pub enum FrameError {
         max: usize,
     },
     /// The line is not a message.
-    #[error("the line is not a message: {0}")]
+    #[error("the line is not a message: {}", json::fault(.0))]
     NotAMessage(serde_json::Error),
     /// Less of it came than had to come by now.
     #[error("the {0} came too slowly")]

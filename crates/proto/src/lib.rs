@@ -121,6 +121,7 @@ pub mod frame;
 pub mod hello;
 pub mod history;
 pub mod id;
+pub mod json;
 pub mod master;
 pub mod memory;
 pub mod name;

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::body::Body;
 use crate::error::{ErrorCode, WireError};
+use crate::json;
 
 /// A request or a reply: fields that go into the line, and perhaps a body that follows it.
 ///
@@ -181,8 +182,12 @@ macro_rules! operations {
 
 /// The request's own fields, out of a line that also has `id`, `op` and `body_len`.
 pub fn parse_fields<T: DeserializeOwned>(op: &str, line: &[u8]) -> Result<T, WireError> {
-    serde_json::from_slice(line)
-        .map_err(|error| WireError::new(ErrorCode::BadMessage, format!("{op}: {error}")))
+    serde_json::from_slice(line).map_err(|error| {
+        WireError::new(
+            ErrorCode::BadMessage,
+            format!("{op}: {}", json::fault(&error)),
+        )
+    })
 }
 
 /// The answer to an operation that the table does not have.

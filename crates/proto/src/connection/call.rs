@@ -11,6 +11,7 @@ use crate::error::{ErrorCode, WireError};
 use crate::frame::{FrameError, FrameReader, FrameWriter, ReplyHead, request_line};
 use crate::hello::{ClusterSecret, Role};
 use crate::id::{ClusterId, NodeId};
+use crate::json;
 use crate::net::Address;
 use crate::table::{Message, Operation};
 
@@ -172,7 +173,7 @@ impl Incoming {
         let answer = self.answer;
         let fields = answer.ok_or_else(|| bad_reply("it has neither ok nor error".into()))??;
         let mut reply: M =
-            serde_json::from_slice(&fields).map_err(|error| bad_reply(error.to_string()))?;
+            serde_json::from_slice(&fields).map_err(|error| bad_reply(json::fault(&error)))?;
         reply
             .put_body(self.body)
             .map_err(|error| bad_reply(error.message))?;
