@@ -24,8 +24,14 @@ impl RealDisk {
     /// # Errors
     /// What the system says, with the path.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Arc<dyn Disk>> {
-        let disk = Self::at(path);
-        disk.create_folder("")?;
+        let disk = Self::at(&path);
+        let with_path = |error: io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("{}: {error}", path.as_ref().display()),
+            )
+        };
+        disk.create_folder("").map_err(with_path)?;
         Ok(disk)
     }
 
@@ -81,14 +87,12 @@ impl RealDisk {
 
     fn make(&self) -> io::Result<()> {
         let root = &self.root;
-        let with_path =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", root.display()));
         let parents = parents_of_missing(root);
         if !parents.is_empty() {
-            fs::create_dir_all(root).map_err(with_path)?;
+            fs::create_dir_all(root)?;
         }
         for parent in parents {
-            os::sync_folder(&parent).map_err(with_path)?;
+            os::sync_folder(&parent)?;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ mod args;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use args::Args;
 use clap::Parser;
 use disk::RealDisk;
@@ -20,11 +19,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
     settings::start_logging(&settings.log)?;
     let config = master::Config::from_settings(&settings, args.restored)?;
     let data = format!("data folder {}", settings.master.data.display());
-    let disk = RealDisk::open(&settings.master.data).with_context(|| data.clone())?;
+    let disk = RealDisk::at(&settings.master.data);
     let shutdown = settings::shutdown::token(args.server.stop_with_stdin);
     let ended = master::run(config, Tcp::shared(), disk, shutdown).await;
     ended.map_err(|error| match error {
-        StartError::Exposed(_) | StartError::Listen { .. } => error.into(),
+        StartError::Exposed(_) | StartError::Listen(_) => error.into(),
         error => anyhow::Error::from(error).context(data),
     })
 }

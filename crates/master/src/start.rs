@@ -14,7 +14,7 @@ use proto::connection::CallerIdentity;
 use proto::hello::Role;
 use proto::id::{ClusterId, RunId};
 use proto::master::{ClusterRules, MasterServer};
-use proto::net::{Address, Network};
+use proto::net::{Address, ListenError, Network};
 use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, Identity};
 use rand::SeedableRng;
@@ -64,16 +64,8 @@ pub enum StartError {
     #[error("the rules that the settings say could not be recorded: {0}")]
     Rules(#[source] WireError),
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {address}: is the port in use, by another program or by this master already? Stop that one, or \
-         give another port"
-    )]
-    Listen {
-        /// Which.
-        address: Address,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// One of its loops ended.
     #[error(transparent)]
     Loop(#[from] LoopEnded),
@@ -145,6 +137,12 @@ pub async fn start(
     shutdown: CancellationToken,
 ) -> Result<Running, StartError> {
     server::check_exposure(&config.listen, config.secret.as_ref()).map_err(StartError::Exposed)?;
+    // Before anything is made in the folder. Nobody is answered before `serve`.
+    let listening = network.listen(&config.listen).await;
+    let listener = listening.map_err(|error| ListenError {
+        address: config.listen.clone(),
+        error,
+    })?;
     let (folder, state) = open(&config, disk.clone()).await?;
     let options = CommitOptions {
         blocking: config.blocking,
@@ -153,12 +151,6 @@ pub async fn start(
     };
     let (committer, writer) = Committer::new(state.clone(), options)?;
     let writing = tokio::spawn(writer.run());
-    // First, since a start that fails is none. Nobody is answered before `serve`.
-    let listening = network.listen(&config.listen).await;
-    let listener = listening.map_err(|source| StartError::Listen {
-        address: config.listen.clone(),
-        source,
-    })?;
     let run = RunId::new(Uuid::new_v4());
     let raise = Command::RaiseEpoch {
         restored: config.restored,
@@ -217,6 +209,7 @@ pub async fn start(
 async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State>), StartError> {
     let (rules, cache_bytes) = (config.rules, config.cache_bytes);
     let opened = config.blocking.run(move || {
+        disk.create_folder("").map_err(FolderError::Io)?;
         let mut folder = Folder::open(disk.clone(), ClusterId::new(Uuid::new_v4()))?;
         // Not before the folder is known to be ours, and nobody else's at this moment.
         make_room_to_open(&*disk);
@@ -353,14 +346,22 @@ mod tests {
         disk.shared().lock("lock").unwrap();
     }
 
-    /// The cause was told twice.
-    #[test]
-    fn a_port_in_use_is_told_once() {
-        let error = StartError::Listen {
-            address: "127.0.0.1:9000".parse().unwrap(),
-            source: io::ErrorKind::AddrInUse.into(),
+    /// It left a new folder behind.
+    #[tokio::test]
+    async fn a_master_that_cannot_listen_makes_no_folder() {
+        let config = Config {
+            listen: "127.0.0.1:9000".parse().unwrap(),
+            blocking: disk::Blocking::inline(),
+            ..Config::default()
         };
-        let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(!error.to_string().contains(&source), "{error}");
+        let network = Arc::new(MemoryNetwork::new());
+        let other = network.listen(&config.listen).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("master_data");
+        let disk = disk::RealDisk::at(&data);
+        let started = start(config, network, disk, CancellationToken::new()).await;
+        assert!(matches!(started, Err(StartError::Listen(_))));
+        assert!(!data.exists());
+        drop(other);
     }
 }

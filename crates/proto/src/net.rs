@@ -142,6 +142,32 @@ pub trait Network: fmt::Debug + Send + Sync + 'static {
     fn listen<'a>(&'a self, address: &'a Address) -> Pending<'a, io::Result<Box<dyn Listener>>>;
 }
 
+/// Nobody can listen on an address: why, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {}", why_not(.error))]
+pub struct ListenError {
+    /// Which.
+    pub address: Address,
+    /// What the system says.
+    pub error: io::Error,
+}
+
+fn why_not(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use; is this running already? Stop what uses it, or choose another port"
+                .to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose one that it has".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "the system does not allow it: the port may be in use, or kept for others; choose another one, above 1023".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// Accepts connections.
 pub trait Listener: fmt::Debug + Send + Sync + 'static {
     /// The next connection. Cancelling it loses none. An error is one of the listener, not of a single connection.

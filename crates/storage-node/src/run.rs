@@ -8,7 +8,7 @@ use disk::{Disk, DiskLock};
 use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;
-use proto::net::{Address, Listener, Network};
+use proto::net::{Address, ListenError, Listener, Network};
 use proto::node::NodeServer;
 use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, check_exposure, serve};
@@ -47,16 +47,8 @@ pub enum RunError {
     #[error("{0}")]
     Exposed(String),
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {address}: is the port in use, by another program or by this node already? Stop that one, or \
-         give another port"
-    )]
-    Listen {
-        /// Which.
-        address: Address,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The master says that it belongs elsewhere.
     #[error("the master refuses this node: {0}")]
     WrongCluster(#[source] WireError),
@@ -80,9 +72,9 @@ pub async fn run(
     check_exposure(&config.listen, config.secret.as_ref()).map_err(RunError::Exposed)?;
     // Before anything is made in the folders. Nobody is answered before the node runs.
     let listener = network.listen(&config.listen).await;
-    let listener = listener.map_err(|source| RunError::Listen {
+    let listener = listener.map_err(|error| ListenError {
         address: config.listen.clone(),
-        source,
+        error,
     })?;
     let options = config.clone();
     let blocking = environment.blocking;

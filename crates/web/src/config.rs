@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::Parser;
 use client::{ClientOptions, Cluster};
-use proto::net::Tcp;
+use proto::net::{ListenError, Tcp};
 use settings::{Loader, ServerArgs, Settings, WebSettings};
 use tokio_util::sync::CancellationToken;
 
@@ -41,11 +40,9 @@ impl Arguments {
 /// Listens, says where on standard output, and serves until `shutdown`.
 pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let address = &settings.web.listen;
-    let listener = listen(address).await.with_context(|| {
-        format!(
-            "cannot listen on {address}: is the port in use, by another program or by this page already? Stop that one, \
-             or give another port by --listen HOST:PORT"
-        )
+    let listener = listen(address).await.map_err(|error| ListenError {
+        address: address.clone(),
+        error,
     })?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on {}", listener.local_addr()?).and_then(|()| stdout.flush())?;
