@@ -9,6 +9,8 @@ use settings::ConfigArgs;
 
 use crate::exit::EXIT_CODES_HELP;
 
+/// Storage nodes that `dfs up` starts at most.
+pub(crate) const NODES_MAX: u16 = 100;
 /// Above the options that each command has.
 const COMMON: &str = "Common options";
 
@@ -304,7 +306,7 @@ pub enum Fuse {
 #[derive(Debug, Args)]
 pub struct Up {
     /// How many storage nodes
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=i64::from(NODES_MAX)))]
     pub nodes: u16,
     /// The folder in which all of them keep their data
     #[arg(long, value_name = "DIR", default_value = "data")]

@@ -22,6 +22,7 @@ use crate::args::Up;
 use crate::context::{Context, connect};
 use crate::exit::{Exit, Stop};
 use crate::output::{Output, span};
+use client::people::count;
 
 use child::{Child, Ended};
 use plan::{Plan, Role};
@@ -47,7 +48,8 @@ struct Family {
 pub(crate) async fn run(context: &Context, arguments: &Up, is_quiet: bool) -> anyhow::Result<()> {
     let plan = Plan::make(&context.settings, &context.config, arguments, is_quiet)?;
     plan.check_ports()?;
-    plan.make_folders()?;
+    plan.make_folder()?;
+    tell_of_left_out(context, &plan);
     let (tell_end, ended) = mpsc::unbounded_channel();
     let mut family = Family {
         children: Vec::new(),
@@ -64,6 +66,23 @@ pub(crate) async fn run(context: &Context, arguments: &Up, is_quiet: bool) -> an
     }
     family.stop(context).await;
     outcome
+}
+
+/// Who starts fewer nodes than there were may not know that the others' copies are missed.
+fn tell_of_left_out(context: &Context, plan: &Plan) {
+    let left_out = plan.left_out();
+    let (names, is) = match left_out[..] {
+        [] => return,
+        [only] => (format!("node{only}"), "is"),
+        [first, .., last] => (format!("node{first} to node{last}"), "are"),
+    };
+    context.narrator.warn(&format!(
+        "{} has the data of {} ({names}), which {is} not started: what only they hold is away, and copies that are missed \
+         are made anew. --nodes {} starts all",
+        plan.data().display(),
+        count(left_out.len() as u64, "more node"),
+        left_out.last().unwrap_or(&plan.nodes()),
+    ));
 }
 
 async fn live(context: &Context, plan: &Plan, family: &mut Family) -> anyhow::Result<()> {
@@ -179,7 +198,7 @@ impl Family {
     ) -> anyhow::Result<()> {
         let mut nodes_left = plan.nodes();
         while let Some(ended) = self.ended.recv().await {
-            let what = format!("{} ended ({})", ended.name, ended.how);
+            let what = format!("{} ended ({})", ended.name, ended.why());
             let fatal = |why| {
                 let message = format!("{what}: {why}; all are stopped");
                 Err(Stop::error(Exit::Failure, message))
@@ -248,23 +267,18 @@ async fn status_soon(cluster: &Cluster) -> Option<ClusterStatus> {
 
 /// A child that ends while the cluster starts ends it all.
 fn early_end(ended: &Ended) -> anyhow::Error {
-    let Ended {
-        name,
-        how,
-        last_error,
-        ..
-    } = ended;
-    let why = match last_error {
-        Some(error) => error.clone(),
-        None => "its log above may say why".to_owned(),
-    };
     let exit = if ended.is_bad_settings {
         Exit::Usage
     } else {
         Exit::Failure
     };
+    let log = match ended.last_error {
+        Some(_) => "",
+        None => "; its log above may say why",
+    };
+    let (name, why) = (&ended.name, ended.why());
     Stop::error(
         exit,
-        format!("{name} ended before it was ready ({how}): {why}"),
+        format!("{name} ended before it was ready ({why}){log}"),
     )
 }

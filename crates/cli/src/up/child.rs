@@ -40,10 +40,20 @@ pub(super) struct Ended {
     pub(super) how: String,
     /// Whether its exit code says that its settings cannot be used.
     pub(super) is_bad_settings: bool,
-    /// The last line of its log that begins with `error:`, without that word.
+    /// The last line of its log if it begins with `error:`, without that word. It was not shown.
     pub(super) last_error: Option<String>,
     /// With which it can be started by hand.
     pub(super) command_line: String,
+}
+
+impl Ended {
+    /// `exit code 1: folder 1 is in use`
+    pub(super) fn why(&self) -> String {
+        match &self.last_error {
+            Some(error) => format!("{}: {error}", self.how),
+            None => self.how.clone(),
+        }
+    }
 }
 
 impl Child {
@@ -231,13 +241,17 @@ async fn show_stdout(
     .await;
 }
 
-/// Shows a child's log, and gives its last line that begins with `error:`, without that word.
+/// Shows a child's log, but for a last line that begins with `error:`, which is given without that word: whoever tells of
+/// the child's end says it.
 async fn show_stderr(stderr: Option<ChildStderr>, prefix: String) -> Option<String> {
-    let mut last_error = None;
+    let mut last_error: Option<String> = None;
     each_line(stderr?, |line| {
-        show(&prefix, line);
-        if let Some(error) = line.strip_prefix("error: ") {
-            last_error = Some(error.to_owned());
+        if let Some(error) = last_error.take() {
+            show(&prefix, &format!("error: {error}"));
+        }
+        match line.strip_prefix("error: ") {
+            Some(error) => last_error = Some(error.to_owned()),
+            None => show(&prefix, line),
         }
     })
     .await;

@@ -4,15 +4,14 @@
 //! in one command too. What cannot work is refused before anything is started.
 
 use std::ffi::OsString;
-use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use proto::net::Address;
+use proto::net::{Address, ListenError};
 use settings::{ConfigArgs, Settings};
 
-use crate::args::Up;
+use crate::args::{NODES_MAX, Up};
 use crate::exit::{Exit, Stop};
 
 /// What a process is.
@@ -110,26 +109,30 @@ impl Plan {
             let Err(error) = TcpListener::bind(address.as_str()) else {
                 continue;
             };
-            let why = if error.kind() == io::ErrorKind::AddrInUse {
-                format!(
-                    "port {} is in use: is this cluster running already? If not, stop what uses it, or",
-                    address.port()
-                )
-            } else {
-                format!("{error}:")
-            };
-            return Err(Stop::error(
-                Exit::Failure,
-                format!("{name} cannot listen on {address}: {why} choose another port by {flag}"),
-            ));
+            let address = address.clone();
+            let error = ListenError { address, error };
+            let message = format!("{name} {error} ({flag})");
+            return Err(Stop::error(Exit::Failure, message));
         }
         Ok(())
     }
 
     /// Makes the folder in which the processes make theirs.
-    pub(super) fn make_folders(&self) -> anyhow::Result<()> {
-        std::fs::create_dir_all(&self.data)
-            .with_context(|| format!("make the folder {}", self.data.display()))
+    pub(super) fn make_folder(&self) -> anyhow::Result<()> {
+        let data = self.data.display();
+        if self.data.exists() && !self.data.is_dir() {
+            return Err(Stop::usage(format!(
+                "--data {data} is a file, not a folder: choose another name"
+            )));
+        }
+        std::fs::create_dir_all(&self.data).with_context(|| format!("make the folder {data}"))
+    }
+
+    /// Numbers of nodes whose folders the data folder has from an earlier time, when there were more of them.
+    pub(super) fn left_out(&self) -> Vec<u16> {
+        (self.nodes() + 1..=NODES_MAX)
+            .filter(|number| self.data.join(name(Role::Node(*number))).is_dir())
+            .collect()
     }
 
     /// The command of one process. All but the master need the master's address.
@@ -332,6 +335,28 @@ mod tests {
         .unwrap_err();
         assert!(error.to_string().contains("is in use"), "{error}");
         assert!(error.to_string().contains("--master-port"), "{error}");
+    }
+
+    #[test]
+    fn nodes_of_an_earlier_time_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_owned();
+        for name in ["master", "node2", "node4", "node5"] {
+            std::fs::create_dir(data.join(name)).unwrap();
+        }
+        let plan = plan(&Up { data, ..up() }).unwrap();
+        assert_eq!(plan.left_out(), [4, 5]);
+    }
+
+    #[test]
+    fn a_file_is_no_data_folder() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let data = file.path().to_owned();
+        let error = plan(&Up { data, ..up() })
+            .unwrap()
+            .make_folder()
+            .unwrap_err();
+        assert_eq!(crate::exit::exit_of(&error), Exit::Usage);
     }
 
     #[test]
