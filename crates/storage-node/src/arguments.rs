@@ -83,22 +83,10 @@ impl Arguments {
     /// # Errors
     /// What went wrong, as a sentence.
     pub async fn run(self) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
         match &self.command {
-            None => {}
-            Some(Command::Inspect { folder, records }) => {
-                return offline::inspect(&*open_existing(folder)?, *records, &mut out);
-            }
-            Some(Command::Verify { folder }) => {
-                return offline::verify(&*open_existing(folder)?, &mut out);
-            }
-            Some(Command::Export { folder, to }) => {
-                let to = RealDisk::open(to).context("make the folder to export to")?;
-                return offline::export(&*open_existing(folder)?, &*to, &mut out);
-            }
+            None => self.serve().await,
+            Some(command) => command.run(&mut std::io::stdout().lock()),
         }
-        drop(out);
-        self.serve().await
     }
 
     async fn serve(self) -> anyhow::Result<()> {
@@ -160,6 +148,23 @@ impl Arguments {
             .flag_list("--data", "storage_node.data", &folders)
             .flag_list("--master", "client.master", &self.master)
             .load()?)
+    }
+}
+
+impl Command {
+    fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let (Self::Inspect { folder, .. } | Self::Verify { folder } | Self::Export { folder, .. }) =
+            self;
+        let disk = open_existing(folder)?;
+        let done = match self {
+            Self::Inspect { records, .. } => offline::inspect(&*disk, *records, out),
+            Self::Verify { .. } => offline::verify(&*disk, out),
+            Self::Export { to, .. } => {
+                let to = RealDisk::open(to).context("make the folder to export to")?;
+                offline::export(&*disk, &*to, out)
+            }
+        };
+        done.with_context(|| folder.display().to_string())
     }
 }
 

@@ -379,7 +379,8 @@ fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {
     let FormatOnly { format } = serde_json::from_slice(&bytes).map_err(unreadable)?;
     if format > FOLDER_FORMAT {
         return Err(OpenError::Refused(format!(
-            "folder {} has format {format}, written by a newer version; this one reads up to {FOLDER_FORMAT}",
+            "folder {} has format {format}, written by a newer version of dfs-storage-node, which this one cannot read (it \
+             reads up to {FOLDER_FORMAT}): use that version",
             place + 1
         )));
     }
