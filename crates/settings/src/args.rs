@@ -14,8 +14,16 @@ pub struct ConfigArgs {
     #[arg(long, value_name = "FILE", global = true, help_heading = COMMON)]
     pub config: Option<PathBuf>,
     /// Set any setting of the configuration file, for example `--set cluster.chunk_size=4MiB`
-    #[arg(long, value_name = "SECTION.KEY=VALUE", global = true, help_heading = COMMON)]
+    #[arg(long, value_name = "SECTION.KEY=VALUE", global = true, help_heading = COMMON, value_parser = assignment)]
     pub set: Vec<String>,
+}
+
+/// Which settings there are is looked at when all are read; here is only whether one is set at all.
+fn assignment(text: &str) -> Result<String, &'static str> {
+    match text.split_once('=') {
+        Some((key, _)) if key.contains('.') => Ok(text.to_owned()),
+        _ => Err("write SECTION.KEY=VALUE, for example log.level=debug"),
+    }
 }
 
 /// What the master, a storage node and the page have in common.
@@ -27,4 +35,21 @@ pub struct ServerArgs {
     /// Stop when standard input ends: whoever started this process holds the other end.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_without_a_value_is_told_how_to_write_one() {
+        assert!(assignment("log.level=debug").is_ok());
+        assert!(assignment("storage_node.zone=").is_ok());
+        for text in ["foo", "log.level", "foo=1", "log=a.b"] {
+            assert!(
+                assignment(text).unwrap_err().contains("SECTION.KEY=VALUE"),
+                "{text}"
+            );
+        }
+    }
 }

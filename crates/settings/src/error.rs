@@ -67,7 +67,7 @@ pub enum SettingsError {
         allowed: Vec<String>,
     },
     /// The value is not one for this setting.
-    #[error("{origin}: {key} = {text:?} cannot be: it must be {allowed}")]
+    #[error("{origin}: {key} cannot be {text:?}; it must be {allowed}")]
     BadValue {
         /// Where.
         origin: Origin,
@@ -79,7 +79,7 @@ pub enum SettingsError {
         allowed: String,
     },
     /// Values that are good alone do not go together.
-    #[error("{origin}: {key} = {text:?} cannot be: {reason}")]
+    #[error("{origin}: {key} cannot be {text:?}; {reason}")]
     Conflict {
         /// Where the value was given.
         origin: Origin,

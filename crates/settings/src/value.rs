@@ -73,8 +73,8 @@ macro_rules! parsed_value {
 
 parsed_value! {
     bool: "true or false";
-    u8: "a whole number from 0 to 255";
-    u32: "a whole number from 0 to 4294967295";
+    u8: "a whole number of at most 255, for example 3";
+    u32: "a whole number of at most 4,294,967,295, for example 32";
     ByteSize: "a size, for example 64KiB, 1MiB or 10GB";
     TimeSpan: "a time with its unit, for example 250ms, 5s, 15m, 1h or 30d";
     Address: "an address HOST:PORT, for example 127.0.0.1:9000";

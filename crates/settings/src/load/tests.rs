@@ -120,7 +120,7 @@ fn mistakes_in_the_file_are_found_by_line_column_and_key() {
         "[cluster]\nreplication_factor = 2.5\n",
         &[],
         &[],
-        &[place, "2.5", "0 to 255"],
+        &[place, "2.5", "whole number of at most 255"],
     );
     check_error(
         "[cluster]\nfailure_timeout = 15\n",
