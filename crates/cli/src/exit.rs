@@ -65,6 +65,11 @@ impl Stop {
     }
 }
 
+/// A refusal of the cluster with what to do about it, for somebody at this command line. It stays of its kind.
+pub(crate) fn advise(error: &Error, advice: &str) -> anyhow::Error {
+    Stop::error(exit_of_client(error), format!("{error}; {advice}"))
+}
+
 /// Several things were done, of which some failed; each was reported when it did.
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {total} failed")]

@@ -56,6 +56,7 @@ pub(super) async fn run(mut context: Context, arguments: Download) -> anyhow::Re
         }
         (Entry::File { .. }, Target::Path(path)) => {
             target::make_folder_if_written_as_one(arguments.destination.as_deref())?;
+            target::refuse_without_folder(&path)?;
             let downloaded = download_one(&context, source, &path, arguments.if_exists).await;
             downloaded.with_context(|| format!("download {source}"))
         }

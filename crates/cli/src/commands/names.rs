@@ -7,11 +7,15 @@ use proto::name::EntryPath;
 
 use crate::args::{Mkdir, Mv, Rm};
 use crate::context::Context;
-use crate::exit::Stop;
+use crate::exit::{Exit, Stop, advise};
 
 pub(super) async fn make_folders(context: &Context, arguments: &Mkdir) -> anyhow::Result<()> {
     for path in &arguments.paths {
         let created = context.cluster.create_folder(path, arguments.parents).await;
+        let created = created.map_err(|error| match error {
+            Error::NotFound { .. } => advise(&error, "--parents (-p) makes what is above it too"),
+            error => error.into(),
+        });
         let created = created.with_context(|| format!("make {path}"))?;
         let what = if created {
             "made"
@@ -30,6 +34,12 @@ pub(super) async fn move_entry(context: &Context, arguments: &Mv) -> anyhow::Res
         .cluster
         .move_entry(from, &to, arguments.replace)
         .await;
+    let moved = moved.map_err(|error| match error {
+        Error::AlreadyExists { .. } => {
+            advise(&error, "--replace moves a file that is there to the trash")
+        }
+        error => error.into(),
+    });
     moved.with_context(|| format!("move {from} to {to}"))?;
     context.narrator.done(&format!("moved {from} to {to}"))?;
     Ok(())
@@ -61,9 +71,10 @@ pub(super) async fn remove(context: &Context, arguments: &Rm) -> anyhow::Result<
     };
     for path in &arguments.paths {
         if is_folder_by_mistake(context, path, arguments).await? {
-            return Err(Error::IsAFolder {
-                message: format!("{path} is a folder"),
-            })
+            return Err(Stop::error(
+                Exit::Conflict,
+                format!("{path} is a folder; --recursive (-r) removes it with all that is in it"),
+            ))
             .with_context(|| format!("remove {path}"));
         }
         let line = match context.cluster.delete(path, options).await {

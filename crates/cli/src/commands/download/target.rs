@@ -116,6 +116,21 @@ pub(super) fn make_folder_if_written_as_one(destination: Option<&Path>) -> anyho
     }
 }
 
+/// What the path's folder is not there for is as with `cp`: it is not made, since it may be mistyped.
+pub(super) fn refuse_without_folder(path: &Path) -> anyhow::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => Err(Stop::error(
+            Exit::Failure,
+            format!(
+                "there is no folder {0} on this machine; make it, or write `{0}{1}` to have it made",
+                folder.display(),
+                std::path::MAIN_SEPARATOR
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a folder, and those above it; one that is there is fine.
 pub(super) fn make_folder(path: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("make the folder {}", path.display()))
@@ -183,6 +198,17 @@ mod tests {
         ] {
             check("/x/big", &folder(), destination, &expected);
         }
+    }
+
+    #[test]
+    fn a_file_is_not_put_into_a_folder_that_is_not_there() {
+        let here = tempfile::tempdir().unwrap();
+        let missing = here.path().join("nodir").join("x");
+        let error = refuse_without_folder(&missing).unwrap_err();
+        assert_eq!(crate::exit::exit_of(&error), Exit::Failure);
+        assert!(error.to_string().contains("nodir on this"), "{error}");
+        assert!(refuse_without_folder(&here.path().join("x")).is_ok());
+        assert!(refuse_without_folder(Path::new("x")).is_ok());
     }
 
     #[test]
