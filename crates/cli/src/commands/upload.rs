@@ -24,13 +24,15 @@ use crate::context::Context;
 use crate::exit::{Exit, SomeFailed, Stop, exit_of};
 use crate::local::numbered;
 use crate::progress::{Position, Transfer, label};
-use client::people::{count, size};
+use client::people::{count, grouped, size};
 
 use plan::{Plan, Source};
 use walk::Found;
 
 /// Bytes that are read from a local file at once.
 const READ_LEN: usize = 1 << 20;
+/// Names of files that are told when something is to be said of them.
+const SHORT_NAMES_MAX: usize = 3;
 /// Names tried with `--if-exists keep-both`.
 const NUMBER_MAX: u32 = 1000;
 
@@ -245,8 +247,9 @@ struct Tally {
     bytes: u64,
     skipped: u64,
     failures: Vec<Exit>,
-    /// Files whose copies are fewer than wanted for now.
+    /// Files whose copies are fewer than wanted for now, and the names of the first of them.
     short_of_copies: u64,
+    short_names: Vec<String>,
 }
 
 async fn upload_folder(
@@ -330,10 +333,14 @@ impl Tally {
         stored: anyhow::Result<Stored>,
     ) -> anyhow::Result<()> {
         match stored {
-            Ok(Stored::At(_, uploaded)) => {
+            Ok(Stored::At(path, uploaded)) => {
                 self.files += 1;
                 self.bytes += uploaded.size;
-                self.short_of_copies += u64::from(uploaded.copies < uploaded.copies_wanted);
+                if uploaded.copies < uploaded.copies_wanted {
+                    self.short_of_copies += 1;
+                    let names = &mut self.short_names;
+                    names.extend((names.len() < SHORT_NAMES_MAX).then(|| path.to_string()));
+                }
             }
             Ok(Stored::Skipped) => self.skipped += 1,
             Err(error) => {
@@ -360,15 +367,41 @@ impl Tally {
         for (number, what) in [
             (self.skipped, "skipped"),
             (self.failures.len() as u64, "failed"),
-            (
-                self.short_of_copies,
-                "with fewer copies than there should be for now",
-            ),
         ] {
             if number > 0 {
-                sentence = format!("{sentence}, {number} {what}");
+                sentence = format!("{sentence}, {} {what}", grouped(number));
             }
         }
-        sentence
+        if self.short_of_copies > 0 {
+            let names = self.short_names.join(", ");
+            sentence = format!("{sentence}; repair still makes copies of {names}");
+        }
+        match self.short_of_copies - self.short_names.len() as u64 {
+            0 => sentence,
+            more => format!("{sentence} and {}", count(more, "other file")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_lack_copies_are_named_within_bounds() {
+        let mut tally = Tally {
+            files: 1_200,
+            bytes: 377_000_000,
+            ..Tally::default()
+        };
+        let sentence = |tally: &Tally| tally.sentence("photos", &"/photos".parse().unwrap());
+        let all = "uploaded photos to /photos: 1,200 files, 377 MB";
+        assert_eq!(sentence(&tally), all);
+        tally.short_of_copies = 1;
+        tally.short_names = vec!["/photos/a".to_owned()];
+        let one = format!("{all}; repair still makes copies of /photos/a");
+        assert_eq!(sentence(&tally), one);
+        tally.short_of_copies = 1_001;
+        assert_eq!(sentence(&tally), format!("{one} and 1,000 other files"));
     }
 }
