@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::args::Explain;
 use crate::context::Context;
 use crate::output::{Colour, Output, ago, time};
-use client::people::{count, size};
+use client::people::{count, grouped, size};
 
 /// A chunk as `--json` shows it.
 #[derive(Debug, Serialize)]
@@ -129,14 +129,15 @@ impl Seen {
             (chunks, _, 0) => {
                 format!(
                     "{} of {} with fewer than {copies}",
-                    lacking,
+                    grouped(lacking),
                     count(chunks, "chunk")
                 )
             }
             (chunks, ..) => format!(
-                "{} of {} with no good copy that answers, {lacking} with fewer than {copies}",
-                self.unreadable,
+                "{} of {} with no good copy that answers, {} with fewer than {copies}",
+                grouped(self.unreadable),
                 count(chunks, "chunk"),
+                grouped(lacking)
             ),
         }
     }
@@ -161,8 +162,13 @@ fn headline(context: &Context, file: &File) -> String {
 fn chunk_line(chunk: &ExplainedChunk) -> String {
     let id = chunk.chunk.to_string();
     let short: String = id.chars().take(12).collect();
-    let copies = count(chunk.copies.len() as u64, "copy");
     let len = size(u64::from(chunk.len));
+    let copies = count(chunk.copies.len() as u64, "copy");
+    let live = chunk.copies.iter().filter(|copy| copy.live).count();
+    let copies = match chunk.copies.len() - live {
+        0 => copies,
+        _ => format!("{copies}, {live} of them on live nodes"),
+    };
     format!("chunk {}  {short}  {len}  {copies}", chunk.index)
 }
 
@@ -244,6 +250,40 @@ mod tests {
         let mut seen = Seen::default();
         seen.add(&chunk, 2);
         assert_eq!(seen.sentence(2), expected);
+    }
+
+    #[test]
+    fn copies_on_nodes_that_are_down_are_told_from_others() {
+        let mut chunk = ExplainedChunk {
+            index: 4,
+            chunk: ChunkId::of(b"a"),
+            len: 1,
+            copies: vec![copy(None), copy(None)],
+        };
+        assert!(chunk_line(&chunk).ends_with("1 byte  2 copies"));
+        chunk.copies[1].live = false;
+        assert!(chunk_line(&chunk).ends_with("  2 copies, 1 of them on live nodes"));
+    }
+
+    #[test]
+    fn many_chunks_are_counted() {
+        let seen = |chunks, whole, unreadable| {
+            Seen {
+                chunks,
+                whole,
+                unreadable,
+            }
+            .sentence(3)
+        };
+        assert_eq!(seen(1136, 1136, 0), "all 1,136 chunks with 3 good copies");
+        assert_eq!(
+            seen(2000, 1, 0),
+            "1,999 of 2,000 chunks with fewer than 3 good copies"
+        );
+        assert_eq!(
+            seen(5, 1, 2),
+            "2 of 5 chunks with no good copy that answers, 2 with fewer than 3 good copies"
+        );
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub(super) async fn remove(context: &Context, node: &str, lose_chunks: bool) -> 
     let removed = context.cluster.remove_node(id, lose_chunks).await;
     removed.with_context(|| format!("remove node {node}"))?;
     context.narrator.done(&format!(
-        "node {node} is forgotten; what it held is copied from others"
+        "node {node} is forgotten; what lacks copies now is copied where there is a node for it, as `dfs status` tells"
     ))?;
     Ok(())
 }

@@ -108,16 +108,19 @@ fn room(status: &ClusterStatus) -> String {
 
 fn copies(status: &ClusterStatus) -> Option<String> {
     let chunks = &status.chunks;
+    let of = |number, one, more| if number == 1 { one } else { more };
     let mut line = format!(
-        "{} of {} lack copies",
-        count(chunks.missing_copies, "chunk"),
-        grouped(chunks.total)
+        "{} of {} {} copies",
+        grouped(chunks.missing_copies),
+        count(chunks.total, "chunk"),
+        of(chunks.missing_copies, "lacks", "lack")
     );
     let parts = [
-        (chunks.one_copy, "have one copy left"),
-        (chunks.unavailable, "have none now"),
+        (chunks.one_copy, "one copy left"),
+        (chunks.unavailable, "none now"),
     ];
     for (number, what) in parts {
+        let what = format!("{} {what}", of(number, "has", "have"));
         if number > 0 {
             // Writing to a String cannot fail.
             write!(line, ", {} {what}", grouped(number)).expect("a String takes any text");
@@ -138,7 +141,7 @@ fn repair(status: &ClusterStatus) -> Option<String> {
     Some(format!(
         "repair: {} being copied, {} waiting, {}/s{left}",
         count(u64::from(repair.running), "chunk"),
-        repair.queued,
+        grouped(repair.queued),
         size(repair.bytes_per_second)
     ))
 }
@@ -214,7 +217,7 @@ mod tests {
         assert_eq!(
             sums(&status)[2..],
             [
-                "4 chunks of 10 lack copies, 1 have one copy left",
+                "4 of 10 chunks lack copies, 1 has one copy left",
                 "repair: 2 chunks being copied, 2 waiting, 1.0 MB/s, about 90 seconds left"
             ]
         );
