@@ -31,8 +31,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{Method, Uri};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -153,12 +155,21 @@ pub fn app(state: AppState) -> Router {
         .with_state(state)
 }
 
-async fn no_such_route(uri: Uri) -> Problem {
+/// A person who mistyped an address gets a page, a program a problem.
+async fn no_such_route(State(state): State<Shared>, uri: Uri, headers: HeaderMap) -> Response {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("text/html")) && !uri.path().starts_with("/api/")
+    {
+        return pages::nothing_there(state, &uri, &headers).await;
+    }
     let path: String = uri.path().chars().take(200).collect();
-    Problem::new(
+    let problem = Problem::new(
         Kind::NoSuchRoute,
         format!("{path} is no address of this server; /api/v1/openapi.json lists them"),
-    )
+    );
+    problem.into_response()
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {

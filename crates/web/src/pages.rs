@@ -123,6 +123,18 @@ pub(crate) async fn folder(
     view.answer(status, page_policy(&uri, &headers))
 }
 
+/// Any other address, for somebody who looks at it in a browser.
+pub(crate) async fn nothing_there(state: Shared, uri: &Uri, headers: &HeaderMap) -> Response {
+    let known = state.status.get(&*state.drive).await;
+    let mut view = FolderView::new(&EntryPath::ROOT, StatusView::new(&known), false);
+    view.trouble = Some(Trouble {
+        title: "There is no page at this address".into(),
+        detail: "It may be mistyped: all pages are of folders, and begin with /folder/.".into(),
+        may_pass: false,
+    });
+    view.answer(StatusCode::NOT_FOUND, page_policy(uri, headers))
+}
+
 impl FolderView {
     fn new(path: &EntryPath, status: StatusView, continued: bool) -> Self {
         let title = present::name_parts(path.name().map_or("All files", EntryName::as_str));
