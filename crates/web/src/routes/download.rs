@@ -57,7 +57,13 @@ pub(crate) async fn get(
     };
     let mut answered = validator_headers(validators);
     match conditional::read(&headers, validators) {
-        Read::NotModified => return Ok((StatusCode::NOT_MODIFIED, answered).into_response()),
+        Read::NotModified => {
+            if method == Method::HEAD {
+                // Else it would be said that it is empty.
+                answered.insert(header::CONTENT_LENGTH, file.size.into());
+            }
+            return Ok((StatusCode::NOT_MODIFIED, answered).into_response());
+        }
         Read::PreconditionFailed => return Err(changed(&path, file.version)),
         Read::Send => {}
     }

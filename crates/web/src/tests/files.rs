@@ -147,6 +147,9 @@ async fn who_has_a_version_does_not_get_it_again() {
     let answer = site.send("GET /api/v1/files/a", &known, "").await;
     assert_eq!((answer.status, answer.text()), (304, ""));
     assert_eq!(answer.header("etag"), "\"v1\"");
+    // That of the file, if any: 0 would say that it is empty.
+    let head = site.send("HEAD /api/v1/files/a", &known, "").await;
+    assert_eq!((head.status, head.header("content-length")), (304, "3"));
     site.keep("/a", b"two");
     assert_eq!(
         site.send("GET /api/v1/files/a", &known, "").await.status,

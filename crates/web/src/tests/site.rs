@@ -68,6 +68,42 @@ async fn what_is_not_here_is_said_in_the_same_way() {
         .expect_problem(405, "method_not_allowed");
 }
 
+/// Somebody who mistyped an address got JSON.
+#[tokio::test]
+async fn a_browser_gets_a_page_where_there_is_nothing() {
+    let site = Site::new();
+    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    for address in ["/names", "/folder"] {
+        let page = site.send(&format!("GET {address}"), &browser, "").await;
+        assert_eq!(page.status, 404);
+        assert!(page.header("content-type").starts_with("text/html"));
+        assert!(page.text().contains("There is no page at this address"));
+    }
+    let api = site.send("GET /api/v1", &browser, "").await;
+    api.expect_problem(404, "no_such_route");
+}
+
+/// The words were those of the libraries that read them.
+#[tokio::test]
+async fn what_does_not_fit_is_said_in_own_words() {
+    let site = Site::new();
+    let answer = site.get("/api/v1/folders?limit=x").await;
+    answer.expect_problem(400, "bad_request");
+    let detail = "the query does not fit: limit: it must be a whole number";
+    assert_eq!(answer.json()["detail"], detail);
+    let json = [("content-type", "application/json")];
+    let answer = site.send("POST /api/v1/move", &json, "[]").await;
+    let detail = "the body does not fit: an object is expected, not an array (column 2)";
+    assert_eq!(answer.json()["detail"], detail);
+    let answer = site.send("POST /api/v1/move", &json, "{").await;
+    assert_eq!(answer.status, 400);
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.starts_with("the body does not fit: it is not JSON"),
+        "{detail}"
+    );
+}
+
 #[tokio::test]
 async fn other_sites_can_neither_change_nor_frame_nor_rebind() {
     let site = Site::new();
