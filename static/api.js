@@ -3,13 +3,16 @@
 /** An answer that is not a success: `code` to decide by, the message for a person. */
 export class ApiError extends Error {
   constructor(status, problem) {
-    super(problem.detail || problem.title || `The server answered ${status}.`);
+    super(sentence(problem.detail || problem.title || `The server answered ${status}`));
     this.status = status;
     this.code = problem.code || "";
     this.title = problem.title || "";
     this.reasons = problem.reasons || [];
   }
 }
+
+/** The API's details are for logs and command lines, too, which put no full stop. */
+const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 /** The connection broke, or there was none. */
 export class ConnectionError extends Error {

@@ -51,7 +51,7 @@ function connectDropping() {
 }
 
 listing.start();
-status.start({ onReady: () => listing.refresh({ quiet: true }) });
+status.start({ onReady: () => listing.refresh({ quiet: true }), onGreen: uploads.showCopiesMade });
 uploads.start();
 connectInput("choose-files", "file-input");
 connectInput("choose-folder", "folder-input");

@@ -96,10 +96,16 @@ export function announce(text) {
 const notice = document.getElementById("notice");
 document.getElementById("notice-close").addEventListener("click", () => { notice.hidden = true; });
 
-/** Shows what went wrong, until it is dismissed or `clearNotice` is called. */
+/** Shows what went wrong, until it is dismissed or `clearNotice` is called. What the cluster's status says already is not said twice. */
 export function showNotice(text) {
+  const reason = document.getElementById("status-reason");
   document.getElementById("notice-text").textContent = text;
-  notice.hidden = false;
+  notice.hidden = !reason.hidden && reason.textContent === text;
+}
+
+/** The status says so from now on. */
+export function leaveToStatus(text) {
+  if (document.getElementById("notice-text").textContent === text) clearNotice();
 }
 
 export function clearNotice() {

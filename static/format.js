@@ -54,18 +54,22 @@ export function machineTime(milliseconds) {
 // need them.
 const HIDDEN = /([\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}])/u;
 
-/** A name, apart from the text around it, with characters that would not be seen shown by their code. */
+/** A name, apart from the text around it, with characters that would not be seen, such as a space at its end, shown by their code. */
 export function nameElement(name) {
   const element = document.createElement("bdi");
-  name.split(new RegExp(HIDDEN, "gu")).forEach((part, index) => {
-    if (index % 2 === 0) {
-      element.append(part);
-    } else {
-      const code = document.createElement("span");
-      code.className = "hidden-character";
-      code.textContent = `U+${part.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-      element.append(code);
+  const characters = Array.from(name);
+  characters.forEach((character, place) => {
+    const isAtEdge = place === 0 || place === characters.length - 1;
+    if (!HIDDEN.test(character) && !(isAtEdge && character === " ")) {
+      element.append(character);
+      return;
     }
+    const code = document.createElement("span");
+    code.className = "hidden-character";
+    code.textContent = `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+    element.append(code);
   });
+  // One text in place of one for each character.
+  element.normalize();
   return element;
 }

@@ -6,7 +6,7 @@ import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
 import { formatSize, machineTime, nameElement, showTime } from "./format.js";
 
 const byId = (id) => document.getElementById(id);
-const ROOT_NAME = "All files";
+export const ROOT_NAME = "All files";
 const rowsMax = Number(document.body.dataset.rowsMax);
 
 const shown = { path: [], after: null };
@@ -292,7 +292,7 @@ function rename(name) {
 function remove(name, isFolder) {
   return ask({
     title: withName("Delete {name}?", name),
-    text: isFolder ? "The folder moves to the trash, with everything in it." : "The file moves to the trash.",
+    text: `${isFolder ? "The folder moves to the trash, with everything in it." : "The file moves to the trash."} It stays there for 30 days, if nothing else is set; until then the command “dfs trash” brings it back.`,
     actions: [{ label: "Cancel", value: "cancel" }, { label: "Delete", value: "ok", style: "danger" }],
     submit: async () => {
       const path = [...shown.path, name];

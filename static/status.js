@@ -1,23 +1,25 @@
 // The dot: asks every few seconds how the cluster does, as long as somebody looks.
 
 import * as api from "./api.js";
+import { leaveToStatus } from "./dialogs.js";
 import { formatDuration, formatSize } from "./format.js";
 
 const INTERVAL_MS = 5000;
 const WORDS = { green: "Ready", yellow: "Ready, with a warning", red: "Needs attention" };
 const byId = (id) => document.getElementById(id);
 
-/** `onReady` is called when the cluster is ready again. */
-export function start({ onReady }) {
+/** `onReady` is called when the cluster is ready again, `onGreen` when every file has all its copies again. */
+export function start({ onReady, onGreen }) {
   let isAsking = false;
   const poll = async () => {
     // One that is slow to answer is not asked again meanwhile.
     if (document.hidden || isAsking) return;
     isAsking = true;
-    const wasReady = byId("status").dataset.colour !== "red";
+    const before = byId("status").dataset.colour;
     const isReady = await update();
     isAsking = false;
-    if (isReady && !wasReady) onReady();
+    if (isReady && before === "red") onReady();
+    if (byId("status").dataset.colour === "green" && before !== "green") onGreen();
   };
   poll();
   setInterval(poll, INTERVAL_MS);
@@ -52,6 +54,7 @@ function show(colour, word, sentences) {
   reason.hidden = colour === "green";
   reason.dataset.colour = colour;
   setText(reason, colour === "green" ? "" : texts[0]);
+  leaveToStatus(reason.textContent);
 }
 
 /** Only when it is another one, so that it is not read out again and again. */

@@ -4,7 +4,7 @@
 import * as api from "./api.js";
 import { announce, ask, withName } from "./dialogs.js";
 import { formatDuration, formatSize, nameElement } from "./format.js";
-import { currentPath, refresh } from "./listing.js";
+import { ROOT_NAME, currentPath, refresh } from "./listing.js";
 import { Cancelled, Rate, send } from "./transfer.js";
 
 const AT_ONCE = 3;
@@ -91,10 +91,17 @@ class Upload {
     pump();
   }
 
-  async run() {
-    this.abort = new AbortController();
+  /** Nothing of it is sent. */
+  restart() {
     this.rate = new Rate();
     this.sent = 0;
+    this.speed = 0;
+    if (this.bar) this.bar.value = 0;
+  }
+
+  async run() {
+    this.abort = new AbortController();
+    this.restart();
     this.showRow("sending", "Starting…");
     try {
       const stored = await this.store();
@@ -117,6 +124,7 @@ class Upload {
         if (!(await this.meansTaken(error))) throw error;
       }
     }
+    this.restart();
     this.set("sending", "Waiting for your answer…");
     const decision = await decide(this);
     if (this.abort.signal.aborted) throw new Cancelled();
@@ -180,11 +188,19 @@ class Upload {
     const text = copies < wanted ? `${message}.` : `Stored, ${copies} of ${wanted} copies.`;
     this.end("done", `${formatSize(this.file.size)} · ${text}`);
     this.status.prepend(pips(copies, wanted));
+    this.wanted = copies < wanted ? wanted : 0;
     const isShown = this.folder.join("/") === currentPath().join("/");
     if (isShown) {
       fresh.add(this.path[0]);
       refreshSoon();
     }
+  }
+
+  /** Every file has all its copies now. */
+  showCopiesMade() {
+    if (!this.wanted) return;
+    this.status.replaceChildren(pips(this.wanted, this.wanted), `${formatSize(this.file.size)} · Stored, all copies are made.`);
+    this.wanted = 0;
   }
 
   // Its row.
@@ -230,7 +246,10 @@ class Upload {
   }
 
   showName() {
-    this.title.replaceChildren(nameElement(this.path.join(" / ")));
+    const folder = document.createElement("span");
+    folder.className = "upload-folder";
+    folder.append(" in ", nameElement(this.folder.length > 0 ? this.folder.join(" / ") : ROOT_NAME));
+    this.title.replaceChildren(nameElement(this.path.join(" / ")), folder);
     this.bar.setAttribute("aria-label", `Upload of ${this.name}`);
   }
 
@@ -280,6 +299,11 @@ class Upload {
     });
     this.actions.replaceChildren(button);
   }
+}
+
+/** The status says that every file has all its copies, also those that were stored with fewer for now. */
+export function showCopiesMade() {
+  ended.forEach((upload) => upload.showCopiesMade());
 }
 
 /** Dots, one for each copy: filled when it is there. */
@@ -344,7 +368,10 @@ function update() {
     const left = all.reduce((sum, upload) => sum + upload.file.size - Math.min(upload.sent, upload.file.size), 0);
     const rate = [...active].reduce((sum, upload) => sum + (upload.speed ?? 0), 0);
     parts.push(`${running} to go, ${formatSize(left)}`);
-    if (rate > 0 && left > 0) parts.push(`about ${formatDuration(left / rate)} left`);
+    // No sooner than the last of those that go on, which do not share the rate as they should.
+    const secondsOf = (upload) => (upload.speed > 0 ? (upload.file.size - upload.sent) / upload.speed : 0);
+    const seconds = Math.max(left / rate, ...[...active].map(secondsOf));
+    if (rate > 0 && left > 0) parts.push(`about ${formatDuration(seconds)} left`);
   }
   if (done > 0) parts.push(`${done} stored`);
   if (failed > 0) parts.push(`${failed} not stored`);

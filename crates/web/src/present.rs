@@ -23,11 +23,13 @@ impl NamePart {
 }
 
 /// A name in parts: what turns the direction of writing, or has no shape at all, is shown by its code, so that
-/// `photo<U+202E>gpj.exe` does not look like a picture.
+/// `photo<U+202E>gpj.exe` does not look like a picture; so is a space at either end.
 pub(crate) fn name_parts(name: &str) -> Vec<NamePart> {
     let mut parts: Vec<NamePart> = Vec::new();
-    for character in name.chars() {
-        if is_deceptive(character) {
+    let last = name.chars().count().saturating_sub(1);
+    for (place, character) in name.chars().enumerate() {
+        let is_at_edge = place == 0 || place == last;
+        if is_deceptive(character) || (is_at_edge && character == ' ') {
             parts.push(NamePart::Hidden(format!("U+{:04X}", u32::from(character))));
         } else if let Some(NamePart::Text(text)) = parts.last_mut() {
             text.push(character);
@@ -67,6 +69,10 @@ mod tests {
             [text("photo"), hidden("U+202E"), text("gpj.exe")]
         );
         assert_eq!(name_parts("\u{200f}"), [hidden("U+200F")]);
+        assert_eq!(
+            name_parts(" a b "),
+            [hidden("U+0020"), text("a b"), hidden("U+0020")]
+        );
         assert_eq!(name_parts("👩\u{200d}💻"), [text("👩\u{200d}💻")]);
     }
 
