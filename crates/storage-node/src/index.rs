@@ -7,6 +7,7 @@
 //! **Invariant:** a commit carries its rows and its position together, so that replay neither leaves a record out nor
 //! takes one twice.
 
+pub(crate) mod aside;
 mod guarded;
 
 use std::collections::BTreeSet;

@@ -1,23 +1,26 @@
 //! Reads a node's folder without the node: what it holds, whether it is whole, and every chunk as a file.
 //!
-//! Everything comes from the extents alone, so that it works when index, master and cluster are gone. Nothing in
-//! the folder is changed.
+//! Everything comes from the extents alone, so that it works when index, master and cluster are gone; the index is only
+//! asked, where there is one, whether a damaged place is needed. Nothing in the folder is changed.
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::Range;
 
 use anyhow::{Context, bail};
 use disk::{Disk, DiskLock};
-use proto::id::ChunkId;
+use proto::id::{ChunkId, NodeId};
 
 use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind, extent_path};
 use crate::found::{Found, find_extents, sealed_len};
 use crate::identity::{LOCK_PATH, read_owner};
+use crate::index::aside;
 use crate::tail::find_end;
 use crate::walk::{Item, Payloads, Walk};
 
 /// A folder opened for reading, with the node kept out.
 struct Folder {
+    owner: (NodeId, u32),
     extents: BTreeMap<u64, Found>,
     _lock: Box<dyn DiskLock>,
 }
@@ -43,11 +46,12 @@ impl Folder {
         let extents = find_extents(disk)?.all()?;
         writeln!(
             out,
-            "disk {} of node {node}, {} extents",
+            "disk {} of node {node}, {}",
             number + 1,
-            extents.len()
+            count_of(extents.len(), "extent")
         )?;
         Ok(Self {
+            owner: (node, number),
             extents,
             _lock: lock,
         })
@@ -144,7 +148,8 @@ pub fn inspect(disk: &dyn Disk, records: bool, out: &mut dyn Write) -> anyhow::R
         .values()
         .map(|(_, header)| u64::from(header.payload_len))
         .sum();
-    writeln!(out, "{} chunks, {bytes} bytes", live.len())?;
+    let (chunks, bytes) = (count_of(live.len(), "chunk"), count_of(bytes, "byte"));
+    writeln!(out, "{chunks}, {bytes}")?;
     Ok(())
 }
 
@@ -190,16 +195,15 @@ fn describe(extent: u64, item: &Item, out: &mut dyn Write) -> std::io::Result<()
 /// Reads every chunk, compares it with its id, and tells what is damaged.
 ///
 /// # Errors
-/// When something is damaged, beside what `inspect` fails with.
+/// When something is damaged that is needed, beside what `inspect` fails with.
 pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = Folder::open(disk, out)?;
-    let (mut live, mut contents) = (Live::new(), Contents::default());
+    let (mut live, mut damage) = (Live::new(), Vec::new());
     folder.walk(|extent, item| {
-        if matches!(item, Item::Damage(_)) {
-            describe(extent, &item, out)?;
+        if let Item::Damage(range) = &item {
+            damage.push((extent, range.clone()));
         }
         follow(&mut live, extent, &item);
-        count(&mut contents, &item);
         Ok(())
     })?;
     let mut corrupt = 0;
@@ -211,15 +215,67 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
             corrupt += 1;
         }
     }
+    let needed = needed(disk, folder.owner, &damage);
+    for ((extent, range), is_needed) in damage.iter().zip(&needed) {
+        writeln!(
+            out,
+            "{}: {} from {} on are damaged{}",
+            extent_path(*extent),
+            count_of(range.end - range.start, "byte"),
+            range.start,
+            if *is_needed {
+                ""
+            } else {
+                "; nothing needs them"
+            }
+        )?;
+    }
+    let unneeded = needed.iter().filter(|needed| !**needed).count();
+    let damaged = needed.len() - unneeded;
     writeln!(
         out,
-        "{chunks} chunks, {corrupt} corrupt, {} damaged bytes",
-        contents.damaged_bytes
+        "{}, {corrupt} corrupt, {}",
+        count_of(chunks, "chunk"),
+        count_of(damaged, "damaged place")
     )?;
-    if corrupt > 0 || contents.damaged_bytes > 0 {
+    if unneeded > 0 {
+        let places = count_of(unneeded, "more damaged place");
+        writeln!(
+            out,
+            "{places} that nothing needs: compaction removes what is there"
+        )?;
+    }
+    if corrupt > 0 || damaged > 0 {
         bail!("the folder is damaged: start the node, and the cluster replaces what is corrupt");
     }
     Ok(())
+}
+
+/// Of each damaged place, in their order, whether it is one where the index has a chunk, or may have.
+fn needed(disk: &dyn Disk, owner: (NodeId, u32), damage: &[(u64, Range<u64>)]) -> Vec<bool> {
+    let mut needed = vec![false; damage.len()];
+    if damage.is_empty() {
+        return needed;
+    }
+    let known = aside::rows(disk, owner, |_, row| {
+        let at = row.location;
+        let end = at.offset + RECORD_HEADER_LEN as u64 + u64::from(at.len);
+        let is_before =
+            |(extent, range): &(u64, Range<u64>)| (*extent, range.end) <= (at.extent, at.offset);
+        let place = damage.partition_point(is_before);
+        let hit = damage.get(place);
+        if hit.is_some_and(|(extent, range)| *extent == at.extent && range.start < end) {
+            needed[place] = true;
+        }
+    });
+    let Ok(known) = known else {
+        return vec![true; damage.len()];
+    };
+    for ((extent, range), needed) in damage.iter().zip(&mut needed) {
+        // What came later, the index has yet to see.
+        *needed |= (*extent, range.end) > (known.extent, known.offset);
+    }
+    needed
 }
 
 /// Writes every good chunk to a file named by its id, unless it is there from an earlier time.
@@ -251,11 +307,15 @@ pub fn export(disk: &dyn Disk, to: &dyn Disk, out: &mut dyn Write) -> anyhow::Re
     }
     to.sync_folder("")?;
     if there > 0 {
-        writeln!(out, "{there} chunks were there already")?;
+        writeln!(out, "there already: {}", count_of(there, "chunk"))?;
     }
-    writeln!(out, "{written} chunks written, {corrupt} left out")?;
+    let chunks = count_of(written, "chunk");
+    writeln!(out, "{chunks} written, {corrupt} left out")?;
     if corrupt > 0 {
-        bail!("{corrupt} chunks are corrupt here: look for them on other nodes");
+        bail!(
+            "corrupt here: {}; look for them on other nodes",
+            count_of(corrupt, "chunk")
+        );
     }
     Ok(())
 }
@@ -287,4 +347,11 @@ fn write_chunk(to: &dyn Disk, path: &str, bytes: &[u8]) -> std::io::Result<()> {
     let file = to.create(path)?;
     file.write_all_at(bytes, 0)?;
     file.sync()
+}
+
+/// How many, with the noun in singular or plural.
+fn count_of(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }

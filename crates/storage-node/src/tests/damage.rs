@@ -457,6 +457,34 @@ async fn an_index_that_names_the_wrong_record_serves_nothing_wrong() {
     node.stop().await;
 }
 
+/// After a bad copy had been replaced, the folder was still called damaged, and nothing could be done about it.
+#[tokio::test]
+async fn a_damaged_place_that_nothing_needs_is_no_damage() {
+    let chunks = small_chunks();
+    let disk = disk_with(&chunks).await;
+    disk.flip(FIRST, EXTENT_HEADER_LEN + 2, 1);
+    let index = disk.content("index.redb");
+    let mut out = Vec::new();
+    let error = offline::verify(&disk, &mut out).unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    assert_eq!(disk.content("index.redb"), index, "it was only read");
+
+    let node = TestNode::open(&[&disk]);
+    node.scrub().await;
+    assert!(node.put(&chunks[0]).await.unwrap());
+    node.stop().await;
+    let mut out = Vec::new();
+    offline::verify(&disk, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("; nothing needs them"), "{text}");
+    assert!(text.contains("0 corrupt, 0 damaged places"), "{text}");
+    assert!(text.contains("1 more damaged place"), "{text}");
+
+    // Without the index nobody can tell.
+    lose_index(&disk);
+    offline::verify(&disk, &mut Vec::new()).unwrap_err();
+}
+
 /// Anybody can read a folder without the node, the index or the cluster.
 #[tokio::test]
 async fn tools_read_a_folder_offline() {
@@ -506,7 +534,7 @@ async fn a_torn_tail_is_no_damage_to_the_tools() {
     offline::export(&disk, &MemoryDisk::new(), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(
-        text.contains("5 chunks, 0 corrupt, 0 damaged bytes"),
+        text.contains("5 chunks, 0 corrupt, 0 damaged places"),
         "{text}"
     );
     disk.cut(&paths[1], len - 100);
@@ -528,7 +556,7 @@ async fn an_export_goes_on_where_it_was_stopped() {
         assert_eq!(to.content(&id.to_string()).unwrap(), *bytes);
     }
     let text = String::from_utf8(out).unwrap();
-    assert!(text.contains("1 chunks were there already"), "{text}");
+    assert!(text.contains("there already: 1 chunk"), "{text}");
     assert!(text.contains("5 chunks written, 0 left out"), "{text}");
 }
 
