@@ -214,9 +214,9 @@ fn next_puts(mut walk: Walk) -> (Walk, Vec<ChunkId>) {
 fn choose(store: &Store, live_share_min: f64, held: &BTreeSet<u64>) -> Option<u64> {
     let catalog = store.catalog();
     let last = catalog.last_extent();
-    let worth = |number: u64, len: u64| {
-        Some(number) != last || len >= store.options.extent_size / ACTIVE_SHARE
-    };
+    // The last one is closed for it, and another is opened: not for nothing.
+    let last_len_min = (EXTENT_HEADER_LEN + 1).max(store.options.extent_size / ACTIVE_SHARE);
+    let worth = |number: u64, len: u64| Some(number) != last || len >= last_len_min;
     // What a deletion undoes lies before it: those of the first extent undo nothing that is left elsewhere.
     let first = catalog.extents.keys().next().copied();
     catalog
