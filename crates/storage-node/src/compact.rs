@@ -26,6 +26,7 @@ use crate::node::Node;
 use crate::node_disk::NodeDisk;
 use crate::scrub;
 use crate::store::{RANGES_MAX, Reread, Store};
+use crate::summary;
 use crate::walk::{Item, Walk};
 use crate::writer::Writer;
 
@@ -54,7 +55,7 @@ pub(crate) async fn run(
     live_share_min: f64,
     shutdown: CancellationToken,
 ) {
-    let mut said = BTreeSet::new();
+    let (mut said, mut summarized) = (BTreeSet::new(), BTreeSet::new());
     loop {
         let woken = async {
             tokio::select! {
@@ -63,7 +64,9 @@ pub(crate) async fn run(
             }
             // A chunk that is known to be bad keeps its extent, so that is noted first.
             node.mark_again(disk).await;
-            compact_all(&node, disk, live_share_min).await
+            let troubles = compact_all(&node, disk, live_share_min).await;
+            summary::make_missing(&node.disks()[disk], &mut summarized).await;
+            troubles
         };
         let troubles = tokio::select! {
             troubles = woken => troubles,

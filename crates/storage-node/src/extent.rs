@@ -303,9 +303,24 @@ pub fn extent_path(number: u64) -> String {
 /// The folder with the extents.
 pub const EXTENTS_FOLDER: &str = "extents";
 
+/// The path of an extent's summary.
+pub fn summary_path(number: u64) -> String {
+    format!("{EXTENTS_FOLDER}/{number:08}.summary")
+}
+
 /// The number in an extent's file name, if it is one.
 pub fn extent_number(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".extent")?;
+    parse_number(name.strip_suffix(".extent")?)
+}
+
+/// The number in the file name of a summary, if it is one, and whether it is finished.
+pub fn summary_number(name: &str) -> Option<(u64, bool)> {
+    let finished = name.strip_suffix(".new").unwrap_or(name);
+    let number = parse_number(finished.strip_suffix(".summary")?)?;
+    Some((number, finished == name))
+}
+
+fn parse_number(digits: &str) -> Option<u64> {
     let number = digits.parse().ok().filter(|number| *number > 0)?;
     (format!("{number:08}") == digits).then_some(number)
 }
@@ -406,6 +421,11 @@ mod tests {
             "00000001.extent.bak",
         ] {
             assert_eq!(extent_number(name), None, "{name}");
+        }
+        assert_eq!(summary_number("00000012.summary"), Some((12, true)));
+        assert_eq!(summary_number("00000012.summary.new"), Some((12, false)));
+        for name in ["12.summary", "00000012.extent", "00000012.summary.old"] {
+            assert_eq!(summary_number(name), None, "{name}");
         }
     }
 }

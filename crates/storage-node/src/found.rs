@@ -9,6 +9,7 @@ use disk::{Disk, DiskEntryKind, DiskFile};
 use crate::error::OpenError;
 use crate::extent::{
     EXTENT_HEADER_LEN, EXTENTS_FOLDER, ExtentHeader, HeaderError, extent_number, extent_path,
+    summary_number,
 };
 
 /// An extent's file as it was found.
@@ -61,6 +62,7 @@ pub(crate) fn find_extents(disk: &dyn Disk) -> Result<FoundExtents, OpenError> {
                 }
                 Err(error) => return Err(error),
             },
+            _ if summary_number(&entry.name).is_some() => {}
             _ => tracing::warn!(name = entry.name, "not an extent: it is left alone"),
         }
     }

@@ -37,6 +37,7 @@ mod run;
 mod scrub;
 mod send_file;
 mod store;
+mod summary;
 mod tail;
 mod verified;
 mod walk;

@@ -31,11 +31,12 @@ use crate::found::{
 };
 use crate::index::{Changes, INDEX_PATH, Index};
 use crate::store::{Store, StoreOptions};
+use crate::summary;
 
 /// Bytes that are written once more at once.
 const REWRITE_LEN: u64 = 1 << 20;
 /// Rows that are committed at once during replay.
-const ROWS_PER_COMMIT: usize = 4096;
+const ROWS_PER_COMMIT: usize = 64 << 10;
 
 /// One disk's chunks as readers see them, and what changes them.
 pub(crate) type OpenedStore = (Arc<Store>, Appender);
@@ -98,6 +99,9 @@ fn prepare(disk: &dyn Disk, options: &StoreOptions) -> Result<FoundExtents, Open
     let mut extents = find_extents(disk)?;
     remove_unfinished(disk, &mut extents.opened)
         .map_err(OpenError::while_doing("remove an unfinished extent"))?;
+    let is_there =
+        |number| extents.opened.contains_key(&number) || extents.unopened.contains_key(&number);
+    summary::remove_orphans(disk, is_there).map_err(OpenError::while_doing("list the extents"))?;
     for (extent, error) in &extents.unopened {
         tracing::error!(
             extent,
@@ -167,7 +171,7 @@ impl Recovery {
                 EXTENT_HEADER_LEN
             };
             settled_to = self.catalog.position;
-            self.replay_extent(*number, from)?;
+            self.replay_extent(&*disk, *number, from)?;
         }
         let resumed = self.resume_last(start, options.extent_size);
         if resumed.is_err() {

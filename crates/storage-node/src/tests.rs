@@ -10,6 +10,7 @@ mod send;
 mod several_disks;
 mod space;
 mod start;
+mod summaries;
 mod support;
 mod while_it_runs;
 mod wire;

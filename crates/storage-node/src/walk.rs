@@ -94,6 +94,11 @@ impl Walk {
         self.offset
     }
 
+    /// The salt of the extent's records, if it is known.
+    pub(crate) fn salt(&self) -> Option<u64> {
+        self.salt
+    }
+
     /// How many bytes of a range are in the file.
     pub(crate) fn bytes_in_file(&self, range: &Range<u64>) -> u64 {
         range.end.min(self.end).saturating_sub(range.start)

@@ -10,6 +10,7 @@ use crate::catalog::Location;
 use crate::error::StoreError;
 use crate::extent::{EXTENTS_FOLDER, Order, RecordKind, extent_path, record_len};
 use crate::index::Changes;
+use crate::summary;
 use crate::verified::VerifiedChunk;
 
 /// What compaction moves.
@@ -91,6 +92,7 @@ impl Appender {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        summary::remove(&*self.store.disk, extent);
         let synced = self.store.disk.sync_folder(EXTENTS_FOLDER);
         synced.inspect_err(|error| self.store.fail("remove an extent", error))
     }

@@ -8,12 +8,14 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use disk::Disk;
 use proto::id::ChunkId;
 
 use super::Recovery;
 use crate::catalog::{Location, Position, Row};
 use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind};
 use crate::found::sealed_len;
+use crate::summary::Summarized;
 use crate::tail::find_end;
 use crate::walk::{Item, Payloads, Walk};
 
@@ -29,7 +31,12 @@ struct Replayed {
 }
 
 impl Recovery {
-    pub(super) fn replay_extent(&mut self, number: u64, from: u64) -> io::Result<()> {
+    pub(super) fn replay_extent(
+        &mut self,
+        disk: &dyn Disk,
+        number: u64,
+        from: u64,
+    ) -> io::Result<()> {
         let is_last = !self.is_partial && self.extents.keys().next_back() == Some(&number);
         let found = &self.extents[&number];
         let (file, len, header) = (Arc::clone(&found.file), found.len, found.header.clone());
@@ -48,10 +55,23 @@ impl Recovery {
         } else {
             Payloads::Verify
         };
+        let summarized = salt.filter(|_| self.is_rebuild && !is_last);
+        let summary = summarized.and_then(|salt| self.summary(disk, number, salt));
         let mut walk = Walk::new(file, salt, from..end, payloads)?;
         let mut replayed = Replayed::default();
-        while let Some(item) = walk.next_item() {
-            self.replay_item(number, &item, &mut walk, &mut replayed)?;
+        if let Some(headers) = summary {
+            for header in headers {
+                let payload_good = header.offset + header.record_len() <= len;
+                let item = Item::Record {
+                    header,
+                    payload_good,
+                };
+                self.replay_item(number, &item, &mut walk, &mut replayed)?;
+            }
+        } else {
+            while let Some(item) = walk.next_item() {
+                self.replay_item(number, &item, &mut walk, &mut replayed)?;
+            }
         }
         self.replay_suspects(number, &replayed)?;
         self.catalog.extents.entry(number).or_default().len = end;
@@ -71,6 +91,15 @@ impl Recovery {
             );
         }
         Ok(())
+    }
+
+    /// The headers of all records of a sealed extent, if its summary tells them.
+    fn summary(&self, disk: &dyn Disk, number: u64, salt: u64) -> Option<Vec<RecordHeader>> {
+        let end = match sealed_len(&self.extents, number) {
+            u64::MAX => self.extents[&number].len,
+            end => end,
+        };
+        Summarized { number, salt, end }.read(disk)
     }
 
     fn replay_item(

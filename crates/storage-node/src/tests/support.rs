@@ -1,5 +1,6 @@
 //! A node on disks in memory, with faults as verbs. Everything runs in place, in one thread.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,11 +17,12 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::environment::Environment;
-use crate::extent::{EXTENTS_FOLDER, Order};
+use crate::extent::{EXTENTS_FOLDER, Order, extent_number};
 use crate::identity::Acceptance;
 use crate::node::{Node, OpenChunk};
 use crate::run::Opened;
 use crate::scrub::scrub_extent;
+use crate::summary::make_missing;
 
 /// Small, so that tests reach many extents.
 pub(super) const EXTENT_SIZE: u64 = 16 << 10;
@@ -88,6 +90,7 @@ pub(super) fn extents(disk: &MemoryDisk) -> Vec<String> {
         .list(EXTENTS_FOLDER)
         .unwrap_or_default()
         .into_iter()
+        .filter(|entry| extent_number(&entry.name).is_some())
         .map(|entry| format!("{EXTENTS_FOLDER}/{}", entry.name))
         .collect();
     names.sort();
@@ -266,6 +269,16 @@ impl TestNode {
     pub(super) async fn compact(&self) {
         for disk in 0..self.disks.len() {
             crate::compact::compact_all(&self.node, disk, 0.5).await;
+            self.summarize(disk).await;
+        }
+    }
+
+    /// Makes all summaries of a disk that are missing.
+    async fn summarize(&self, disk: usize) {
+        let disk = &self.node.disks()[disk];
+        let mut tried = BTreeSet::new();
+        for _ in 0..disk.store.catalog().extents.len() {
+            make_missing(disk, &mut tried).await;
         }
     }
 
