@@ -23,9 +23,11 @@ use crate::state::{INVENTORIES_MIN, Outcome, Snapshot, StateError};
 const PAGE: usize = 1024;
 /// Rows that one command sweeps: some tens of milliseconds in which other commands wait.
 const SWEEP_ROWS: u32 = 2000;
-/// Answers to repeated requests are kept for so long, and never shorter than an upload may pause: its commit may be
-/// repeated after that.
+/// Answers to repeated requests are kept for so long at least, and unless they are many for as long as an upload may pause:
+/// its commit may be repeated after that.
 const ANSWERS_KEPT_MIN: Duration = Duration::from_secs(15 * 60);
+/// With more answers than these, those that were kept for that time go: the rest of a lease may see millions of small files.
+const ANSWERS_MANY: u64 = 100_000;
 const ROUND_LONGEST: Duration = Duration::from_secs(60);
 const ROUND_SHORTEST: Duration = Duration::from_millis(200);
 
@@ -64,7 +66,11 @@ impl Control {
     }
 
     async fn sweep(&self) -> Result<(), WireError> {
-        let answers_kept = self.config.upload_lease.max(ANSWERS_KEPT_MIN);
+        let answers = self.read(|snapshot| snapshot.answers_kept()).await?;
+        let answers_kept = match answers {
+            ..ANSWERS_MANY => self.config.upload_lease.max(ANSWERS_KEPT_MIN),
+            _ => ANSWERS_KEPT_MIN,
+        };
         loop {
             let sweep = Command::SweepSome {
                 trash_before: self.time_before(self.config.trash_retention),

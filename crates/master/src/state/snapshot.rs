@@ -13,7 +13,9 @@ use proto::master::{
     CHUNKS_PER_BLOCK, Entry, FolderListed, PAGE_LEN_MAX, TrashEntry, TrashId, TrashListed,
 };
 use proto::name::{EntryName, EntryPath};
-use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, TableError, Value};
+use redb::{
+    Key, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition, TableError, Value,
+};
 
 use super::error::{StateError, refuse};
 use super::fuse::Fuse;
@@ -55,6 +57,11 @@ impl Snapshot {
     /// The sums.
     pub fn counters(&self) -> Result<Counters, StateError> {
         Ok(self.head()?.counters)
+    }
+
+    /// How many answers to requests are kept.
+    pub fn answers_kept(&self) -> Result<u64, StateError> {
+        Ok(self.table(tables::ANSWERS_BY_TIME)?.len()?)
     }
 
     /// The fuse against mass deletion.
