@@ -277,7 +277,8 @@ impl TestNode {
     async fn summarize(&self, disk: usize) {
         let disk = &self.node.disks()[disk];
         let mut tried = BTreeSet::new();
-        for _ in 0..disk.store.catalog().extents.len() {
+        let extents = disk.store.catalog().extents.len();
+        for _ in 0..extents {
             make_missing(disk, &mut tried).await;
         }
     }
