@@ -34,7 +34,7 @@ async fn a_node_that_cannot_listen_makes_no_folder() {
         |_| {},
     );
     let error = running.await.unwrap_err().to_string();
-    assert!(error.contains("give another port"), "{error}");
+    assert!(error.contains("choose another port"), "{error}");
     assert!(!path.exists());
 }
 
