@@ -199,6 +199,10 @@ impl State {
     }
 
     pub(super) fn create_folder(&mut self, path: &str) -> io::Result<()> {
+        // The data folder itself is always there.
+        if path.is_empty() {
+            return Ok(());
+        }
         self.begin_change()?;
         self.check_folder(path)?;
         match self.names.get(path) {
