@@ -65,8 +65,23 @@ impl File {
         self,
         range: Range<u64>,
     ) -> impl Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static {
-        let reader = Reader::new(self, range);
+        let ahead = self.read_ahead();
+        self.read_within(range, ahead)
+    }
+
+    /// The same, fetching no more bytes ahead of its reader than these; one chunk always is.
+    pub fn read_within(
+        self,
+        range: Range<u64>,
+        ahead: u64,
+    ) -> impl Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static {
+        let reader = Reader::new(self, range, ahead);
         Box::pin(futures::stream::try_unfold(reader, Reader::step))
+    }
+
+    /// Bytes of each of its chunks, but the last.
+    pub fn chunk_size(&self) -> u64 {
+        self.chunk_size.into()
     }
 
     /// Bytes that a read of it fetches ahead of its reader at most.
@@ -150,11 +165,11 @@ struct Fetching {
 }
 
 impl Reader {
-    fn new(file: File, range: Range<u64>) -> Self {
+    fn new(file: File, range: Range<u64>, ahead: u64) -> Self {
         let shared = file.cluster.shared.clone();
         let range = range.start..range.end.min(file.size);
         let chunk_size = u64::from(file.chunk_size);
-        let window_max = file.read_ahead();
+        let window_max = file.read_ahead().min(ahead);
         Self {
             window: window_max.min(FIRST_WINDOW * chunk_size),
             window_max,

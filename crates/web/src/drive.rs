@@ -82,10 +82,12 @@ pub struct OpenFile {
     pub size: u64,
     /// When the content was last changed, in milliseconds since 1970, UTC.
     pub modified_ms: u64,
-    /// Bytes that a read of it holds at most.
+    /// Bytes of each chunk but the last. What is read of a chunk keeps all of it in memory.
+    pub chunk_size: u64,
+    /// Bytes that a read of it fetches ahead at most.
     pub read_ahead: u64,
-    /// Reads a part of it.
-    pub read: Box<dyn FnOnce(Range<u64>) -> Content + Send>,
+    /// Reads a part of it, fetching no more bytes ahead than the second says, and one chunk at least.
+    pub read: Box<dyn FnOnce(Range<u64>, u64) -> Content + Send>,
 }
 
 impl fmt::Debug for OpenFile {
@@ -164,8 +166,9 @@ impl Drive for Cluster {
                 version: file.version,
                 size: file.size,
                 modified_ms: file.modified_ms,
+                chunk_size: file.chunk_size(),
                 read_ahead: file.read_ahead(),
-                read: Box::new(move |range| file.read(range).boxed()),
+                read: Box::new(move |range, ahead| file.read_within(range, ahead).boxed()),
             })
         })
     }

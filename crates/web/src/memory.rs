@@ -396,8 +396,9 @@ fn open(file: Version, faults: Faults) -> OpenFile {
         version: file.id,
         size: file.bytes.len() as u64,
         modified_ms: file.modified_ms,
+        chunk_size: CHUNK_LEN as u64,
         read_ahead: CHUNK_LEN as u64,
-        read: Box::new(move |range| read(&file.bytes, range, &faults)),
+        read: Box::new(move |range, _| read(&file.bytes, range, &faults)),
     }
 }
 

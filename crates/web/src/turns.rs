@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** slow readers of large files keep nobody from small ones: each size has its own share.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,6 @@ use crate::error::{Kind, Problem};
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The longest answer that is copied and handed to the system without a turn: its connection bounds it.
 const BRIEF_LEN_MAX: u64 = 16 << 10;
-/// How many such are fetched at once.
-const BRIEF_AT_ONCE: u32 = 64;
-/// The longest answer that counts as small. Any may hold a whole chunk, of which it is a part.
-const SMALL_LEN_MAX: u32 = 1 << 20;
 
 /// Held by a transfer while it goes on.
 #[derive(Debug)]
@@ -32,7 +29,7 @@ pub(crate) struct Turn {
 #[derive(Debug)]
 pub(crate) struct Turns {
     free: Arc<Semaphore>,
-    max: u32,
+    max: u64,
 }
 
 impl Turns {
@@ -40,13 +37,19 @@ impl Turns {
     pub(crate) fn new(max: u32) -> Self {
         Self {
             free: Arc::new(Semaphore::new(max as usize)),
-            max,
+            max: max.into(),
         }
     }
 
+    /// How much is free now.
+    fn free(&self) -> u64 {
+        self.free.available_permits() as u64
+    }
+
     /// Waits for a turn that takes so much of all; too long a wait is an error.
-    pub(crate) async fn turn(&self, weight: u32) -> Result<Turn, Problem> {
-        let permit = Arc::clone(&self.free).acquire_many_owned(weight.min(self.max));
+    pub(crate) async fn turn(&self, weight: u64) -> Result<Turn, Problem> {
+        let weight = u32::try_from(weight.min(self.max)).expect("all of it is a u32");
+        let permit = Arc::clone(&self.free).acquire_many_owned(weight);
         match tokio::time::timeout(WAIT_MAX, permit).await {
             Ok(permit) => Ok(Turn {
                 _permit: permit.expect("turns are given out as long as the server lives"),
@@ -59,7 +62,7 @@ impl Turns {
     }
 }
 
-/// The memory of all downloads, shared out.
+/// The memory of all downloads, shared out. Whatever is read of a chunk has all of it in memory.
 #[derive(Debug)]
 pub(crate) struct Downloads {
     brief: Turns,
@@ -70,27 +73,43 @@ pub(crate) struct Downloads {
 impl Downloads {
     /// So many bytes in all.
     pub(crate) fn new(memory: u32) -> Self {
+        let share = memory / 8;
         Self {
-            brief: Turns::new(BRIEF_AT_ONCE),
-            small: Turns::new(memory / 4),
-            large: Turns::new(memory - memory / 4),
+            brief: Turns::new(share),
+            small: Turns::new(share),
+            large: Turns::new(memory - 2 * share),
         }
     }
 
-    /// Waits until an answer of this length may be fetched, so far ahead of its peer.
-    pub(crate) async fn turn(&self, len: u64, read_ahead: u64) -> Result<DownloadTurn, Problem> {
-        let is_brief = len <= BRIEF_LEN_MAX;
+    /// Waits until this range may be fetched: whole chunks of this size, so far ahead of its peer where there is enough
+    /// memory for all, and less far where many share it.
+    pub(crate) async fn turn(
+        &self,
+        range: &Range<u64>,
+        chunk_size: u64,
+        read_ahead: u64,
+    ) -> Result<DownloadTurn, Problem> {
+        let chunk_size = chunk_size.max(1);
+        let chunks = range.end.div_ceil(chunk_size) - range.start / chunk_size;
+        let whole = chunks.saturating_mul(chunk_size);
+        let is_brief = range.end - range.start <= BRIEF_LEN_MAX;
+        let mut ahead = read_ahead;
         let turn = if is_brief {
-            self.brief.turn(1).await?
-        } else if len <= u64::from(SMALL_LEN_MAX) {
-            self.small.turn(SMALL_LEN_MAX).await?
+            self.brief.turn(whole).await?
+        } else if chunks <= 2 {
+            self.small.turn(whole).await?
         } else {
-            let held = u32::try_from(len.min(read_ahead)).unwrap_or(u32::MAX);
-            self.large.turn(held).await?
+            // The chunk that is being sent, and those that are fetched meanwhile.
+            let held = |ahead: u64| (chunk_size + ahead).min(whole);
+            if self.large.free() < held(ahead) + self.large.max / 2 {
+                ahead = (read_ahead / 8).max(chunk_size);
+            }
+            self.large.turn(held(ahead)).await?
         };
         Ok(DownloadTurn {
             turn: Arc::new(turn),
             is_brief,
+            ahead,
         })
     }
 }
@@ -100,9 +119,15 @@ impl Downloads {
 pub(crate) struct DownloadTurn {
     turn: Arc<Turn>,
     is_brief: bool,
+    ahead: u64,
 }
 
 impl DownloadTurn {
+    /// How many bytes may be fetched ahead of the peer.
+    pub(crate) fn ahead(&self) -> u64 {
+        self.ahead
+    }
+
     /// The bytes as they are to be sent: they keep the turn until they are dropped, wherever they wait for that. Those of
     /// a brief answer are a copy instead, and not a part of a chunk that stays in memory for their sake.
     pub(crate) fn held_by(&self, bytes: Bytes) -> Bytes {
@@ -131,35 +156,73 @@ impl AsRef<[u8]> for Held {
 mod tests {
     use super::*;
 
-    const AHEAD: u32 = 8 << 20;
+    const CHUNK: u64 = 1 << 20;
+    const AHEAD: u64 = 8 * CHUNK;
+
+    /// So many whole chunks, or a few bytes of one.
+    async fn turn(downloads: &Downloads, len: u64) -> Result<DownloadTurn, Problem> {
+        downloads.turn(&(0..len), CHUNK, AHEAD).await
+    }
+
+    fn memory(chunks: u64) -> Downloads {
+        Downloads::new(u32::try_from(chunks * CHUNK).unwrap())
+    }
 
     /// An answer of one chunk gave its turn back before it was sent, and any number of them could wait for their peers.
     #[tokio::test(start_paused = true)]
     async fn bytes_that_are_not_sent_keep_their_turn() {
-        let downloads = Downloads::new(4 * SMALL_LEN_MAX);
-        let fetch = async |len: u32| {
-            let turn = downloads.turn(len.into(), AHEAD.into()).await?;
-            Ok::<_, Problem>(turn.held_by(Bytes::from(vec![0; len as usize])))
+        let downloads = memory(8);
+        let fetch = async |len: u64| {
+            let turn = turn(&downloads, len).await?;
+            Ok::<_, Problem>(turn.held_by(Bytes::from_static(b"some")))
         };
-        for len in [SMALL_LEN_MAX, AHEAD * 2] {
-            let waiting = fetch(len).await.unwrap();
-            assert!(fetch(len).await.is_err());
-            drop(waiting);
+        for len in [CHUNK, 10 * CHUNK] {
+            let mut waiting = Vec::new();
+            while let Ok(bytes) = fetch(len).await {
+                waiting.push(bytes);
+                assert!(waiting.len() < 10, "memory is bounded");
+            }
+            waiting.pop();
             assert!(fetch(len).await.is_ok());
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_those_who_read_larger_files() {
-        let downloads = Downloads::new(4 * SMALL_LEN_MAX);
-        let turn = |len| downloads.turn(len, AHEAD.into());
-        let _large = turn(u64::MAX).await.unwrap();
-        let _small = turn(100_000).await.unwrap();
-        assert!(turn(100_000).await.is_err());
+        let downloads = memory(8);
+        let mut large = Vec::new();
+        while let Ok(turn) = turn(&downloads, u64::MAX - CHUNK).await {
+            large.push(turn);
+        }
+        let _small = turn(&downloads, 100_000).await.unwrap();
+        assert!(turn(&downloads, 100_000).await.is_err());
         let mut brief = Vec::new();
-        for _ in 0..BRIEF_AT_ONCE * 2 {
-            let turn = turn(BRIEF_LEN_MAX).await.unwrap();
+        for _ in 0..100 {
+            let turn = turn(&downloads, BRIEF_LEN_MAX).await.unwrap();
             brief.push(turn.held_by(Bytes::from_static(b"x")));
         }
+    }
+
+    /// The first two dozen readers took all of the memory, and whoever came next was refused.
+    #[tokio::test(start_paused = true)]
+    async fn many_readers_share_the_memory() {
+        let downloads = memory(256);
+        let mut readers = Vec::new();
+        while let Ok(turn) = turn(&downloads, 100 * CHUNK).await {
+            readers.push(turn);
+        }
+        assert_eq!(readers[0].ahead(), AHEAD);
+        assert_eq!(readers.last().unwrap().ahead(), CHUNK);
+        assert!(readers.len() >= 50, "{}", readers.len());
+    }
+
+    /// A few bytes of a chunk of 8 MiB counted as few, and had all of it in memory.
+    #[tokio::test(start_paused = true)]
+    async fn parts_of_chunks_count_as_whole_ones() {
+        let downloads = memory(64);
+        let range = 8 * CHUNK - 50_000..8 * CHUNK + 50_000;
+        let turn = || downloads.turn(&range, 8 * CHUNK, 64 * CHUNK);
+        let _both = turn().await.unwrap();
+        assert!(turn().await.is_err());
     }
 }

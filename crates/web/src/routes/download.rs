@@ -86,7 +86,7 @@ pub(crate) async fn get(
     }
     let turn = state
         .downloads
-        .turn(range.end - range.start, file.read_ahead)
+        .turn(&range, file.chunk_size, file.read_ahead)
         .await?;
     let body = body(file, range, &path, turn).await?;
     Ok((status, answered, body).into_response())
@@ -159,7 +159,7 @@ async fn body(
     if len == 0 {
         return Ok(Body::empty());
     }
-    let mut content = (file.read)(range);
+    let mut content = (file.read)(range, turn.ahead());
     let first = match content.next().await {
         Some(first) => first?,
         None => return Err(Problem::new(Kind::Internal, format!("{path} has no bytes"))),
