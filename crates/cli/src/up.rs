@@ -27,8 +27,8 @@ use client::people::count;
 use child::{Child, Ended};
 use plan::{Plan, Role};
 
-/// How long a child may take until it listens: a store is checked first.
-const LISTEN_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a child may take until it listens: after a kill, the master writes its store anew before.
+const LISTEN_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// How long the cluster may take until uploads work, before that is told.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(50);

@@ -22,7 +22,7 @@ const ENDED_AT_ONCE: usize = 16;
 const PAUSE_MAX: Duration = Duration::from_secs(600);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
-/// Ends what has run out, a round each quarter of a lease, until it is told to stop.
+/// Ends what has run out, a round each quarter of a lease and ten minutes at the most, until it is told to stop.
 pub async fn run(
     state: Arc<State>,
     committer: Committer,

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 use crate::command::NodeNumber;
 
 const QUEUE_LEN: usize = 4096;
+/// How many of one node may wait, so that one that does not answer leaves room for others'.
+const QUEUE_LEN_PER_NODE: usize = QUEUE_LEN / 4;
 const AT_ONCE_PER_NODE: usize = 2;
 
 pub(super) type Copy = (NodeNumber, ChunkId);
@@ -26,6 +28,7 @@ struct Copies {
     /// Those that wait, and those that are looked into.
     known: HashSet<Copy>,
     waiting: VecDeque<Copy>,
+    waiting_of: HashMap<NodeNumber, usize>,
     running: HashMap<NodeNumber, usize>,
 }
 
@@ -36,9 +39,11 @@ impl CheckQueue {
         if copies.known.contains(&(node, chunk)) {
             return true;
         }
-        if copies.waiting.len() >= QUEUE_LEN {
+        let of_node = copies.waiting_of.get(&node).copied().unwrap_or_default();
+        if copies.waiting.len() >= QUEUE_LEN || of_node >= QUEUE_LEN_PER_NODE {
             return false;
         }
+        *copies.waiting_of.entry(node).or_default() += 1;
         copies.known.insert((node, chunk));
         copies.waiting.push_back((node, chunk));
         self.news.notify_one();
@@ -60,12 +65,7 @@ impl CheckQueue {
     pub(super) fn done(&self, copy: &Copy) {
         let mut copies = self.copies.lock();
         copies.known.remove(copy);
-        if let Some(running) = copies.running.get_mut(&copy.0) {
-            *running -= 1;
-            if *running == 0 {
-                copies.running.remove(&copy.0);
-            }
-        }
+        count_down(&mut copies.running, copy.0);
     }
 }
 
@@ -78,8 +78,18 @@ impl Copies {
         };
         let place = self.waiting.iter().position(may_run)?;
         let copy = self.waiting.remove(place)?;
+        count_down(&mut self.waiting_of, copy.0);
         *self.running.entry(copy.0).or_default() += 1;
         Some(copy)
+    }
+}
+
+fn count_down(counts: &mut HashMap<NodeNumber, usize>, node: NodeNumber) {
+    if let Some(count) = counts.get_mut(&node) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&node);
+        }
     }
 }
 
@@ -111,12 +121,15 @@ mod tests {
     async fn a_copy_waits_once_and_only_so_many_do() {
         let queue = CheckQueue::default();
         let number = |number: usize| ChunkId::of(&number.to_be_bytes());
-        for chunk in 0..QUEUE_LEN {
-            assert!(queue.push(NodeNumber(1), number(chunk)));
+        for node in 1..=4 {
+            for chunk in 0..QUEUE_LEN_PER_NODE {
+                assert!(queue.push(NodeNumber(node), number(chunk)));
+            }
+            assert!(!queue.push(NodeNumber(node), number(QUEUE_LEN)));
         }
         assert!(queue.push(NodeNumber(1), number(0)), "it waits already");
-        assert!(!queue.push(NodeNumber(2), number(0)));
+        assert!(!queue.push(NodeNumber(5), number(0)));
         queue.next().await;
-        assert!(queue.push(NodeNumber(2), number(0)));
+        assert!(queue.push(NodeNumber(5), number(0)));
     }
 }
