@@ -66,7 +66,7 @@ impl Control {
     }
 
     async fn sweep(&self) -> Result<(), WireError> {
-        let answers = self.read(|snapshot| snapshot.answers_kept()).await?;
+        let answers = self.read(Snapshot::answers_kept).await?;
         let answers_kept = match answers {
             ..ANSWERS_MANY => self.config.upload_lease.max(ANSWERS_KEPT_MIN),
             _ => ANSWERS_KEPT_MIN,

@@ -3,6 +3,8 @@
 //! A pure function of [`Facts`], which are gathered without a scan: the status costs the same whatever the cluster
 //! holds. Each problem says what is wrong, what happens next and how long it takes, or what to do.
 
+mod words;
+
 use std::time::Duration;
 
 use proto::id::NodeId;
@@ -11,12 +13,12 @@ use proto::master::{
 };
 use proto::net::Address;
 
+pub(crate) use words::count;
+use words::{and_others, some_of, subject, time, verb};
+
 use crate::repair::RepairReport;
 use crate::repair::survey::Tally;
 use crate::state::{COPIES_COUNTED, Counters};
-
-/// Nodes that are named in a sentence; of more, only the number is told.
-const NAMED_MAX: usize = 5;
 
 /// What is known of the cluster now.
 #[derive(Debug, Clone)]
@@ -464,57 +466,6 @@ fn problem(code: &str, health: Health, message: String) -> Problem {
         code: code.to_owned(),
         health,
         message,
-    }
-}
-
-pub(crate) fn count(number: impl Into<u64>, noun: &str) -> String {
-    match number.into() {
-        1 => format!("1 {noun}"),
-        number => format!("{number} {noun}s"),
-    }
-}
-
-/// `None of the 3 nodes`, `Only 1 of 3 nodes`.
-fn some_of(part: u32, total: u32) -> String {
-    match (part, total) {
-        (0, 1) => "Not even the only node".to_owned(),
-        (0, _) => format!("None of the {}", count(total, "node")),
-        _ => format!("Only {part} of {}", count(total, "node")),
-    }
-}
-
-/// `Node A`, `Nodes A, B`, or of many `Node A and 8 others`.
-fn subject<'a>(addresses: impl ExactSizeIterator<Item = &'a Address>) -> String {
-    let count = addresses.len();
-    let names: Vec<_> = addresses.map(Address::as_str).collect();
-    match count {
-        0 => "No node".to_owned(),
-        1 => format!("Node {}", names[0]),
-        _ if count <= NAMED_MAX => format!("Nodes {}", names.join(", ")),
-        _ => format!("Node {} and {} others", names[0], count - 1),
-    }
-}
-
-fn verb(count: usize, one: &'static str, many: &'static str) -> &'static str {
-    if count == 1 { one } else { many }
-}
-
-fn and_others(count: usize) -> String {
-    match count {
-        0 | 1 => String::new(),
-        2 => " (and of 1 other)".to_owned(),
-        _ => format!(" (and of {} others)", count - 1),
-    }
-}
-
-fn time(seconds: u64) -> String {
-    match seconds {
-        0..=1 => "1 second".to_owned(),
-        2..=119 => format!("{seconds} seconds"),
-        3600..=3659 => "an hour".to_owned(),
-        120..=7199 => format!("{} minutes", seconds / 60),
-        7200..=172_799 => format!("{} hours", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 
