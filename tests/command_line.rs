@@ -193,6 +193,24 @@ async fn a_folder_goes_on_in_the_same_place() {
     );
 }
 
+/// A folder that was gone on with, keeping both, got one more copy of a file that differed, each time.
+#[tokio::test]
+async fn a_folder_that_keeps_both_keeps_one_copy() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/docs/a.txt", b"theirs").await;
+    let docs = cluster.scratch().join("docs");
+    std::fs::create_dir_all(&docs).unwrap();
+    std::fs::write(docs.join("a.txt"), b"of here").unwrap();
+    for _ in 0..2 {
+        let mut download = cluster.dfs(&["download", "docs", "--if-exists", "keep-both"]);
+        said(&run(download.current_dir(cluster.scratch())).await);
+        let mut there = files_below(&docs);
+        there.sort();
+        assert_eq!(there, [docs.join("a (2).txt"), docs.join("a.txt")]);
+    }
+    assert_eq!(std::fs::read(docs.join("a.txt")).unwrap(), b"of here");
+}
+
 /// Standard input goes up, and a file comes down to standard output.
 #[tokio::test]
 async fn pipes_work_both_ways() {

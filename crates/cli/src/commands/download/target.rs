@@ -1,5 +1,6 @@
 //! Where a download goes on this machine.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -79,20 +80,37 @@ fn settle_with_what_is_there(path: &Path, if_exists: IfExists) -> anyhow::Result
             Exit::Conflict,
             format!("{} is there already", path.display()),
         )),
-        IfExists::KeepBoth => free_name(path).map(Some).ok_or_else(|| {
-            Stop::error(
-                Exit::Conflict,
-                format!("{} and all names like it are taken", path.display()),
-            )
-        }),
+        IfExists::KeepBoth => {
+            let free = names_beside(path).find(|candidate| !candidate.exists());
+            free.map(Some).ok_or_else(|| {
+                Stop::error(
+                    Exit::Conflict,
+                    format!("{} and all names like it are taken", path.display()),
+                )
+            })
+        }
     }
 }
 
-fn free_name(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
-    (2..1000)
-        .map(|number| path.with_file_name(numbered(name, number)))
-        .find(|candidate| !candidate.exists())
+/// Where an earlier download may have put the file: under its own name, or beside what was to be kept.
+pub(super) fn earlier(path: &Path, if_exists: IfExists) -> Vec<PathBuf> {
+    let own = std::iter::once(path.to_owned());
+    match if_exists {
+        IfExists::Skip => Vec::new(),
+        IfExists::Replace | IfExists::Fail => own.collect(),
+        IfExists::KeepBoth => own
+            .chain(names_beside(path))
+            .take_while(|taken| taken.exists())
+            .collect(),
+    }
+}
+
+/// `a (2).txt`, `a (3).txt` and so on.
+fn names_beside(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    name.into_iter().flat_map(move |name| {
+        (2..1000).map(move |number| path.with_file_name(numbered(name, number)))
+    })
 }
 
 /// Whether it is a device or a pipe, which is written to and not replaced.
@@ -232,6 +250,23 @@ mod tests {
         assert!(settle(&here, IfExists::Replace).is_err());
         let free = here.join("b.txt");
         assert_eq!(settle(&free, IfExists::Fail).unwrap(), Some(free));
+    }
+
+    /// A folder that was gone on with, keeping both, got one more copy of the same file each time.
+    #[test]
+    fn a_copy_of_an_earlier_download_is_looked_for_beside_what_was_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let earlier = |what| earlier(&path, what);
+        assert!(earlier(IfExists::KeepBoth).is_empty());
+        let mut taken = Vec::new();
+        for name in ["a.txt", "a (2).txt", "a (3).txt"] {
+            taken.push(folder.path().join(name));
+            std::fs::write(folder.path().join(name), "").unwrap();
+            assert_eq!(earlier(IfExists::KeepBoth), taken);
+        }
+        assert_eq!(earlier(IfExists::Replace), [path.as_path()]);
+        assert!(earlier(IfExists::Skip).is_empty());
     }
 
     #[test]

@@ -201,8 +201,10 @@ async fn fetch_one(
 ) -> anyhow::Result<Fetched> {
     let file = context.cluster.open(source, None).await?;
     let size = file.size;
-    if if_exists != IfExists::Skip && resume::is_there(context, &file, path, position).await? {
-        return Ok(Fetched::Same { size });
+    for earlier in target::earlier(path, if_exists) {
+        if resume::is_there(context, &file, &earlier, position).await? {
+            return Ok(Fetched::Same { size });
+        }
     }
     let Some(path) = target::settle(path, if_exists)? else {
         position.kept(size);
