@@ -211,6 +211,23 @@ async fn a_folder_that_keeps_both_keeps_one_copy() {
     assert_eq!(std::fs::read(docs.join("a.txt")).unwrap(), b"of here");
 }
 
+/// A file in the way of one folder ended the download of all others.
+#[tokio::test]
+async fn one_folder_that_cannot_be_made_does_not_keep_others_away() {
+    let cluster = Cluster::start().await;
+    for path in ["/big/one/film", "/big/two/film", "/big/film"] {
+        cluster.upload(path, b"film").await;
+    }
+    for in_the_way in ["one", "two"] {
+        let out = cluster.scratch().join(format!("without-{in_the_way}"));
+        std::fs::create_dir_all(&out).unwrap();
+        std::fs::write(out.join(in_the_way), b"").unwrap();
+        let mut download = cluster.dfs(&["download", "big", out.to_str().unwrap()]);
+        failed(&run(&mut download).await, 4, &format!("/big/{in_the_way}"));
+        assert_eq!(files_below(&out).len(), 3);
+    }
+}
+
 /// Standard input goes up, and a file comes down to standard output.
 #[tokio::test]
 async fn pipes_work_both_ways() {

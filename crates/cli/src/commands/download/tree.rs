@@ -43,6 +43,9 @@ pub(super) async fn download(
     path: PathBuf,
     arguments: &Download,
 ) -> anyhow::Result<()> {
+    // Without it there is nothing to go on with.
+    let made = target::make_folder(&path);
+    made.with_context(|| format!("download {source}"))?;
     let mut tree = Tree {
         transfer: context.narrator.folder(label(&source)),
         if_exists: arguments.if_exists,
@@ -80,8 +83,10 @@ pub(super) async fn download(
 impl Tree {
     async fn walk(&mut self) -> anyhow::Result<()> {
         while let Some((folder, path)) = self.folders.pop() {
-            target::make_folder(&path)?;
-            self.visit(&folder, &path).await?;
+            match target::make_folder(&path) {
+                Ok(()) => self.visit(&folder, &path).await?,
+                Err(error) => self.note_failure(&folder, error).await?,
+            }
         }
         while let Some(done) = self.running.join_next().await {
             let (source, fetched) = done?;
@@ -95,7 +100,10 @@ impl Tree {
         let mut after = None;
         loop {
             let page = self.context.cluster.list(folder, after, PAGE_LEN_MAX).await;
-            let page = page.with_context(|| format!("list {folder}"))?;
+            let page = match page.with_context(|| format!("list {folder}")) {
+                Ok(page) => page,
+                Err(error) => return self.note_failure(folder, error).await,
+            };
             after = page.entries.last().and_then(Entry::name).cloned();
             for entry in &page.entries {
                 let Some(name) = entry.name() else { continue };
@@ -135,7 +143,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Counts; a failure that all others would share is given back, so that nothing goes on in vain.
+    /// Counts what became of a file.
     async fn note(
         &mut self,
         source: &EntryPath,
@@ -153,22 +161,31 @@ impl Tree {
                 self.same += 1;
             }
             Ok(Fetched::Skipped) => self.skipped += 1,
-            Err(error) => {
-                let exit = exit_of(&error);
-                let is_shared = match exit {
-                    Exit::NoSpace | Exit::Interrupted => true,
-                    // This file's nodes may be away, or the master.
-                    Exit::Unavailable => self.context.cluster.status().await.is_err(),
-                    _ => false,
-                };
-                if is_shared {
-                    return Err(error.context(source.to_string()));
-                }
-                self.failures.push(exit);
-                let line = format!("failed: {source}: {}", settings::chain(&error));
-                self.context.narrator.warn(&line);
-            }
+            Err(error) => self.note_failure(source, error).await?,
         }
+        Ok(())
+    }
+
+    /// Tells and counts what failed, a file or a folder; a failure that all others would share is given back, so that nothing
+    /// goes on in vain.
+    async fn note_failure(
+        &mut self,
+        source: &EntryPath,
+        error: anyhow::Error,
+    ) -> anyhow::Result<()> {
+        let exit = exit_of(&error);
+        let is_shared = match exit {
+            Exit::NoSpace | Exit::Interrupted => true,
+            // This file's nodes may be away, or the master.
+            Exit::Unavailable => self.context.cluster.status().await.is_err(),
+            _ => false,
+        };
+        if is_shared {
+            return Err(error.context(source.to_string()));
+        }
+        self.failures.push(exit);
+        let line = format!("failed: {source}: {}", settings::chain(&error));
+        self.context.narrator.warn(&line);
         Ok(())
     }
 
