@@ -12,7 +12,7 @@ use proto::master::{Entry, PAGE_LEN_MAX};
 use proto::name::EntryPath;
 use tokio::task::JoinSet;
 
-use super::{Fetched, fetch, resume, target};
+use super::{Fetched, fetch, interrupted, resume, target};
 use crate::args::{Download, IfExists};
 use crate::context::Context;
 use crate::exit::{Exit, SomeFailed, exit_of};
@@ -99,6 +99,7 @@ impl Tree {
         let mut names = LocalNames::new(System::HERE);
         let mut after = None;
         loop {
+            self.heed_stop()?;
             let page = self.context.cluster.list(folder, after, PAGE_LEN_MAX).await;
             let page = match page.with_context(|| format!("list {folder}")) {
                 Ok(page) => page,
@@ -128,6 +129,7 @@ impl Tree {
 
     /// Begins a file, once there is room for one more.
     async fn begin(&mut self, source: EntryPath, path: PathBuf) -> anyhow::Result<()> {
+        self.heed_stop()?;
         while self.running.len() >= self.jobs {
             if let Some(done) = self.running.join_next().await {
                 let (source, fetched) = done?;
@@ -140,6 +142,14 @@ impl Tree {
             let fetched = fetch_one(&context, &source, &path, if_exists, &position).await;
             (source, fetched)
         });
+        Ok(())
+    }
+
+    /// What is fetched hears of Ctrl-C by itself, but where all is there already, nothing is.
+    fn heed_stop(&self) -> anyhow::Result<()> {
+        if self.context.stop.is_cancelled() {
+            return Err(interrupted());
+        }
         Ok(())
     }
 
