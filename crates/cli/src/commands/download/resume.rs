@@ -62,8 +62,8 @@ pub(super) async fn is_there(
         if context.stop.is_cancelled() {
             return Err(interrupted());
         }
-        let bytes = blocking(|| read_on(&mut there, range.end - range.start));
-        if !bytes.is_ok_and(|bytes| ChunkId::of(&bytes) == chunk) {
+        let len = range.end - range.start;
+        if !blocking(|| goes_on_with(&mut there, len, chunk)) {
             return Ok(false);
         }
         position.kept(range.end);
@@ -75,6 +75,11 @@ fn open_with_len(path: &Path, len: u64) -> Option<fs::File> {
     let metadata = fs::metadata(path).ok()?;
     let is_candidate = metadata.is_file() && metadata.len() == len;
     is_candidate.then(|| fs::File::open(path).ok()).flatten()
+}
+
+/// Whether the next bytes are the chunk's. What cannot be read is not.
+fn goes_on_with(file: &mut fs::File, len: u64, chunk: ChunkId) -> bool {
+    read_on(file, len).is_ok_and(|bytes| ChunkId::of(&bytes) == chunk)
 }
 
 fn read_on(file: &mut fs::File, len: u64) -> io::Result<Vec<u8>> {
