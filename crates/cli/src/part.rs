@@ -67,7 +67,7 @@ impl Part {
                 return Err(in_the_way(&path, "is being written by another download"));
             }
             // Some file systems have no locks: then it is for the person not to download a file twice at once.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let record = fs::read(record_path(&path)).ok();
@@ -161,6 +161,18 @@ impl Part {
         let whole = self.whole.clone();
         write_record(&self.path, &Record { whole, durable })
     }
+}
+
+/// `ENOLCK`: a network file system is mounted whose server has nobody who keeps locks.
+const NO_LOCKS_AVAILABLE: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+    37
+} else {
+    77
+};
+
+fn has_no_locks(error: &io::Error) -> bool {
+    let is_unavailable = cfg!(unix) && error.raw_os_error() == Some(NO_LOCKS_AVAILABLE);
+    is_unavailable || error.kind() == io::ErrorKind::Unsupported
 }
 
 /// Removes parts of other versions of `target`, which nobody will go on with.
@@ -414,6 +426,17 @@ mod tests {
         part.write(&Bytes::from_static(b"012345678")).unwrap();
         assert!(part.finish(0).is_err());
         assert!(!target.exists());
+    }
+
+    /// No file could be downloaded onto a network file system whose server keeps no locks.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_system_without_locks_is_known() {
+        let error = io::Error::from_raw_os_error(NO_LOCKS_AVAILABLE);
+        assert!(error.to_string().contains("locks"), "{error}");
+        assert!(has_no_locks(&error));
+        assert!(has_no_locks(&io::ErrorKind::Unsupported.into()));
+        assert!(!has_no_locks(&io::ErrorKind::PermissionDenied.into()));
     }
 
     #[test]
