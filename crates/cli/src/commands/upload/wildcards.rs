@@ -39,8 +39,10 @@ pub(super) fn expand(source: &Path, system: System) -> anyhow::Result<Vec<PathBu
     Ok(found)
 }
 
-/// Whether the name fits: `*` is any text, `?` any character, and case does not count.
+/// Whether the name fits: `*` is any text, `?` any character, and case does not count. `*.*` is every name on Windows, also
+/// one without a dot.
 fn is_like(name: &str, pattern: &str) -> bool {
+    let pattern = if pattern == "*.*" { "*" } else { pattern };
     let name: Vec<char> = name.to_lowercase().chars().collect();
     // Which beginnings of the name the pattern fits so far, by their lengths.
     let mut fits = vec![false; name.len() + 1];
@@ -75,6 +77,9 @@ mod tests {
             ("a*b*c", "acb", false),
             ("*", "ü", true),
             ("**", "", true),
+            ("*.*", "README", true),
+            ("*.*", "a.txt", true),
+            ("a*.*", "abc", false),
             ("?.txt", "ü.txt", true),
             ("?.txt", "ab.txt", false),
             ("?.txt", ".txt", false),
