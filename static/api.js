@@ -1,5 +1,8 @@
 // The HTTP API, as the page uses it. A path is a list of names from the root down.
 
+// A network that is gone lets one wait for minutes, in which the last status would be shown.
+const STATUS_TIMEOUT_MS = 15000;
+
 /** An answer that is not a success: `code` to decide by, the message for a person. */
 export class ApiError extends Error {
   constructor(status, problem) {
@@ -47,8 +50,8 @@ export function readPageAddress(url) {
   }
 }
 
-async function call(method, address, body) {
-  const options = { method, headers: {}, cache: "no-store" };
+async function call(method, address, body, signal) {
+  const options = { method, headers: {}, cache: "no-store", signal };
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -59,7 +62,10 @@ async function call(method, address, body) {
   } catch {
     throw new ConnectionError();
   }
-  const json = await response.json().catch(() => ({}));
+  const json = await response.json().catch((error) => {
+    if (error instanceof SyntaxError) return {};
+    throw new ConnectionError();
+  });
   if (!response.ok) throw new ApiError(response.status, json);
   return json;
 }
@@ -70,7 +76,7 @@ export function list(path, after, limit) {
   return call("GET", `${folderAddress(path)}?${query}`);
 }
 
-export const status = () => call("GET", "/api/v1/status");
+export const status = () => call("GET", "/api/v1/status", undefined, AbortSignal.timeout(STATUS_TIMEOUT_MS));
 export const createFolder = (path) => call("POST", folderAddress(path));
 export const move = (from, to) => call("POST", "/api/v1/move", { from: pathText(from), to: pathText(to) });
 export const removeFile = (path) => call("DELETE", fileAddress(path));

@@ -16,8 +16,9 @@ export function start({ onReady, onGreen }) {
     if (document.hidden || isAsking) return;
     isAsking = true;
     const before = byId("status").dataset.colour;
-    const isReady = await update();
-    isAsking = false;
+    const isReady = await update().finally(() => {
+      isAsking = false;
+    });
     if (isReady && before === "red") onReady();
     if (byId("status").dataset.colour === "green" && before !== "green") onGreen();
   };
