@@ -8,7 +8,7 @@ const INTERVAL_MS = 5000;
 const WORDS = { green: "Ready", yellow: "Ready, with a warning", red: "Needs attention" };
 const byId = (id) => document.getElementById(id);
 
-/** `onReady` is called when the cluster is ready again, `onGreen` when every file has all its copies again. */
+/** `onReady` is called when the cluster is ready again, `onGreen` with when it was asked, as often as every file has all its copies. */
 export function start({ onReady, onGreen }) {
   let isAsking = false;
   const poll = async () => {
@@ -16,11 +16,12 @@ export function start({ onReady, onGreen }) {
     if (document.hidden || isAsking) return;
     isAsking = true;
     const before = byId("status").dataset.colour;
+    const asked = performance.now();
     const isReady = await update().finally(() => {
       isAsking = false;
     });
     if (isReady && before === "red") onReady();
-    if (byId("status").dataset.colour === "green" && before !== "green") onGreen();
+    if (byId("status").dataset.colour === "green") onGreen(asked);
   };
   poll();
   setInterval(poll, INTERVAL_MS);

@@ -14,6 +14,8 @@ const ASK_FIRST_FROM = 1 << 20;
 const WAITING_ROWS_MAX = 100;
 const FINISHED_ROWS_MAX = 50;
 const KEEP_BOTH_MAX = 1000;
+// The server answers with a status that may be a second old: it may know nothing yet of uploads that ended after this.
+const STATUS_AGE_MAX_MS = 2000;
 
 const byId = (id) => document.getElementById(id);
 const waiting = [];
@@ -267,6 +269,7 @@ class Upload {
 
   end(state, text) {
     ended.push(this);
+    this.endedAt = performance.now();
     const hadFocus = this.row.contains(document.activeElement);
     this.set(state, text);
     this.place();
@@ -301,9 +304,10 @@ class Upload {
   }
 }
 
-/** The status says that every file has all its copies, also those that were stored with fewer for now. */
-export function showCopiesMade() {
-  ended.forEach((upload) => upload.showCopiesMade());
+/** The status that was asked for then says that every file has all its copies, also those that were stored with fewer for now. */
+export function showCopiesMade(asked) {
+  const known = ended.filter(({ endedAt }) => endedAt + STATUS_AGE_MAX_MS < asked);
+  known.forEach((upload) => upload.showCopiesMade());
 }
 
 /** Dots, one for each copy: filled when it is there. */
