@@ -20,8 +20,11 @@ export function send(address, file, { onlyNew, onProgress, signal }) {
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
     request.addEventListener("load", () => {
       const answer = parse(request.responseText);
-      if (request.status >= 200 && request.status < 300) resolve(answer);
-      else reject(new ApiError(request.status, answer));
+      const isSuccess = request.status >= 200 && request.status < 300;
+      if (!isSuccess) reject(new ApiError(request.status, answer));
+      // Whatever answers in the server's place, a proxy with a page of its own for example, has stored nothing.
+      else if (answer.version === undefined) reject(new ConnectionError());
+      else resolve(answer);
     });
     request.addEventListener("error", () => reject(new ConnectionError()));
     request.addEventListener("abort", () => reject(new Cancelled()));
@@ -34,7 +37,7 @@ export function send(address, file, { onlyNew, onProgress, signal }) {
 
 function parse(text) {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text) ?? {};
   } catch {
     return {};
   }
