@@ -144,7 +144,7 @@ pub struct Download {
     /// Where to: a file gets this name, or goes into it if it is a folder; a folder becomes this one. What ends with / is
     /// a folder to put either into; - is standard output [default: this folder]
     pub destination: Option<PathBuf>,
-    /// What to do where a file is there already
+    /// What to do where a file is there already; of a folder, those that are there with the same bytes are passed over
     #[arg(long, value_enum, default_value_t = IfExists::Replace, value_name = "WHAT")]
     pub if_exists: IfExists,
     /// Files of a folder that are fetched at once
