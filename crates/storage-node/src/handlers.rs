@@ -2,19 +2,20 @@
 //!
 //! Who may ask what is decided here and nowhere else: copying, deleting and inventories are the master's.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use proto::connection::CallError;
-use proto::hello::Role;
+use proto::connection::{CallError, CallerIdentity};
+use proto::hello::{ClusterSecret, Role};
 use proto::id::{ChunkId, NodeId, PromiseId};
+use proto::net::Network;
 use proto::node::{
     BucketListed, CHUNKS_PER_MESSAGE_MAX, ChunkRead, ChunkReplicated, ChunkSource, ChunkStored,
     ChunkVerified, ChunksDeleted, ChunksDescribed, DeleteChunks, DescribeChunks, DigestInventory,
     GetChunk, GetNodeStatus, InventoryDigest, ListBucket, NodeHandlers, NodeStatus, PutChunk,
     Receipt, ReplicateChunk, VerifyChunk,
 };
-use proto::pool::Pool;
+use proto::pool::{Pool, PoolOptions};
 use proto::table::Caller;
 use proto::{Body, ErrorCode, WireError};
 use tokio::time::Instant;
@@ -35,13 +36,36 @@ const SOURCES_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Handlers {
     node: Arc<Node>,
-    pool: Pool,
+    network: Arc<dyn Network>,
+    secret: Option<ClusterSecret>,
+    /// Made when it is first needed: by then the node has joined its cluster, and says so.
+    pool: OnceLock<Pool>,
 }
 
 impl Handlers {
-    /// Answers for this node, which fetches chunks from others through this pool.
-    pub(crate) fn new(node: Arc<Node>, pool: Pool) -> Self {
-        Self { node, pool }
+    /// Answers for this node, which fetches chunks from others over this network.
+    pub(crate) fn new(
+        node: Arc<Node>,
+        network: Arc<dyn Network>,
+        secret: Option<ClusterSecret>,
+    ) -> Self {
+        Self {
+            node,
+            network,
+            secret,
+            pool: OnceLock::new(),
+        }
+    }
+
+    fn pool(&self) -> &Pool {
+        self.pool.get_or_init(|| {
+            let identity = CallerIdentity {
+                role: Role::Node,
+                cluster: self.node.cluster(),
+                secret: self.secret.clone(),
+            };
+            Pool::new(Arc::clone(&self.network), identity, PoolOptions::default())
+        })
     }
 
     fn receipt(&self, promise: PromiseId, chunk: &ChunkId, len: usize) -> Receipt {
@@ -83,7 +107,7 @@ impl Handlers {
     ) -> Result<bytes::Bytes, CallError> {
         let request = GetChunk { chunk };
         let timeout = left.min(FETCH_TIMEOUT);
-        let read = self.pool.transfer(source, request, timeout).await?;
+        let read = self.pool().transfer(source, request, timeout).await?;
         Ok(read.body.into_bytes().unwrap_or_default())
     }
 }

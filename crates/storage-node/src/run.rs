@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use disk::{Disk, DiskLock};
 use proto::WireError;
-use proto::connection::CallerIdentity;
 use proto::hello::Role;
 use proto::net::{Address, ListenError, Listener, Network};
 use proto::node::NodeServer;
-use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, check_exposure, serve};
 use settings::loops::{LoopEnded, Loops};
 use tokio::time::timeout;
@@ -116,7 +114,8 @@ async fn run_node(
         listener,
         Arc::new(NodeServer(Handlers::new(
             Arc::clone(&node),
-            pool(config, &node, network),
+            network,
+            config.secret.clone(),
         ))),
         server::Identity {
             role: Role::Node,
@@ -164,15 +163,6 @@ fn start_loops(config: &Config, node: &Arc<Node>) -> Loops {
         Arc::clone(node).keep_one_copy(stop)
     });
     loops
-}
-
-fn pool(config: &Config, node: &Node, network: Arc<dyn Network>) -> Pool {
-    let identity = CallerIdentity {
-        role: Role::Node,
-        cluster: node.cluster(),
-        secret: config.secret.clone(),
-    };
-    Pool::new(network, identity, PoolOptions::default())
 }
 
 /// Everything that is open before the first request.
