@@ -125,11 +125,14 @@ fn prepare(disk: &dyn Disk, options: &StoreOptions) -> Result<FoundExtents, Open
     Ok(extents)
 }
 
-/// Whether there are extents that the index should know, and does not.
+/// Whether there are extents that the index should know, and does not. One that was made anew without some of them is at no
+/// position.
 fn misses_extents(catalog: &Catalog, extents: &BTreeMap<u64, Found>) -> bool {
-    extents
-        .range(..=catalog.position.extent)
-        .any(|(number, _)| !catalog.extents.contains_key(number))
+    let is_at_none = catalog.position == Position::default();
+    (is_at_none && !extents.is_empty())
+        || extents
+            .range(..=catalog.position.extent)
+            .any(|(number, _)| !catalog.extents.contains_key(number))
 }
 
 struct Recovery {
@@ -139,7 +142,8 @@ struct Recovery {
     /// Extents that are there and cannot be opened.
     unopened: BTreeSet<u64>,
     /// Whether one of them may hold what the index does not know. Nothing is changed then: a deletion that seems to undo
-    /// nothing may undo a put in there.
+    /// nothing may undo a put in there. Nor is anything replayed that comes later: the index stays as it is, and where it is,
+    /// so that a start that can open all of them replays all. An index that is made anew is for this start only.
     is_partial: bool,
     is_rebuild: bool,
     rows: BTreeMap<ChunkId, Option<Row>>,
@@ -158,12 +162,11 @@ impl Recovery {
         let start = self.catalog.position;
         let mut settled_to = start;
         self.settle_lengths(start);
-        self.mark_lost(start)?;
-        let numbers: Vec<u64> = self
-            .extents
-            .range(start.extent..)
-            .map(|(n, _)| *n)
-            .collect();
+        let mut numbers = Vec::new();
+        if self.is_rebuild || !self.is_partial {
+            self.mark_lost(start)?;
+            numbers.extend(self.extents.range(start.extent..).map(|(n, _)| *n));
+        }
         for number in &numbers {
             let from = if *number == start.extent {
                 start.offset
@@ -176,6 +179,9 @@ impl Recovery {
         let resumed = self.resume_last(start, options.extent_size);
         if resumed.is_err() {
             self.catalog.position = settled_to;
+        }
+        if self.is_partial {
+            self.catalog.position = start;
         }
         self.commit()?;
         let previous = self.last_position();

@@ -40,7 +40,6 @@ impl Recovery {
                 sums.len
             };
             match self.extents.get(number) {
-                None if self.is_partial && self.unopened.contains(number) => None,
                 None => Some((*number, 0)),
                 Some(found) => (found.len < known_len).then_some((*number, found.len)),
             }

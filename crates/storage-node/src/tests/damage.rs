@@ -296,6 +296,49 @@ async fn a_disk_of_which_not_all_is_known_takes_no_writes() {
     node.stop().await;
 }
 
+/// An extent could not be opened at one start, and later ones were replayed without it: the index was then behind it, and
+/// never learned what was in there. Chunks were missing, and deleted ones were back.
+#[tokio::test]
+async fn what_one_start_could_not_open_is_replayed_by_the_next() {
+    let first = [chunk(0, 3000), chunk(1, 3000)];
+    let disk = disk_with(&first).await;
+    let early_index = disk.content("index.redb").unwrap();
+    let node = TestNode::open(&[&disk]);
+    node.delete(&[first[0].0]).await.unwrap();
+    let later = [2, 3, 4, 5].map(|number| chunk(number, 5000));
+    for chunk in &later {
+        node.put(chunk).await.unwrap();
+    }
+    node.delete(&[first[1].0, later[0].0]).await.unwrap();
+    node.put(&first[0]).await.unwrap();
+    node.stop().await;
+    assert!(extents(&disk).len() > 1);
+    let has_index: [fn(&MemoryDisk, &[u8]); 2] = [
+        |disk, index| disk.put("index.redb", index),
+        |disk, _| lose_index(disk),
+    ];
+    for prepare in has_index {
+        let disk = disk.fork();
+        prepare(&disk, &early_index);
+        for path in [&extents(&disk)[0], &extents(&disk)[1]] {
+            disk.fail_opens_of(path);
+            let node = TestNode::open(&[&disk]);
+            node.put(&chunk(9, 100)).await.unwrap_err();
+            node.scrub().await;
+            node.stop().await;
+            disk.heal();
+        }
+        let node = TestNode::open(&[&disk]);
+        let here = [&first[0], &later[1], &later[2], &later[3]];
+        node.check_digest(here.map(|(id, _)| *id));
+        for (id, bytes) in here {
+            assert_eq!(node.get(id).await.unwrap(), bytes);
+        }
+        node.put(&chunk(9, 100)).await.unwrap();
+        node.stop().await;
+    }
+}
+
 /// A copy rotted and nobody has read it yet. Whoever sends the chunk again is told that it is stored, and relies
 /// on that: so it must be.
 #[tokio::test]
