@@ -61,7 +61,8 @@ impl Recovery {
         let mut replayed = Replayed::default();
         if let Some(headers) = summary {
             for header in headers {
-                let payload_good = header.offset + header.record_len() <= len;
+                let is_put = matches!(header.kind, RecordKind::Put { .. });
+                let payload_good = !is_put || header.offset + header.record_len() <= len;
                 let item = Item::Record {
                     header,
                     payload_good,

@@ -114,6 +114,29 @@ async fn what_was_cut_off_is_known_by_the_summary() {
     node.stop().await;
 }
 
+/// The same of an extent with deletions: they need no payload, and were taken for corrupt chunks.
+#[tokio::test]
+async fn deletions_that_were_cut_off_are_known_by_the_summary() {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    for number in 0..2 {
+        node.put(&chunk(number, LEN)).await.unwrap();
+    }
+    node.delete(&[chunk(0, LEN).0]).await.unwrap();
+    for number in 2..10 {
+        node.put(&chunk(number, LEN)).await.unwrap();
+    }
+    node.compact().await;
+    node.stop().await;
+    let len = record_len(u32::try_from(LEN).unwrap());
+    disk.cut(&extents(&disk)[0], EXTENT_HEADER_LEN + len + 10);
+    disk.remove("index.redb").unwrap();
+    let node = TestNode::open(&[&disk]);
+    assert_eq!(node.state(&chunk(0, LEN).0), ChunkState::Missing);
+    assert_eq!(node.state(&chunk(1, LEN).0), ChunkState::Corrupt);
+    node.stop().await;
+}
+
 /// What was left of a summary whose extent is gone, or that was not finished, goes at a start.
 #[tokio::test]
 async fn nothing_is_left_of_summaries_without_an_extent() {
