@@ -26,7 +26,6 @@ use crate::node::Node;
 use crate::node_disk::NodeDisk;
 use crate::scrub;
 use crate::store::{RANGES_MAX, Reread, Store};
-use crate::summary;
 use crate::walk::{Item, Walk};
 use crate::writer::Writer;
 
@@ -55,7 +54,7 @@ pub(crate) async fn run(
     live_share_min: f64,
     shutdown: CancellationToken,
 ) {
-    let (mut said, mut summarized) = (BTreeSet::new(), BTreeSet::new());
+    let mut said = BTreeSet::new();
     loop {
         let woken = async {
             tokio::select! {
@@ -64,9 +63,7 @@ pub(crate) async fn run(
             }
             // A chunk that is known to be bad keeps its extent, so that is noted first.
             node.mark_again(disk).await;
-            let troubles = compact_all(&node, disk, live_share_min).await;
-            summary::make_missing(&node.disks()[disk], &mut summarized).await;
-            troubles
+            compact_all(&node, disk, live_share_min).await
         };
         let troubles = tokio::select! {
             troubles = woken => troubles,

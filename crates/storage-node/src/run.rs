@@ -25,7 +25,7 @@ use crate::heartbeat::{self, Membership};
 use crate::node::Node;
 use crate::node_disk::NodeDisk;
 use crate::opening::{LateDisk, Lock, Opened, Started};
-use crate::{compact, reopen, scrub};
+use crate::{compact, reopen, scrub, summary};
 
 /// When the node stops, its writers get this long for what they have begun.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -200,6 +200,7 @@ fn start_loops_of_disk(
     loops.spawn("compaction", |stop| {
         compact::run(node(), place, live_share_min, stop)
     });
+    loops.spawn("summaries", |stop| summary::run(node(), place, stop));
     let rate_max = config.scrub_rate;
     if rate_max > 0 {
         loops.spawn("scrubbing", |stop| {

@@ -22,8 +22,10 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use disk::{Disk, replace_file};
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::error::StoreError;
@@ -31,6 +33,7 @@ use crate::extent::{
     EXTENT_HEADER_LEN, EXTENTS_FOLDER, RECORD_HEADER_LEN, RecordHeader, summary_number,
     summary_path,
 };
+use crate::node::Node;
 use crate::node_disk::NodeDisk;
 use crate::store::Store;
 use crate::walk::{Item, Walk};
@@ -42,8 +45,10 @@ const HEAD_LEN: usize = 64;
 const PART_MAX: u64 = 8;
 /// Nor is a summary longer than this, which a start has in memory.
 const LEN_MAX: u64 = 32 << 20;
-/// Extents that are looked at in one go: those of a node that never made summaries are many, and nobody waits.
-const AT_ONCE: usize = 4;
+/// Bytes of an extent that are walked over at once.
+const PIECE_LEN: u64 = 8 << 20;
+/// How often extents without a summary are looked for. Nobody waits.
+const LOOK_INTERVAL: Duration = Duration::from_secs(300);
 
 /// What a summary says of an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,24 +62,6 @@ pub(crate) struct Summarized {
 }
 
 impl Summarized {
-    /// Writes the summary from a walk over all of the extent; `false` if it is not worth one, or damaged.
-    fn write(self, disk: &dyn Disk, mut walk: Walk) -> io::Result<bool> {
-        let len_max = (self.end / PART_MAX).min(LEN_MAX);
-        let mut bytes = vec![0; HEAD_LEN];
-        while let Some(item) = walk.next_item() {
-            match item {
-                Item::Record { header, .. } if (bytes.len() as u64) < len_max => {
-                    bytes.extend_from_slice(&header.encode());
-                }
-                _ => return Ok(false),
-            }
-        }
-        let head = self.head(&bytes[HEAD_LEN..]);
-        bytes[..HEAD_LEN].copy_from_slice(&head);
-        replace_file(disk, &summary_path(self.number), &bytes)?;
-        Ok(true)
-    }
-
     /// The headers of all records of the extent, in order, if there is a summary of just this.
     pub(crate) fn read(self, disk: &dyn Disk) -> Option<Vec<RecordHeader>> {
         let file = disk.open(&summary_path(self.number)).ok()?;
@@ -118,50 +105,135 @@ impl Summarized {
     }
 }
 
-/// Makes some of the summaries that are missing beside a disk's sealed extents. Each extent is tried once.
-pub(crate) async fn make_missing(disk: &NodeDisk, tried: &mut BTreeSet<u64>) {
-    let numbers = untried(&disk.store.catalog(), tried);
-    for number in numbers {
+/// Makes the summaries of one disk for as long as the node runs.
+pub(crate) async fn run(node: Arc<Node>, disk: usize, shutdown: CancellationToken) {
+    let mut done = BTreeSet::new();
+    loop {
+        let round = async {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            make_missing(&node.disks()[disk], &mut done).await;
+        };
+        tokio::select! {
+            () = round => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// Makes the summaries that are missing beside a disk's sealed extents, except for those of extents that are done with.
+pub(crate) async fn make_missing(disk: &NodeDisk, done: &mut BTreeSet<u64>) {
+    let sealed = sealed_extents(&disk.store.catalog());
+    for number in sealed {
+        if done.contains(&number) {
+            continue;
+        }
         if !disk.is_sound() {
             return;
         }
-        tried.insert(number);
-        let store = Arc::clone(&disk.store);
-        let look = move || make(&store, number);
-        match disk.lane.run_in_background(look).await {
-            Ok(is_new) => tracing::debug!(extent = number, is_new, "looked for a summary"),
-            Err(error) => tracing::debug!(extent = number, %error, "no summary"),
+        match make(disk, number).await {
+            Ok(is_new) => {
+                done.insert(number);
+                tracing::debug!(extent = number, is_new, "looked for a summary");
+            }
+            Err(error) => tracing::debug!(extent = number, %error, "no summary yet"),
         }
     }
 }
 
-/// The next sealed extents that were not looked at.
-fn untried(catalog: &Catalog, tried: &BTreeSet<u64>) -> Vec<u64> {
+fn sealed_extents(catalog: &Catalog) -> Vec<u64> {
     let last = catalog.last_extent();
     let numbers = catalog.extents.keys().copied();
-    let sealed = numbers.filter(|number| Some(*number) != last && !tried.contains(number));
-    sealed.take(AT_ONCE).collect()
+    numbers.filter(|number| Some(*number) != last).collect()
 }
 
-/// Writes an extent's summary, unless there is one, or no room.
-fn make(store: &Store, number: u64) -> Result<bool, StoreError> {
-    let sums = store.catalog().extents.get(&number).copied();
-    let walk = store.walk_extent(number, EXTENT_HEADER_LEN)?;
-    let (Some(sums), Some(walk)) = (sums, walk) else {
-        return Ok(false);
-    };
-    let Some(salt) = walk.salt() else {
-        return Ok(false);
-    };
-    let summarized = Summarized {
-        number,
-        salt,
-        end: sums.len,
-    };
-    if summarized.read(&*store.disk).is_some() || store.room()? < LEN_MAX {
-        return Ok(false);
+/// Writes an extent's summary; `false` if there is one, or it is not worth one.
+async fn make(disk: &NodeDisk, number: u64) -> Result<bool, StoreError> {
+    let store = Arc::clone(&disk.store);
+    let begin = move || Gathering::begin(&store, number);
+    let mut gathering = disk.lane.run_in_background(begin).await?;
+    while let Some(begun) = gathering {
+        match disk
+            .lane
+            .run_in_background(move || Ok(begun.go_on()))
+            .await?
+        {
+            Gathered::More(begun) => gathering = Some(begun),
+            Gathered::Nothing => break,
+            Gathered::All(whole) => {
+                let store = Arc::clone(&disk.store);
+                let write = move || whole.write(&*store.disk);
+                disk.lane.run_in_background(write).await?;
+                return Ok(true);
+            }
+        }
     }
-    Ok(summarized.write(&*store.disk, walk)?)
+    Ok(false)
+}
+
+/// A walk that gathers the headers of an extent.
+struct Gathering {
+    summarized: Summarized,
+    walk: Walk,
+    bytes: Vec<u8>,
+}
+
+/// How far it came.
+enum Gathered {
+    More(Gathering),
+    /// The extent is damaged, or not worth a summary.
+    Nothing,
+    All(Gathering),
+}
+
+impl Gathering {
+    /// `None` if there is a summary, or cannot be one.
+    fn begin(store: &Store, number: u64) -> Result<Option<Self>, StoreError> {
+        if store.room()? < LEN_MAX {
+            return Err(StoreError::NoSpace);
+        }
+        let sums = store.catalog().extents.get(&number).copied();
+        let walk = store.walk_extent(number, EXTENT_HEADER_LEN)?;
+        let (Some(sums), Some(walk)) = (sums, walk) else {
+            return Ok(None);
+        };
+        let Some(salt) = walk.salt() else {
+            return Ok(None);
+        };
+        let summarized = Summarized {
+            number,
+            salt,
+            end: sums.len,
+        };
+        let is_there = summarized.read(&*store.disk).is_some();
+        Ok((!is_there).then(|| Self {
+            summarized,
+            walk,
+            bytes: vec![0; HEAD_LEN],
+        }))
+    }
+
+    /// Walks over the next piece of the extent.
+    fn go_on(mut self) -> Gathered {
+        let len_max = (self.summarized.end / PART_MAX).min(LEN_MAX);
+        let begin = self.walk.offset();
+        while self.walk.offset() - begin < PIECE_LEN {
+            match self.walk.next_item() {
+                None => return Gathered::All(self),
+                Some(Item::Record { header, .. }) if (self.bytes.len() as u64) < len_max => {
+                    self.bytes.extend_from_slice(&header.encode());
+                }
+                Some(_) => return Gathered::Nothing,
+            }
+        }
+        Gathered::More(self)
+    }
+
+    fn write(mut self, disk: &dyn Disk) -> Result<(), StoreError> {
+        let head = self.summarized.head(&self.bytes[HEAD_LEN..]);
+        self.bytes[..HEAD_LEN].copy_from_slice(&head);
+        let path = summary_path(self.summarized.number);
+        Ok(replace_file(disk, &path, &self.bytes)?)
+    }
 }
 
 /// Removes a summary with its extent. One that stays is removed at the next start.
