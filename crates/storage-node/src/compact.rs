@@ -54,7 +54,7 @@ pub(crate) async fn run(
     live_share_min: f64,
     shutdown: CancellationToken,
 ) {
-    let mut said = BTreeSet::new();
+    let (mut said, mut kept) = (BTreeSet::new(), BTreeSet::new());
     loop {
         let woken = async {
             tokio::select! {
@@ -63,7 +63,7 @@ pub(crate) async fn run(
             }
             // A chunk that is known to be bad keeps its extent, so that is noted first.
             node.mark_again(disk).await;
-            compact_all(&node, disk, live_share_min).await
+            compact_all(&node, disk, live_share_min, &mut kept).await
         };
         let troubles = tokio::select! {
             troubles = woken => troubles,
@@ -92,25 +92,27 @@ fn say(
 }
 
 /// Compacts each extent of a disk that is worth it, beginning with the one that gives most back. One that cannot be
-/// compacted is left for another time.
+/// compacted is left for another time; one that was read and could not be removed is `kept` until a restart, lest its deletions
+/// are copied again and again.
 pub(crate) async fn compact_all(
     node: &Arc<Node>,
     disk: usize,
     live_share_min: f64,
+    kept: &mut BTreeSet<u64>,
 ) -> Vec<Trouble> {
     let NodeDisk { store, lane, .. } = &node.disks()[disk];
     let (mut tried, mut troubles) = (BTreeSet::new(), Vec::new());
     // What is handed to a writer that hangs would stay in memory.
     while node.disks()[disk].is_sound() {
         let chosen = held_extents(store, lane).await.map(|mut held| {
-            held.extend(&tried);
+            held.extend(tried.union(kept));
             choose(store, live_share_min, &held)
         });
         let (extent, compacted) = match chosen {
             Ok(None) => break,
             Ok(Some(extent)) => {
                 tried.insert(extent);
-                (Some(extent), compact_extent(node, disk, extent).await)
+                (Some(extent), compact_extent(node, disk, extent, kept).await)
             }
             Err(error) => (None, Err(error)),
         };
@@ -125,8 +127,13 @@ pub(crate) async fn compact_all(
     troubles
 }
 
-/// Copies what is needed of an extent, and removes it.
-async fn compact_extent(node: &Arc<Node>, disk: usize, extent: u64) -> Result<(), StoreError> {
+/// Copies what is needed of an extent, and removes it, or notes that it is kept.
+async fn compact_extent(
+    node: &Arc<Node>,
+    disk: usize,
+    extent: u64,
+    kept: &mut BTreeSet<u64>,
+) -> Result<(), StoreError> {
     let NodeDisk {
         store,
         lane,
@@ -155,13 +162,23 @@ async fn compact_extent(node: &Arc<Node>, disk: usize, extent: u64) -> Result<()
     let reader = Arc::clone(store);
     let again = move || reader.walk_extent(extent, EXTENT_HEADER_LEN);
     let walk = lane.run_in_background(again).await?;
-    if writer.remove_extent(extent).await? {
-        if let Some(walk) = walk {
-            bury_puts(lane, writer, extent, walk).await?;
-        }
-        let disk = store.options.disk_as_said();
-        tracing::info!(disk, extent, "compacted");
+    let removed = writer.remove_extent(extent).await;
+    if matches!(removed, Ok(false) | Err(StoreError::Disk(_))) {
+        kept.insert(extent);
     }
+    let disk = store.options.disk_as_said();
+    if !removed? {
+        tracing::warn!(
+            disk,
+            extent,
+            "an extent could not be removed: it stays until a restart"
+        );
+        return Ok(());
+    }
+    if let Some(walk) = walk {
+        bury_puts(lane, writer, extent, walk).await?;
+    }
+    tracing::info!(disk, extent, "compacted");
     Ok(())
 }
 

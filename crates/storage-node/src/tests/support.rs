@@ -281,7 +281,7 @@ impl TestNode {
     /// Compacts until nothing is worth it.
     pub(super) async fn compact(&self) {
         for disk in 0..self.disks.len() {
-            crate::compact::compact_all(&self.node, disk, 0.5).await;
+            crate::compact::compact_all(&self.node, disk, 0.5, &mut BTreeSet::new()).await;
             self.summarize(disk).await;
         }
     }

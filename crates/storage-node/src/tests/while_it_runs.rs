@@ -2,6 +2,8 @@
 //! rest.
 
 use bytes::Bytes;
+use std::collections::BTreeSet;
+
 use disk::{Disk, MemoryDisk};
 use proto::id::ChunkId;
 use proto::node::ChunkState;
@@ -122,7 +124,7 @@ async fn what_was_cut_off_an_extent_is_found() {
         disk.cut(&paths[0], len);
         let ids = [chunks[0].0, chunks[2].0, chunks[3].0];
         node.delete(&ids).await.unwrap();
-        compact_all(&node.node, 0, 0.6).await;
+        compact_all(&node.node, 0, 0.6, &mut BTreeSet::new()).await;
         assert_eq!(node.state(&chunks[1].0), CORRUPT, "cut at {len}");
         assert!(!extents(&disk).contains(&paths[1]), "cut at {len}");
         node.stop().await;
