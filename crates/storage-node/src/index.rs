@@ -180,12 +180,13 @@ impl Index {
         })
     }
 
-    /// Good chunks of one bucket, in the order of ids, and whether more follow.
+    /// Good chunks of one bucket without those that `is_bad` knows, in the order of ids, and whether more follow.
     pub(crate) fn bucket_page(
         &self,
         bucket: u8,
         after: Option<&ChunkId>,
         limit: usize,
+        is_bad: impl Fn(&ChunkId, Location) -> bool,
     ) -> io::Result<(Vec<(ChunkId, u32)>, bool)> {
         self.read(|read| {
             let chunks = read.open_table(CHUNKS).map_err(other)?;
@@ -199,7 +200,7 @@ impl Index {
             for row in chunks.range::<&ChunkKey>(&first..=&last).map_err(other)? {
                 let (key, row) = row.map_err(other)?;
                 let (chunk, row) = (ChunkId::from_bytes(*key.value()), decode_row(row.value()));
-                if row.corrupt || after == Some(&chunk) {
+                if row.corrupt || after == Some(&chunk) || is_bad(&chunk, row.location) {
                     continue;
                 }
                 if page.len() == limit {

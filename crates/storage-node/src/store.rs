@@ -138,6 +138,17 @@ impl Store {
         records
     }
 
+    /// Good chunks of one bucket, in the order of ids, and whether more follow.
+    pub(crate) fn bucket_page(
+        &self,
+        bucket: u8,
+        after: Option<&ChunkId>,
+        limit: usize,
+    ) -> io::Result<(Vec<(ChunkId, u32)>, bool)> {
+        let is_bad = |chunk: &ChunkId, at| self.is_unmarked(chunk, at);
+        self.index.bucket_page(bucket, after, limit, is_bad)
+    }
+
     /// Chunks behind this one that are known to be bad, in the order of ids: also those of which the index could not note
     /// it. What it has come to know better is forgotten.
     pub(crate) fn corrupt_page(

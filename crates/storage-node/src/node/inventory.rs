@@ -65,6 +65,10 @@ impl Node {
                 sum.count += bucket.count;
                 sum.xor ^= bucket.xor;
             }
+            // The sums have them until the index can note that they are bad.
+            for (chunk, _) in disk.store.unmarked() {
+                buckets[usize::from(chunk.bucket())].remove(&chunk);
+            }
         }
         buckets
     }
@@ -82,7 +86,7 @@ impl Node {
         let disks = self.disks();
         let asked = sound(&disks).map(|disk| async move {
             let store = Arc::clone(&disk.store);
-            let list = move || Ok(store.index.bucket_page(bucket, after.as_ref(), limit)?);
+            let list = move || Ok(store.bucket_page(bucket, after.as_ref(), limit)?);
             match disk.lane.ask_soon(list).await {
                 Err(StoreError::TimedOut) if disk.pulse.hangs() => Ok((Vec::new(), false)),
                 listed => listed,

@@ -632,6 +632,9 @@ async fn a_bad_copy_that_cannot_be_noted_is_not_served() {
     assert_eq!(node.state(&id), ChunkState::Corrupt);
     assert_eq!(node.to_report(false).await, [id]);
     assert_eq!(node.to_report(true).await, [id]);
+    node.check_digest([chunks[0].0, chunks[2].0]);
+    let (listed, _) = node.node.list_bucket(id.bucket(), None, 10).await.unwrap();
+    assert!(listed.iter().all(|(listed, _)| *listed != id));
     node.kill().await;
 }
 
