@@ -29,6 +29,8 @@ const INTERVAL: Duration = Duration::from_secs(30 * 24 * 3600);
 const RATE_MIN: u64 = 64 << 10;
 /// How long the scrubber rests when nothing is due, and after a failed step.
 const PAUSE: Duration = Duration::from_secs(60);
+/// How long it rests when nothing is due but what could not be read.
+const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(3600);
 /// The place is kept after this many bytes.
 const KEEP_EVERY: u64 = 64 << 20;
 /// What a slow disk made it miss of its rate is made up for as far as this.
@@ -38,21 +40,31 @@ const MARKS_AT_ONCE: usize = 64;
 
 /// Scrubs one disk for as long as the node runs.
 pub(crate) async fn run(node: Arc<Node>, disk: usize, rate_max: u64, shutdown: CancellationToken) {
+    let (mut said, mut in_trouble) = (String::new(), false);
     loop {
         let step = tokio::select! {
             step = scrub_extent(&node, disk, Some(rate_max)) => step,
             () = shutdown.cancelled() => return,
         };
-        match step {
+        let pause = match step {
             Ok(true) => continue,
-            Ok(false) => {}
+            Ok(false) if std::mem::take(&mut in_trouble) => PAUSE_AFTER_TROUBLE,
+            Ok(false) => PAUSE,
             Err(error) => {
+                in_trouble = true;
                 let disk = node.disks()[disk].store.options.disk_as_said();
-                tracing::warn!(disk, %error, "an extent could not be scrubbed; it is tried again after the others");
+                let why = error.to_string();
+                if said == why {
+                    tracing::debug!(disk, %error, "an extent still could not be scrubbed");
+                } else {
+                    tracing::warn!(disk, %error, "an extent could not be scrubbed; it is tried again after the others");
+                    said = why;
+                }
+                PAUSE
             }
-        }
+        };
         tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
+            () = tokio::time::sleep(pause) => {}
             () = shutdown.cancelled() => return,
         }
     }
@@ -75,14 +87,16 @@ pub(crate) async fn scrub_extent(
         }
         return Ok(false);
     };
+    let began_ms = node.environment.now_ms();
     let read = read_extent(node, disk, start, rate_max).await;
     let next = Position {
         extent: start.extent + 1,
         offset: 0,
     };
-    // Only what was read from its beginning to its end in one go counts as read.
+    // Only what was read from its beginning to its end in one go counts as read, and as read when that began: more may have
+    // been appended since.
     let whole = read.is_ok() && start.offset <= EXTENT_HEADER_LEN;
-    let finished = whole.then(|| (start.extent, node.environment.now_ms()));
+    let finished = whole.then(|| (start.extent, began_ms));
     keep(node, disk, next, finished).await?;
     read.map(|()| true)
 }
