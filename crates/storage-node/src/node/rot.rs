@@ -217,7 +217,10 @@ impl Node {
         match verified {
             Ok(_) => {
                 if row.corrupt {
-                    writer.mark(id, row.location, false).await?;
+                    if let Err(error) = writer.mark(id, row.location, false).await {
+                        tracing::warn!(%chunk, %error, "could not note that the chunk is good again: it is still not served");
+                        return Ok(ChunkState::Good);
+                    }
                     store.forget_bad(&id, row.location);
                 }
                 Ok(ChunkState::Good)
