@@ -81,8 +81,11 @@ pub async fn run(
     writers.close();
     if timeout(STOP_TIMEOUT, writers.wait()).await.is_err() {
         tracing::warn!("stopped although writing was not finished; the next start replays it");
+        // What hangs may still be written: until this process is really gone, no other takes the folders.
+        std::mem::forget(locks);
+    } else {
+        drop(locks);
     }
-    drop(locks);
     result
 }
 
