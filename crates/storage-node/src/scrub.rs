@@ -96,7 +96,7 @@ pub(crate) async fn scrub_extent(
     // Only what was read from its beginning to its end in one go counts as read, and as read when that began: more may have
     // been appended since.
     let whole = read.is_ok() && start.offset <= EXTENT_HEADER_LEN;
-    let finished = whole.then(|| (start.extent, began_ms));
+    let finished = whole.then_some((start.extent, began_ms));
     keep(node, disk, next, finished).await?;
     read.map(|()| true)
 }
