@@ -151,13 +151,13 @@ async fn make(disk: &NodeDisk, number: u64) -> Result<bool, StoreError> {
     let store = Arc::clone(&disk.store);
     let begin = move || Gathering::begin(&store, number);
     let mut gathering = disk.lane.run_in_background(begin).await?;
-    while let Some(begun) = gathering {
+    while let Some(walking) = gathering {
         match disk
             .lane
-            .run_in_background(move || Ok(begun.go_on()))
+            .run_in_background(move || Ok(walking.go_on()))
             .await?
         {
-            Gathered::More(begun) => gathering = Some(begun),
+            Gathered::More(next) => gathering = Some(next),
             Gathered::Nothing => break,
             Gathered::All(whole) => {
                 let store = Arc::clone(&disk.store);
