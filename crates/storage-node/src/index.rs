@@ -137,11 +137,6 @@ impl Index {
         self.database.given_up()
     }
 
-    /// Waits until it cannot be used any more: for the one that makes a new one.
-    pub(crate) async fn until_failed(&self) {
-        self.database.until_given_up().await;
-    }
-
     /// The catalog, if this is an index of this version and of this folder.
     fn check(&self, owner: (NodeId, u32)) -> io::Result<Catalog> {
         let read = self.database.database().begin_read().map_err(other)?;

@@ -9,7 +9,6 @@
 //! takes writes; what others hold of it is named in the answer (`node/delete.rs`).
 
 mod delete;
-mod disks;
 mod duplicates;
 mod inventory;
 mod master;
@@ -19,15 +18,15 @@ mod rot;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use disk::Blocking;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use proto::hello::ReceiptKey;
-use proto::id::{BootId, ChunkId, ClusterId, NodeId};
+use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{Notify, watch};
 
@@ -35,6 +34,7 @@ use crate::catalog::Row;
 use crate::environment::Environment;
 use crate::error::StoreError;
 use crate::identity::Identity;
+use crate::node_disk::NodeDisk;
 use crate::store::{ChunkFile, Store};
 use delete::Orders;
 use duplicates::Duplicates;
@@ -42,7 +42,6 @@ use master::Following;
 use put::DiskClaim;
 use rot::Rot;
 
-pub(crate) use disks::Disks;
 pub(crate) use master::FollowError;
 
 /// Up to this length hashing and reading take less time than handing them to another thread.
@@ -53,12 +52,14 @@ pub(crate) const INLINE_LEN_MAX: usize = 64 << 10;
 pub(crate) struct Node {
     pub(crate) environment: Environment,
     pub(crate) boot: BootId,
-    disks: RwLock<Arc<Disks>>,
+    disks: Vec<NodeDisk>,
+    /// Disks that could not be opened when the node started.
+    unopened_disks: u32,
     id: NodeId,
     receipt_key: ReceiptKey,
     following: Following,
-    /// The epoch of the last deletion that was carried out before this start, as far as the disks are known.
-    last_order_epoch: AtomicU64,
+    /// Of the last deletion that was carried out before this start.
+    last_order_epoch: Epoch,
     cluster: watch::Sender<Option<ClusterId>>,
     orders: tokio::sync::Mutex<Orders>,
     puts: Mutex<HashMap<ChunkId, DiskClaim>>,
@@ -86,7 +87,12 @@ pub(crate) struct FoundChunk {
 }
 
 impl Node {
-    pub(crate) fn new(identity: Identity, disks: Disks, environment: Environment) -> Self {
+    pub(crate) fn new(
+        identity: Identity,
+        disks: Vec<NodeDisk>,
+        unopened_disks: u32,
+        environment: Environment,
+    ) -> Self {
         let order = disks.iter().map(|disk| disk.store.catalog().order).max();
         let order = order.unwrap_or_default();
         let orders = Orders::new(order, disks.len());
@@ -94,11 +100,12 @@ impl Node {
         Self {
             boot: environment.boot(),
             environment,
-            disks: RwLock::new(Arc::new(disks)),
+            disks,
+            unopened_disks,
             id: identity.node(),
             receipt_key: identity.receipt_key().clone(),
             following: Following::new(identity),
-            last_order_epoch: AtomicU64::new(order.epoch.0),
+            last_order_epoch: order.epoch,
             cluster,
             orders: tokio::sync::Mutex::new(orders),
             puts: Mutex::default(),
@@ -139,6 +146,10 @@ impl Node {
         self.registered.store(registered, Ordering::Relaxed);
     }
 
+    pub(crate) fn disks(&self) -> &[NodeDisk] {
+        &self.disks
+    }
+
     pub(crate) fn blocking(&self) -> Blocking {
         self.environment.blocking
     }
@@ -156,16 +167,12 @@ impl Node {
         ask: impl Fn(&Store) -> Result<Option<T>, StoreError> + Clone + Send + 'static,
         is_good: impl Fn(&T) -> bool,
     ) -> Result<Option<(usize, T)>, StoreError> {
-        let disks = self.disks();
-        let asked = disks.iter().enumerate().map(|(place, disk)| {
+        let asked = self.disks.iter().enumerate().map(|(place, disk)| {
             let (ask, store) = (ask.clone(), Arc::clone(&disk.store));
             async move { (place, disk.lane.run(move || ask(&store)).await) }
         });
         let mut answers: FuturesUnordered<_> = asked.collect();
         let mut best = Best::default();
-        if disks.late > 0 {
-            best.error = Some(StoreError::TimedOut);
-        }
         while let Some((place, answer)) = answers.next().await {
             if best.take(place, answer, &is_good) {
                 break;

@@ -8,10 +8,10 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::id::ChunkId;
 use tokio::time::timeout;
 
+use crate::appender::Appender;
 use crate::error::StoreError;
 use crate::lane::Lane;
 use crate::pulse::Pulse;
-use crate::recover::OpenedStore;
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -41,7 +41,8 @@ struct Known {
 impl NodeDisk {
     /// The disk, and the task that writes to it.
     pub(crate) fn new(
-        (store, appender): OpenedStore,
+        store: Arc<Store>,
+        appender: Appender,
         blocking: Blocking,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let pulse = Pulse::default();

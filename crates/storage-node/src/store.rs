@@ -353,12 +353,6 @@ impl Store {
         failed.or_else(|| self.index.failure())
     }
 
-    /// Takes over what only the store knew that was used until now: records known to be bad, and that the disk failed.
-    pub(crate) fn take_over(&self, old: &Self) {
-        self.unmarked.lock().clone_from(&old.unmarked.lock());
-        self.failed.lock().clone_from(&old.failed.lock());
-    }
-
     /// Refuses all writes from now on.
     pub(crate) fn fail(&self, what: &str, error: &io::Error) {
         let mut failed = self.failed.lock();

@@ -14,7 +14,6 @@ use disk::Blocking;
 use proto::id::ChunkId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::appender::{Appender, Moved};
 use crate::catalog::Location;
@@ -97,8 +96,6 @@ pub(crate) struct ScrubProgress {
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Job>,
     free_bytes: Arc<Semaphore>,
-    stop: CancellationToken,
-    stopped: CancellationToken,
 }
 
 impl Writer {
@@ -109,24 +106,11 @@ impl Writer {
         pulse: Pulse,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, queue) = mpsc::channel(QUEUE_LEN);
-        let writer = Self {
-            jobs,
-            free_bytes: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
-            stop: CancellationToken::new(),
-            stopped: CancellationToken::new(),
-        };
-        let (stop, stopped) = (writer.stop.clone(), writer.stopped.clone());
-        let task = async move {
-            let _stopped = stopped.drop_guard();
-            run(appender, queue, pulse, blocking, stop).await;
-        };
-        (writer, task)
-    }
-
-    /// Stops it although there are handles, behind what is in the queue; when this returns nothing is written any more.
-    pub(crate) async fn stop(&self) {
-        self.stop.cancel();
-        self.stopped.cancelled().await;
+        let free_bytes = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
+        (
+            Self { jobs, free_bytes },
+            run(appender, queue, pulse, blocking),
+        )
     }
 
     /// Stores a chunk; `false` if it was here. Either way it is durable.
@@ -228,24 +212,12 @@ async fn run(
     mut queue: mpsc::Receiver<Job>,
     pulse: Pulse,
     blocking: Blocking,
-    stop: CancellationToken,
 ) {
     let mut jobs = Vec::new();
     loop {
-        let has_changes = appender.has_changes();
-        let next = async {
-            if has_changes {
-                timeout(IDLE_CHECKPOINT, queue.recv_many(&mut jobs, QUEUE_LEN)).await
-            } else {
-                Ok(queue.recv_many(&mut jobs, QUEUE_LEN).await)
-            }
-        };
-        let received = stop.run_until_cancelled(next).await;
-        let received = if let Some(received) = received {
-            received
+        let received = if appender.has_changes() {
+            timeout(IDLE_CHECKPOINT, queue.recv_many(&mut jobs, QUEUE_LEN)).await
         } else {
-            // What is in the queue is done; there is no more.
-            queue.close();
             Ok(queue.recv_many(&mut jobs, QUEUE_LEN).await)
         };
         let is_idle = received.is_err();

@@ -2,7 +2,7 @@
 //!
 //! redb panics on pages that rotted, and takes no more reads or writes after any that failed. Whichever it is, the
 //! database is given up at once: everything that is asked of it from then on is refused, and its file is removed, so that
-//! a new one is made from the extents ([`crate::reopen`]).
+//! the next start makes a new one from the extents.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 
 use disk::Disk;
 use redb::Database;
-use tokio::sync::Notify;
 
 use super::INDEX_PATH;
 
@@ -22,7 +21,6 @@ pub(super) struct Guarded {
     disk: Arc<dyn Disk>,
     disk_number: u32,
     given_up: OnceLock<Arc<str>>,
-    is_given_up: Notify,
 }
 
 impl Guarded {
@@ -32,7 +30,6 @@ impl Guarded {
             disk,
             disk_number,
             given_up: OnceLock::new(),
-            is_given_up: Notify::new(),
         }
     }
 
@@ -56,24 +53,15 @@ impl Guarded {
         self.given_up.get().cloned()
     }
 
-    /// Waits until it cannot be used any more: for the one that makes a new one.
-    pub(super) async fn until_given_up(&self) {
-        if self.given_up.get().is_none() {
-            self.is_given_up.notified().await;
-        }
-    }
-
     fn give_up(&self, error: &io::Error) {
         if self.given_up.set(error.to_string().into()).is_err() {
             return;
         }
         let disk = self.disk_number + 1;
-        tracing::error!(disk, %error, "the index failed: the disk takes no writes, and what it has cannot be read, until a new index is made from the extents");
-        let removed = self.disk.remove(INDEX_PATH);
-        if let Err(error) = removed.and_then(|()| self.disk.sync_folder("")) {
+        tracing::error!(disk, %error, "the index failed: the disk takes no more writes until a restart, which makes a new one");
+        if let Err(error) = self.disk.remove(INDEX_PATH) {
             tracing::debug!(%error, "could not remove the index");
         }
-        self.is_given_up.notify_one();
     }
 }
 

@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::support::{config, environment, threads};
 use crate::config::Config;
 use crate::environment::Environment;
-use crate::opening::Opened;
-use crate::run::{RunError, run};
+use crate::run::{Opened, RunError, run};
 
 /// Another program has the port: the sentence says what to do, and no folder is left behind.
 #[tokio::test]
@@ -44,17 +43,12 @@ async fn a_node_that_cannot_listen_makes_no_folder() {
 async fn a_new_folder_is_made_and_a_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new").join("node");
-    let open = async || {
-        let disks = [RealDisk::at(&path)];
-        Opened::open(&config(), &environment(), &disks)
-            .await
-            .map(drop)
-    };
-    open().await.unwrap();
+    let open = || Opened::open(&config(), &environment(), &[RealDisk::at(&path)]).map(drop);
+    open().unwrap();
     assert!(path.join("node.json").exists());
     std::fs::remove_dir_all(&path).unwrap();
     std::fs::write(&path, "text").unwrap();
-    let error = open().await.unwrap_err().to_string();
+    let error = open().unwrap_err().to_string();
     assert!(error.contains("folder 1 is not a folder"), "{error}");
 }
 

@@ -20,8 +20,7 @@ use crate::environment::Environment;
 use crate::extent::{EXTENTS_FOLDER, Order, extent_number};
 use crate::identity::Acceptance;
 use crate::node::{Node, OpenChunk};
-use crate::opening::{Opened, Started};
-use crate::reopen::reopen;
+use crate::run::Opened;
 use crate::scrub::scrub_extent;
 use crate::summary::make_missing;
 
@@ -150,12 +149,9 @@ impl TestNode {
         disks: &[Arc<dyn Disk>],
         config: &Config,
     ) -> Result<Self, String> {
-        let opening = environment.in_place();
-        let opened = Opened::open(config, &opening, disks).now_or_never();
-        let opened = opened.expect("it runs in place");
-        let started = opened.map_err(|error| error.to_string())?;
+        let opened = Opened::open(config, environment, disks).map_err(|e| e.to_string())?;
         let writers = TaskTracker::new();
-        let Started { node, locks, .. } = started.start(environment.clone(), &writers);
+        let (node, locks) = opened.start(&writers);
         let highest = node
             .disks()
             .iter()
@@ -170,11 +166,6 @@ impl TestNode {
         })
     }
 
-    /// Opens a disk anew while the node runs.
-    pub(super) async fn reopen(&self, disk: usize) {
-        reopen(&self.node, disk, &self.writers).await.unwrap();
-    }
-
     /// Stops it as `SIGTERM` does.
     pub(super) async fn stop(self) {
         let Self {
@@ -183,10 +174,6 @@ impl TestNode {
             locks,
             ..
         } = self;
-        // The test may hold on to the disks.
-        for disk in node.disks().iter() {
-            disk.writer.stop().await;
-        }
         drop(node);
         writers.close();
         writers.wait().await;
