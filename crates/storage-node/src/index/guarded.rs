@@ -58,7 +58,7 @@ impl Guarded {
             return;
         }
         let disk = self.disk_number + 1;
-        tracing::error!(disk, %error, "the index failed: the disk takes no more writes until a restart, which makes a new one");
+        tracing::error!(disk, %error, "the index failed: the disk takes and gives nothing until a restart, which makes a new one");
         if let Err(error) = self.disk.remove(INDEX_PATH) {
             tracing::debug!(%error, "could not remove the index");
         }
