@@ -95,6 +95,16 @@ async fn a_summary_that_is_damaged_is_not_used() {
     assert_eq!(rebuilt(&disk).await, expected, "of another extent");
 }
 
+/// Starts a node again after its first extent was summarized, then cut, and the index was lost.
+async fn cut_behind_the_first_record(node: TestNode, disk: &MemoryDisk) -> TestNode {
+    node.compact().await;
+    node.stop().await;
+    let len = record_len(u32::try_from(LEN).unwrap());
+    disk.cut(&extents(disk)[0], EXTENT_HEADER_LEN + len + 10);
+    disk.remove("index.redb").unwrap();
+    TestNode::open(&[disk])
+}
+
 /// An extent was cut and the index lost: its summary still tells what it held, so that it is corrupt, and has a name.
 #[tokio::test]
 async fn what_was_cut_off_is_known_by_the_summary() {
@@ -103,12 +113,7 @@ async fn what_was_cut_off_is_known_by_the_summary() {
     for number in 0..10 {
         node.put(&chunk(number, LEN)).await.unwrap();
     }
-    node.compact().await;
-    node.stop().await;
-    let len = record_len(u32::try_from(LEN).unwrap());
-    disk.cut(&extents(&disk)[0], EXTENT_HEADER_LEN + len + 10);
-    disk.remove("index.redb").unwrap();
-    let node = TestNode::open(&[&disk]);
+    let node = cut_behind_the_first_record(node, &disk).await;
     assert_eq!(node.state(&chunk(0, LEN).0), ChunkState::Good);
     assert_eq!(node.state(&chunk(1, LEN).0), ChunkState::Corrupt);
     node.stop().await;
@@ -126,12 +131,7 @@ async fn deletions_that_were_cut_off_are_known_by_the_summary() {
     for number in 2..10 {
         node.put(&chunk(number, LEN)).await.unwrap();
     }
-    node.compact().await;
-    node.stop().await;
-    let len = record_len(u32::try_from(LEN).unwrap());
-    disk.cut(&extents(&disk)[0], EXTENT_HEADER_LEN + len + 10);
-    disk.remove("index.redb").unwrap();
-    let node = TestNode::open(&[&disk]);
+    let node = cut_behind_the_first_record(node, &disk).await;
     assert_eq!(node.state(&chunk(0, LEN).0), ChunkState::Missing);
     assert_eq!(node.state(&chunk(1, LEN).0), ChunkState::Corrupt);
     node.stop().await;
