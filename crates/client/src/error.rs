@@ -84,8 +84,8 @@ pub enum Error {
         #[source]
         source: Option<Cause>,
     },
-    /// Every copy of a chunk that could be read has wrong bytes. None of them was delivered.
-    #[error("{what}: every copy of chunk {chunk} is damaged")]
+    /// Every copy of a chunk that could be read has wrong bytes, of which none was delivered; or no copy is left on record.
+    #[error("{what}: no undamaged copy of chunk {chunk} is left")]
     Corrupt {
         /// What was being read.
         what: String,

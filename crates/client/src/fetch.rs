@@ -187,10 +187,14 @@ async fn fetch_from(
     watch: &Watch<'_>,
 ) -> Result<Bytes, Failures> {
     shared.health.order_for_reading(&chunk, &mut nodes);
-    let mut nodes = nodes.into_iter();
     let mut tries = FuturesUnordered::new();
     let mut asked: Vec<NodeId> = Vec::new();
-    let mut failures = Failures::default();
+    // What the master knows nowhere will not come back for asking again.
+    let mut failures = Failures {
+        are_final: nodes.is_empty(),
+        ..Failures::default()
+    };
+    let mut nodes = nodes.into_iter();
     loop {
         if let Some(location) = nodes.next() {
             asked.push(location.node);
@@ -202,7 +206,7 @@ async fn fetch_from(
             () = watch.until_late(), if nodes.len() > 0 => continue,
         };
         let Some((node, given)) = given else {
-            failures.are_final = failures.wrong > 0 && failures.last.is_none();
+            failures.are_final |= failures.wrong > 0 && failures.last.is_none();
             return Err(failures);
         };
         asked.retain(|asked| *asked != node);

@@ -287,6 +287,21 @@ async fn a_chunk_without_a_good_copy_ends_the_stream_with_an_error() {
     }
 }
 
+/// All copies were bad, and the master struck them off its record: the next reader heard that no node can be reached, as if
+/// it helped to wait for one.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_without_a_copy_on_record_is_damaged() {
+    let bytes = content(2_500);
+    let cluster = with_file(3, &bytes).await;
+    let gone = ChunkId::of(&bytes[1_000..2_000]);
+    cluster.master().lock().chunks.insert(gone, [].into());
+    let error = cluster.download("/a").await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Corrupt { chunk, .. } if *chunk == gone),
+        "{error:?}"
+    );
+}
+
 /// The chunks were moved since the file was opened: the master is asked again where they are.
 #[tokio::test(start_paused = true)]
 async fn chunks_that_moved_are_found() {
