@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use disk::{Disk, RedbBackend};
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use rand::SeedableRng;
 use rand::rngs::{SmallRng, StdRng};
 use settings::loops::{LoopEnded, Loops};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -33,6 +34,9 @@ use crate::folder::{Folder, FolderError};
 use crate::handlers::{Files, Master};
 use crate::leases;
 use crate::state::{Outcome, State, StateError, StateOptions};
+
+/// So long the end waits for what is being written. A disk that hangs never finishes it.
+const END_MAX: Duration = Duration::from_secs(15);
 
 /// Why a master does not start, or stops.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +73,11 @@ pub enum StartError {
     /// One of its loops ended.
     #[error(transparent)]
     Loop(#[from] LoopEnded),
+    /// The disk took no more.
+    #[error(
+        "its disk does not answer, and what was being written is not waited for; what was acknowledged is durable"
+    )]
+    Hung,
     /// Standard output is gone.
     #[error("cannot say where it listens: {0}")]
     Output(#[source] io::Error),
@@ -293,14 +302,19 @@ async fn serve(
         failed = loops.first_ended() => ended = Err(StartError::from(failed)),
     }
     stop_serving.cancel();
-    loops.stop().await;
-    if let Err(error) = serving.await {
-        error!(%error, "the server ended badly");
-    }
-    // With the service the last committer is gone, so that the writer ends when it has written what waited.
-    let written = match written {
-        Some(result) => result,
-        None => writing.await,
+    let winding_down = async {
+        loops.stop().await;
+        if let Err(error) = serving.await {
+            error!(%error, "the server ended badly");
+        }
+        // With the service the last committer is gone, so that the writer ends when it has written what waited.
+        match written {
+            Some(result) => result,
+            None => writing.await,
+        }
+    };
+    let Ok(written) = timeout(END_MAX, winding_down).await else {
+        return Err(ended.err().unwrap_or(StartError::Hung));
     };
     drop(folder);
     match written {
@@ -344,6 +358,40 @@ mod tests {
         assert!(error.to_string().starts_with("repair"), "{error}");
         // Its folder is free.
         disk.shared().lock("lock").unwrap();
+    }
+
+    /// The disk hung, and the master that was told to stop waited for it for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_master_whose_disk_hangs_ends() {
+        let config = Config {
+            listen: "127.0.0.1:9000".parse().unwrap(),
+            ..Config::default()
+        };
+        let (disk, shutdown) = (MemoryDisk::new(), CancellationToken::new());
+        let network = Arc::new(MemoryNetwork::new());
+        let running = start(config, network, disk.shared(), shutdown.clone());
+        let running = running.await.unwrap();
+        let hang = disk.hang_writes();
+        let committer = running.control().committer.clone();
+        let submitted = tokio::spawn(async move {
+            let rules = Config::default().rules;
+            committer.submit(Command::SetRules { rules }).await
+        });
+        while disk.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        shutdown.cancel();
+        let ended = tokio::spawn(running.ended());
+        // By itself the clock stands still while a thread waits for the disk.
+        for _ in 0..2 * END_MAX.as_secs() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(ended.is_finished());
+        let error = ended.await.unwrap().unwrap_err();
+        assert!(matches!(error, StartError::Hung), "{error}");
+        drop(hang);
+        submitted.abort();
     }
 
     /// It left a new folder behind.
