@@ -110,7 +110,7 @@ impl Default for Config {
             repair_rate: None,
             repairs_per_node: 2,
             rebalance_min_bytes: 256 << 20,
-            cache_bytes: 32 << 20,
+            cache_bytes: 8 << 20,
             restored: false,
             chance_seed: 0,
             blocking: Blocking::threads(),

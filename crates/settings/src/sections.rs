@@ -122,7 +122,7 @@ sections! {
         /// Its folder: names, versions, placement.
         data: PathBuf = PathBuf::from("./master_data");
         /// Memory for pages of its store.
-        cache: ByteSize = ByteSize::mebi(32);
+        cache: ByteSize = ByteSize::mebi(8);
     }
     /// A storage node.
     storage_node: StorageNodeSettings {
@@ -139,7 +139,7 @@ sections! {
         /// A file of chunks is sealed at this size.
         extent_size: ByteSize = ByteSize::gibi(1);
         /// Memory for pages of its index.
-        cache: ByteSize = ByteSize::mebi(16);
+        cache: ByteSize = ByteSize::mebi(8);
         /// Bytes a second that the scrubber rereads at most. What it has read is read again a month later.
         scrub_rate: ByteSize = ByteSize::mebi(10);
         /// An extent of which a smaller share lives is written anew, and its space won back.
