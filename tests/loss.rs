@@ -208,11 +208,19 @@ async fn when_all_copies_are_rotten_the_read_fails_honestly() {
         assert_eq!(cluster.node(node).corrupt(&bytes[CHUNK..]), 1);
     }
     let error = download(&cluster.client(), "/a").await.unwrap_err();
-    assert!(
-        matches!(error, Error::Corrupt { .. } | Error::Unavailable { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
     assert!(download(&cluster.client(), "/b").await.unwrap() == others);
+    cluster
+        .until("the loss is known", |status| status.chunks.unavailable == 1)
+        .await;
+    let error = download(&cluster.client(), "/a").await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+    let explained = cluster.dfs(&["explain", "/"]).output().await.unwrap();
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    assert_eq!(
+        explained,
+        "/a: 1 of 2 chunks cannot be read now\n1 of 2 files with fewer than 3 copies; 1 of them cannot be read whole now\n"
+    );
 }
 
 /// A node stands still without dying: reads and writes go on.

@@ -71,7 +71,7 @@ pub enum Command {
     Trash(Trash),
     /// Tell how the cluster does: what is wrong, what happens next, and how long it takes
     Status(Status),
-    /// Tell where a file's chunks are, and how each copy is
+    /// Tell where a file's chunks are and how each copy is, or which files of a folder lack copies
     Explain(Explain),
     /// Show the storage nodes, or forget one that is gone for good
     #[command(subcommand)]
@@ -253,11 +253,15 @@ pub struct Status {
 
 /// Tell where a file's chunks are.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dfs explain a.txt               every chunk of a file, and what the nodes say of each copy
+  dfs explain a.txt --problems    only those that lack copies
+  dfs explain /                   the files that lack copies by the master's record, of all")]
 pub struct Explain {
-    /// Which file
-    #[arg(value_name = "FILE")]
+    /// Which file; or a folder, whose files are shown that lack copies, with those of all folders in it
+    #[arg(value_name = "NAME")]
     pub path: EntryPath,
-    /// Only chunks that have fewer good copies than they should
+    /// Of a file, only chunks that have fewer good copies than they should
     #[arg(long)]
     pub problems: bool,
     /// For programs: one JSON array

@@ -10,6 +10,7 @@ mod operate;
 mod status;
 mod trash;
 mod upload;
+mod walk;
 
 use std::process::ExitCode;
 use std::time::Duration;

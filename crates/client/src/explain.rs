@@ -35,7 +35,7 @@ pub struct ExplainedCopy {
     pub address: Address,
     /// Whether the master hears from it.
     pub live: bool,
-    /// What the node says; nothing if it did not answer.
+    /// What the node says; nothing if it did not answer, or was not asked.
     pub description: Option<ChunkDescription>,
 }
 
@@ -50,17 +50,37 @@ pub(crate) async fn explain(
     first: u64,
     limit: u32,
 ) -> Result<Vec<ExplainedChunk>, Error> {
-    let limit = limit.min(CHUNKS_MAX);
-    let located = cluster
-        .ask(|| LocateChunks {
-            version,
-            first,
-            limit,
-        })
-        .await?;
-    let places: Vec<_> = chunk_places(first, located.locations).collect();
+    let places = locate(cluster, version, first, limit).await?;
     let said = ask_nodes(&cluster.shared, &places).await;
     Ok(places.into_iter().map(|place| join(place, &said)).collect())
+}
+
+/// What the master has recorded, without a word of the nodes.
+pub(crate) async fn recorded(
+    cluster: &Cluster,
+    version: VersionId,
+    first: u64,
+    limit: u32,
+) -> Result<Vec<ExplainedChunk>, Error> {
+    let places = locate(cluster, version, first, limit).await?;
+    let said = Descriptions::new();
+    Ok(places.into_iter().map(|place| join(place, &said)).collect())
+}
+
+async fn locate(
+    cluster: &Cluster,
+    version: VersionId,
+    first: u64,
+    limit: u32,
+) -> Result<Vec<ChunkPlace>, Error> {
+    let limit = limit.min(CHUNKS_MAX);
+    let request = || LocateChunks {
+        version,
+        first,
+        limit,
+    };
+    let located = cluster.ask(request).await?;
+    Ok(chunk_places(first, located.locations).collect())
 }
 
 /// One call a node, to all of them at once.

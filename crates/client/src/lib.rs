@@ -279,6 +279,17 @@ impl Cluster {
         download::open(self, path, version).await
     }
 
+    /// Where the chunks of a version are, from the `first` on, at most `limit` and at most 512, as the master has recorded
+    /// it: the nodes are not asked. Nothing is left at the end.
+    pub async fn recorded_chunks(
+        &self,
+        version: VersionId,
+        first: u64,
+        limit: u32,
+    ) -> Result<Vec<ExplainedChunk>, Error> {
+        explain::recorded(self, version, first, limit).await
+    }
+
     /// Waits until what was begun in the background is done (uploads that were given up are being told to the
     /// master), a few seconds at most. A process that is about to end calls this first.
     pub async fn settle(&self) {

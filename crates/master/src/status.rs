@@ -178,8 +178,8 @@ impl Facts {
     fn chunks_lost(&self) -> Option<Problem> {
         let lost = self.tally.unavailable;
         let next = if self.down.is_empty() {
-            "No node that is here has a good copy: the files concerned have to be uploaded again, or come back with a \
-             node that was removed."
+            "No node that is here has a good copy: the files concerned, which `dfs explain /` names, have to be uploaded \
+             again, or come back with a node that was removed."
         } else {
             "Start the nodes that are down: the files can be read again as soon as one with a copy is back."
         };

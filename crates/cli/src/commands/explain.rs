@@ -1,4 +1,7 @@
-//! `dfs explain FILE`: where each chunk is, how each copy is, and when it was last verified.
+//! `dfs explain FILE`: where each chunk is, how each copy is, and when it was last verified. Of a folder: which files lack
+//! copies.
+
+mod folder;
 
 use anyhow::Context as _;
 use client::{ExplainedChunk, ExplainedCopy, File};
@@ -46,29 +49,37 @@ struct Seen {
 pub(super) async fn run(context: &Context, arguments: &Explain) -> anyhow::Result<()> {
     let path = &arguments.path;
     let explain = || format!("explain {path}");
-    let file = context.cluster.open(path, None).await;
-    let file = file.with_context(explain)?;
-    let wanted = context
-        .cluster
-        .status()
-        .await
-        .with_context(explain)?
-        .rules
-        .replication_factor;
+    let opened = context.cluster.open(path, None).await;
+    let status = context.cluster.status().await.with_context(explain)?;
+    let wanted = status.rules.replication_factor;
+    match opened {
+        Ok(file) => explain_file(context, arguments, &file, wanted).await,
+        Err(client::Error::IsAFolder { .. }) => folder::run(context, arguments, wanted).await,
+        Err(error) => Err(error).with_context(explain),
+    }
+}
+
+async fn explain_file(
+    context: &Context,
+    arguments: &Explain,
+    file: &File,
+    wanted: u8,
+) -> anyhow::Result<()> {
     let mut output = Output::stdout();
     if arguments.json {
         let mut array = output.json_array();
-        each_chunk(&file, arguments, wanted, |chunk| {
+        each_chunk(file, arguments, wanted, |chunk| {
             array.item(&chunk_row(chunk))
         })
         .await?;
         array.end()?;
         return Ok(());
     }
-    let line = headline(context, &file);
-    output.line(&format!("{}: {line}", output.name(&path.to_string())))?;
+    let line = headline(context, file);
+    let name = output.name(&arguments.path.to_string());
+    output.line(&format!("{name}: {line}"))?;
     let now = Timestamp::now();
-    let seen = each_chunk(&file, arguments, wanted, |chunk| {
+    let seen = each_chunk(file, arguments, wanted, |chunk| {
         output.line(&chunk_line(chunk))?;
         for copy in &chunk.copies {
             let (colour, line) = copy_line(copy, now);

@@ -1,12 +1,12 @@
 //! `dfs list`: what is in a folder, a page at a time, so that a folder of any size is listed in little memory.
 
-use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use proto::id::VersionId;
-use proto::master::{Entry, PAGE_LEN_MAX};
+use proto::master::Entry;
 use proto::name::EntryPath;
 use serde::Serialize;
 
+use super::walk::{Depth, each_entry};
 use crate::args::List;
 use crate::context::Context;
 use crate::output::{Output, time};
@@ -41,10 +41,15 @@ struct Sums {
 
 pub(super) async fn run(context: &Context, arguments: &List) -> anyhow::Result<()> {
     let mut output = Output::stdout();
+    let depth = if arguments.recursive {
+        Depth::All
+    } else {
+        Depth::One
+    };
     if arguments.json {
         let mut array = output.json_array();
-        walk(context, arguments, |path, entry| {
-            array.item(&listed(path, entry))
+        each_entry(context, &arguments.path, depth, async |path, entry| {
+            Ok(array.item(&listed(path, entry))?)
         })
         .await?;
         array.end()?;
@@ -56,57 +61,19 @@ pub(super) async fn run(context: &Context, arguments: &List) -> anyhow::Result<(
         zone: context.zone.clone(),
     };
     let mut sums = Sums::default();
-    walk(context, arguments, |path, entry| {
+    each_entry(context, &arguments.path, depth, async |path, entry| {
         sums.add(entry);
         let name = match (arguments.recursive, path.name()) {
             (false, Some(name)) => output.name(name.as_str()),
             _ => output.name(&path.to_string()),
         };
-        output.line(&row(&style, &name, entry))
+        Ok(output.line(&row(&style, &name, entry))?)
     })
     .await?;
     if output.is_terminal() && !arguments.names {
         output.line(&sums.sentence())?;
     }
     output.flush()?;
-    Ok(())
-}
-
-/// Shows every entry of the folder, and with `--recursive` of those in it; or the one file.
-async fn walk(
-    context: &Context,
-    arguments: &List,
-    mut show: impl FnMut(&EntryPath, &Entry) -> std::io::Result<()>,
-) -> anyhow::Result<()> {
-    let path = &arguments.path;
-    let entry = context.cluster.entry(path).await;
-    let entry = entry.with_context(|| format!("list {path}"))?;
-    if matches!(entry, Entry::File { .. }) {
-        return Ok(show(path, &entry)?);
-    }
-    let mut folders = vec![path.clone()];
-    while let Some(folder) = folders.pop() {
-        let folders_before = folders.len();
-        let mut after = None;
-        loop {
-            let page = context.cluster.list(&folder, after, PAGE_LEN_MAX).await;
-            let page = page.with_context(|| format!("list {folder}"))?;
-            after = page.entries.last().and_then(Entry::name).cloned();
-            for entry in &page.entries {
-                let Some(name) = entry.name() else { continue };
-                let path = folder.join(name.clone())?;
-                show(&path, entry)?;
-                if arguments.recursive && matches!(entry, Entry::Folder { .. }) {
-                    folders.push(path);
-                }
-            }
-            if !page.more || after.is_none() {
-                break;
-            }
-        }
-        // The last pushed is listed first: turned round, they come by name.
-        folders[folders_before..].reverse();
-    }
     Ok(())
 }
 
