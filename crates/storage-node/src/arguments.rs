@@ -77,6 +77,11 @@ enum Command {
     },
 }
 
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 impl Arguments {
     /// Does what they say. For a node that is: run until asked to stop.
     ///
@@ -85,7 +90,11 @@ impl Arguments {
     pub async fn run(self) -> anyhow::Result<()> {
         match &self.command {
             None => self.serve().await,
-            Some(command) => command.run(&mut std::io::stdout().lock()),
+            Some(command) => match command.run(&mut std::io::stdout().lock()) {
+                // Whoever read it, `head` for example, has what it wanted.
+                Err(error) if is_broken_pipe(&error) => Ok(()),
+                ended => ended,
+            },
         }
     }
 

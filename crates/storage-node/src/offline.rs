@@ -57,6 +57,25 @@ impl Folder {
         })
     }
 
+    /// Extents whose headers say that they are others, with what they say. The node leaves them alone.
+    fn misplaced(&self) -> BTreeMap<u64, String> {
+        let owner = self.owner;
+        let headers = self.extents.iter().filter_map(|(number, found)| {
+            let header = found.header.as_ref()?;
+            let is_ours = header.number == *number && (header.node, header.disk) == owner;
+            (!is_ours).then(|| {
+                let says = format!(
+                    "by its header it is extent {} of disk {} of node {}",
+                    header.number,
+                    header.disk + 1,
+                    header.node
+                );
+                (*number, says)
+            })
+        });
+        headers.collect()
+    }
+
     /// Shows every item of every extent, in order, as far as the extents count.
     fn walk(&self, mut see: impl FnMut(u64, Item) -> anyhow::Result<()>) -> anyhow::Result<()> {
         for (number, found) in &self.extents {
@@ -126,6 +145,7 @@ pub fn inspect(disk: &dyn Disk, records: bool, out: &mut dyn Write) -> anyhow::R
     for (extent, _) in live.values() {
         extents.entry(*extent).or_default().live += 1;
     }
+    let misplaced = folder.misplaced();
     for (number, found) in &folder.extents {
         let contents = extents.remove(number).unwrap_or_default();
         writeln!(
@@ -137,10 +157,10 @@ pub fn inspect(disk: &dyn Disk, records: bool, out: &mut dyn Write) -> anyhow::R
             contents.live,
             contents.deletions,
             contents.damaged_bytes,
-            if found.header.is_none() {
-                ", header damaged"
-            } else {
-                ""
+            match (&found.header, misplaced.get(number)) {
+                (None, _) => ", header damaged".to_owned(),
+                (Some(_), Some(says)) => format!(", not used: {says}"),
+                (Some(_), None) => String::new(),
             },
         )?;
     }
@@ -206,6 +226,11 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
         follow(&mut live, extent, &item);
         Ok(())
     })?;
+    let misplaced = folder.misplaced();
+    for (extent, says) in &misplaced {
+        let path = extent_path(*extent);
+        writeln!(out, "{path} is not used by the node: {says}")?;
+    }
     let mut corrupt = 0;
     let chunks = live.len();
     for (extent, header) in in_order(live) {
@@ -244,6 +269,12 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
             out,
             "{places} that nothing needs: compaction removes what is there"
         )?;
+    }
+    if !misplaced.is_empty() {
+        bail!(
+            "files of extents are not where they belong: put each back under the number of its header, or start the node, and \
+             the cluster replaces what is missing"
+        );
     }
     if corrupt > 0 || damaged > 0 {
         bail!("the folder is damaged: start the node, and the cluster replaces what is corrupt");

@@ -23,6 +23,12 @@ async fn disk_with(chunks: &[(ChunkId, bytes::Bytes)]) -> MemoryDisk {
     disk
 }
 
+fn swap(disk: &MemoryDisk, one: &str, other: &str) {
+    disk.rename(one, "extents/swap").unwrap();
+    disk.rename(other, one).unwrap();
+    disk.rename("extents/swap", other).unwrap();
+}
+
 fn lose_index(disk: &MemoryDisk) {
     disk.remove("index.redb").unwrap();
 }
@@ -199,9 +205,7 @@ async fn a_lost_cut_or_swapped_extent_is_noticed_at_the_start() {
     node.stop().await;
 
     let disk = whole.fork();
-    disk.rename(&paths[0], "extents/swap").unwrap();
-    disk.rename(&paths[1], &paths[0]).unwrap();
-    disk.rename("extents/swap", &paths[1]).unwrap();
+    swap(&disk, &paths[0], &paths[1]);
     let (node, states) = hit(&disk);
     assert_eq!(states, [corrupt, corrupt, corrupt, corrupt, good, good]);
     for (id, _) in &chunks[..4] {
@@ -498,6 +502,35 @@ async fn an_index_that_names_the_wrong_record_serves_nothing_wrong() {
     let error = node.get(&named.0).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Corrupt);
     node.stop().await;
+}
+
+/// Two files of extents had changed their names: `verify` read them all the same and found nothing amiss, and the node used
+/// neither.
+#[tokio::test]
+async fn verify_names_extents_that_are_swapped() {
+    let (disk, _) = disk_with_three_extents().await;
+    offline::verify(&disk, &mut Vec::new()).unwrap();
+    swap(&disk, &extents(&disk)[0], &extents(&disk)[1]);
+    let mut out = Vec::new();
+    let error = offline::verify(&disk, &mut out).unwrap_err();
+    assert!(
+        error.to_string().contains("not where they belong"),
+        "{error}"
+    );
+    let text = String::from_utf8(out).unwrap();
+    for says in [
+        "00000001.extent is not used by the node: by its header it is extent 2",
+        "00000002.extent is not",
+    ] {
+        assert!(text.contains(says), "{text}");
+    }
+    let mut out = Vec::new();
+    offline::inspect(&disk, false, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(
+        text.contains(", not used: by its header it is extent 1 of disk 1"),
+        "{text}"
+    );
 }
 
 /// After a bad copy had been replaced, the folder was still called damaged, and nothing could be done about it.
