@@ -241,9 +241,13 @@ fn from_file(file: &Path) -> Result<Vec<Given>, SettingsError> {
     })?;
     let text = String::from_utf8(bytes).map_err(|error| not_utf_8(file, &error))?;
     let at = |offset| origin_at(file, &text, offset);
-    let document = DeTable::parse(&text).map_err(|error| SettingsError::Syntax {
-        origin: at(error.span().map_or(0, |span| span.start)),
-        message: error.message().replace('\n', "; "),
+    let document = DeTable::parse(&text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start);
+        let message = error.message().replace('\n', "; ");
+        SettingsError::Syntax {
+            origin: at(offset),
+            message: missing_quotes(&text, offset).unwrap_or(message),
+        }
     })?;
     let mut given = Vec::new();
     for (section, value) in document.get_ref() {
@@ -269,6 +273,21 @@ fn from_file(file: &Path) -> Result<Vec<Given>, SettingsError> {
         _ => (0, 0),
     });
     Ok(given)
+}
+
+/// What to do where the mistake is the likely one: text without quotes.
+fn missing_quotes(text: &str, offset: usize) -> Option<String> {
+    let (before, after) = text.split_at_checked(offset)?;
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = offset + after.find('\n').unwrap_or(after.len());
+    let (key, value) = text[line_start..line_end].split_once('=')?;
+    let is_in_value = offset > line_start + key.len();
+    let (key, value) = (key.trim(), value.trim());
+    let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}', '#']);
+    (is_in_value && is_bare).then(|| {
+        let shown: String = value.chars().take(80).collect();
+        format!("{key} is text, which stands in quotes: write {key} = \"{shown}\"")
+    })
 }
 
 fn value_text(text: &str, span: std::ops::Range<usize>) -> String {

@@ -156,7 +156,13 @@ fn mistakes_in_the_file_are_found_by_line_column_and_key() {
         "[cluster]\nnames = any\n",
         &[],
         &[],
-        &["config.toml, line 2, column 9"],
+        &["config.toml, line 2, column 9", "names = \"any\""],
+    );
+    check_error(
+        "[master]\nlisten = 127.0.0.1:9000\ndata = 'x'\n",
+        &[],
+        &[],
+        &["line 2, column", "write listen = \"127.0.0.1:9000\""],
     );
     check_error(
         "[log]\nlevel = 'info'\nlevel = 'warn'\n",
