@@ -18,6 +18,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Runs a server on a runtime of its own to its end, and [`report`]s its error.
 pub fn run(server: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     heaps::share();
+    heaps::give_back_from_time_to_time();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

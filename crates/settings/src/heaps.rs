@@ -1,4 +1,4 @@
-//! How many heaps the C library keeps: few are enough for a server, and give memory back.
+//! How many heaps the C library keeps, and what becomes of memory that is free in them.
 
 /// Gives all threads two heaps in place of one for each; to be called before there are others.
 ///
@@ -12,6 +12,29 @@ pub(crate) fn share() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, HEAPS) };
 }
 
+/// From time to time gives back what is free, for as long as the process runs.
+///
+/// The C library gives back by itself only what lies at the end of a heap. After 10,000 connections at once the page's
+/// process kept 400 MB, of which nothing was in use.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the C library can be told in no other way")]
+pub(crate) fn give_back_from_time_to_time() {
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+    // Without the thread the memory is kept, and nothing else is amiss.
+    let thread = std::thread::Builder::new().name("give back memory".into());
+    drop(thread.spawn(|| {
+        loop {
+            std::thread::sleep(PAUSE);
+            // SAFETY: it takes the heaps' own locks, and touches only what nobody has.
+            unsafe { libc::malloc_trim(0) };
+        }
+    }));
+}
+
 /// Other systems' allocators have no such number.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn share() {}
+
+/// Other systems' allocators do it by themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_back_from_time_to_time() {}

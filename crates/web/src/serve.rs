@@ -50,7 +50,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 10_000,
+            connections_max: 4096,
             header_timeout: Duration::from_secs(10),
             patience: Duration::from_secs(60),
             linger: Duration::from_secs(5),
@@ -59,8 +59,8 @@ impl Default for Limits {
     }
 }
 
-/// Longest head of a request.
-const HEADER_LEN_MAX: usize = 64 * 1024;
+/// Longest head of a request: a path of the longest, every byte escaped, has room twice.
+const HEADER_LEN_MAX: usize = 32 * 1024;
 /// Connections that the system keeps for us until we accept them.
 const BACKLOG: u32 = 1024;
 /// How long the loop waits when it cannot accept.
