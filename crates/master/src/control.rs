@@ -67,6 +67,8 @@ pub struct Control {
     pub(crate) admission: tokio::sync::RwLock<()>,
     membership: Mutex<Membership>,
     safe_mode: Mutex<SafeMode>,
+    /// The latest node that belongs to another cluster: when it asked, and what it was told.
+    refused: Mutex<Option<(Instant, String)>>,
     chance: Mutex<SmallRng>,
 }
 
@@ -116,9 +118,28 @@ impl Control {
             admission: tokio::sync::RwLock::new(()),
             membership: Mutex::new(membership),
             safe_mode: Mutex::new(safe_mode),
+            refused: Mutex::default(),
             chance: Mutex::new(parts.chance),
             config,
         }))
+    }
+
+    /// A node of another cluster asked to be taken in; nodes ask again and again.
+    pub(crate) fn note_refused(&self, message: &str) {
+        let before = self
+            .refused
+            .lock()
+            .replace((Instant::now(), message.to_owned()));
+        if before.is_none_or(|(_, before)| before != message) {
+            warn!("refused a node: {message}");
+        }
+    }
+
+    /// What the latest such node was told, if it asked lately.
+    pub(crate) fn lately_refused(&self) -> Option<String> {
+        let refused = self.refused.lock();
+        let (at, message) = refused.as_ref()?;
+        (at.elapsed() < 2 * self.config.failure_timeout).then(|| message.clone())
     }
 
     /// Starts the loops.

@@ -55,6 +55,8 @@ pub struct Facts {
     pub safe_mode_is_held: bool,
     /// A node for which safe mode waits because its inventory cannot be compared, and why.
     pub not_compared: Option<(Address, String)>,
+    /// What a node of another cluster was told that asked to be taken in lately.
+    pub refused: Option<String>,
     /// Whether the fuse has tripped.
     pub delete_fuse: Option<DeleteFuse>,
     /// Why this master gives no orders and takes no changes any more, if so.
@@ -143,7 +145,11 @@ impl Facts {
         } = self.nodes;
         let needed = u32::from(self.rules.min_write_replicas);
         let wanted = u32::from(self.rules.replication_factor);
-        let message = if total == 0 {
+        let message = if let (0, Some(refused)) = (total, &self.refused) {
+            format!(
+                "Nothing can be uploaded, since no storage node has joined, and one that asked to was refused: {refused}."
+            )
+        } else if total == 0 {
             format!(
                 "No storage node has joined yet, so nothing can be uploaded. Start {needed} or more, {wanted} to have \
                  all copies."

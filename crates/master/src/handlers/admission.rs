@@ -10,7 +10,7 @@ use proto::master::{NodeRegistered, NodeState, RegisterNode, RemoveNode};
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use crate::command::{Command, NodeNumber};
 use crate::control::Control;
@@ -82,7 +82,7 @@ impl Control {
                 request.node
             )
         };
-        warn!(node = %request.node, "refused a node: {message}");
+        self.note_refused(&message);
         Err(WireError::new(ErrorCode::WrongCluster, message))
     }
 

@@ -301,6 +301,7 @@ impl Control {
                 of: fuse.of,
             }),
             store_damage: self.committer.damage().map(str::to_owned),
+            refused: self.lately_refused(),
             superseded: self.committer.fenced().map(str::to_owned),
             master_disk_full: recorded.free_space < RESERVE_BYTES,
         }

@@ -33,6 +33,7 @@ fn healthy() -> Facts {
         safe_mode: None,
         safe_mode_is_held: false,
         not_compared: None,
+        refused: None,
         delete_fuse: None,
         superseded: None,
         store_damage: None,
@@ -79,6 +80,14 @@ fn missing_nodes_are_told_with_what_still_works() {
         |facts| facts.nodes = NodeCounts::default(),
         Health::Red,
         &[("too_few_nodes", "No storage node has joined yet")],
+    );
+    check(
+        |facts| {
+            facts.nodes = NodeCounts::default();
+            facts.refused = Some("this master is new and empty".to_owned());
+        },
+        Health::Red,
+        &[("too_few_nodes", "refused: this master is new and empty.")],
     );
     check(
         |facts| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use master::StartError;
 use proto::ErrorCode;
 use proto::id::ChunkId;
-use proto::master::{Health, LeaveSafeMode};
+use proto::master::{ClusterStatus, Health, LeaveSafeMode};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -218,6 +218,9 @@ async fn a_new_master_refuses_nodes_of_another_cluster() {
     let refused = refusal(world.nodes[0].register().await.unwrap_err());
     assert_eq!(refused.code, ErrorCode::WrongCluster);
     assert!(refused.message.contains("new and empty"), "{refused}");
+    let status = world.status().await;
+    let told = |status: &ClusterStatus| status.problems[0].message.contains("new and empty");
+    assert!(told(&status), "{:?}", status.problems);
     let address = "127.0.0.1:9000".parse().unwrap();
     let stranger = Node::new(&world.network, &address, 9, "");
     stranger.register().await.unwrap();
@@ -227,6 +230,7 @@ async fn a_new_master_refuses_nodes_of_another_cluster() {
         "{refused}"
     );
     sleep(Duration::from_secs(300)).await;
+    assert!(!told(&world.status().await));
     assert!(chunks.iter().all(|chunk| world.copies(chunk) == 3));
 }
 
