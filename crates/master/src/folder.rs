@@ -52,6 +52,9 @@ pub enum FolderError {
          data folder from a backup; to begin a new, empty cluster, use an empty folder"
     )]
     StoreMissing(ClusterId),
+    /// A file has its name.
+    #[error("it is a file, and not a folder: give a folder, or a name that is free")]
+    NotAFolder,
     /// The disk failed.
     #[error("the data folder cannot be used: {0}")]
     Io(#[from] io::Error),

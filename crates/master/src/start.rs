@@ -218,7 +218,10 @@ pub async fn start(
 async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State>), StartError> {
     let (rules, cache_bytes) = (config.rules, config.cache_bytes);
     let opened = config.blocking.run(move || {
-        disk.create_folder("").map_err(FolderError::Io)?;
+        disk.create_folder("").map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => FolderError::NotAFolder,
+            _ => FolderError::Io(error),
+        })?;
         let mut folder = Folder::open(disk.clone(), ClusterId::new(Uuid::new_v4()))?;
         // Not before the folder is known to be ours, and nobody else's at this moment.
         make_room_to_open(&*disk);
