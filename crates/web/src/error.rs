@@ -72,6 +72,8 @@ problems! {
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It is not in the state that was asked for";
     /// The file is larger than the cluster takes.
     TooLarge = "too_large", PAYLOAD_TOO_LARGE, "The file is too large";
+    /// The body is longer than any that makes sense here.
+    RequestTooLarge = "request_too_large", PAYLOAD_TOO_LARGE, "The request is too large";
     /// The body is not JSON.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
     /// The range is not in the file.

@@ -60,7 +60,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| {
             let kind = match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    let detail = "the body is longer than anything that this address takes";
+                    return Problem::new(Kind::RequestTooLarge, detail);
+                }
                 _ => Kind::BadRequest,
             };
             Problem::new(kind, rejection.body_text())

@@ -89,6 +89,16 @@ async fn conditions_are_checked_before_the_body_comes() {
     assert_eq!(put.status, 200);
 }
 
+/// It was called a file that is too large.
+#[tokio::test]
+async fn a_request_that_is_too_long_is_told_from_a_file() {
+    let site = Site::new();
+    let body = format!("{{\"from\":\"/a\",\"to\":\"{}\"}}", "x".repeat(3 << 20));
+    let json = ("content-type", "application/json");
+    let moved = site.send("POST /api/v1/move", &[json], body).await;
+    moved.expect_problem(413, "request_too_large");
+}
+
 #[tokio::test]
 async fn the_time_of_a_file_can_be_given() {
     let site = Site::new();
