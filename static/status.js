@@ -69,7 +69,7 @@ function figures(status) {
   const rows = [
     ["Storage nodes", `${status.nodes.live} of ${status.nodes.total} here`],
     ["Files", `${count(status.files, "file", "files")}, ${count(status.folders, "folder", "folders")}`],
-    ["Kept", `${formatSize(status.file_bytes)}, as ${status.rules.replication_factor} copies`],
+    ["Kept", `${formatSize(status.file_bytes)}, ${copies(status)}`],
   ];
   if (status.uploads_possible) {
     rows.push(["Room for", `about ${formatSize(status.room_bytes)} more`]);
@@ -79,6 +79,11 @@ function figures(status) {
     rows.push(["Making copies", left === undefined ? "under way" : `about ${formatDuration(left)} left`]);
   }
   return rows;
+}
+
+function copies({ chunks, rules }) {
+  const wanted = `${rules.replication_factor} copies`;
+  return chunks.missing_copies > 0 ? `not all of it as ${wanted} yet` : `as ${wanted}`;
 }
 
 function showFigures(rows) {

@@ -209,7 +209,7 @@ pub struct Rm {
     /// Folders too, with all that is in them
     #[arg(long, short)]
     pub recursive: bool,
-    /// For good, without the trash: the space is freed soon
+    /// For good, without the trash: the space is freed after an hour
     #[arg(long)]
     pub purge: bool,
     /// Be content if it is not there

@@ -48,7 +48,7 @@ impl Plan {
         let mut sources = Vec::new();
         for source in &written {
             for path in wildcards::expand(source, System::HERE)? {
-                sources.push(inspect(&path)?);
+                sources.push(inspect(&path, arguments.to.is_none())?);
             }
         }
         let is_folder = match &destination {
@@ -120,7 +120,7 @@ fn split(
     Ok((sources.to_vec(), destination))
 }
 
-fn inspect(source: &Path) -> anyhow::Result<Source> {
+fn inspect(source: &Path, may_be_destination: bool) -> anyhow::Result<Source> {
     if source.as_os_str() == "-" {
         return Ok(Source::Stdin);
     }
@@ -129,10 +129,12 @@ fn inspect(source: &Path) -> anyhow::Result<Source> {
         Ok(_) => Ok(Source::File(source.to_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Stop::error(
             Exit::NotFound,
-            format!(
-                "there is no {0} on this machine; if it says where to, write `--to {0}`",
-                source.display()
-            ),
+            match (source.display(), may_be_destination) {
+                (source, true) => format!(
+                    "there is no {source} on this machine; if it says where to, write `--to {source}`"
+                ),
+                (source, false) => format!("there is no {source} on this machine"),
+            },
         )),
         Err(error) => Err(error).with_context(|| format!("read {}", source.display())),
     }
