@@ -41,6 +41,15 @@ impl Environment {
         }
     }
 
+    /// The same, with disk work in place.
+    #[cfg(test)]
+    pub(crate) fn in_place(&self) -> Self {
+        Self {
+            blocking: Blocking::inline(),
+            ..self.clone()
+        }
+    }
+
     /// Milliseconds since 1970, for display, and for what does no harm if a clock is put forward or back.
     pub fn now_ms(&self) -> u64 {
         (self.clock)()

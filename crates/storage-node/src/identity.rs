@@ -110,7 +110,7 @@ pub struct Acceptance {
 
 impl Identity {
     /// Reads who the node of these folders is, or makes a new one where they are empty. The folders must be locked; those
-    /// that are dead are left out, which [`Identity::check_folders`] allows.
+    /// that are dead or do not answer are left out, where that may be.
     ///
     /// # Errors
     /// A sentence that says what is wrong with which folder.
@@ -151,36 +151,47 @@ impl Identity {
             identity.write_first()?;
         }
         identity.file.disks = count(disks.len());
-        identity.write_others(disks, &folders)?;
+        for (place, (disk, old)) in disks.iter().zip(&folders).enumerate().skip(1) {
+            if let Some(disk) = disk {
+                identity.write_other(&**disk, place, old)?;
+            }
+        }
         if first.file() != Some(&identity.file) {
             identity.write_first()?;
         }
         Ok(identity)
     }
 
-    /// Refuses folders that cannot be this program's, and changes nothing in them: for before they are locked. Gives the
-    /// number of disks that the node had so far.
+    /// How many disks the node of this first folder had so far.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with which folder. None for a disk that is dead and may be.
-    pub(crate) fn check_folders(disks: &[Arc<dyn Disk>]) -> Result<usize, OpenError> {
-        let mut had = 0;
-        for (place, disk) in disks.iter().enumerate() {
-            match read(&**disk, place) {
-                Ok(Folder::Of(file)) if place == 0 => had = file.disks as usize,
-                Err(error) if !may_be_dead(place, had, &error) => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(had)
+    /// A sentence that says what is wrong with it.
+    pub(crate) fn disks_of(first: &dyn Disk) -> Result<usize, OpenError> {
+        let folder = read(first, 0)?;
+        Ok(folder.file().map_or(0, |file| file.disks as usize))
     }
 
-    /// The same for the folder in one place.
+    /// Refuses a folder that cannot be this program's, and changes nothing in it: for before it is locked.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
     pub(crate) fn check_folder(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
         read(disk, place).map(drop)
+    }
+
+    /// Takes the folder of a disk that answered late. It must be locked.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub(crate) fn admit(
+        &self,
+        disk: &dyn Disk,
+        place: usize,
+        acceptance: Acceptance,
+    ) -> Result<(), OpenError> {
+        let folder = read(disk, place)?;
+        check_folder(&self.file, place, &folder, acceptance)?;
+        self.write_other(disk, place, &folder)
     }
 
     /// Its id.
@@ -233,27 +244,18 @@ impl Identity {
         write_in(&*self.disk, 0, &self.file)
     }
 
-    fn write_others(
-        &self,
-        disks: &[Option<Arc<dyn Disk>>],
-        folders: &[Folder],
-    ) -> Result<(), OpenError> {
-        for (place, (disk, old)) in disks.iter().zip(folders).enumerate().skip(1) {
-            let Some(disk) = disk else {
-                continue;
-            };
-            let file = IdentityFile {
-                disk: count(place),
-                cluster: None,
-                receipt_key: None,
-                seen: None,
-                ..self.file.clone()
-            };
-            if old.file() != Some(&file) {
-                write_in(&**disk, place, &file)?;
-            }
+    fn write_other(&self, disk: &dyn Disk, place: usize, old: &Folder) -> Result<(), OpenError> {
+        let file = IdentityFile {
+            disk: count(place),
+            cluster: None,
+            receipt_key: None,
+            seen: None,
+            ..self.file.clone()
+        };
+        if old.file() == Some(&file) {
+            return Ok(());
         }
-        Ok(())
+        write_in(disk, place, &file)
     }
 }
 
@@ -304,51 +306,51 @@ fn check_folders(
     folders: &[Folder],
     acceptance: Acceptance,
 ) -> Result<(), OpenError> {
-    let refuse = |sentence: String| Err(OpenError::Refused(sentence));
     if count(folders.len()) < first.disks {
-        return refuse(format!(
+        return Err(OpenError::Refused(format!(
             "node {} has {} folders, but {} were given: give them all, in their first order",
             first.node,
             first.disks,
             folders.len()
-        ));
+        )));
     }
-    for (place, folder) in folders.iter().enumerate() {
-        let was_one = count(place) < first.disks;
-        match folder {
-            Folder::Of(file) if file.node != first.node => {
-                return refuse(format!(
-                    "folder {} is node {}'s, not {}'s",
-                    place + 1,
-                    file.node,
-                    first.node
-                ));
-            }
-            Folder::Of(file) if file.disk != count(place) => {
-                return refuse(format!(
-                    "folder {} is the node's disk {}: give the folders in their first order",
-                    place + 1,
-                    file.disk + 1
-                ));
-            }
-            Folder::Empty if acceptance.existing_only => {
-                return refuse(format!(
-                    "folder {} is empty, and --existing was given: is the disk mounted?",
-                    place + 1
-                ));
-            }
-            Folder::Empty if place > 0 && was_one && !acceptance.replaced_disks => {
-                return refuse(format!(
-                    "folder {} is empty, but was disk {} of this node: is it mounted? If the disk was replaced, \
-                     start once with --replaced-disk",
-                    place + 1,
-                    place + 1
-                ));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    let mut folders = folders.iter().enumerate();
+    folders.try_for_each(|(place, folder)| check_folder(first, place, folder, acceptance))
+}
+
+/// The same for the folder in one place.
+fn check_folder(
+    first: &IdentityFile,
+    place: usize,
+    folder: &Folder,
+    acceptance: Acceptance,
+) -> Result<(), OpenError> {
+    let was_one = count(place) < first.disks;
+    let sentence = match folder {
+        Folder::Of(file) if file.node != first.node => format!(
+            "folder {} is node {}'s, not {}'s",
+            place + 1,
+            file.node,
+            first.node
+        ),
+        Folder::Of(file) if file.disk != count(place) => format!(
+            "folder {} is the node's disk {}: give the folders in their first order",
+            place + 1,
+            file.disk + 1
+        ),
+        Folder::Empty if acceptance.existing_only => format!(
+            "folder {} is empty, and --existing was given: is the disk mounted?",
+            place + 1
+        ),
+        Folder::Empty if place > 0 && was_one && !acceptance.replaced_disks => format!(
+            "folder {} is empty, but was disk {} of this node: is it mounted? If the disk was replaced, start once \
+             with --replaced-disk",
+            place + 1,
+            place + 1
+        ),
+        _ => return Ok(()),
+    };
+    Err(OpenError::Refused(sentence))
 }
 
 fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {

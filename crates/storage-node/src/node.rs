@@ -9,6 +9,7 @@
 //! takes writes; what others hold of it is named in the answer (`node/delete.rs`).
 
 mod delete;
+mod disks;
 mod duplicates;
 mod inventory;
 mod master;
@@ -18,15 +19,15 @@ mod rot;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use disk::Blocking;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use proto::hello::ReceiptKey;
-use proto::id::{BootId, ChunkId, ClusterId, Epoch, NodeId};
+use proto::id::{BootId, ChunkId, ClusterId, NodeId};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{Notify, watch};
 
@@ -34,7 +35,6 @@ use crate::catalog::Row;
 use crate::environment::Environment;
 use crate::error::StoreError;
 use crate::identity::Identity;
-use crate::node_disk::NodeDisk;
 use crate::store::{ChunkFile, Store};
 use delete::Orders;
 use duplicates::Duplicates;
@@ -42,6 +42,7 @@ use master::Following;
 use put::DiskClaim;
 use rot::Rot;
 
+pub(crate) use disks::Disks;
 pub(crate) use master::FollowError;
 
 /// Up to this length hashing and reading take less time than handing them to another thread.
@@ -52,14 +53,12 @@ pub(crate) const INLINE_LEN_MAX: usize = 64 << 10;
 pub(crate) struct Node {
     pub(crate) environment: Environment,
     pub(crate) boot: BootId,
-    disks: Vec<NodeDisk>,
-    /// Disks that could not be opened when the node started.
-    unopened_disks: u32,
+    disks: RwLock<Arc<Disks>>,
     id: NodeId,
     receipt_key: ReceiptKey,
     following: Following,
-    /// Of the last deletion that was carried out before this start.
-    last_order_epoch: Epoch,
+    /// The epoch of the last deletion that was carried out before this start, as far as the disks are known.
+    last_order_epoch: AtomicU64,
     cluster: watch::Sender<Option<ClusterId>>,
     orders: tokio::sync::Mutex<Orders>,
     puts: Mutex<HashMap<ChunkId, DiskClaim>>,
@@ -87,12 +86,7 @@ pub(crate) struct FoundChunk {
 }
 
 impl Node {
-    pub(crate) fn new(
-        identity: Identity,
-        disks: Vec<NodeDisk>,
-        unopened_disks: u32,
-        environment: Environment,
-    ) -> Self {
+    pub(crate) fn new(identity: Identity, disks: Disks, environment: Environment) -> Self {
         let order = disks.iter().map(|disk| disk.store.catalog().order).max();
         let order = order.unwrap_or_default();
         let orders = Orders::new(order, disks.len());
@@ -100,12 +94,11 @@ impl Node {
         Self {
             boot: environment.boot(),
             environment,
-            disks,
-            unopened_disks,
+            disks: RwLock::new(Arc::new(disks)),
             id: identity.node(),
             receipt_key: identity.receipt_key().clone(),
             following: Following::new(identity),
-            last_order_epoch: order.epoch,
+            last_order_epoch: AtomicU64::new(order.epoch.0),
             cluster,
             orders: tokio::sync::Mutex::new(orders),
             puts: Mutex::default(),
@@ -146,10 +139,6 @@ impl Node {
         self.registered.store(registered, Ordering::Relaxed);
     }
 
-    pub(crate) fn disks(&self) -> &[NodeDisk] {
-        &self.disks
-    }
-
     pub(crate) fn blocking(&self) -> Blocking {
         self.environment.blocking
     }
@@ -167,12 +156,16 @@ impl Node {
         ask: impl Fn(&Store) -> Result<Option<T>, StoreError> + Clone + Send + 'static,
         is_good: impl Fn(&T) -> bool,
     ) -> Result<Option<(usize, T)>, StoreError> {
-        let asked = self.disks.iter().enumerate().map(|(place, disk)| {
+        let disks = self.disks();
+        let asked = disks.iter().enumerate().map(|(place, disk)| {
             let (ask, store) = (ask.clone(), Arc::clone(&disk.store));
             async move { (place, disk.lane.run(move || ask(&store)).await) }
         });
         let mut answers: FuturesUnordered<_> = asked.collect();
         let mut best = Best::default();
+        if disks.late > 0 {
+            best.error = Some(StoreError::TimedOut);
+        }
         while let Some((place, answer)) = answers.next().await {
             if best.take(place, answer, &is_good) {
                 break;

@@ -8,10 +8,10 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::id::ChunkId;
 use tokio::time::timeout;
 
-use crate::appender::Appender;
 use crate::error::StoreError;
 use crate::lane::Lane;
 use crate::pulse::Pulse;
+use crate::recover::OpenedStore;
 use crate::store::Store;
 use crate::writer::Writer;
 
@@ -39,22 +39,16 @@ struct Known {
 }
 
 impl NodeDisk {
-    /// The disk, and the task that writes to it.
-    pub(crate) fn new(
-        store: Arc<Store>,
-        appender: Appender,
-        blocking: Blocking,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    /// Starts the disk's writer.
+    pub(crate) fn start((store, appender): OpenedStore, blocking: Blocking) -> Self {
         let pulse = Pulse::default();
-        let (writer, task) = Writer::new(appender, blocking, pulse.clone());
-        let disk = Self {
+        Self {
             store,
-            writer,
+            writer: Writer::start(appender, blocking, pulse.clone()),
             lane: Lane::new(blocking, pulse.clone()),
             pulse,
             known: Arc::default(),
-        };
-        (disk, task)
+        }
     }
 
     /// Whether it answers, and did not fail: only then what is on it counts, and it gets chunks.

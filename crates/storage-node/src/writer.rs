@@ -14,6 +14,7 @@ use disk::Blocking;
 use proto::id::ChunkId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::appender::{Appender, Moved};
 use crate::catalog::Location;
@@ -91,26 +92,37 @@ pub(crate) struct ScrubProgress {
     pub(crate) finished: Option<(u64, u64)>,
 }
 
-/// Hands changes to a disk's writer. Clones share it; it stops when the last is dropped.
+/// Hands changes to a disk's writer. Clones share it; it ends when it is stopped, or the last is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Job>,
     free_bytes: Arc<Semaphore>,
+    stop: CancellationToken,
+    stopped: CancellationToken,
 }
 
 impl Writer {
-    /// The handle, and the task that does the work until all handles are gone.
-    pub(crate) fn new(
-        appender: Appender,
-        blocking: Blocking,
-        pulse: Pulse,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    /// Starts the task that does the work.
+    pub(crate) fn start(appender: Appender, blocking: Blocking, pulse: Pulse) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE_LEN);
-        let free_bytes = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-        (
-            Self { jobs, free_bytes },
-            run(appender, queue, pulse, blocking),
-        )
+        let writer = Self {
+            jobs,
+            free_bytes: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
+            stop: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        };
+        let (stop, stopped) = (writer.stop.clone(), writer.stopped.clone());
+        tokio::spawn(async move {
+            let _stopped = stopped.drop_guard();
+            run(appender, queue, pulse, blocking, stop).await;
+        });
+        writer
+    }
+
+    /// Stops it behind what is in the queue, although there are handles; when this returns nothing is written any more.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.stopped.cancelled().await;
     }
 
     /// Stores a chunk; `false` if it was here. Either way it is durable.
@@ -212,12 +224,24 @@ async fn run(
     mut queue: mpsc::Receiver<Job>,
     pulse: Pulse,
     blocking: Blocking,
+    stop: CancellationToken,
 ) {
     let mut jobs = Vec::new();
     loop {
-        let received = if appender.has_changes() {
-            timeout(IDLE_CHECKPOINT, queue.recv_many(&mut jobs, QUEUE_LEN)).await
+        let has_changes = appender.has_changes();
+        let next = async {
+            if has_changes {
+                timeout(IDLE_CHECKPOINT, queue.recv_many(&mut jobs, QUEUE_LEN)).await
+            } else {
+                Ok(queue.recv_many(&mut jobs, QUEUE_LEN).await)
+            }
+        };
+        let received = stop.run_until_cancelled(next).await;
+        let received = if let Some(received) = received {
+            received
         } else {
+            // What is in the queue is done; there is no more.
+            queue.close();
             Ok(queue.recv_many(&mut jobs, QUEUE_LEN).await)
         };
         let is_idle = received.is_err();

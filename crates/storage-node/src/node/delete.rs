@@ -39,6 +39,12 @@ impl Orders {
         let begun = (0..disks).map(|_| None).collect();
         Self { seen, begun }
     }
+
+    /// One disk more, which has seen this order.
+    pub(super) fn add_disk(&mut self, seen: Order) {
+        self.seen = self.seen.max(seen);
+        self.begun.push(None);
+    }
 }
 
 /// An order that one disk has begun. It may be carried out at any time.
@@ -74,10 +80,14 @@ impl Node {
         self.check_epoch(order.epoch)?;
         check_above(order, *seen)?;
         *seen = order;
-        let disks = self.disks.iter().zip(begun);
-        let orders = disks.map(|(disk, begun)| delete_on(disk, begun, order, chunks));
+        let disks = self.disks();
+        let orders = disks.iter().zip(begun);
+        let orders = orders.map(|(disk, begun)| delete_on(disk, begun, order, chunks));
         let (mut deleted, mut kept) = (BTreeSet::new(), BTreeSet::new());
         let mut untold = BTreeSet::new();
+        if disks.late > 0 {
+            untold.extend(chunks.iter().copied());
+        }
         for done in join_all(orders).await {
             let done = done?;
             deleted.extend(done.deleted);

@@ -71,7 +71,8 @@ impl Node {
     /// Keeps one good copy of a chunk; tells how many went.
     async fn drop_duplicate(&self, chunk: &ChunkId) -> Result<usize, StoreError> {
         let (mut kept, mut others) = (None, Vec::new());
-        let sound = self.disks.iter().enumerate();
+        let disks = self.disks();
+        let sound = disks.iter().enumerate();
         for (place, disk) in sound.filter(|(_, disk)| disk.is_sound()) {
             let (store, id) = (Arc::clone(&disk.store), *chunk);
             let find = move || store.find(&id);

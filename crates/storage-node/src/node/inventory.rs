@@ -27,10 +27,15 @@ impl Node {
         &self,
         chunks: Vec<ChunkId>,
     ) -> Result<Vec<ChunkDescription>, StoreError> {
-        let asked = self.disks.iter().map(|disk| describe_on(disk, &chunks));
+        let disks = self.disks();
+        let asked = disks.iter().map(|disk| describe_on(disk, &chunks));
+        let elsewhere = match disks.late {
+            0 => ChunkState::Missing,
+            _ => ChunkState::OnHungDisk,
+        };
         let mut best: Vec<_> = chunks
             .iter()
-            .map(|chunk| unseen(*chunk, ChunkState::Missing))
+            .map(|chunk| unseen(*chunk, elsewhere))
             .collect();
         let mut untold = None;
         for told in join_all(asked).await {
@@ -52,15 +57,10 @@ impl Node {
         }
     }
 
-    /// The disks whose chunks count as copies.
-    fn sound_disks(&self) -> impl Iterator<Item = &NodeDisk> {
-        self.disks.iter().filter(|disk| disk.is_sound())
-    }
-
     /// The digests of all 256 buckets, over all sound disks.
     pub(crate) fn digest(&self) -> Vec<BucketDigest> {
         let mut buckets = vec![BucketDigest::default(); 256];
-        for disk in self.sound_disks() {
+        for disk in sound(&self.disks()) {
             for (sum, bucket) in buckets.iter_mut().zip(&disk.store.catalog().buckets) {
                 sum.count += bucket.count;
                 sum.xor ^= bucket.xor;
@@ -83,7 +83,8 @@ impl Node {
         after: Option<ChunkId>,
         limit: usize,
     ) -> Result<BucketPage, StoreError> {
-        let asked = self.sound_disks().map(|disk| async move {
+        let disks = self.disks();
+        let asked = sound(&disks).map(|disk| async move {
             let store = Arc::clone(&disk.store);
             let list = move || Ok(store.bucket_page(bucket, after.as_ref(), limit)?);
             match disk.lane.ask_soon(list).await {
@@ -108,15 +109,21 @@ impl Node {
     }
 }
 
-/// What one disk knows of chunks. One that hangs may have any of them; one that failed, and does not tell, gives none.
+/// The disks whose chunks count as copies.
+fn sound(disks: &[NodeDisk]) -> impl Iterator<Item = &NodeDisk> {
+    disks.iter().filter(|disk| disk.is_sound())
+}
+
+/// What one disk knows of chunks. One that hangs, or whose index failed, may have any of them.
 async fn describe_on(
     disk: &NodeDisk,
     chunks: &[ChunkId],
 ) -> Result<Vec<ChunkDescription>, StoreError> {
     let all = |state| chunks.iter().map(|chunk| unseen(*chunk, state)).collect();
     match disk.ask_each(chunks, described_by).await {
-        Err(StoreError::TimedOut) => Ok(all(ChunkState::OnHungDisk)),
-        Err(_) if disk.store.failure().is_some() => Ok(all(ChunkState::Missing)),
+        Err(error) if matches!(error, StoreError::TimedOut) || disk.store.failure().is_some() => {
+            Ok(all(ChunkState::OnHungDisk))
+        }
         described => described,
     }
 }

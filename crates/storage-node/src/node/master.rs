@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Node, stale};
 use crate::error::StoreError;
+use crate::extent::Order;
 use crate::identity::Identity;
 
 /// How far the master has come in the same start is kept so often: it costs a write.
@@ -107,7 +109,13 @@ impl From<FollowError> for WireError {
 impl Node {
     /// The epoch of the last deletion that was carried out before this start.
     pub(crate) fn last_order_epoch(&self) -> Epoch {
+        Epoch(self.last_order_epoch.load(Ordering::Relaxed))
+    }
+
+    /// A disk that is known only now has seen this order.
+    pub(super) fn note_order_of_disk(&self, order: Order) {
         self.last_order_epoch
+            .fetch_max(order.epoch.0, Ordering::Relaxed);
     }
 
     /// The latest point of the master's history that the node has seen.
@@ -234,13 +242,14 @@ impl Node {
 
     /// The extents remember the epoch of the last deletion, should `node.json` have been put back from an old copy.
     fn refuse_before_orders(&self, master: HistoryPoint) -> Result<(), WireError> {
-        if master.epoch >= self.last_order_epoch {
+        let last = self.last_order_epoch();
+        if master.epoch >= last {
             return Ok(());
         }
         Err(stale(format!(
-            "this comes from start {} of the master, but the node has carried out deletions of start {}: the master went \
-             back in time",
-            master.epoch, self.last_order_epoch
+            "this comes from start {} of the master, but the node has carried out deletions of start {last}: the master \
+             went back in time",
+            master.epoch
         )))
     }
 }

@@ -57,7 +57,7 @@ impl Node {
         if self.holds_good_beside(&chunk, Some(claim.disk)).await? {
             return Ok(false);
         }
-        let stored = self.disks[claim.disk].writer.put(verified).await?;
+        let stored = self.disks()[claim.disk].writer.put(verified).await?;
         if claim.has_stuck {
             self.duplicates.note(std::iter::once(chunk));
         }
@@ -92,7 +92,8 @@ impl Node {
         chunk: &ChunkId,
         claimed: Option<usize>,
     ) -> Result<bool, StoreError> {
-        let sound = self.disks.iter().enumerate();
+        let disks = self.disks();
+        let sound = disks.iter().enumerate();
         let sound = sound.filter(|(_, disk)| disk.store.failure().is_none());
         let asked = sound.map(|(place, disk)| {
             let (store, id) = (Arc::clone(&disk.store), *chunk);
@@ -138,19 +139,21 @@ impl Node {
     /// Asks the disks that are sound where the chunk is, and how much room they have; a good copy ends it. A disk that is
     /// the only one need not be asked.
     async fn survey(&self, chunk: &ChunkId, len: u32) -> Survey {
+        let disks = &self.disks();
+        let unknown = (disks.late > 0).then_some(StoreError::TimedOut);
         let mut survey = Survey {
-            trouble: self.disks.iter().find_map(NodeDisk::trouble),
+            trouble: disks.iter().find_map(NodeDisk::trouble).or(unknown),
             ..Survey::default()
         };
-        let sound: Vec<_> = (0..self.disks.len())
-            .filter(|place| self.disks[*place].is_sound())
+        let sound: Vec<_> = (0..disks.len())
+            .filter(|place| disks[*place].is_sound())
             .collect();
-        if self.disks.len() == 1 {
+        if disks.len() == 1 {
             survey.rooms.extend(sound.first().map(|place| (0, *place)));
             return survey;
         }
         let asked = sound.into_iter().map(|place| async move {
-            let disk = &self.disks[place];
+            let disk = &disks[place];
             let (store, id) = (Arc::clone(&disk.store), *chunk);
             let ask = move || Ok((store.find(&id)?, store.room().unwrap_or(0)));
             (place, disk.lane.ask_soon(ask).await)

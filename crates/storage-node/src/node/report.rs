@@ -16,14 +16,15 @@ impl Node {
     /// How full it is. Asks the file systems, all at once, and waits a moment; a disk that hangs counts as failed, with the
     /// room that it had.
     pub(crate) async fn usage(&self) -> NodeUsage {
-        let spaces = join_all(self.disks.iter().map(NodeDisk::space)).await;
+        let disks = self.disks();
+        let spaces = join_all(disks.iter().map(NodeDisk::space)).await;
         let mut usage = NodeUsage {
-            failed_disks: self.unopened_disks,
+            failed_disks: disks.unopened + disks.late,
             file_system: only_file_system(&spaces),
             ..NodeUsage::default()
         };
         let (mut seen, mut seen_writable) = (HashSet::new(), HashSet::new());
-        for (disk, space) in self.disks.iter().zip(spaces) {
+        for (disk, space) in disks.iter().zip(spaces) {
             disk.log_hang();
             add_space(&mut usage, disk, space, &mut seen, &mut seen_writable);
             add_content(&mut usage, &disk.store);

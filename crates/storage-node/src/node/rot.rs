@@ -74,7 +74,7 @@ pub(crate) struct CorruptPage {
 impl Node {
     /// Notes that the record there could not be read, or read wrong, and has it reported.
     pub(crate) async fn mark_corrupt(&self, disk: usize, chunk: ChunkId, location: Location) {
-        let NodeDisk { store, writer, .. } = &self.disks[disk];
+        let NodeDisk { store, writer, .. } = &self.disks()[disk];
         store.remember_bad(chunk, location);
         let marked = writer.mark(chunk, location, true).await;
         match marked {
@@ -96,7 +96,7 @@ impl Node {
 
     /// The same, without waiting for the disk: from now on the record is known to be bad.
     pub(crate) fn mark_corrupt_soon(self: &Arc<Self>, disk: usize, chunk: ChunkId, at: Location) {
-        self.disks[disk].store.remember_bad(chunk, at);
+        self.disks()[disk].store.remember_bad(chunk, at);
         let Ok(turn) = Arc::clone(&self.rot.marks).try_acquire_owned() else {
             self.rot.reports.lock().tell_all_of(disk);
             self.corrupt_found.notify_one();
@@ -111,9 +111,10 @@ impl Node {
 
     /// Notes what could not be noted when it was found, if the disk takes it now.
     pub(crate) async fn mark_again(&self, disk: usize) {
-        let NodeDisk { store, writer, .. } = &self.disks[disk];
+        let disks = self.disks();
+        let NodeDisk { store, writer, .. } = &disks[disk];
         for (chunk, location) in store.unmarked() {
-            if !self.disks[disk].is_sound() {
+            if !disks[disk].is_sound() {
                 return;
             }
             match writer.mark(chunk, location, true).await {
@@ -136,7 +137,7 @@ impl Node {
     /// Has all corrupt chunks reported, a page at a time: once more those that were.
     pub(crate) fn report_all_corrupt(&self) {
         let mut reports = self.rot.reports.lock();
-        (0..self.disks.len()).for_each(|disk| reports.tell_all_of(disk));
+        (0..self.disks().len()).for_each(|disk| reports.tell_all_of(disk));
     }
 
     /// The next corrupt chunks to report: those just found, then those that the disks know. What a disk that hangs knows is
@@ -154,7 +155,7 @@ impl Node {
         }
         let untold = told.into_iter().enumerate();
         for (place, told) in untold.filter_map(|(place, told)| Some((place, told?))) {
-            match corrupt_after(&self.disks[place], told).await {
+            match corrupt_after(&self.disks()[place], told).await {
                 Ok(chunks) => {
                     let full = chunks.len() == CHUNKS_PER_MESSAGE_MAX;
                     let next = full.then(|| chunks.last().copied());
@@ -200,7 +201,7 @@ impl Node {
             lane,
             writer,
             ..
-        } = &self.disks[disk];
+        } = &self.disks()[disk];
         let (reader, id) = (Arc::clone(store), *chunk);
         let verify = move || match reader.open_chunk(&id) {
             Ok(file) => Ok(Some((file.row, file.verify()))),

@@ -12,7 +12,7 @@ use super::support::{TestNode, chunk, config, environment, extents};
 use crate::catalog::Position;
 use crate::extent::Order;
 use crate::identity::Acceptance;
-use crate::run::Opened;
+use crate::opening::Opened;
 
 /// All syncs fail from now on: what waited is refused, the disk takes no more, its chunks are still read. What was
 /// refused is not there after the power failed, and what was acknowledged is.
@@ -401,12 +401,13 @@ async fn foreign_and_newer_folders_are_refused_untouched() {
 
 /// Somebody's folder was given by mistake: nothing is added to it, not even a lock, and not to the new folder that
 /// was given beside it.
-#[test]
-fn a_refused_folder_is_left_as_it_was() {
+#[tokio::test]
+async fn a_refused_folder_is_left_as_it_was() {
     let (new, foreign) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(foreign.path().join("thesis.tex"), "x").unwrap();
     let disks = [&new, &foreign].map(|folder| disk::RealDisk::open(folder.path()).unwrap());
     let error = Opened::open(&config(), &environment(), &disks)
+        .await
         .err()
         .unwrap();
     assert!(error.to_string().contains("thesis.tex"), "{error}");
@@ -416,14 +417,16 @@ fn a_refused_folder_is_left_as_it_was() {
 }
 
 /// The root of a new disk on Windows, which is never quite empty, was taken for somebody's folder.
-#[test]
-fn what_a_system_puts_into_every_disk_is_nobodys() {
+#[tokio::test]
+async fn what_a_system_puts_into_every_disk_is_nobodys() {
     let root = tempfile::tempdir().unwrap();
     for name in ["System Volume Information", "$RECYCLE.BIN", "lost+found"] {
         std::fs::create_dir(root.path().join(name)).unwrap();
     }
     let disks = [disk::RealDisk::open(root.path()).unwrap()];
-    Opened::open(&config(), &environment(), &disks).unwrap();
+    Opened::open(&config(), &environment(), &disks)
+        .await
+        .unwrap();
 }
 
 /// What is not ours among the extents is left alone.

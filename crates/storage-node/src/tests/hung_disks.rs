@@ -6,15 +6,17 @@ use bytes::Bytes;
 use disk::MemoryDisk;
 use futures::future::join_all;
 use proto::ErrorCode;
-use proto::id::ChunkId;
+use proto::id::{ChunkId, Epoch};
 use proto::node::ChunkState;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Duration, advance, pause, resume, timeout};
 
-use super::support::{TestNode, chunk, config, extents};
+use super::support::{TestNode, chunk, config, extents, threads};
 use crate::config::Config;
 use crate::error::StoreError;
-use crate::extent::PAYLOAD_LEN_MAX;
+use crate::extent::{Order, PAYLOAD_LEN_MAX};
+use crate::opening::{self, Opened};
+use crate::run::join_late;
 use crate::verified::VerifiedChunk;
 use crate::{lane, writer};
 
@@ -330,6 +332,103 @@ async fn bytes_that_wait_for_a_hung_disk_are_bounded() {
     assert_eq!(node.node.usage().await.chunks, 2, "only what was begun");
     drop(writer);
     node.stop().await;
+}
+
+/// A disk hung when the node started, before its folder was read or when its store was opened: the node waited for it with all that
+/// its other disks had. Now it serves without the disk, does not say of any chunk that it is not there, and the disk joins when it
+/// answers.
+#[tokio::test]
+async fn a_disk_that_hangs_at_the_start_joins_later() {
+    use ChunkState::{Good, Missing, OnHungDisk};
+    let hangs: [fn(&MemoryDisk) -> disk::Hang; 2] = [MemoryDisk::hang, MemoryDisk::hang_writes];
+    for hang in hangs {
+        let (one, two, node) = two_disks();
+        let (on_one, on_two) = (chunk(1, 1000), chunk(2, 1000));
+        node.put(&on_one).await.unwrap();
+        two.set_capacity(4 << 40);
+        node.put(&on_two).await.unwrap();
+        node.stop().await;
+
+        let hang = hang(&two);
+        let disks = [one.shared(), two.shared()];
+        let opening =
+            tokio::spawn(async move { Opened::open(&config(), &threads(), &disks).await });
+        until(|| two.waiting() > 0).await;
+        pass(opening::PATIENCE).await;
+        let opened = opening.await.unwrap().unwrap();
+        let mut started = opened.start(threads());
+        let node = started.node;
+        assert_eq!(node.usage().await.failed_disks, 1);
+        node.open_chunk(&on_one.0).await.unwrap();
+        let unknown = node.open_chunk(&on_two.0).await.map(drop).unwrap_err();
+        assert!(matches!(unknown, StoreError::TimedOut));
+        let states = async || {
+            let chunks = vec![on_one.0, on_two.0, chunk(3, 1000).0];
+            let described = node.describe(chunks).await.unwrap();
+            described.iter().map(|one| one.state).collect::<Vec<_>>()
+        };
+        assert_eq!(states().await, [Good, OnHungDisk, OnHungDisk]);
+        let order = |sequence| Order {
+            epoch: Epoch(1),
+            sequence,
+        };
+        let done = node.delete(order(1), &[on_two.0]).await.unwrap();
+        assert_eq!((done.deleted, done.kept), (0, vec![on_two.0]));
+
+        drop(hang);
+        let late = started.late.pop().unwrap();
+        assert_eq!(join_late(&node, late).await, Some(1));
+        assert_eq!(node.usage().await.failed_disks, 0);
+        assert_eq!(states().await, [Good, Good, Missing]);
+        let done = node.delete(order(2), &[on_two.0]).await.unwrap();
+        assert_eq!((done.deleted, done.kept), (1, vec![]));
+    }
+}
+
+/// A disk hung when the node started, and when it answered it was another node's: from then on its chunks were said to be missing.
+/// They may be on the disk that belongs there.
+#[tokio::test]
+async fn what_a_late_disk_has_that_is_refused_is_not_missing() {
+    let (one, two, node) = two_disks();
+    let on_one = chunk(1, 1000);
+    node.put(&on_one).await.unwrap();
+    node.stop().await;
+    let foreign = MemoryDisk::new();
+    TestNode::open(&[&foreign]).stop().await;
+
+    let hang = two.hang();
+    let disks = [one.shared(), two.shared()];
+    let opening = tokio::spawn(async move { Opened::open(&config(), &threads(), &disks).await });
+    until(|| two.waiting() > 0).await;
+    pass(opening::PATIENCE).await;
+    let mut started = opening.await.unwrap().unwrap().start(threads());
+    two.put("node.json", &foreign.content("node.json").unwrap());
+    drop(hang);
+    let node = started.node;
+    let late = started.late.pop().unwrap();
+    assert_eq!(join_late(&node, late).await, None);
+    let chunks = vec![on_one.0, chunk(2, 1000).0];
+    let described = node.describe(chunks).await.unwrap();
+    let states: Vec<_> = described.iter().map(|one| one.state).collect();
+    assert_eq!(states, [ChunkState::Good, ChunkState::OnHungDisk]);
+    assert_eq!(node.usage().await.failed_disks, 1);
+}
+
+/// The first disk, which is waited for, took long to say who the node is. Then there was no time left for the others, which were
+/// well: they were taken for disks that hang.
+#[tokio::test]
+async fn a_slow_first_disk_makes_no_other_late() {
+    let (one, two, node) = two_disks();
+    node.stop().await;
+    let hang = one.hang();
+    let disks = [one.shared(), two.shared()];
+    let opening = tokio::spawn(async move { Opened::open(&config(), &threads(), &disks).await });
+    until(|| one.waiting() > 0).await;
+    pass(opening::PATIENCE).await;
+    drop(hang);
+    let started = opening.await.unwrap().unwrap().start(threads());
+    assert!(started.late.is_empty());
+    assert_eq!(started.node.usage().await.failed_disks, 0);
 }
 
 /// A chunk that rotted is read while the disk does not finish any write: who reads it is told at once, nobody is served it

@@ -9,6 +9,7 @@ use proto::node::ChunkState;
 
 use super::support::{TestNode, chunk, config, extents};
 use crate::config::Config;
+use crate::node_disk::NodeDisk;
 
 /// Puts go where there is most room, and everything is found wherever it is.
 #[tokio::test]
@@ -248,10 +249,7 @@ async fn what_is_stored_again_does_not_go_for_what_was_there() {
     let node = TestNode::open(&[&disk]);
     let again = chunk(1, 1000);
     node.put(&again).await.unwrap();
-    let (store, writer) = {
-        let disk = &node.node.disks()[0];
-        (&disk.store, &disk.writer)
-    };
+    let NodeDisk { store, writer, .. } = &node.node.disks()[0];
     let before = store.find(&again.0).unwrap().unwrap().location;
     node.delete(&[again.0]).await.unwrap();
     node.put(&again).await.unwrap();

@@ -8,10 +8,11 @@ use proto::memory::MemoryNetwork;
 use proto::net::Tcp;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{config, environment, threads};
+use super::support::{TestNode, config, environment, threads};
 use crate::config::Config;
 use crate::environment::Environment;
-use crate::run::{Opened, RunError, run};
+use crate::opening::Opened;
+use crate::run::{RunError, run};
 
 /// Another program has the port: the sentence says what to do, and no folder is left behind.
 #[tokio::test]
@@ -43,12 +44,17 @@ async fn a_node_that_cannot_listen_makes_no_folder() {
 async fn a_new_folder_is_made_and_a_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new").join("node");
-    let open = || Opened::open(&config(), &environment(), &[RealDisk::at(&path)]).map(drop);
-    open().unwrap();
+    let open = async || {
+        let disks = [RealDisk::at(&path)];
+        Opened::open(&config(), &environment(), &disks)
+            .await
+            .map(drop)
+    };
+    open().await.unwrap();
     assert!(path.join("node.json").exists());
     std::fs::remove_dir_all(&path).unwrap();
     std::fs::write(&path, "text").unwrap();
-    let error = open().unwrap_err().to_string();
+    let error = open().await.unwrap_err().to_string();
     assert!(error.contains("folder 1 is not a folder"), "{error}");
 }
 
@@ -72,6 +78,36 @@ async fn a_node_whose_disk_hangs_at_the_start_can_be_stopped() {
     shutdown.cancel();
     running.await.unwrap().unwrap();
     drop(hang);
+}
+
+/// A node was stopped while a disk hung in a write of its opening, and another process could take the folder although that write was
+/// still to come.
+#[tokio::test]
+async fn a_disk_that_is_still_being_opened_stays_locked() {
+    let disk = MemoryDisk::new();
+    TestNode::open(&[&disk]).stop().await;
+    let hang = disk.hang_writes();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(run(
+        config(),
+        threads(),
+        Arc::new(MemoryNetwork::default()),
+        vec![disk.shared()],
+        shutdown.clone(),
+        |_| {},
+    ));
+    while disk.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    let refused = TestNode::try_open(&[&disk], &config()).map(drop);
+    let refused = refused.unwrap_err();
+    assert!(refused.contains("in use by another process"), "{refused}");
+    drop(hang);
+    while TestNode::try_open(&[&disk], &config()).is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A defect ended the scrubber, and nobody saw that nothing was scrubbed from then on: it ends the node.

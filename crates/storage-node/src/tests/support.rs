@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use disk::{Blocking, Disk, DiskLock, MemoryDisk};
+use disk::{Blocking, Disk, MemoryDisk};
 use futures::FutureExt;
 use proto::id::{ChunkId, Epoch, RunId};
 use proto::node::{BucketDigest, CHUNKS_PER_MESSAGE_MAX, ChunkState, ChunksDeleted};
 use proto::{ErrorCode, HistoryPoint, WireError};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::Config;
@@ -20,7 +19,7 @@ use crate::environment::Environment;
 use crate::extent::{EXTENTS_FOLDER, Order, extent_number};
 use crate::identity::Acceptance;
 use crate::node::{Node, OpenChunk};
-use crate::run::Opened;
+use crate::opening::{Opened, Started};
 use crate::scrub::scrub_extent;
 use crate::summary::make_missing;
 
@@ -101,8 +100,6 @@ pub(super) fn extents(disk: &MemoryDisk) -> Vec<String> {
 pub(super) struct TestNode {
     pub(super) node: Arc<Node>,
     pub(super) disks: Vec<MemoryDisk>,
-    writers: TaskTracker,
-    locks: Vec<Box<dyn DiskLock>>,
     sequence: AtomicU64,
 }
 
@@ -149,9 +146,11 @@ impl TestNode {
         disks: &[Arc<dyn Disk>],
         config: &Config,
     ) -> Result<Self, String> {
-        let opened = Opened::open(config, environment, disks).map_err(|e| e.to_string())?;
-        let writers = TaskTracker::new();
-        let (node, locks) = opened.start(&writers);
+        let opening = environment.in_place();
+        let opened = Opened::open(config, &opening, disks).now_or_never();
+        let opened = opened.expect("it runs in place");
+        let started = opened.map_err(|error| error.to_string())?;
+        let Started { node, .. } = started.start(environment.clone());
         let highest = node
             .disks()
             .iter()
@@ -160,24 +159,15 @@ impl TestNode {
         Ok(Self {
             node,
             disks: Vec::new(),
-            writers,
-            locks,
             sequence: AtomicU64::new(highest.unwrap_or(0)),
         })
     }
 
     /// Stops it as `SIGTERM` does.
     pub(super) async fn stop(self) {
-        let Self {
-            node,
-            writers,
-            locks,
-            ..
-        } = self;
-        drop(node);
-        writers.close();
-        writers.wait().await;
-        drop(locks);
+        for disk in self.node.disks().iter() {
+            disk.writer.stop().await;
+        }
     }
 
     /// Takes the power away from all its disks.
