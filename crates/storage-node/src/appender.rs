@@ -231,6 +231,13 @@ impl Appender {
         self.store.fail("write", &error);
     }
 
+    /// Gives blocks back that were taken ahead: there is nothing more to write.
+    pub(crate) fn end(&mut self) {
+        if let Some(active) = self.active.take() {
+            active.seal();
+        }
+    }
+
     /// On a full disk it waits: replay takes longer then, and that is all.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
         self.take_ballast();
@@ -258,6 +265,7 @@ impl Appender {
             if let Err(error) = active.append(&batch.records, batch.len, spare) {
                 return Err(self.recover_from(error));
             }
+            self.store.note_synced(position_of(active));
         }
         let position = self.active.as_ref().map(position_of);
         let changes = Changes {
@@ -290,11 +298,8 @@ impl Appender {
         }
         catalog.position = changes.position;
         drop(catalog);
-        // What was only remembered of a record that was replaced, moved, removed or marked is settled.
-        for (chunk, old, _) in &rows {
-            if let Some(old) = old {
-                self.store.forget_bad(chunk, old.location);
-            }
+        for (chunk, old, new) in &rows {
+            self.store.note_row(chunk, old.as_ref(), new.as_ref());
         }
         self.changed_since_checkpoint = true;
         Ok(())

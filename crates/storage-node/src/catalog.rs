@@ -5,6 +5,7 @@
 //! another one they are counted again.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use proto::id::ChunkId;
 use proto::node::BucketDigest;
@@ -127,6 +128,32 @@ impl Catalog {
     /// Bytes that compaction can win back.
     pub(crate) fn reclaimable_bytes(&self) -> u64 {
         self.extents.values().map(ExtentSums::reclaimable).sum()
+    }
+
+    /// Whether these sums, which were counted anew, account for all that was known: each extent has as many good chunks, and no
+    /// chunk is there that was deleted. What was known to be corrupt may count as good again.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub(crate) fn check_against(&self, known: &Self) -> io::Result<()> {
+        for (number, sums) in &known.extents {
+            let (found, known) = (self.extents.get(number), sums.live_chunks);
+            let found = found.map_or(0, |sums| sums.live_chunks);
+            if found < known {
+                return Err(io::Error::other(format!(
+                    "extent {number} shows {found} of its {known} chunks"
+                )));
+            }
+        }
+        if self.rows() > known.rows() {
+            return Err(io::Error::other("not all deletions show"));
+        }
+        Ok(())
+    }
+
+    /// Chunks, good or corrupt.
+    fn rows(&self) -> u64 {
+        self.chunks() + self.corrupt_chunks
     }
 
     /// A chunk's row changed from one to the other.

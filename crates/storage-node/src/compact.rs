@@ -100,10 +100,11 @@ pub(crate) async fn compact_all(
     live_share_min: f64,
     kept: &mut BTreeSet<u64>,
 ) -> Vec<Trouble> {
-    let NodeDisk { store, lane, .. } = &node.disks()[disk];
+    let disks = node.disks();
+    let NodeDisk { store, lane, .. } = &disks[disk];
     let (mut tried, mut troubles) = (BTreeSet::new(), Vec::new());
     // What is handed to a writer that hangs would stay in memory.
-    while node.disks()[disk].is_sound() {
+    while disks[disk].is_sound() {
         let chosen = held_extents(store, lane).await.map(|mut held| {
             held.extend(tried.union(kept));
             choose(store, live_share_min, &held)
@@ -112,7 +113,10 @@ pub(crate) async fn compact_all(
             Ok(None) => break,
             Ok(Some(extent)) => {
                 tried.insert(extent);
-                (Some(extent), compact_extent(node, disk, extent, kept).await)
+                (
+                    Some(extent),
+                    compact_extent(node, disk, &disks[disk], extent, kept).await,
+                )
             }
             Err(error) => (None, Err(error)),
         };
@@ -131,6 +135,7 @@ pub(crate) async fn compact_all(
 async fn compact_extent(
     node: &Arc<Node>,
     disk: usize,
+    on: &NodeDisk,
     extent: u64,
     kept: &mut BTreeSet<u64>,
 ) -> Result<(), StoreError> {
@@ -139,7 +144,7 @@ async fn compact_extent(
         lane,
         writer,
         ..
-    } = &node.disks()[disk];
+    } = on;
     let last = store.catalog().last_extent();
     if last == Some(extent) {
         writer.seal().await?;

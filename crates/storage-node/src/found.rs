@@ -79,7 +79,8 @@ pub(crate) fn sealed_len(extents: &BTreeMap<u64, Found>, number: u64) -> u64 {
     says.map_or(u64::MAX, |header| header.previous_len)
 }
 
-fn find_extent(disk: &dyn Disk, number: u64) -> Result<Found, OpenError> {
+/// Reads the header of one extent.
+pub(crate) fn find_extent(disk: &dyn Disk, number: u64) -> Result<Found, OpenError> {
     let path = extent_path(number);
     let read = || -> io::Result<_> {
         let file = disk.open(&path)?;

@@ -9,6 +9,7 @@
 
 pub(crate) mod aside;
 mod guarded;
+mod name;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,10 +22,13 @@ use redb::{
     Builder, Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     Table, TableDefinition, WriteTransaction,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, ExtentSums, Location, Position, Row};
 use crate::index_file::IndexFile;
 use guarded::Guarded;
+
+pub(crate) use name::IndexName;
 
 /// The index's file in the data folder.
 pub(crate) const INDEX_PATH: &str = "index.redb";
@@ -90,6 +94,15 @@ impl Index {
                 disk.remove(INDEX_PATH)?;
             }
         }
+        Ok((Self::create(disk, owner, cache_bytes)?, None))
+    }
+
+    /// Makes an index of this node's disk, which must have none.
+    pub(crate) fn create(
+        disk: &Arc<dyn Disk>,
+        owner: (NodeId, u32),
+        cache_bytes: usize,
+    ) -> io::Result<Self> {
         disk.create(INDEX_PATH)?;
         let index = Self::open_database(disk, owner.1, cache_bytes)?;
         index.write(Durability::Immediate, |tables| {
@@ -100,7 +113,7 @@ impl Index {
                 .map_err(other)?;
             Ok(())
         })?;
-        Ok((index, None))
+        Ok(index)
     }
 
     fn open_existing(
@@ -123,18 +136,36 @@ impl Index {
         disk_number: u32,
         cache_bytes: usize,
     ) -> io::Result<Self> {
-        let file = IndexFile::open(disk, INDEX_PATH)?;
+        let name = Arc::new(IndexName::new(disk));
+        let file = IndexFile::new(disk.open(INDEX_PATH)?, Arc::clone(&name))?;
         let database = Builder::new()
             .set_cache_size(cache_bytes)
             .create_with_backend(file)
             .map_err(other)?;
-        let database = Guarded::new(database, Arc::clone(disk), disk_number);
+        let database = Guarded::new(database, name, disk_number);
         Ok(Self { database })
     }
 
     /// Why it cannot be used any more, if it failed.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
         self.database.given_up()
+    }
+
+    /// Cancelled when it cannot be used any more: for the one that makes a new one.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.database.ended().clone()
+    }
+
+    /// Has nobody use it any more, and no start find it.
+    pub(crate) fn retire(&self) -> io::Result<()> {
+        self.database.retire()
+    }
+
+    /// It fails, as by a page that rotted.
+    #[cfg(test)]
+    pub(crate) fn fail(&self) {
+        let failed = self.read(|_| Err::<(), _>(io::Error::other("injected index error")));
+        failed.unwrap_err();
     }
 
     /// The catalog, if this is an index of this version and of this folder.

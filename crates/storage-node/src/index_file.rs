@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use disk::{Disk, DiskFile};
+use disk::DiskFile;
 use parking_lot::{Mutex, MutexGuard};
 use redb::StorageBackend;
 
 use crate::error::is_full;
+use crate::index::IndexName;
 
 /// What is kept in memory is kept in blocks of this length.
 const BLOCK_LEN: usize = 4096;
@@ -25,8 +26,7 @@ const KEPT_MAX: usize = 16 << 20;
 /// The file, and what it has no room for.
 #[derive(Debug)]
 pub(crate) struct IndexFile {
-    disk: Arc<dyn Disk>,
-    path: &'static str,
+    name: Arc<IndexName>,
     file: Arc<dyn DiskFile>,
     /// Held by whoever changes the file. The state is not locked meanwhile where all is in the file, so that nobody who reads waits
     /// for a slow write.
@@ -46,13 +46,11 @@ struct State {
 }
 
 impl IndexFile {
-    /// The file of this name, which is there.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, path: &'static str) -> io::Result<Self> {
-        let file = disk.open(path)?;
+    /// This file, which has this name.
+    pub(crate) fn new(file: Arc<dyn DiskFile>, name: Arc<IndexName>) -> io::Result<Self> {
         let len = file.len()?;
         Ok(Self {
-            disk: Arc::clone(disk),
-            path,
+            name,
             file,
             writing: Mutex::default(),
             state: Mutex::new(State {
@@ -128,8 +126,7 @@ impl IndexFile {
 
     /// No later start finds the file, so it need not be durable.
     fn give_up(&self, state: &mut State) -> io::Result<()> {
-        self.disk.remove(self.path)?;
-        self.disk.sync_folder("")?;
+        self.name.remove()?;
         state.is_given_up = true;
         tracing::warn!(
             "no room to make the index durable: the next start makes a new one from the extents"
@@ -246,7 +243,9 @@ impl StorageBackend for IndexFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use disk::MemoryDisk;
+    use disk::{Disk, MemoryDisk};
+
+    use crate::index::INDEX_PATH;
     use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 
     #[derive(Debug, Clone)]
@@ -273,9 +272,9 @@ mod tests {
 
     fn new_file() -> (MemoryDisk, IndexFile) {
         let disk = MemoryDisk::new();
-        disk.create("index").unwrap();
-        let file = IndexFile::open(&disk.shared(), "index").unwrap();
-        (disk, file)
+        let file = disk.create(INDEX_PATH).unwrap();
+        let name = Arc::new(IndexName::new(&disk.shared()));
+        (disk, IndexFile::new(file, name).unwrap())
     }
 
     proptest! {
@@ -306,7 +305,7 @@ mod tests {
             }
             disk.set_capacity(1 << 30);
             file.sync_data().unwrap();
-            prop_assert_eq!(disk.content("index").unwrap(), expected);
+            prop_assert_eq!(disk.content(INDEX_PATH).unwrap(), expected);
         }
     }
 
@@ -318,7 +317,7 @@ mod tests {
         disk.fill();
         file.write(5000, &[2; 5000]).unwrap();
         file.sync_data().unwrap();
-        assert!(disk.content("index").is_none());
+        assert!(disk.content(INDEX_PATH).is_none());
         let mut read = [0; 2];
         file.read(4999, &mut read).unwrap();
         assert_eq!(read, [1, 2]);

@@ -35,6 +35,7 @@ pub mod offline;
 mod opening;
 mod pulse;
 mod recover;
+mod reopen;
 mod run;
 mod scrub;
 mod send_file;

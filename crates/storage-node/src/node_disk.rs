@@ -51,6 +51,15 @@ impl NodeDisk {
         }
     }
 
+    /// The same disk, opened anew: what was begun on it before still counts.
+    pub(crate) fn reopened(&self, (store, appender): OpenedStore, blocking: Blocking) -> Self {
+        Self {
+            store,
+            writer: Writer::start(appender, blocking, self.pulse.clone()),
+            ..self.clone()
+        }
+    }
+
     /// Whether it answers, and did not fail: only then what is on it counts, and it gets chunks.
     pub(crate) fn is_sound(&self) -> bool {
         self.store.failure().is_none() && !self.pulse.hangs()

@@ -9,6 +9,7 @@
 //! and would report another sync as done. Where that cannot be done, the disk takes no writes and does not count, and the
 //! index does not go beyond, so that the next start does it.
 
+mod anew;
 mod lost;
 mod replay;
 
@@ -37,6 +38,8 @@ use crate::summary;
 const REWRITE_LEN: u64 = 1 << 20;
 /// Rows that are committed at once during replay.
 const ROWS_PER_COMMIT: usize = 64 << 10;
+
+pub(crate) use anew::open_anew;
 
 /// One disk's chunks as readers see them, and what changes them.
 pub(crate) type OpenedStore = (Arc<Store>, Appender);
@@ -202,6 +205,7 @@ impl Recovery {
         }
         let store = Store::new(disk, options, environment, self.index, self.catalog);
         let store = Arc::new(store);
+        store.learn_noted()?;
         if self.is_partial {
             let error = io::Error::other("its chunks are not all in the index");
             store.fail("open an extent", &error);

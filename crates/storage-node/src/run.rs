@@ -25,7 +25,7 @@ use crate::heartbeat::{self, Membership};
 use crate::node::Node;
 use crate::node_disk::NodeDisk;
 use crate::opening::{LateDisk, Opened, Started};
-use crate::{compact, scrub, summary};
+use crate::{compact, reopen, scrub, summary};
 
 /// When the node stops, its writers get this long for what they have begun.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -192,4 +192,7 @@ fn start_loops_of_disk(loops: &mut Loops, config: &Config, node: &Arc<Node>, pla
             scrub::run(node(), place, rate_max, stop)
         });
     }
+    loops.spawn("watching the index", |stop| {
+        reopen::run(node(), place, stop)
+    });
 }

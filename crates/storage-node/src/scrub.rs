@@ -19,6 +19,7 @@ use crate::catalog::{ExtentSums, Location, Position};
 use crate::error::StoreError;
 use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::node::Node;
+use crate::node_disk::NodeDisk;
 use crate::store::{RANGES_MAX, Reread, Store};
 use crate::walk::{Item, Walk};
 use crate::writer::ScrubProgress;
@@ -109,8 +110,7 @@ async fn read_extent(
     rate_max: Option<u64>,
 ) -> Result<(), StoreError> {
     let Position { extent, offset } = start;
-    let store = &node.disks()[disk].store;
-    let lane = &node.disks()[disk].lane;
+    let NodeDisk { store, lane, .. } = &node.disks()[disk];
     let reader = Arc::clone(store);
     let begin = move || reader.walk_extent(extent, offset);
     let Some(mut walk) = lane.run_in_background(begin).await? else {
@@ -163,7 +163,7 @@ pub(crate) async fn mark(
 
 /// An extent's file is gone, and all that it held. If it is the one that is written, the next chunk goes to a new one.
 pub(crate) async fn mark_lost(node: &Node, disk: usize, extent: u64) -> Result<(), StoreError> {
-    let (store, writer) = (&node.disks()[disk].store, &node.disks()[disk].writer);
+    let NodeDisk { store, writer, .. } = &node.disks()[disk];
     let last = store.catalog().last_extent();
     if last == Some(extent) {
         writer.seal().await?;
@@ -184,9 +184,10 @@ async fn mark_damaged(
     extent: u64,
     ranges: Vec<Range<u64>>,
 ) -> Result<(), StoreError> {
-    let store = Arc::clone(&node.disks()[disk].store);
+    let NodeDisk { store, lane, .. } = &node.disks()[disk];
+    let store = Arc::clone(store);
     let find = move || Ok(store.rows_in(extent, &ranges)?);
-    let rows = node.disks()[disk].lane.run_in_background(find).await?;
+    let rows = lane.run_in_background(find).await?;
     mark(node, disk, rows).await;
     Ok(())
 }

@@ -6,6 +6,8 @@
 //! **Invariants:** a chunk known to be corrupt is never served; where bytes pass through memory they are checked
 //! before they go out; a record that is not the one that the index named is never served as it.
 
+mod beside;
+
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
@@ -26,12 +28,10 @@ use crate::extent::{
 use crate::index::Index;
 use crate::verified::VerifiedChunk;
 use crate::walk::{Payloads, Walk};
+use beside::Beside;
 
 /// Extents that are kept open for reading.
 const OPEN_FILES_MAX: usize = 256;
-/// Bad records that are remembered although the index could not note them. What is beyond is found bad once more when
-/// it is read.
-const UNMARKED_MAX: usize = 64 << 10;
 /// Damaged ranges that are gathered before their chunks are looked for.
 pub(crate) const RANGES_MAX: usize = 4096;
 /// How often a read looks again when compaction moved the chunk under its hands.
@@ -70,9 +70,7 @@ pub(crate) struct Store {
     pub(crate) index: Index,
     catalog: Mutex<Catalog>,
     files: Mutex<OpenFiles>,
-    failed: Mutex<Option<Arc<str>>>,
-    /// Records that were found bad, and of which the index could not note it.
-    unmarked: Mutex<HashMap<ChunkId, Location>>,
+    beside: Arc<Beside>,
 }
 
 impl Store {
@@ -90,8 +88,20 @@ impl Store {
             index,
             catalog: Mutex::new(catalog),
             files: Mutex::default(),
-            failed: Mutex::default(),
-            unmarked: Mutex::default(),
+            beside: Arc::default(),
+        }
+    }
+
+    /// The same disk with an index that was made anew.
+    pub(crate) fn with_index(&self, index: Index, catalog: Catalog) -> Self {
+        Self {
+            disk: Arc::clone(&self.disk),
+            options: self.options.clone(),
+            environment: self.environment.clone(),
+            index,
+            catalog: Mutex::new(catalog),
+            files: Mutex::default(),
+            beside: Arc::clone(&self.beside),
         }
     }
 
@@ -107,35 +117,6 @@ impl Store {
             corrupt: row.corrupt || self.is_unmarked(chunk, row.location),
             ..row
         }))
-    }
-
-    fn is_unmarked(&self, chunk: &ChunkId, location: Location) -> bool {
-        self.unmarked.lock().get(chunk) == Some(&location)
-    }
-
-    /// Remembers that a record is bad until the index has noted it, or a start.
-    pub(crate) fn remember_bad(&self, chunk: ChunkId, location: Location) {
-        let mut unmarked = self.unmarked.lock();
-        if unmarked.len() < UNMARKED_MAX {
-            unmarked.insert(chunk, location);
-        }
-    }
-
-    /// The index knows better of this record now.
-    pub(crate) fn forget_bad(&self, chunk: &ChunkId, location: Location) {
-        let mut unmarked = self.unmarked.lock();
-        if unmarked.get(chunk) == Some(&location) {
-            unmarked.remove(chunk);
-        }
-    }
-
-    /// Records that are known to be bad, but not to the index, in the order of chunks.
-    pub(crate) fn unmarked(&self) -> Vec<(ChunkId, Location)> {
-        let unmarked = self.unmarked.lock();
-        let mut records: Vec<_> = unmarked.iter().map(|(chunk, at)| (*chunk, *at)).collect();
-        drop(unmarked);
-        records.sort_unstable_by_key(|(chunk, _)| *chunk);
-        records
     }
 
     /// Good chunks of one bucket, in the order of ids, and whether more follow.
@@ -349,18 +330,7 @@ impl Store {
 
     /// Why it takes no writes any more, if it failed.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
-        let failed = self.failed.lock().clone();
-        failed.or_else(|| self.index.failure())
-    }
-
-    /// Refuses all writes from now on.
-    pub(crate) fn fail(&self, what: &str, error: &io::Error) {
-        let mut failed = self.failed.lock();
-        if failed.is_none() {
-            let disk = self.options.disk_as_said();
-            tracing::error!(disk, %error, "{what}: the disk takes no more writes until a restart");
-            *failed = Some(format!("{what}: {error}").into());
-        }
+        self.own_failure().or_else(|| self.index.failure())
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct Walk {
     missing: Option<Range<u64>>,
     window: Vec<u8>,
     window_start: u64,
+    met_unreadable: bool,
 }
 
 impl Walk {
@@ -86,6 +87,7 @@ impl Walk {
             missing: (range.end != u64::MAX && !missing.is_empty()).then_some(missing),
             window: Vec::new(),
             window_start: 0,
+            met_unreadable: false,
         })
     }
 
@@ -97,6 +99,11 @@ impl Walk {
     /// The salt of the extent's records, if it is known.
     pub(crate) fn salt(&self) -> Option<u64> {
         self.salt
+    }
+
+    /// Whether anything that was needed could not be read, perhaps only now.
+    pub(crate) fn met_unreadable(&self) -> bool {
+        self.met_unreadable
     }
 
     /// How many bytes of a range are in the file.
@@ -210,7 +217,10 @@ impl Walk {
             self.window.truncate(len);
             filled = self.file.read_exact_at(&mut self.window, offset);
         }
-        filled.inspect_err(|_| self.window.clear())
+        filled.inspect_err(|_| {
+            self.window.clear();
+            self.met_unreadable = true;
+        })
     }
 }
 

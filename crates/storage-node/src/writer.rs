@@ -251,6 +251,9 @@ async fn run(
         let ran = blocking.run(move || {
             let ran = AssertUnwindSafe(|| {
                 run_batch(&mut appender, batch, is_idle || is_over, &pulse);
+                if is_over {
+                    appender.end();
+                }
             });
             if catch_unwind(ran).is_ok() {
                 Some(appender)

@@ -2,34 +2,37 @@
 //!
 //! redb panics on pages that rotted, and takes no more reads or writes after any that failed. Whichever it is, the
 //! database is given up at once: everything that is asked of it from then on is refused, and its file is removed, so that
-//! the next start makes a new one from the extents.
+//! a new one is made from the extents ([`crate::reopen`]).
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-use disk::Disk;
 use redb::Database;
+use tokio_util::sync::CancellationToken;
 
-use super::INDEX_PATH;
+use super::name::IndexName;
 
 /// The database, as long as it can be used.
 #[derive(Debug)]
 pub(super) struct Guarded {
     /// There until it is dropped.
     database: Option<Database>,
-    disk: Arc<dyn Disk>,
+    name: Arc<IndexName>,
     disk_number: u32,
     given_up: OnceLock<Arc<str>>,
+    /// Cancelled when it is given up, and nothing more is done to its file's name.
+    ended: CancellationToken,
 }
 
 impl Guarded {
-    pub(super) fn new(database: Database, disk: Arc<dyn Disk>, disk_number: u32) -> Self {
+    pub(super) fn new(database: Database, name: Arc<IndexName>, disk_number: u32) -> Self {
         Self {
             database: Some(database),
-            disk,
+            name,
             disk_number,
             given_up: OnceLock::new(),
+            ended: CancellationToken::new(),
         }
     }
 
@@ -53,15 +56,28 @@ impl Guarded {
         self.given_up.get().cloned()
     }
 
+    /// Cancelled when it cannot be used any more.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// Has nobody use it any more, since there is to be another.
+    pub(super) fn retire(&self) -> io::Result<()> {
+        self.given_up.get_or_init(|| "it is being made anew".into());
+        self.ended.cancel();
+        self.name.remove()
+    }
+
     fn give_up(&self, error: &io::Error) {
         if self.given_up.set(error.to_string().into()).is_err() {
             return;
         }
         let disk = self.disk_number + 1;
-        tracing::error!(disk, %error, "the index failed: the disk takes and gives nothing until a restart, which makes a new one");
-        if let Err(error) = self.disk.remove(INDEX_PATH) {
+        tracing::error!(disk, %error, "the index failed: the disk takes and gives nothing until a new one is made from the extents");
+        if let Err(error) = self.name.remove() {
             tracing::debug!(%error, "could not remove the index");
         }
+        self.ended.cancel();
     }
 }
 

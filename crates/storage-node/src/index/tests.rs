@@ -49,7 +49,8 @@ fn an_index_opens_at_once_after_a_kill() {
     commit(&index, 20_000..60_000);
     disk.kill();
     drop(index);
-    let file = IndexFile::open(&disk.shared(), INDEX_PATH).unwrap();
+    let name = Arc::new(IndexName::new(&disk.shared()));
+    let file = IndexFile::new(disk.open(INDEX_PATH).unwrap(), name).unwrap();
     Builder::new()
         .set_repair_callback(|_| panic!("it reads the whole index"))
         .create_with_backend(file)

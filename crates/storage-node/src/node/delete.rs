@@ -132,7 +132,10 @@ async fn delete_on(
             deleted,
             ..Done::default()
         }),
-        Err(StoreError::Failed(_) | StoreError::Disk(_) | StoreError::TimedOut) => {
+        Err(error)
+            if disk.store.failure().is_some()
+                || matches!(error, StoreError::Disk(_) | StoreError::TimedOut) =>
+        {
             Ok(not_deleted_on(disk, begun.as_ref(), chunks).await)
         }
         Err(error) => Err(error),

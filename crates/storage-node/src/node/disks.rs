@@ -1,4 +1,5 @@
-//! The disks that a node has now: those that answer late join one by one.
+//! The disks that a node has now: those that answer late join one by one, and one whose index failed is
+//! opened anew.
 //!
 //! **Invariants:** a disk keeps its place in the list for as long as the node runs. While a disk is late, no chunk is said to be
 //! missing, or to be gone: it may be there.
@@ -58,6 +59,12 @@ impl Node {
         });
         self.report_all_corrupt();
         place
+    }
+
+    /// From now on a disk is used as it was opened anew.
+    pub(crate) fn replace_disk(&self, place: usize, disk: NodeDisk) {
+        self.change_disks(|disks| disks.joined[place] = disk);
+        self.report_all_corrupt();
     }
 
     fn change_disks(&self, change: impl FnOnce(&mut Disks)) {

@@ -21,13 +21,15 @@ use crate::walk::{Item, Payloads, Walk};
 
 /// What the replay of one extent showed.
 #[derive(Default)]
-struct Replayed {
+pub(super) struct Replayed {
     /// Records whose payloads do not verify, without another of the chunk behind them.
     suspects: BTreeMap<ChunkId, RecordHeader>,
     /// Where those that were taken stand.
     taken: Vec<Range<u64>>,
     records: u64,
     damaged_ranges: u64,
+    /// Whether anything that was needed could not be read.
+    pub(super) met_unreadable: bool,
 }
 
 impl Recovery {
@@ -57,7 +59,32 @@ impl Recovery {
         };
         let summarized = salt.filter(|_| self.is_rebuild && !is_last);
         let summary = summarized.and_then(|salt| self.summary(disk, number, salt));
-        let mut walk = Walk::new(file, salt, from..end, payloads)?;
+        let replayed = self.replay_part(number, from..end, payloads, summary)?;
+        if is_last {
+            self.unsettled = replayed.taken;
+        }
+        if is_last && len > end {
+            tracing::info!(
+                extent = number,
+                bytes = len - end,
+                "cut off what was being written"
+            );
+        }
+        Ok(())
+    }
+
+    /// Takes the records of a part of an extent: as its summary tells them, if there is one.
+    pub(super) fn replay_part(
+        &mut self,
+        number: u64,
+        range: Range<u64>,
+        payloads: Payloads,
+        summary: Option<Vec<RecordHeader>>,
+    ) -> io::Result<Replayed> {
+        let found = &self.extents[&number];
+        let (file, len, end) = (Arc::clone(&found.file), found.len, range.end);
+        let salt = found.header.as_ref().map(|header| header.salt);
+        let mut walk = Walk::new(file, salt, range, payloads)?;
         let mut replayed = Replayed::default();
         if let Some(headers) = summary {
             for header in headers {
@@ -81,17 +108,8 @@ impl Recovery {
             offset: end,
         };
         replayed.report(number);
-        if is_last {
-            self.unsettled = replayed.taken;
-        }
-        if is_last && len > end {
-            tracing::info!(
-                extent = number,
-                bytes = len - end,
-                "cut off what was being written"
-            );
-        }
-        Ok(())
+        replayed.met_unreadable = walk.met_unreadable();
+        Ok(replayed)
     }
 
     /// The headers of all records of a sealed extent, if its summary tells them.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use disk::{Blocking, Disk, MemoryDisk};
 use proto::ErrorCode;
 use proto::id::{Epoch, NodeId};
+use proto::node::ChunkState;
 use uuid::Uuid;
 
 use super::support::{TestNode, chunk, config, environment, rng};
@@ -286,6 +287,36 @@ async fn a_list_that_meets_rot_in_the_index_fails_the_disk() {
         bucket += 1;
     }
     check_given_up(&disk, node, 0).await;
+}
+
+/// The index of a disk failed: nothing on the disk could be read until somebody restarted the node. A new one is made while the node
+/// runs, and what was known of the disk beside the index is not forgotten.
+#[tokio::test]
+async fn an_index_that_failed_is_made_anew_while_the_node_runs() {
+    let disk = MemoryDisk::new();
+    let node = node_with_many(&disk).await;
+    let bad = chunk(0, 8).0;
+    let at = node.node.disks()[0].store.find(&bad).unwrap().unwrap();
+    node.node.disks()[0].store.remember_bad(bad, at.location);
+    let_index_rot(&disk);
+    let mut read = 1;
+    while node.get(&chunk(read, 8).0).await.is_ok() {
+        read += 1;
+    }
+    let failed = Arc::downgrade(&node.node.disks()[0].store);
+    assert_eq!(node.state(&chunk(MANY, 8).0), ChunkState::OnHungDisk);
+    node.reopen(0).await.unwrap();
+    assert!(failed.upgrade().is_none(), "nobody uses the old one");
+    assert_eq!(node.node.usage().await.failed_disks, 0);
+    assert_eq!(node.get(&chunk(read, 8).0).await.unwrap(), chunk(read, 8).1);
+    let refused = node.get(&bad).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Corrupt);
+    assert!(node.put(&chunk(MANY, 8)).await.unwrap());
+    node.delete(&[bad]).await.unwrap();
+    node.crash(1).await;
+    let node = TestNode::open(&[&disk]);
+    node.check_digest((1..=MANY).map(|number| chunk(number, 8).0));
+    node.stop().await;
 }
 
 /// Whatever makes a writer panic: its disk is a failed one, and what was acknowledged is there after a restart.

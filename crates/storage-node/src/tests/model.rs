@@ -4,6 +4,7 @@
 //! the node is looked at; from then on it must stay as it was seen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use disk::{Disk, MemoryDisk};
 use futures::future::join_all;
@@ -30,6 +31,12 @@ enum Step {
     /// The next sync but so many fails.
     FailSync(u64, Vec<u64>),
     LoseIndex,
+    /// The index fails while the node runs, and is made anew.
+    FailIndex,
+    /// The writes after so many fail; what that did to the index is mended while the node runs.
+    FailWrites(u64, Vec<u64>, Vec<u64>),
+    /// The disk stops while its index is made anew; then power is lost.
+    CrashReopening(u64, u64),
 }
 
 fn numbers() -> impl Strategy<Value = Vec<u64>> {
@@ -49,6 +56,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(after, put, delete, seed)| Step::CrashAfter(after, put, delete, seed)),
         1 => (0..3_u64, numbers()).prop_map(|(after, put)| Step::FailSync(after, put)),
         1 => Just(Step::LoseIndex),
+        2 => Just(Step::FailIndex),
+        2 => (0..12_u64, numbers(), numbers())
+            .prop_map(|(after, put, delete)| Step::FailWrites(after, put, delete)),
+        1 => (0..12_u64, any::<u64>()).prop_map(|(after, seed)| Step::CrashReopening(after, seed)),
     ];
     vec(step, 1..24)
 }
@@ -120,8 +131,43 @@ impl Model {
                 self.disk.remove("index.redb").unwrap();
                 self.reopen();
             }
+            Step::FailIndex => {
+                self.fail_index();
+                self.node().reopen(0).await.unwrap();
+            }
+            Step::FailWrites(after, put, delete) => {
+                self.disk.fail_writes_after(after);
+                self.put(&put).await;
+                self.delete(&delete).await;
+                self.node().compact().await;
+                self.disk.heal();
+                self.mend().await;
+            }
+            Step::CrashReopening(after, seed) => {
+                self.fail_index();
+                self.disk.stop_after(after);
+                drop(self.node().reopen(0).await);
+                self.crash(seed).await;
+            }
         }
         self.check().await;
+    }
+
+    fn fail_index(&self) {
+        self.node().node.disks()[0].store.index.fail();
+    }
+
+    /// What failed is mended: the index while the node runs, all else by a restart.
+    async fn mend(&mut self) {
+        let store = Arc::clone(&self.node().node.disks()[0].store);
+        if store.index.failure().is_some() {
+            self.node().reopen(0).await.unwrap();
+        }
+        if store.own_failure().is_some() {
+            self.node.take().unwrap().stop().await;
+            drop(store);
+            self.reopen();
+        }
     }
 
     async fn crash(&mut self, seed: u64) {

@@ -20,6 +20,7 @@ use crate::extent::{EXTENTS_FOLDER, Order, extent_number};
 use crate::identity::Acceptance;
 use crate::node::{Node, OpenChunk};
 use crate::opening::{Opened, Started};
+use crate::reopen::reopen;
 use crate::scrub::scrub_extent;
 use crate::summary::make_missing;
 
@@ -161,6 +162,12 @@ impl TestNode {
             disks: Vec::new(),
             sequence: AtomicU64::new(highest.unwrap_or(0)),
         })
+    }
+
+    /// Makes a new index for a disk while the node runs.
+    pub(super) async fn reopen(&self, disk: usize) -> Result<(), String> {
+        let reopened = reopen(&self.node, disk).await;
+        reopened.map_err(|error| error.to_string())
     }
 
     /// Stops it as `SIGTERM` does.

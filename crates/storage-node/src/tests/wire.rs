@@ -170,6 +170,53 @@ async fn wrong_bytes_never_leave_the_node() {
     node.stop().await;
 }
 
+/// The index of a node's only disk could not be written: what the node had could be read by nobody until it was restarted.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_index_failed_serves_again() {
+    let network = MemoryNetwork::new();
+    let node = start(&network).await;
+    let client = node.connect(&network, Role::Client).await;
+    let put = |number| {
+        let (chunk, body) = chunk(number, 1000);
+        let promise = None;
+        client.call(
+            PutChunk {
+                chunk,
+                promise,
+                body,
+            },
+            SOON,
+        )
+    };
+    put(1).await.unwrap();
+    node.disk.fail_writes_after(0);
+    // The node makes its index durable when nothing happens for a while.
+    while node.disk.content("index.redb").is_some() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    node.disk.heal();
+    let get = || {
+        client.call(
+            GetChunk {
+                chunk: chunk(1, 1000).0,
+            },
+            SOON,
+        )
+    };
+    assert_eq!(code(get().await), ErrorCode::Disk);
+    let read = loop {
+        match get().await {
+            Ok(read) => break read,
+            Err(error) => assert_eq!(error.code(), Some(ErrorCode::Disk)),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    assert_eq!(read.body.into_bytes().unwrap(), chunk(1, 1000).1);
+    assert!(put(2).await.unwrap().stored);
+    drop(client);
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn only_the_master_copies_deletes_and_lists() {
     let network = MemoryNetwork::new();
