@@ -206,6 +206,7 @@ impl Control {
             chunks: chunks.clone(),
         };
         self.committer.submit(command).await?;
+        self.membership().note_failing(node);
         self.repair.look_at(chunks);
         Ok(())
     }

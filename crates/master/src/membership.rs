@@ -89,6 +89,8 @@ struct Member {
     spoke: bool,
     /// Whether an upload failed because it took nothing, since it spoke last.
     refused_writes: bool,
+    /// Whether chunks are recorded as being on disks of it that failed or hang.
+    has_failing: bool,
     reliance: Reliance,
 }
 
@@ -134,6 +136,7 @@ impl Membership {
             silent_since: now,
             spoke: false,
             refused_writes: false,
+            has_failing: false,
             reliance: Reliance::default(),
         });
     }
@@ -259,6 +262,13 @@ impl Membership {
             self.placeable.forget();
         }
         Ok(heard)
+    }
+
+    /// Chunks were recorded as being on disks of this node that failed or hang.
+    pub fn note_failing(&mut self, node: NodeNumber) {
+        if let Some(member) = self.members.get_mut(&node) {
+            member.has_failing = true;
+        }
     }
 
     /// An upload failed because these took nothing from it: until each of them speaks again, the status does not count
@@ -478,19 +488,22 @@ impl Member {
         self.become_state(number, NodeState::Live)
     }
 
-    /// What became of a node that took writes or not, and had so many failed disks.
+    /// What became of a node that took writes or not, and had so many failed disks. No heartbeat may have told of a disk that was
+    /// away for a moment only, in which its chunks were asked for.
     fn heard(
-        &self,
+        &mut self,
         node: NodeNumber,
         change: Option<Change>,
         (took_writes, failed_disks): (bool, u32),
     ) -> Heard {
+        let is_sound = self.usage.failed_disks == 0;
+        let had_failing = is_sound && std::mem::take(&mut self.has_failing);
         Heard {
             node,
             change,
             has_room_again: !took_writes && self.takes_writes(),
             lost_a_disk: self.usage.failed_disks > failed_disks,
-            has_a_disk_again: self.usage.failed_disks < failed_disks,
+            has_a_disk_again: self.usage.failed_disks < failed_disks || had_failing,
         }
     }
 

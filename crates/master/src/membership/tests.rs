@@ -333,6 +333,30 @@ fn a_node_that_loses_a_disk_is_in_doubt() {
     assert_eq!(membership.take_doubted(), [ONE]);
 }
 
+/// A disk was away between two heartbeats. What it held was asked for then, and did not count for a day.
+#[test]
+fn a_disk_that_no_heartbeat_missed_is_heard_to_be_back() {
+    let now = Instant::now();
+    let mut membership = with_one_node(now);
+    let mut has_a_disk_again = |sequence, failed_disks, has_failing| {
+        if has_failing {
+            membership.note_failing(ONE);
+        }
+        let mut report = heartbeat(1, 1, sequence);
+        report.usage.failed_disks = failed_disks;
+        membership
+            .heartbeat(&report, 7, now)
+            .unwrap()
+            .has_a_disk_again
+    };
+    assert!(!has_a_disk_again(1, 0, false));
+    assert!(has_a_disk_again(2, 0, true));
+    assert!(!has_a_disk_again(3, 0, false));
+    assert!(!has_a_disk_again(4, 1, true), "it is away still");
+    assert!(has_a_disk_again(5, 0, false));
+    assert!(!has_a_disk_again(6, 0, false));
+}
+
 #[test]
 fn a_comparison_settles_no_doubt_that_arose_after_it_began() {
     let now = Instant::now();
