@@ -130,8 +130,9 @@ impl Catalog {
         self.extents.values().map(ExtentSums::reclaimable).sum()
     }
 
-    /// Whether these sums, which were counted anew, account for all that was known: each extent has as many good chunks, and no
-    /// chunk is there that was deleted. What was known to be corrupt may count as good again.
+    /// Whether these sums, which were counted anew, account for all that was known: each extent has at least as many good chunks,
+    /// and no chunk is there that was deleted. What was known to be corrupt may count as good again; where nothing was, the
+    /// chunks are the same.
     ///
     /// # Errors
     /// Says what is missing.
@@ -148,7 +149,21 @@ impl Catalog {
         if self.rows() > known.rows() {
             return Err(io::Error::other("not all deletions show"));
         }
+        if known.corrupt_chunks == 0 && self.buckets != known.buckets {
+            return Err(io::Error::other("not the same chunks show"));
+        }
         Ok(())
+    }
+
+    /// Takes over when the extents were read.
+    pub(crate) fn keep_scrubbed(&mut self, known: &Self) {
+        self.scrub = known.scrub;
+        for (number, sums) in &mut self.extents {
+            sums.scrubbed_ms = known
+                .extents
+                .get(number)
+                .map_or(0, |known| known.scrubbed_ms);
+        }
     }
 
     /// Chunks, good or corrupt.

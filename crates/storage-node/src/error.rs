@@ -24,9 +24,9 @@ pub(crate) enum StoreError {
     /// Its extent could not be opened, which says nothing about the chunk.
     #[error("the extent could not be opened: {0}")]
     Unopened(Arc<io::Error>),
-    /// The disk failed before and takes no more writes until the node is started again.
+    /// The disk failed before and takes no more writes until the node is started again, or its index was made anew.
     #[error(
-        "the disk takes no writes since it failed: {0}; replace it, or restart the node to try again"
+        "the disk takes no writes since it failed: {0}; if it does not come back, replace it, or restart the node to try again"
     )]
     Failed(Arc<str>),
     /// The node stops.

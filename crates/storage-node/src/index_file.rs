@@ -3,7 +3,7 @@
 //! redb takes no more reads or writes after any that failed. Running out of room is no reason for that: the index is a
 //! cache, and the room comes back. So what does not fit is kept in memory, a bounded amount of it, and written as soon
 //! as there is room. Where it would have to be durable before, the file is given up: the index lives on without a name,
-//! and the next start makes a new one from the extents.
+//! and the next start, or a new index in its place, comes from the extents.
 //!
 //! **Invariant:** a sync is reported only when all that was written is in the file, or when no later start can find it.
 

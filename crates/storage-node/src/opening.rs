@@ -301,7 +301,15 @@ impl<'a> Opening<'a> {
             let opened = match stage {
                 Stage::Answers(_) | Stage::Settled => return None,
                 Stage::Hangs(hangs) => self.open_late(identity, place, hangs).boxed(),
-                Stage::Opens(work) => work.map(ended).boxed(),
+                // It panicked, which the node that serves survives.
+                Stage::Opens(work) => work
+                    .map(|opened| {
+                        opened.unwrap_or_else(|error| {
+                            let source = std::io::Error::other(error);
+                            Err(OpenError::while_doing("open the disk")(source))
+                        })
+                    })
+                    .boxed(),
             };
             let disk = place + 1;
             tracing::warn!(

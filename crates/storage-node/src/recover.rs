@@ -205,7 +205,6 @@ impl Recovery {
         }
         let store = Store::new(disk, options, environment, self.index, self.catalog);
         let store = Arc::new(store);
-        store.learn_noted()?;
         if self.is_partial {
             let error = io::Error::other("its chunks are not all in the index");
             store.fail("open an extent", &error);
@@ -225,6 +224,7 @@ impl Recovery {
                 None
             }
         };
+        store.learn_noted();
         let appender = Appender::new(Arc::clone(&store), active, next_number, previous);
         Ok((store, appender))
     }

@@ -10,11 +10,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use disk::Blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::OpenError;
 use crate::node::Node;
+use crate::node_disk::NodeDisk;
 use crate::recover;
 
 /// What is waited for before each new index of a disk; the last for all that follow. When an index held for longer than that, it
@@ -27,6 +29,9 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(3600),
     Duration::from_secs(6 * 3600),
 ];
+
+/// Between looks whether the old index is still in use.
+const CLOSE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Watches over the index of one disk for as long as the node runs.
 pub(crate) async fn run(node: Arc<Node>, place: usize, shutdown: CancellationToken) {
@@ -44,7 +49,10 @@ pub(crate) async fn run(node: Arc<Node>, place: usize, shutdown: CancellationTok
             }
             sleep(pauses.next().unwrap_or(longest)).await;
             match reopen(&node, place).await {
-                Ok(()) => tracing::info!(disk, "the disk has a new index"),
+                Ok(old) => {
+                    tracing::info!(disk, "the disk has a new index");
+                    tokio::spawn(close(old, node.blocking()));
+                }
                 Err(error) => {
                     tracing::error!(disk, %error, "could not make a new index; it is tried again, and at a restart");
                 }
@@ -55,18 +63,25 @@ pub(crate) async fn run(node: Arc<Node>, place: usize, shutdown: CancellationTok
     shutdown.run_until_cancelled(watch).await;
 }
 
-/// Opens a disk anew, with a new index, and has the node use it so.
+/// Opens a disk anew, with a new index, and has the node use it so; gives it as it was.
 ///
 /// # Errors
 /// When the disk fails, or does not show all that was known to be on it; it is as it was then, without a writer.
-pub(crate) async fn reopen(node: &Node, place: usize) -> Result<(), OpenError> {
+pub(crate) async fn reopen(node: &Node, place: usize) -> Result<NodeDisk, OpenError> {
     let old = node.disks()[place].clone();
     old.writer.stop().await;
     let store = Arc::clone(&old.store);
     let blocking = node.blocking();
     let opened = blocking.run(move || recover::open_anew(&store)).await?;
     node.replace_disk(place, old.reopened(opened, blocking));
-    // Closing the old index may take as long as anything on a disk.
+    Ok(old)
+}
+
+/// Closes the old index when nobody uses it any more: that may take as long as anything on a disk, and whoever lets go of it last
+/// must not wait.
+async fn close(old: NodeDisk, blocking: Blocking) {
+    while Arc::strong_count(&old.store) > 1 {
+        sleep(CLOSE_PAUSE).await;
+    }
     blocking.run(move || drop(old)).await;
-    Ok(())
 }

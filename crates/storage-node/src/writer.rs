@@ -4,7 +4,7 @@
 //! answered. So many small puts cost one sync, and the order of everything that changes a disk is the order of
 //! this queue.
 //!
-//! **Invariant:** a writer that ends before its node fails its disk: no disk counts as well and takes nothing.
+//! **Invariant:** a writer that ends, and was not stopped, fails its disk: no disk counts as well and takes nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -119,7 +119,7 @@ fn check_above(order: Order, seen: Order) -> Result<(), WireError> {
     })
 }
 
-/// Should a put that a failed disk refused turn out to be there after a restart, the master finds a chunk that it does not
+/// Should a put that a failed disk refused turn out to be there once its index is made anew, the master finds a chunk that it does not
 /// know, and deletes it as such.
 async fn delete_on(
     disk: &NodeDisk,

@@ -12,7 +12,7 @@ use proto::id::ChunkId;
 use proto::node::ChunkState;
 use proto::{ErrorCode, WireError};
 
-use super::{INLINE_LEN_MAX, Node};
+use super::{Disks, INLINE_LEN_MAX, Node};
 use crate::error::StoreError;
 use crate::extent::{PAYLOAD_LEN_MAX, record_len};
 use crate::node_disk::NodeDisk;
@@ -54,10 +54,15 @@ impl Node {
     pub(crate) async fn store(&self, verified: VerifiedChunk) -> Result<bool, WireError> {
         let chunk = verified.chunk;
         let claim = self.claim_disk(chunk, verified.len()).await?;
-        if self.holds_good_beside(&chunk, Some(claim.disk)).await? {
+        // The disks of one moment: what was asked of a disk, and what is put there, is of the same index.
+        let disks = self.disks();
+        if self
+            .holds_good_beside(&disks, &chunk, Some(claim.disk))
+            .await?
+        {
             return Ok(false);
         }
-        let stored = self.disks()[claim.disk].writer.put(verified).await?;
+        let stored = disks[claim.disk].writer.put(verified).await?;
         if claim.has_stuck {
             self.duplicates.note(std::iter::once(chunk));
         }
@@ -83,16 +88,16 @@ impl Node {
     /// Whether the chunk is here, on a disk that is sound, and reads well. A copy that rotted unseen is marked, and can
     /// then be replaced: it must not count as the copy that somebody is about to rely on.
     pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> Result<bool, StoreError> {
-        self.holds_good_beside(chunk, None).await
+        self.holds_good_beside(&self.disks(), chunk, None).await
     }
 
     /// The same for a put on this disk, which must say what it has: the writer does not read what is there.
     async fn holds_good_beside(
         &self,
+        disks: &Disks,
         chunk: &ChunkId,
         claimed: Option<usize>,
     ) -> Result<bool, StoreError> {
-        let disks = self.disks();
         let sound = disks.iter().enumerate();
         let sound = sound.filter(|(_, disk)| disk.store.failure().is_none());
         let asked = sound.map(|(place, disk)| {

@@ -79,7 +79,7 @@ impl Node {
         let marked = writer.mark(chunk, location, true).await;
         match marked {
             Ok(is_there) => {
-                store.forget_bad(&chunk, location);
+                store.settle_bad(&chunk, location);
                 if !is_there {
                     return;
                 }
@@ -118,7 +118,7 @@ impl Node {
                 return;
             }
             match writer.mark(chunk, location, true).await {
-                Ok(_) => store.forget_bad(&chunk, location),
+                Ok(_) => store.settle_bad(&chunk, location),
                 Err(error) => {
                     tracing::debug!(%chunk, %error, "still could not note that the chunk is corrupt");
                     return;
@@ -221,7 +221,7 @@ impl Node {
                         tracing::warn!(%chunk, %error, "could not note that the chunk is good again: it is still not served");
                         return Ok(ChunkState::Good);
                     }
-                    store.forget_bad(&id, row.location);
+                    store.settle_bad(&id, row.location);
                 }
                 Ok(ChunkState::Good)
             }

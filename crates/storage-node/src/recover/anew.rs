@@ -61,6 +61,7 @@ pub(crate) fn open_anew(old: &Store) -> Result<OpenedStore, OpenError> {
     let last = known.last_extent().max(Some(known.position.extent));
     let next_number = last.max(Some(highest)).unwrap_or(0) + 1;
     let store = Arc::new(old.with_index(recovery.index, recovery.catalog));
+    store.learn_noted();
     let appender = Appender::new(Arc::clone(&store), None, next_number, previous);
     Ok((store, appender))
 }
@@ -101,6 +102,7 @@ impl Recovery {
         }
         self.commit()?;
         self.catalog.check_against(known)?;
+        self.catalog.keep_scrubbed(known);
         let tail = self.read_tail(old.synced())?;
         // A disk that failed did not settle all of it: the next start does.
         let is_settled = old.own_failure().is_none();

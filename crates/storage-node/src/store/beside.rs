@@ -40,8 +40,15 @@ impl Store {
         }
     }
 
-    /// The index knows better of this record now.
-    pub(crate) fn forget_bad(&self, chunk: &ChunkId, location: Location) {
+    /// The index has noted what was remembered of this record; one that failed since does not count.
+    pub(crate) fn settle_bad(&self, chunk: &ChunkId, location: Location) {
+        if self.index.failure().is_none() {
+            self.forget_bad(chunk, location);
+        }
+    }
+
+    /// Nothing is to be remembered of this record.
+    pub(super) fn forget_bad(&self, chunk: &ChunkId, location: Location) {
         let mut unmarked = self.beside.unmarked.lock();
         if unmarked.get(chunk) == Some(&location) {
             unmarked.remove(chunk);
@@ -63,13 +70,19 @@ impl Store {
         }
     }
 
-    /// Learns which records the index knows to be bad.
-    pub(crate) fn learn_noted(&self) -> io::Result<()> {
-        for chunk in self.index.corrupt_page(None, UNMARKED_MAX)? {
-            let row = self.index.get(&chunk)?;
-            self.note_row(&chunk, None, row.as_ref());
+    /// Learns which records the index knows to be bad. Without it a later index finds them bad once more.
+    pub(crate) fn learn_noted(&self) {
+        let learn = || -> io::Result<()> {
+            for chunk in self.index.corrupt_page(None, UNMARKED_MAX)? {
+                let row = self.index.get(&chunk)?;
+                self.note_row(&chunk, None, row.as_ref());
+            }
+            Ok(())
+        };
+        if let Err(error) = learn() {
+            let disk = self.options.disk_as_said();
+            tracing::warn!(disk, %error, "cannot read which chunks are known to be corrupt");
         }
-        Ok(())
     }
 
     /// What is known to be bad, now that another index says which records there are: that one has not noted it.

@@ -234,6 +234,26 @@ async fn what_the_index_knew_to_be_bad_stays_known() {
     node.stop().await;
 }
 
+/// The answer that a bad record is noted came when the index that had noted it was gone: the record counted as good again.
+#[tokio::test]
+async fn a_late_answer_settles_nothing_in_a_new_index() {
+    let disk = MemoryDisk::new();
+    let (node, chunks) = node_with_five(&disk).await;
+    let bad = chunks[1].0;
+    let (old, writer) = {
+        let disks = node.node.disks();
+        (Arc::clone(&disks[0].store), disks[0].writer.clone())
+    };
+    let at = old.find(&bad).unwrap().unwrap().location;
+    old.remember_bad(bad, at);
+    assert!(writer.mark(bad, at, true).await.unwrap());
+    fail_index(&node);
+    node.reopen(0).await.unwrap();
+    old.settle_bad(&bad, at);
+    assert_eq!(node.state(&bad), ChunkState::Corrupt);
+    node.stop().await;
+}
+
 /// What was known of a disk beside its index was forgotten with that.
 #[tokio::test]
 async fn what_is_known_to_be_bad_is_not_served_after_it() {

@@ -166,7 +166,7 @@ impl TestNode {
 
     /// Makes a new index for a disk while the node runs.
     pub(super) async fn reopen(&self, disk: usize) -> Result<(), String> {
-        let reopened = reopen(&self.node, disk).await;
+        let reopened = reopen(&self.node, disk).await.map(drop);
         reopened.map_err(|error| error.to_string())
     }
 
