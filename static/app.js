@@ -43,9 +43,11 @@ function connectDropping() {
     inside = 0;
     show();
     try {
-      uploads.add(await picking.fromDrop(event.dataTransfer));
+      const { files, emptyFolders } = await picking.fromDrop(event.dataTransfer);
+      uploads.add(files);
+      await listing.addFolders(emptyFolders);
     } catch (error) {
-      showNotice(`What was dropped cannot be read. ${error.message}`);
+      showNotice(`Not all that was dropped could be taken: ${error.message}`);
     }
   });
 }

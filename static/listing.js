@@ -259,6 +259,20 @@ function onToggle(event) {
   menu.classList.toggle("up", bottom > innerHeight && innerHeight > 320);
 }
 
+/** Makes folders with these paths below the one that is shown, but for those that are there. */
+export async function addFolders(paths) {
+  if (paths.length === 0) return;
+  const folder = shown.path;
+  for (const path of paths) {
+    try {
+      await api.createFolder([...folder, ...path]);
+    } catch (error) {
+      if (error.code !== "already_exists") throw error;
+    }
+  }
+  await refresh({ fresh: paths.map(([name]) => name) });
+}
+
 function newFolder() {
   return ask({
     title: "New folder",

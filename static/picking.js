@@ -8,12 +8,12 @@ export function fromInput(input) {
   }));
 }
 
-/** What was dropped: files, and folders with all that is in them. Has to be called while the event lasts. */
+/** What was dropped: `files`, also of folders, and the paths of `emptyFolders`. Has to be called while the event lasts. */
 export async function fromDrop(transfer) {
   const entries = Array.from(transfer.items, (item) => item.kind === "file" && item.webkitGetAsEntry?.());
   const plain = Array.from(transfer.files, (file) => ({ file, path: [file.name] }));
-  if (!entries.some((entry) => entry?.isDirectory)) return plain;
-  const found = [];
+  if (!entries.some((entry) => entry?.isDirectory)) return { files: plain, emptyFolders: [] };
+  const found = { files: [], emptyFolders: [] };
   for (const entry of entries) {
     if (entry) await collect(entry, [], found);
   }
@@ -24,14 +24,17 @@ async function collect(entry, folders, found) {
   const path = [...folders, entry.name];
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    found.push({ file, path });
+    found.files.push({ file, path });
     return;
   }
   const reader = entry.createReader();
-  for (;;) {
+  for (let isEmpty = true; ; isEmpty = false) {
     // A folder comes in parts; an empty part is the end.
     const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (part.length === 0) return;
+    if (part.length === 0) {
+      if (isEmpty) found.emptyFolders.push(path);
+      return;
+    }
     for (const child of part) await collect(child, path, found);
   }
 }

@@ -111,7 +111,7 @@ class Upload {
       else this.stored(stored);
     } catch (error) {
       if (error instanceof Cancelled) this.end("cancelled", "Cancelled. Nothing was stored.");
-      else this.end("failed", `Not stored. ${error.message}`);
+      else this.end("failed", `Not stored: ${error.message}`);
     }
   }
 

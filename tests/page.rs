@@ -179,7 +179,7 @@ async fn the_page_says_what_is_wrong_and_retries_when_it_is_mended() {
         page.choose("#file-input", &[&path]).await;
         until_ended(page, "failed", 1).await;
         let row = page.text(".upload").await;
-        assert!(row.contains("Not stored."), "{row}");
+        assert!(row.contains("Not stored:"), "{row}");
         until_listed(page, &[]).await;
         cluster.restart_all().await;
         cluster

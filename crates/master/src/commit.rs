@@ -216,6 +216,11 @@ impl Committer {
         self.shared.fenced.get().map(String::as_str)
     }
 
+    /// Refuses as any command is refused once no more are taken.
+    pub(crate) fn check_fence(&self) -> Result<(), WireError> {
+        self.shared.check_fence()
+    }
+
     /// What is wrong with rows of the store, if a command met such a one since the start.
     pub fn damage(&self) -> Option<&str> {
         self.shared.damage.get().map(String::as_str)

@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use client::Error;
+use client::{Error, people};
 use proto::ErrorCode;
 use proto::name::NameError;
 use serde::Serialize;
@@ -245,7 +245,8 @@ fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let next = error.to_string();
+        let system = error.downcast_ref::<std::io::Error>();
+        let next = system.map_or_else(|| error.to_string(), people::reason);
         // Some libraries repeat their source in their own text.
         if !text.ends_with(&next) {
             text = format!("{text}: {next}");

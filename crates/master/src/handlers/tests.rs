@@ -103,6 +103,17 @@ async fn an_upload_that_cannot_succeed_is_told_why() {
 
 /// One node of three was dead and a client did without another one, which had just been restarted: it heard that the disks
 /// are full, and gave up, in place of asking for that one too.
+/// The nodes had left for the right master, and an upload was told to start some.
+#[tokio::test]
+async fn an_upload_to_a_superseded_master_is_told_so() {
+    let files = files().await;
+    *files.cluster.down.lock() = NODES.collect();
+    files.committer.fence("another one is ahead".to_owned());
+    let error = files.allocate(1, &[chunk(2)], &[]).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::StaleEpoch);
+    assert!(error.message.contains("another one is ahead"), "{error}");
+}
+
 #[tokio::test]
 async fn nodes_that_a_client_does_without_are_not_full() {
     let files = files().await;

@@ -33,6 +33,8 @@ impl<V: ClusterView> Files<V> {
     ) -> Result<ChunksAllocated, WireError> {
         let count = request.chunks.len();
         check_count(count)?;
+        // Nodes leave a master that another one superseded: that there are too few would not be the reason.
+        self.committer.check_fence()?;
         let upload = request.upload;
         let choose = move |files: &Self| files.propose(&request);
         let chunks = self.read_chunks(count, choose).await?;
