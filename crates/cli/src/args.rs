@@ -209,7 +209,7 @@ pub struct Rm {
     /// Folders too, with all that is in them
     #[arg(long, short)]
     pub recursive: bool,
-    /// For good, without the trash: the space is freed after an hour
+    /// For good, without the trash: the space is freed an hour later, as a rule
     #[arg(long)]
     pub purge: bool,
     /// Be content if it is not there

@@ -35,6 +35,8 @@ pub struct ExplainedCopy {
     pub address: Address,
     /// Whether the master hears from it.
     pub live: bool,
+    /// Whether it is on a disk that failed or hangs, and does not count, as far as the master knows.
+    pub failing: bool,
     /// What the node says; nothing if it did not answer, or was not asked.
     pub description: Option<ChunkDescription>,
 }
@@ -110,7 +112,10 @@ async fn ask_nodes(shared: &Arc<Shared>, places: &[ChunkPlace]) -> Descriptions 
 
 fn join(place: ChunkPlace, said: &Descriptions) -> ExplainedChunk {
     let chunk = place.chunk;
-    let copies = place.nodes.into_iter().map(|location| ExplainedCopy {
+    let counting = place.nodes.len().saturating_sub(place.failing);
+    let copies = place.nodes.into_iter().enumerate();
+    let copies = copies.map(|(number, location)| ExplainedCopy {
+        failing: number >= counting,
         description: said.get(&(location.node, chunk)).cloned(),
         node: location.node,
         address: location.address,

@@ -13,7 +13,7 @@ use futures::stream::FuturesUnordered;
 use proto::ErrorCode;
 use proto::connection::CallError;
 use proto::id::{ChunkId, NodeId, VersionId};
-use proto::master::{ChunkLocations, LocateChunks, NodeLocation};
+use proto::master::{ChunkLocations, GetStatus, LocateChunks, NodeLocation};
 use proto::name::EntryPath;
 use proto::node::GetChunk;
 use tokio::time::{Instant, sleep, timeout};
@@ -43,6 +43,8 @@ pub(crate) struct ChunkPlace {
     pub(crate) chunk: ChunkId,
     pub(crate) len: u32,
     pub(crate) nodes: Vec<NodeLocation>,
+    /// Of these, the last ones have it on a disk that failed or hangs.
+    pub(crate) failing: usize,
 }
 
 /// The file that is read.
@@ -67,6 +69,7 @@ pub(crate) fn chunk_places(
             nodes: of_chunk
                 .filter_map(|place| nodes.get(usize::from(*place)).cloned())
                 .collect(),
+            failing: usize::from(located.failing),
         }
     })
 }
@@ -112,9 +115,23 @@ async fn fetch_patiently(
         let Some(again) = relocate(shared, origin, place).await else {
             continue;
         };
-        result = fetch_from(shared, chunk, len, again, watch).await;
+        result = if again.is_empty() {
+            Err(nowhere(shared).await)
+        } else {
+            fetch_from(shared, chunk, len, again, watch).await
+        };
     }
     result
+}
+
+/// A chunk of which the master knows no copy. Asking again does not help, unless it has yet to hear from nodes.
+async fn nowhere(shared: &Arc<Shared>) -> Failures {
+    let retry_for = shared.options.call_retry_for;
+    let status = shared.masters.call(retry_for, || GetStatus {}).await;
+    Failures {
+        are_final: status.is_ok_and(|status| status.safe_mode.is_none()),
+        ..Failures::default()
+    }
 }
 
 /// Asks these nodes again after a pause each time: the connections to them may have died, or they may just be starting.
@@ -189,12 +206,8 @@ async fn fetch_from(
     shared.health.order_for_reading(&chunk, &mut nodes);
     let mut tries = FuturesUnordered::new();
     let mut asked: Vec<NodeId> = Vec::new();
-    // What the master knows nowhere will not come back for asking again.
-    let mut failures = Failures {
-        are_final: nodes.is_empty(),
-        ..Failures::default()
-    };
     let mut nodes = nodes.into_iter();
+    let mut failures = Failures::default();
     loop {
         if let Some(location) = nodes.next() {
             asked.push(location.node);
@@ -206,7 +219,7 @@ async fn fetch_from(
             () = watch.until_late(), if nodes.len() > 0 => continue,
         };
         let Some((node, given)) = given else {
-            failures.are_final |= failures.wrong > 0 && failures.last.is_none();
+            failures.are_final = failures.wrong > 0 && failures.last.is_none();
             return Err(failures);
         };
         asked.retain(|asked| *asked != node);

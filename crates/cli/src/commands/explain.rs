@@ -49,13 +49,16 @@ struct Seen {
 pub(super) async fn run(context: &Context, arguments: &Explain) -> anyhow::Result<()> {
     let path = &arguments.path;
     let explain = || format!("explain {path}");
-    let opened = context.cluster.open(path, None).await;
+    let file = match context.cluster.open(path, None).await {
+        Ok(file) => Some(file),
+        Err(client::Error::IsAFolder { .. }) => None,
+        Err(error) => return Err(error).with_context(explain),
+    };
     let status = context.cluster.status().await.with_context(explain)?;
     let wanted = status.rules.replication_factor;
-    match opened {
-        Ok(file) => explain_file(context, arguments, &file, wanted).await,
-        Err(client::Error::IsAFolder { .. }) => folder::run(context, arguments, wanted).await,
-        Err(error) => Err(error).with_context(explain),
+    match file {
+        Some(file) => explain_file(context, arguments, &file, wanted).await,
+        None => folder::run(context, arguments, wanted).await,
     }
 }
 
@@ -242,6 +245,7 @@ mod tests {
             node: NodeId::new(uuid::Uuid::nil()),
             address: "127.0.0.1:9001".parse().unwrap(),
             live: true,
+            failing: false,
             description: state.map(|state| ChunkDescription {
                 chunk,
                 state,

@@ -5,6 +5,7 @@ use proto::master::{Entry, PAGE_LEN_MAX};
 use proto::name::EntryPath;
 
 use crate::context::Context;
+use client::Error;
 
 /// How far down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +33,11 @@ pub(super) async fn each_entry(
         let folders_before = folders.len();
         let mut after = None;
         loop {
-            let page = context.cluster.list(&folder, after, PAGE_LEN_MAX).await;
-            let page = page.with_context(|| format!("list {folder}"))?;
+            let page = match context.cluster.list(&folder, after, PAGE_LEN_MAX).await {
+                // It went away since it was seen.
+                Err(Error::NotFound { .. }) if folder != *path => break,
+                page => page.with_context(|| format!("list {folder}"))?,
+            };
             after = page.entries.last().and_then(Entry::name).cloned();
             for entry in &page.entries {
                 let Some(name) = entry.name() else { continue };

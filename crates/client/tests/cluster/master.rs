@@ -170,6 +170,7 @@ impl FakeMaster {
             u16::try_from(place.unwrap()).unwrap()
         };
         let located = |(chunk, len): &(ChunkId, u32)| LocatedChunk {
+            failing: 0,
             chunk: *chunk,
             len: *len,
             nodes: state.chunks[chunk].iter().map(place).collect(),

@@ -92,12 +92,17 @@ impl<V: ClusterView> Files<V> {
                 ..
             } = row.unwrap_or_default();
             self.best_first(&chunk, &mut replicas);
-            let nodes = replicas
-                .into_iter()
-                .chain(failing)
-                .filter_map(|node| places.place(node, &*self.cluster))
-                .collect();
-            located.push(LocatedChunk { chunk, len, nodes });
+            let mut place = |node| places.place(node, &*self.cluster);
+            let mut nodes: Vec<u16> = replicas.into_iter().filter_map(&mut place).collect();
+            let counting = nodes.len();
+            nodes.extend(failing.into_iter().filter_map(place));
+            let failing = u16::try_from(nodes.len() - counting).unwrap_or(u16::MAX);
+            located.push(LocatedChunk {
+                chunk,
+                len,
+                nodes,
+                failing,
+            });
         }
         Ok(ChunkLocations {
             chunks: located,

@@ -79,6 +79,9 @@ pub struct LocatedChunk {
     pub len: u32,
     /// Who holds it, as places in `nodes`, those that answer first.
     pub nodes: Vec<u16>,
+    /// How many of them, the last ones, have it on a disk that failed or hangs: those copies do not count.
+    #[serde(default)]
+    pub failing: u16,
 }
 
 /// See [`report_bad_replica`](super::MasterHandlers::report_bad_replica): a hint, which the master verifies.

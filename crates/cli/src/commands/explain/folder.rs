@@ -122,10 +122,12 @@ async fn look_at(cluster: Cluster, path: EntryPath, version: VersionId, wanted: 
 
 impl FileRow {
     fn add(&mut self, chunk: &ExplainedChunk, wanted: u8) {
-        let live = chunk.copies.iter().filter(|copy| copy.live).count();
+        let live = chunk.copies.iter().filter(|copy| copy.live);
+        let counting = live.clone().filter(|copy| !copy.failing).count();
+        let is_readable = live.count() > 0;
         self.chunks += 1;
-        self.unavailable += u64::from(live == 0);
-        self.missing_copies += u64::from(live > 0 && live < usize::from(wanted));
+        self.unavailable += u64::from(!is_readable);
+        self.missing_copies += u64::from(is_readable && counting < usize::from(wanted));
     }
 
     fn lacks_copies(&self) -> bool {
@@ -205,6 +207,7 @@ mod tests {
                 node: NodeId::new(uuid::Uuid::nil()),
                 address: "127.0.0.1:9001".parse().unwrap(),
                 live: *live,
+                failing: false,
                 description: None,
             });
             let chunk = ExplainedChunk {
@@ -237,6 +240,37 @@ mod tests {
             assert!(row.lacks_copies());
             assert_eq!(row.sentence(3), expected);
         }
+    }
+
+    /// The status said that chunks lack copies, and nothing was said of the files, since nodes that lived had them all.
+    #[test]
+    fn a_copy_on_a_failed_disk_does_not_count() {
+        let mut row = row(&[]);
+        let mut copies = Vec::new();
+        for failing in [false, false, true] {
+            copies.push(ExplainedCopy {
+                node: NodeId::new(uuid::Uuid::nil()),
+                address: "127.0.0.1:9001".parse().unwrap(),
+                live: true,
+                failing,
+                description: None,
+            });
+        }
+        let mut chunk = ExplainedChunk {
+            index: 0,
+            chunk: ChunkId::of(b"a"),
+            len: 1,
+            copies,
+        };
+        row.add(&chunk, 3);
+        assert_eq!((row.missing_copies, row.unavailable), (1, 0));
+        chunk.copies.drain(..2);
+        row.add(&chunk, 3);
+        assert_eq!(
+            (row.missing_copies, row.unavailable),
+            (2, 0),
+            "it is read if need be"
+        );
     }
 
     #[test]
