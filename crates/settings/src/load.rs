@@ -282,11 +282,14 @@ fn missing_quotes(text: &str, offset: usize) -> Option<String> {
     let line_end = offset + after.find('\n').unwrap_or(after.len());
     let (key, value) = text[line_start..line_end].split_once('=')?;
     let is_in_value = offset > line_start + key.len();
+    let value = value.split(" #").next().unwrap_or(value);
     let (key, value) = (key.trim(), value.trim());
     let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}', '#']);
-    (is_in_value && is_bare).then(|| {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    (is_in_value && is_bare && !is_number).then(|| {
         let shown: String = value.chars().take(80).collect();
-        format!("{key} is text, which stands in quotes: write {key} = \"{shown}\"")
+        // Between these, backslashes are what they are.
+        format!("{key} is text, which stands in quotes: write {key} = '{shown}'")
     })
 }
 
