@@ -92,7 +92,7 @@ impl Arguments {
             None => self.serve().await,
             Some(command) => match command.run(&mut std::io::stdout().lock()) {
                 // Whoever read it, `head` for example, has what it wanted.
-                Err(error) if is_broken_pipe(&error) => Ok(()),
+                Err(error) if is_broken_pipe(&error) && !command.judges() => Ok(()),
                 ended => ended,
             },
         }
@@ -161,6 +161,11 @@ impl Arguments {
 }
 
 impl Command {
+    /// Whether its exit code says something of the folder.
+    fn judges(&self) -> bool {
+        matches!(self, Self::Verify { .. })
+    }
+
     fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let (Self::Inspect { folder, .. } | Self::Verify { folder } | Self::Export { folder, .. }) =
             self;

@@ -134,18 +134,20 @@ fn count(contents: &mut Contents, item: &Item) {
 pub fn inspect(disk: &dyn Disk, records: bool, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = Folder::open(disk, out)?;
     let (mut live, mut extents) = (Live::new(), BTreeMap::<u64, Contents>::new());
+    let misplaced = folder.misplaced();
     folder.walk(|extent, item| {
         if records {
             describe(extent, &item, out)?;
         }
-        follow(&mut live, extent, &item);
+        if !misplaced.contains_key(&extent) {
+            follow(&mut live, extent, &item);
+        }
         count(extents.entry(extent).or_default(), &item);
         Ok(())
     })?;
     for (extent, _) in live.values() {
         extents.entry(*extent).or_default().live += 1;
     }
-    let misplaced = folder.misplaced();
     for (number, found) in &folder.extents {
         let contents = extents.remove(number).unwrap_or_default();
         writeln!(
@@ -219,14 +221,17 @@ fn describe(extent: u64, item: &Item, out: &mut dyn Write) -> std::io::Result<()
 pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = Folder::open(disk, out)?;
     let (mut live, mut damage) = (Live::new(), Vec::new());
+    let misplaced = folder.misplaced();
     folder.walk(|extent, item| {
+        if misplaced.contains_key(&extent) {
+            return Ok(());
+        }
         if let Item::Damage(range) = &item {
             damage.push((extent, range.clone()));
         }
         follow(&mut live, extent, &item);
         Ok(())
     })?;
-    let misplaced = folder.misplaced();
     for (extent, says) in &misplaced {
         let path = extent_path(*extent);
         writeln!(out, "{path} is not used by the node: {says}")?;
@@ -270,14 +275,14 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
             "{places} that nothing needs: compaction removes what is there"
         )?;
     }
+    if corrupt > 0 || damaged > 0 {
+        bail!("the folder is damaged: start the node, and the cluster replaces what is corrupt");
+    }
     if !misplaced.is_empty() {
         bail!(
             "files of extents are not where they belong: put each back under the number of its header, or start the node, and \
              the cluster replaces what is missing"
         );
-    }
-    if corrupt > 0 || damaged > 0 {
-        bail!("the folder is damaged: start the node, and the cluster replaces what is corrupt");
     }
     Ok(())
 }
