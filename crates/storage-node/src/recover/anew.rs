@@ -102,7 +102,10 @@ impl Recovery {
         }
         self.commit()?;
         self.catalog.check_against(known)?;
-        self.catalog.keep_scrubbed(known);
+        // Else what was known to be bad has to be found once more.
+        if old.noted_count() >= known.corrupt_chunks {
+            self.catalog.keep_scrubbed(known);
+        }
         let tail = self.read_tail(old.synced())?;
         // A disk that failed did not settle all of it: the next start does.
         let is_settled = old.own_failure().is_none();

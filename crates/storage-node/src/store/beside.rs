@@ -70,7 +70,13 @@ impl Store {
         }
     }
 
-    /// Learns which records the index knows to be bad. Without it a later index finds them bad once more.
+    /// How many of the records that the index knows to be bad are known without it.
+    pub(crate) fn noted_count(&self) -> u64 {
+        self.beside.noted.lock().len() as u64
+    }
+
+    /// Learns which records the index knows to be bad. What is missing here, the scrubber has to find once more under a later
+    /// index.
     pub(crate) fn learn_noted(&self) {
         let learn = || -> io::Result<()> {
             for chunk in self.index.corrupt_page(None, UNMARKED_MAX)? {

@@ -254,6 +254,26 @@ async fn a_late_answer_settles_nothing_in_a_new_index() {
     node.stop().await;
 }
 
+/// With its index a disk lost when its extents were read last: all were read again, and nothing counted as verified.
+#[tokio::test]
+async fn what_was_scrubbed_stays_scrubbed() {
+    let disk = MemoryDisk::new();
+    let (node, _chunks) = node_with_five(&disk).await;
+    node.scrub().await;
+    let scrubbed = || {
+        let disks = node.node.disks();
+        let catalog = disks[0].store.catalog();
+        let extents = catalog.extents.values();
+        Vec::from_iter(extents.map(|sums| sums.scrubbed_ms))
+    };
+    let before = scrubbed();
+    assert!(before.iter().any(|ms| *ms > 0), "{before:?}");
+    fail_index(&node);
+    node.reopen(0).await.unwrap();
+    assert_eq!(scrubbed(), before);
+    node.stop().await;
+}
+
 /// What was known of a disk beside its index was forgotten with that.
 #[tokio::test]
 async fn what_is_known_to_be_bad_is_not_served_after_it() {
