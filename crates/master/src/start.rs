@@ -35,8 +35,9 @@ use crate::handlers::{Files, Master};
 use crate::leases;
 use crate::state::{Outcome, State, StateError, StateOptions};
 
-/// So long the end waits for what is being written. A disk that hangs never finishes it.
-const END_MAX: Duration = Duration::from_secs(15);
+/// So long the end waits for what is being written, and for callers that are slow to take their last answer. A disk that hangs
+/// never finishes it.
+const END_MAX: Duration = Duration::from_secs(45);
 
 /// Why a master does not start, or stops.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +74,10 @@ pub enum StartError {
     /// One of its loops ended.
     #[error(transparent)]
     Loop(#[from] LoopEnded),
-    /// The disk took no more.
+    /// It was told to stop, and something did not come to an end.
     #[error(
-        "its disk does not answer, and what was being written is not waited for; what was acknowledged is durable"
+        "what was begun did not come to an end: its disk does not answer, or a caller takes no answer; what was acknowledged is \
+         durable"
     )]
     Hung,
     /// Standard output is gone.
@@ -317,6 +319,8 @@ async fn serve(
         }
     };
     let Ok(written) = timeout(END_MAX, winding_down).await else {
+        // Until the last thread is gone that may still write, the folder is nobody else's.
+        std::mem::forget(folder);
         return Err(ended.err().unwrap_or(StartError::Hung));
     };
     drop(folder);
