@@ -121,6 +121,7 @@ impl Control {
                 debug!(node = self.name_of(node), %chunk, "a copy that was reported as bad is good");
                 Ok(())
             }
+            Ok(ChunkState::OnFailedDisk | ChunkState::OnHungDisk) if !counts => Ok(()),
             Ok(ChunkState::OnFailedDisk | ChunkState::OnHungDisk) => {
                 self.note_failing(node, vec![chunk]).await
             }

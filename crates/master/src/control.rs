@@ -67,9 +67,16 @@ pub struct Control {
     pub(crate) admission: tokio::sync::RwLock<()>,
     membership: Mutex<Membership>,
     safe_mode: Mutex<SafeMode>,
-    /// The latest node that belongs to another cluster: when it asked, and what it was told.
-    refused: Mutex<Option<(Instant, String)>>,
+    /// The latest such node.
+    refused: Mutex<Option<Refused>>,
     chance: Mutex<SmallRng>,
+}
+
+/// A node that belongs to another cluster: when it asked, and what it was told.
+struct Refused {
+    at: Instant,
+    cluster: ClusterId,
+    message: String,
 }
 
 /// What a [`Control`] is made of.
@@ -124,13 +131,15 @@ impl Control {
         }))
     }
 
-    /// A node of another cluster asked to be taken in; nodes ask again and again.
-    pub(crate) fn note_refused(&self, message: &str) {
-        let before = self
-            .refused
-            .lock()
-            .replace((Instant::now(), message.to_owned()));
-        if before.is_none_or(|(_, before)| before != message) {
+    /// A node of another cluster asked to be taken in; all nodes of that one ask, again and again.
+    pub(crate) fn note_refused(&self, cluster: ClusterId, message: &str) {
+        let refused = Refused {
+            at: Instant::now(),
+            cluster,
+            message: message.to_owned(),
+        };
+        let before = self.refused.lock().replace(refused);
+        if before.is_none_or(|before| before.cluster != cluster) {
             warn!("refused a node: {message}");
         }
     }
@@ -138,7 +147,7 @@ impl Control {
     /// What the latest such node was told, if it asked lately.
     pub(crate) fn lately_refused(&self) -> Option<String> {
         let refused = self.refused.lock();
-        let (at, message) = refused.as_ref()?;
+        let Refused { at, message, .. } = refused.as_ref()?;
         (at.elapsed() < 2 * self.config.failure_timeout).then(|| message.clone())
     }
 

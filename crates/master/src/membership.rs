@@ -9,6 +9,7 @@
 //! id is refused while the first is connected, so that two copies of a disk never count as two replicas; whatever
 //! an earlier start or connection still sends is ignored.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,10 +71,21 @@ pub struct Heard {
     pub change: Option<Change>,
     /// Whether it takes chunks now, and did not before.
     pub has_room_again: bool,
-    /// Whether more of its disks have failed, or hang, than before.
-    pub lost_a_disk: bool,
-    /// Whether fewer do.
-    pub has_a_disk_again: bool,
+    /// What is new of its disks.
+    pub disks: DiskNews,
+}
+
+/// How many of a node's disks have failed, or hang, beside what was heard before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskNews {
+    /// As many.
+    None,
+    /// More.
+    Lost,
+    /// Fewer.
+    Back,
+    /// As many, but chunks were found to be on such disks since then: one may have been away for a moment.
+    PerhapsBack,
 }
 
 #[derive(Debug)]
@@ -255,7 +267,7 @@ impl Membership {
             member.hear(number, request.usage, now)
         };
         let heard = member.heard(number, change, before);
-        let is_as_before = before.0 == member.takes_writes() && !heard.lost_a_disk;
+        let is_as_before = before.0 == member.takes_writes() && heard.disks != DiskNews::Lost;
         if change.is_none() && is_as_before {
             self.placeable.note_room();
         } else {
@@ -496,14 +508,20 @@ impl Member {
         change: Option<Change>,
         (took_writes, failed_disks): (bool, u32),
     ) -> Heard {
-        let is_sound = self.usage.failed_disks == 0;
-        let had_failing = is_sound && std::mem::take(&mut self.has_failing);
+        let disks = match self.usage.failed_disks.cmp(&failed_disks) {
+            Ordering::Greater => DiskNews::Lost,
+            Ordering::Less => DiskNews::Back,
+            Ordering::Equal if self.has_failing => DiskNews::PerhapsBack,
+            Ordering::Equal => DiskNews::None,
+        };
+        if disks != DiskNews::Lost {
+            self.has_failing = false;
+        }
         Heard {
             node,
             change,
             has_room_again: !took_writes && self.takes_writes(),
-            lost_a_disk: self.usage.failed_disks > failed_disks,
-            has_a_disk_again: self.usage.failed_disks < failed_disks || had_failing,
+            disks,
         }
     }
 

@@ -82,7 +82,7 @@ impl Control {
                 request.node
             )
         };
-        self.note_refused(&message);
+        self.note_refused(theirs, &message);
         Err(WireError::new(ErrorCode::WrongCluster, message))
     }
 

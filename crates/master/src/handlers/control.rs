@@ -20,6 +20,7 @@ use super::ControlHandlers;
 use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::commit::RESERVE_BYTES;
 use crate::control::Control;
+use crate::membership::DiskNews;
 use crate::repair::RepairReport;
 use crate::state::{Counters, NodeTally, Snapshot, StateError, Sums, TrippedFuse};
 use crate::status::{self, Facts};
@@ -176,20 +177,25 @@ impl ControlHandlers for Control {
         if heard.has_room_again {
             self.repair.survey();
         }
-        if heard.lost_a_disk {
-            warn!(
-                node = self.name_of(heard.node),
-                "a disk of a node failed or hangs: what it holds is copied elsewhere"
-            );
-            self.inventories.notify_one();
-        }
-        if heard.has_a_disk_again {
-            info!(
-                node = self.name_of(heard.node),
-                "a disk of a node answers again: what it holds counts"
-            );
-            self.compare_soon(heard.node);
-            self.deletions.wake(heard.node);
+        match heard.disks {
+            DiskNews::None => {}
+            DiskNews::Lost => {
+                warn!(
+                    node = self.name_of(heard.node),
+                    "a disk of a node failed or hangs: what it holds is copied elsewhere"
+                );
+                self.inventories.notify_one();
+            }
+            news @ (DiskNews::Back | DiskNews::PerhapsBack) => {
+                if news == DiskNews::Back {
+                    info!(
+                        node = self.name_of(heard.node),
+                        "a disk of a node answers again: what it holds counts"
+                    );
+                }
+                self.compare_soon(heard.node);
+                self.deletions.wake(heard.node);
+            }
         }
         let master = self.point();
         Ok(HeartbeatNoted { master })

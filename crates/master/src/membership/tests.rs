@@ -328,7 +328,8 @@ fn a_node_that_loses_a_disk_is_in_doubt() {
     membership.heartbeat(&report, 7, now).unwrap();
     assert!(membership.relied_on().contains(&ONE) && membership.take_doubted().is_empty());
     (report.sequence, report.usage.failed_disks) = (2, 1);
-    assert!(membership.heartbeat(&report, 7, now).unwrap().lost_a_disk);
+    let heard = membership.heartbeat(&report, 7, now).unwrap();
+    assert_eq!(heard.disks, DiskNews::Lost);
     assert_eq!(membership.doubtful(), [ONE]);
     assert_eq!(membership.take_doubted(), [ONE]);
 }
@@ -338,23 +339,20 @@ fn a_node_that_loses_a_disk_is_in_doubt() {
 fn a_disk_that_no_heartbeat_missed_is_heard_to_be_back() {
     let now = Instant::now();
     let mut membership = with_one_node(now);
-    let mut has_a_disk_again = |sequence, failed_disks, has_failing| {
+    let mut heard = |sequence, failed_disks, has_failing| {
         if has_failing {
             membership.note_failing(ONE);
         }
         let mut report = heartbeat(1, 1, sequence);
         report.usage.failed_disks = failed_disks;
-        membership
-            .heartbeat(&report, 7, now)
-            .unwrap()
-            .has_a_disk_again
+        membership.heartbeat(&report, 7, now).unwrap().disks
     };
-    assert!(!has_a_disk_again(1, 0, false));
-    assert!(has_a_disk_again(2, 0, true));
-    assert!(!has_a_disk_again(3, 0, false));
-    assert!(!has_a_disk_again(4, 1, true), "it is away still");
-    assert!(has_a_disk_again(5, 0, false));
-    assert!(!has_a_disk_again(6, 0, false));
+    assert_eq!(heard(1, 0, false), DiskNews::None);
+    assert_eq!(heard(2, 0, true), DiskNews::PerhapsBack);
+    assert_eq!(heard(3, 0, false), DiskNews::None);
+    assert_eq!(heard(4, 1, true), DiskNews::Lost);
+    assert_eq!(heard(5, 1, false), DiskNews::PerhapsBack, "another one");
+    assert_eq!(heard(6, 0, false), DiskNews::Back);
 }
 
 #[test]
