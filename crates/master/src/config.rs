@@ -48,7 +48,8 @@ pub struct Config {
     pub restored: bool,
     /// Where blocking work runs.
     pub blocking: Blocking,
-    /// Where chance begins.
+    /// Where chance begins, from which also the ids of this start, and of a new cluster, come: no two starts may have the
+    /// same.
     pub chance_seed: u64,
     /// How much the server takes.
     pub limits: Limits,

@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;
-use proto::id::{ClusterId, RunId};
+use proto::id::{ClusterId, Epoch, RunId};
 use proto::master::{ClusterRules, MasterServer};
 use proto::net::{Address, ListenError, Network};
 use proto::pool::{Pool, PoolOptions};
 use proto::server::{self, Identity};
-use rand::SeedableRng;
 use rand::rngs::{SmallRng, StdRng};
+use rand::{RngExt, SeedableRng};
 use settings::loops::{LoopEnded, Loops};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -154,7 +154,9 @@ pub async fn start(
         address: config.listen.clone(),
         error,
     })?;
-    let (folder, state) = open(&config, disk.clone()).await?;
+    let mut chance = StdRng::seed_from_u64(config.chance_seed);
+    let new_cluster = ClusterId::new(new_uuid(&mut chance));
+    let (folder, state) = open(&config, new_cluster, disk.clone()).await?;
     let options = CommitOptions {
         blocking: config.blocking,
         disk: disk.clone(),
@@ -162,16 +164,8 @@ pub async fn start(
     };
     let (committer, writer) = Committer::new(state.clone(), options)?;
     let writing = tokio::spawn(writer.run());
-    let run = RunId::new(Uuid::new_v4());
-    let raise = Command::RaiseEpoch {
-        restored: config.restored,
-        run,
-    };
-    let epoch = match committer.submit(raise).await {
-        Ok(Outcome::Epoch(epoch)) => epoch,
-        Ok(other) => unreachable!("raising the epoch gave {other:?}"),
-        Err(error) => return Err(StartError::Epoch(error)),
-    };
+    let run = RunId::new(new_uuid(&mut chance));
+    let epoch = raise_epoch(&committer, run, config.restored).await?;
     take_over_rules(&state, &committer, config.rules).await?;
     let address = listener.address();
     let caller = CallerIdentity {
@@ -217,14 +211,18 @@ pub async fn start(
     })
 }
 
-async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State>), StartError> {
+async fn open(
+    config: &Config,
+    new_cluster: ClusterId,
+    disk: Arc<dyn Disk>,
+) -> Result<(Folder, Arc<State>), StartError> {
     let (rules, cache_bytes) = (config.rules, config.cache_bytes);
     let opened = config.blocking.run(move || {
         disk.create_folder("").map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => FolderError::NotAFolder,
             _ => FolderError::Io(error),
         })?;
-        let mut folder = Folder::open(disk.clone(), ClusterId::new(Uuid::new_v4()))?;
+        let mut folder = Folder::open(disk.clone(), new_cluster)?;
         // Not before the folder is known to be ours, and nobody else's at this moment.
         make_room_to_open(&*disk);
         let options = StateOptions {
@@ -247,6 +245,22 @@ async fn open(config: &Config, disk: Arc<dyn Disk>) -> Result<(Folder, Arc<State
         Ok((folder, Arc::new(state)))
     });
     opened.await
+}
+
+/// Makes this start, and which one it is, durable.
+async fn raise_epoch(
+    committer: &Committer,
+    run: RunId,
+    restored: bool,
+) -> Result<Epoch, StartError> {
+    match committer
+        .submit(Command::RaiseEpoch { restored, run })
+        .await
+    {
+        Ok(Outcome::Epoch(epoch)) => Ok(epoch),
+        Ok(other) => unreachable!("raising the epoch gave {other:?}"),
+        Err(error) => Err(StartError::Epoch(error)),
+    }
 }
 
 /// Makes what may change of the rules in the settings the cluster's.
@@ -330,6 +344,10 @@ async fn serve(
         Err(_) => {}
     }
     ended
+}
+
+fn new_uuid(chance: &mut StdRng) -> Uuid {
+    uuid::Builder::from_random_bytes(chance.random()).into_uuid()
 }
 
 fn wall_ms() -> u64 {

@@ -68,6 +68,7 @@ async fn the_second_of_two_masters_is_fenced() {
         .await;
     let mut second = config();
     second.listen = "127.0.0.1:9100".parse().unwrap();
+    second.chance_seed = 100;
     let address = second.listen.clone();
     let network = Arc::new(world.network.clone());
     let shutdown = CancellationToken::new();

@@ -91,6 +91,8 @@ impl World {
         .await?;
         self.disk = disk;
         self.master = Some((started, shutdown));
+        // The next start is another one.
+        self.config.chance_seed += 1;
         Ok(())
     }
 
