@@ -168,6 +168,10 @@ async fn compact_extent(
     let again = move || reader.walk_extent(extent, EXTENT_HEADER_LEN);
     let walk = lane.run_in_background(again).await?;
     let removed = writer.remove_extent(extent).await;
+    if matches!(removed, Ok(false)) && held_extents(store, lane).await?.contains(&extent) {
+        // Chunks of it were found bad just now: it is tried again when they are replaced or deleted.
+        return Ok(());
+    }
     if matches!(removed, Ok(false) | Err(StoreError::Disk(_))) {
         kept.insert(extent);
     }

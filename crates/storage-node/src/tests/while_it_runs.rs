@@ -131,6 +131,24 @@ async fn what_was_cut_off_an_extent_is_found() {
     }
 }
 
+/// Compaction itself found that a chunk is bad: the extent was kept until a restart, and so was all its room, although the
+/// chunk was deleted, or stored anew, a moment later.
+#[tokio::test]
+async fn an_extent_with_a_bad_chunk_goes_once_that_is_deleted() {
+    let (disk, node, chunks) = three_extents().await;
+    let first = extents(&disk)[0].clone();
+    disk.flip(&first, EXTENT_HEADER_LEN + 200, 1);
+    node.delete(&[chunks[1].0]).await.unwrap();
+    let mut kept = BTreeSet::new();
+    compact_all(&node.node, 0, 0.6, &mut kept).await;
+    assert_eq!(node.state(&chunks[0].0), CORRUPT);
+    assert!(extents(&disk).contains(&first));
+    node.delete(&[chunks[0].0]).await.unwrap();
+    compact_all(&node.node, 0, 0.6, &mut kept).await;
+    assert!(!extents(&disk).contains(&first));
+    node.stop().await;
+}
+
 /// A disk of few chunks was read again every half hour, and could never rest.
 #[tokio::test]
 async fn what_was_read_is_not_read_again_and_a_disk_that_rests_is_not_written() {
