@@ -92,7 +92,8 @@ pub enum Error {
         /// Which chunk.
         chunk: ChunkId,
     },
-    /// The master, or every node with a copy, could not be reached: try again later.
+    /// The master, or every node with a copy, could not be reached: try again later. A change may have been made or not: the
+    /// master may have been lost after it was asked.
     #[error("{what}")]
     Unavailable {
         /// What was wanted, and who is missing.

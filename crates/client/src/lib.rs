@@ -264,7 +264,8 @@ impl Cluster {
     /// Stores all that `reader` gives as a file of this name, as a new version if there is one.
     ///
     /// When it returns, the bytes are durable on enough nodes, and the name at the master. When it fails, or is
-    /// dropped, nothing is changed that anybody can see (with [`Error::TimedOut`] the last step may have been done).
+    /// dropped, nothing is changed that anybody can see (with [`Error::TimedOut`] and [`Error::Unavailable`] the last step
+    /// may have been done: the master may be gone since it was asked).
     pub async fn upload<R: AsyncRead + Send + Unpin>(
         &self,
         path: &EntryPath,
