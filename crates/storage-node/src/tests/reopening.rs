@@ -264,7 +264,7 @@ async fn what_was_scrubbed_stays_scrubbed() {
         let disks = node.node.disks();
         let catalog = disks[0].store.catalog();
         let extents = catalog.extents.values();
-        Vec::from_iter(extents.map(|sums| sums.scrubbed_ms))
+        extents.map(|sums| sums.scrubbed_ms).collect::<Vec<_>>()
     };
     let before = scrubbed();
     assert!(before.iter().any(|ms| *ms > 0), "{before:?}");
