@@ -32,7 +32,7 @@ const NEW_FOLDER_NAMES: &[&str] = &[LOCK_PATH, IDENTITY_NEW_PATH];
 
 /// What `node.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct IdentityFile {
+pub(crate) struct IdentityFile {
     format: u32,
     node: NodeId,
     disk: u32,
@@ -69,7 +69,7 @@ struct FormatOnly {
 
 /// What a folder is found to be.
 #[derive(Debug)]
-enum Folder {
+pub(crate) enum Folder {
     Empty,
     Of(IdentityFile),
     /// Its disk does not work.
@@ -77,6 +77,11 @@ enum Folder {
 }
 
 impl Folder {
+    /// How many disks its node had so far.
+    pub(crate) fn disks(&self) -> usize {
+        self.file().map_or(0, |file| file.disks as usize)
+    }
+
     fn file(&self) -> Option<&IdentityFile> {
         match self {
             Self::Of(file) => Some(file),
@@ -109,22 +114,21 @@ pub struct Acceptance {
 }
 
 impl Identity {
-    /// Reads who the node of these folders is, or makes a new one where they are empty. The folders must be locked; those
-    /// that are dead or do not answer are left out, where that may be.
+    /// Who the node of these folders is, as they were read; a new one where they are empty. The folders must be locked since
+    /// before that; those that are dead or do not answer are left out, where that may be.
     ///
     /// # Errors
     /// A sentence that says what is wrong with which folder.
-    pub fn open(
-        disks: &[Option<Arc<dyn Disk>>],
+    pub(crate) fn open(
+        found: Vec<Option<(Arc<dyn Disk>, Folder)>>,
         acceptance: Acceptance,
         environment: &Environment,
     ) -> Result<Self, OpenError> {
-        let read_one = |(place, disk): (usize, &Option<Arc<dyn Disk>>)| match disk {
-            Some(disk) => read(&**disk, place),
-            None => Ok(Folder::Dead),
-        };
-        let folders = disks.iter().enumerate().map(read_one);
-        let folders: Vec<Folder> = folders.collect::<Result<_, _>>()?;
+        let found = found.into_iter().map(|found| match found {
+            Some((disk, folder)) => (Some(disk), folder),
+            None => (None, Folder::Dead),
+        });
+        let (disks, folders): (Vec<_>, Vec<_>) = found.unzip();
         let (Some(Some(first_disk)), Some(first)) = (disks.first(), folders.first()) else {
             return Err(OpenError::Refused(
                 "a storage node needs at least one folder".into(),
@@ -162,24 +166,7 @@ impl Identity {
         Ok(identity)
     }
 
-    /// How many disks the node of this first folder had so far.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub(crate) fn disks_of(first: &dyn Disk) -> Result<usize, OpenError> {
-        let folder = read(first, 0)?;
-        Ok(folder.file().map_or(0, |file| file.disks as usize))
-    }
-
-    /// Refuses a folder that cannot be this program's, and changes nothing in it: for before it is locked.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub(crate) fn check_folder(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
-        read(disk, place).map(drop)
-    }
-
-    /// Takes the folder of a disk that answered late. It must be locked.
+    /// Takes the folder of a disk that answered late, as it was read when it was locked.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
@@ -187,11 +174,11 @@ impl Identity {
         &self,
         disk: &dyn Disk,
         place: usize,
+        folder: &Folder,
         acceptance: Acceptance,
     ) -> Result<(), OpenError> {
-        let folder = read(disk, place)?;
-        check_folder(&self.file, place, &folder, acceptance)?;
-        self.write_other(disk, place, &folder)
+        check_folder(&self.file, place, folder, acceptance)?;
+        self.write_other(disk, place, folder)
     }
 
     /// Its id.
@@ -353,7 +340,11 @@ fn check_folder(
     Err(OpenError::Refused(sentence))
 }
 
-fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {
+/// Reads whose a folder is, and changes nothing in it.
+///
+/// # Errors
+/// If it cannot be this program's: a sentence that says what is wrong with it.
+pub(crate) fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {
     let what = || format!("read {IDENTITY_PATH} in folder {}", place + 1);
     let bytes = match read_file(disk) {
         Ok(bytes) => bytes,

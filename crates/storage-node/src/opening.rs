@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::OpenError;
-use crate::identity::{Identity, may_be_dead};
+use crate::identity::{self, Folder, Identity, may_be_dead};
 use crate::locked::lock;
 use crate::node::{Disks, Node};
 use crate::node_disk::NodeDisk;
@@ -98,8 +98,8 @@ impl Opened {
     }
 }
 
-/// The disk that was asked, as it is used from then on.
-type Answer = Result<Arc<dyn Disk>, OpenError>;
+/// The disk that was asked, as it is used from then on, and what its folder is.
+type Answer = Result<(Arc<dyn Disk>, Folder), OpenError>;
 
 /// How far one disk has come.
 enum Stage {
@@ -131,6 +131,8 @@ struct Opening<'a> {
     /// How many disks the node had so far.
     had: usize,
     stages: Vec<Stage>,
+    /// What each folder was found to be last.
+    folders: Vec<Folder>,
     stores: Vec<OpenedStore>,
     unopened: u32,
     error: Option<OpenError>,
@@ -144,6 +146,7 @@ impl<'a> Opening<'a> {
             disks,
             had: 0,
             stages: disks.iter().cloned().map(Stage::Answers).collect(),
+            folders: disks.iter().map(|_| Folder::Dead).collect(),
             stores: Vec::new(),
             unopened: 0,
             error: None,
@@ -160,12 +163,12 @@ impl<'a> Opening<'a> {
     async fn check_folders(&mut self) -> Result<(), OpenError> {
         if let Some(first) = self.disks.first() {
             let first = Arc::clone(first);
-            let read = move || Identity::disks_of(&*first);
-            self.had = self.environment.blocking.run(read).await?;
+            let read = move || identity::read(&*first, 0);
+            self.had = self.environment.blocking.run(read).await?.disks();
         }
         self.ask_each(|disk, place| {
-            Identity::check_folder(&*disk, place)?;
-            Ok(disk)
+            let folder = identity::read(&*disk, place)?;
+            Ok((disk, folder))
         })
         .await
     }
@@ -181,7 +184,10 @@ impl<'a> Opening<'a> {
         for (place, work) in asked {
             let may_be_late = (1..self.had).contains(&place);
             match work.by(deadline.filter(|_| may_be_late)).await {
-                Ok(Ok(disk)) => self.stages[place] = Stage::Answers(disk),
+                Ok(Ok((disk, folder))) => {
+                    self.stages[place] = Stage::Answers(disk);
+                    self.folders[place] = folder;
+                }
                 Ok(Err(error)) if may_be_dead(place, self.had, &error) => {
                     self.go_on_without(place, error);
                 }
@@ -207,11 +213,15 @@ impl<'a> Opening<'a> {
         begun.collect()
     }
 
+    /// Nothing is read for it any more, and written only where a disk is new.
     async fn open_identity(&mut self) -> Result<Identity, OpenError> {
-        let stages = self.stages.iter();
-        let folders: Vec<_> = stages.map(|stage| stage.answering().cloned()).collect();
+        let folders = std::mem::take(&mut self.folders);
+        let found = self.stages.iter().zip(folders);
+        let found: Vec<_> = found
+            .map(|(stage, folder)| Some((Arc::clone(stage.answering()?), folder)))
+            .collect();
         let (acceptance, environment) = (self.config.acceptance, self.environment.clone());
-        let open = move || Identity::open(&folders, acceptance, &environment);
+        let open = move || Identity::open(found, acceptance, &environment);
         self.environment.blocking.run(open).await
     }
 
@@ -335,9 +345,9 @@ impl<'a> Opening<'a> {
             // It may hold the lock.
             hangs.await;
             let open = move || {
-                Identity::check_folder(&*disk, place)?;
-                let disk = lock_readable(disk, place)?;
-                identity.admit(&*disk, place, acceptance)?;
+                identity::read(&*disk, place)?;
+                let (disk, folder) = lock_readable(disk, place)?;
+                identity.admit(&*disk, place, &folder, acceptance)?;
                 open_store(&disk)
             };
             blocking.run(open).await
@@ -348,6 +358,6 @@ impl<'a> Opening<'a> {
 /// Locks a folder whose identity can be read.
 fn lock_readable(disk: Arc<dyn Disk>, place: usize) -> Answer {
     let disk = lock(disk, place)?;
-    Identity::check_folder(&*disk, place)?;
-    Ok(disk)
+    let folder = identity::read(&*disk, place)?;
+    Ok((disk, folder))
 }

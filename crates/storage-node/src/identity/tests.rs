@@ -25,8 +25,19 @@ fn open(disks: &[&MemoryDisk]) -> Result<Identity, String> {
 }
 
 fn open_with(disks: &[&MemoryDisk], acceptance: Acceptance) -> Result<Identity, String> {
-    let disks: Vec<_> = disks.iter().map(|disk| Some(disk.shared())).collect();
-    Identity::open(&disks, acceptance, &environment()).map_err(|error| error.to_string())
+    let found = find(disks).map_err(|error| error.to_string())?;
+    Identity::open(found, acceptance, &environment()).map_err(|error| error.to_string())
+}
+
+type Found = Vec<Option<(Arc<dyn Disk>, Folder)>>;
+
+fn find(disks: &[&MemoryDisk]) -> Result<Found, OpenError> {
+    let disks = disks.iter().map(|disk| disk.shared()).enumerate();
+    let found = disks.map(|(place, disk)| {
+        let folder = read(&*disk, place)?;
+        Ok(Some((disk, folder)))
+    });
+    found.collect()
 }
 
 fn refused(result: Result<Identity, String>, part: &str) {
@@ -51,6 +62,18 @@ fn a_new_folder_gets_an_identity_that_stays() {
     assert_eq!(again.node(), identity.node());
     assert_eq!(again.receipt_key(), identity.receipt_key());
     assert_eq!((again.cluster(), again.seen()), (Some(cluster), Some(seen)));
+}
+
+/// The identities were read once more when the folders were locked: a disk that did not answer just then held up the whole node,
+/// and one that failed ended it.
+#[test]
+fn what_was_read_is_not_read_again() {
+    let (first, second) = (MemoryDisk::new(), MemoryDisk::new());
+    let before = open(&[&first, &second]).unwrap();
+    let found = find(&[&first, &second]).unwrap();
+    second.fail_opens_of(IDENTITY_PATH);
+    let identity = Identity::open(found, Acceptance::default(), &environment());
+    assert_eq!(identity.unwrap().node(), before.node());
 }
 
 /// A crash at any step leaves a folder that is either new or whole.
