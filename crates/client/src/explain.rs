@@ -52,9 +52,9 @@ pub(crate) async fn explain(
     first: u64,
     limit: u32,
 ) -> Result<Vec<ExplainedChunk>, Error> {
-    let places = locate(cluster, version, first, limit).await?;
-    let said = ask_nodes(&cluster.shared, &places).await;
-    Ok(places.into_iter().map(|place| join(place, &said)).collect())
+    let mut chunks = recorded(cluster, version, first, limit).await?;
+    ask_nodes(&cluster.shared, &mut chunks).await;
+    Ok(chunks)
 }
 
 /// What the master has recorded, without a word of the nodes.
@@ -64,17 +64,6 @@ pub(crate) async fn recorded(
     first: u64,
     limit: u32,
 ) -> Result<Vec<ExplainedChunk>, Error> {
-    let places = locate(cluster, version, first, limit).await?;
-    let said = Descriptions::new();
-    Ok(places.into_iter().map(|place| join(place, &said)).collect())
-}
-
-async fn locate(
-    cluster: &Cluster,
-    version: VersionId,
-    first: u64,
-    limit: u32,
-) -> Result<Vec<ChunkPlace>, Error> {
     let limit = limit.min(CHUNKS_MAX);
     let request = || LocateChunks {
         version,
@@ -82,17 +71,18 @@ async fn locate(
         limit,
     };
     let located = cluster.ask(request).await?;
-    Ok(chunk_places(first, located.locations).collect())
+    let places = chunk_places(first, located.locations);
+    Ok(places.map(not_described).collect())
 }
 
 /// One call a node, to all of them at once.
-async fn ask_nodes(shared: &Arc<Shared>, places: &[ChunkPlace]) -> Descriptions {
+async fn ask_nodes(shared: &Arc<Shared>, explained: &mut [ExplainedChunk]) {
     let mut by_node: HashMap<NodeId, (Address, Vec<ChunkId>)> = HashMap::new();
-    for place in places {
-        for location in &place.nodes {
-            let of_node = || (location.address.clone(), Vec::new());
-            let (_, chunks) = by_node.entry(location.node).or_insert_with(of_node);
-            chunks.push(place.chunk);
+    for ExplainedChunk { chunk, copies, .. } in &*explained {
+        for copy in copies {
+            let of_node = || (copy.address.clone(), Vec::new());
+            let (_, chunks) = by_node.entry(copy.node).or_insert_with(of_node);
+            chunks.push(*chunk);
         }
     }
     let calls = by_node.into_iter().map(async |(node, (address, chunks))| {
@@ -107,23 +97,27 @@ async fn ask_nodes(shared: &Arc<Shared>, places: &[ChunkPlace]) -> Descriptions 
             .into_iter()
             .map(move |description| ((node, description.chunk), description))
     });
-    join_all(calls).await.into_iter().flatten().collect()
+    let said: Descriptions = join_all(calls).await.into_iter().flatten().collect();
+    for ExplainedChunk { chunk, copies, .. } in explained {
+        for copy in copies {
+            copy.description = said.get(&(copy.node, *chunk)).cloned();
+        }
+    }
 }
 
-fn join(place: ChunkPlace, said: &Descriptions) -> ExplainedChunk {
-    let chunk = place.chunk;
+fn not_described(place: ChunkPlace) -> ExplainedChunk {
     let counting = place.nodes.len().saturating_sub(place.failing);
     let copies = place.nodes.into_iter().enumerate();
     let copies = copies.map(|(number, location)| ExplainedCopy {
-        failing: number >= counting,
-        description: said.get(&(location.node, chunk)).cloned(),
         node: location.node,
         address: location.address,
         live: location.live,
+        failing: number >= counting,
+        description: None,
     });
     ExplainedChunk {
         index: place.index,
-        chunk,
+        chunk: place.chunk,
         len: place.len,
         copies: copies.collect(),
     }

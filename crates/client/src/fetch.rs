@@ -204,9 +204,9 @@ async fn fetch_from(
     watch: &Watch<'_>,
 ) -> Result<Bytes, Failures> {
     shared.health.order_for_reading(&chunk, &mut nodes);
+    let mut nodes = nodes.into_iter();
     let mut tries = FuturesUnordered::new();
     let mut asked: Vec<NodeId> = Vec::new();
-    let mut nodes = nodes.into_iter();
     let mut failures = Failures::default();
     loop {
         if let Some(location) = nodes.next() {
