@@ -67,12 +67,12 @@ pub struct Control {
     pub(crate) admission: tokio::sync::RwLock<()>,
     membership: Mutex<Membership>,
     safe_mode: Mutex<SafeMode>,
-    /// The latest such node.
+    /// The latest node that was refused because it belongs to another cluster.
     refused: Mutex<Option<Refused>>,
     chance: Mutex<SmallRng>,
 }
 
-/// A node that belongs to another cluster: when it asked, and what it was told.
+/// A node of another cluster that asked to be taken in, when, and what it was told.
 struct Refused {
     at: Instant,
     cluster: ClusterId,
