@@ -162,13 +162,9 @@ fn exit_of_local(error: &io::Error) -> Exit {
     }
 }
 
-/// Whoever read standard output, `head` for example, has what it wanted: nothing needs to be said.
+/// A connection to the cluster that broke is another thing.
 fn reader_went_away(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
-        && error.downcast_ref::<Error>().is_none()
+    settings::reader_went_away(error) && error.downcast_ref::<Error>().is_none()
 }
 
 fn hint(error: &anyhow::Error, exit: Exit) -> Option<&'static str> {

@@ -48,6 +48,13 @@ pub fn chain(error: &anyhow::Error) -> String {
     line
 }
 
+/// Whether it is that whoever read standard output, `head` for example, has what it wanted: nothing needs to be said then.
+pub fn reader_went_away(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    let is_one = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    causes.any(|cause| cause.downcast_ref().is_some_and(is_one))
+}
+
 /// Prints the error's chain as one line, and gives the exit code of a server: 2 for bad settings, else 1.
 ///
 /// Context that was added to the error does not hide what it is.

@@ -38,7 +38,7 @@ mod value;
 pub use args::{ConfigArgs, ServerArgs};
 pub use descriptors::connections_possible;
 pub use error::{Origin, SettingsError};
-pub use exit::{EXIT_FAILURE, EXIT_SETTINGS, chain, report, run};
+pub use exit::{EXIT_FAILURE, EXIT_SETTINGS, chain, reader_went_away, report, run};
 pub use load::Loader;
 pub use logging::start_logging;
 pub use sections::{

@@ -77,11 +77,6 @@ enum Command {
     },
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<std::io::Error>();
-    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
 impl Arguments {
     /// Does what they say. For a node that is: run until asked to stop.
     ///
@@ -91,8 +86,7 @@ impl Arguments {
         match &self.command {
             None => self.serve().await,
             Some(command) => match command.run(&mut std::io::stdout().lock()) {
-                // Whoever read it, `head` for example, has what it wanted.
-                Err(error) if is_broken_pipe(&error) && !command.judges() => Ok(()),
+                Err(error) if settings::reader_went_away(&error) && !command.judges() => Ok(()),
                 ended => ended,
             },
         }
