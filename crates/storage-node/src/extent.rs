@@ -103,6 +103,11 @@ pub enum HeaderError {
 }
 
 impl ExtentHeader {
+    /// Whether it is the header of the extent with this number, on this disk of this node.
+    pub fn is_of(&self, number: u64, owner: (NodeId, u32)) -> bool {
+        self.number == number && (self.node, self.disk) == owner
+    }
+
     /// The first [`EXTENT_HEADER_LEN`] bytes of the file.
     pub fn encode(&self) -> Vec<u8> {
         let mut copy = Vec::with_capacity(HEADER_COPY_LEN);

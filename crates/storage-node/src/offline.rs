@@ -62,8 +62,7 @@ impl Folder {
         let owner = self.owner;
         let headers = self.extents.iter().filter_map(|(number, found)| {
             let header = found.header.as_ref()?;
-            let is_ours = header.number == *number && (header.node, header.disk) == owner;
-            (!is_ours).then(|| {
+            (!header.is_of(*number, owner)).then(|| {
                 let says = format!(
                     "by its header it is extent {} of disk {} of node {}",
                     header.number,

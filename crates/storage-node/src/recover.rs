@@ -113,10 +113,9 @@ fn prepare(disk: &dyn Disk, options: &StoreOptions) -> Result<FoundExtents, Open
         );
     }
     extents.opened.retain(|number, found| {
-        let is_ours = found.header.as_ref().is_none_or(|header| {
-            let owner = (header.node, header.disk);
-            header.number == *number && owner == (options.node, options.disk_number)
-        });
+        let owner = (options.node, options.disk_number);
+        let header = found.header.as_ref();
+        let is_ours = header.is_none_or(|header| header.is_of(*number, owner));
         if !is_ours {
             tracing::error!(
                 extent = number,
