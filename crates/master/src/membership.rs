@@ -9,7 +9,6 @@
 //! id is refused while the first is connected, so that two copies of a disk never count as two replicas; whatever
 //! an earlier start or connection still sends is ignored.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::command::NodeNumber;
 
+mod member;
 mod placeable;
 mod reliance;
 mod room;
@@ -30,6 +30,8 @@ mod room;
 mod tests;
 mod views;
 
+pub use member::{Change, DiskNews, Heard};
+use member::{Member, Session};
 use placeable::KeptPlaceable;
 pub use placeable::Placeable;
 pub use reliance::Comparison;
@@ -49,68 +51,6 @@ pub struct Membership {
     placeable: KeptPlaceable,
     /// When silence was last looked at.
     ticked_at: Option<Instant>,
-}
-
-/// A node that is somewhere else in its life now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    /// Which.
-    pub node: NodeNumber,
-    /// What it was.
-    pub from: NodeState,
-    /// What it is.
-    pub to: NodeState,
-}
-
-/// What a registration or a heartbeat did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
-    /// Which node it was.
-    pub node: NodeNumber,
-    /// Whether its state is another now.
-    pub change: Option<Change>,
-    /// Whether it takes chunks now, and did not before.
-    pub has_room_again: bool,
-    /// What is new of its disks.
-    pub disks: DiskNews,
-}
-
-/// How many of a node's disks have failed, or hang, beside what was heard before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiskNews {
-    /// As many.
-    None,
-    /// More.
-    Lost,
-    /// Fewer.
-    Back,
-    /// As many, but chunks were found to be on such disks since then: one may have been away for a moment.
-    PerhapsBack,
-}
-
-#[derive(Debug)]
-struct Member {
-    id: NodeId,
-    address: Address,
-    zone: Arc<str>,
-    usage: NodeUsage,
-    state: NodeState,
-    session: Option<Session>,
-    /// When it last spoke, or when the master began to wait for it.
-    silent_since: Instant,
-    spoke: bool,
-    /// Whether an upload failed because it took nothing, since it spoke last.
-    refused_writes: bool,
-    /// Whether chunks are recorded as being on disks of it that failed or hang.
-    has_failing: bool,
-    reliance: Reliance,
-}
-
-#[derive(Debug)]
-struct Session {
-    boot: BootId,
-    connection: Option<u64>,
-    sequence: Option<u64>,
 }
 
 impl Membership {
@@ -456,77 +396,5 @@ impl Membership {
     /// The number of a node.
     pub fn number(&self, id: NodeId) -> Option<NodeNumber> {
         self.numbers.get(&id).copied()
-    }
-}
-
-impl Member {
-    fn is_connected(&self) -> bool {
-        self.state != NodeState::Dead
-            && self
-                .session
-                .as_ref()
-                .is_some_and(|session| session.connection.is_some())
-    }
-
-    fn is_boot(&self, boot: BootId) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|session| session.boot == boot)
-    }
-
-    fn is_live(&self) -> bool {
-        self.state == NodeState::Live
-    }
-
-    fn takes_writes(&self) -> bool {
-        self.is_live() && self.usage.writable && self.usage.free_bytes > 0
-    }
-
-    fn take_connection(&mut self) -> Option<u64> {
-        self.session
-            .as_mut()
-            .and_then(|session| session.connection.take())
-    }
-
-    fn hear(&mut self, number: NodeNumber, usage: NodeUsage, now: Instant) -> Option<Change> {
-        let lost_a_disk = usage.failed_disks > self.usage.failed_disks;
-        if lost_a_disk || !self.is_live() {
-            self.reliance.doubt(now);
-        }
-        self.usage = usage;
-        self.silent_since = now;
-        self.spoke = true;
-        self.refused_writes = false;
-        self.become_state(number, NodeState::Live)
-    }
-
-    /// What became of a node that took writes or not, and had so many failed disks. No heartbeat may have told of a disk that was
-    /// away for a moment only, in which its chunks were asked for.
-    fn heard(
-        &mut self,
-        node: NodeNumber,
-        change: Option<Change>,
-        (took_writes, failed_disks): (bool, u32),
-    ) -> Heard {
-        let disks = match self.usage.failed_disks.cmp(&failed_disks) {
-            Ordering::Greater => DiskNews::Lost,
-            Ordering::Less => DiskNews::Back,
-            Ordering::Equal if self.has_failing => DiskNews::PerhapsBack,
-            Ordering::Equal => DiskNews::None,
-        };
-        if disks != DiskNews::Lost {
-            self.has_failing = false;
-        }
-        Heard {
-            node,
-            change,
-            has_room_again: !took_writes && self.takes_writes(),
-            disks,
-        }
-    }
-
-    fn become_state(&mut self, node: NodeNumber, to: NodeState) -> Option<Change> {
-        let from = std::mem::replace(&mut self.state, to);
-        (from != to).then_some(Change { node, from, to })
     }
 }
