@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use proto::id::{ChunkId, NodeId};
 use redb::{Builder, ReadableDatabase, StorageBackend};
 
-use super::{INDEX_PATH, META, META_OWNER, META_POSITION, other, owner_bytes, scan_rows};
+use super::open::owner_bytes;
+use super::{INDEX_PATH, META, META_OWNER, META_POSITION, other, scan_rows};
 use crate::catalog::{Position, Row};
 
 const CACHE_BYTES: usize = 16 << 20;

@@ -1,8 +1,12 @@
 //! An index on a disk without room.
 
-use super::*;
-use disk::MemoryDisk;
+use disk::{Disk, MemoryDisk};
+use proto::id::NodeId;
+use redb::Builder;
 use uuid::Uuid;
+
+use super::*;
+use crate::index_file::IndexFile;
 
 fn open(disk: &MemoryDisk) -> (Index, Option<Catalog>) {
     let owner = (NodeId::new(Uuid::from_u128(1)), 0);
