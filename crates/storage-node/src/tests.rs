@@ -6,6 +6,7 @@ mod hung_disks;
 mod index_damage;
 mod membership;
 mod model;
+mod offline;
 mod reopening;
 mod send;
 mod several_disks;

@@ -2,44 +2,14 @@
 
 use disk::{Disk, MemoryDisk};
 use proto::ErrorCode;
-use proto::id::ChunkId;
 use proto::node::ChunkState;
 
-use super::support::{TestNode, chunk, config, extents, rng};
+use super::support::{
+    FIRST, TestNode, chunk, config, disk_with, disk_with_three_extents, extents, lose_index,
+    small_chunks, swap,
+};
 use crate::config::Config;
 use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, record_len};
-use crate::offline;
-
-const FIRST: &str = "extents/00000001.extent";
-
-/// A disk whose only extent has these chunks, in this order, each of a batch of its own.
-async fn disk_with(chunks: &[(ChunkId, bytes::Bytes)]) -> MemoryDisk {
-    let disk = MemoryDisk::new();
-    let node = TestNode::open(&[&disk]);
-    for chunk in chunks {
-        assert!(node.put(chunk).await.unwrap());
-    }
-    node.stop().await;
-    disk
-}
-
-fn swap(disk: &MemoryDisk, one: &str, other: &str) {
-    disk.rename(one, "extents/swap").unwrap();
-    disk.rename(other, one).unwrap();
-    disk.rename("extents/swap", other).unwrap();
-}
-
-fn lose_index(disk: &MemoryDisk) {
-    disk.remove("index.redb").unwrap();
-}
-
-fn small_chunks() -> Vec<(ChunkId, bytes::Bytes)> {
-    [20, 70, 33]
-        .iter()
-        .zip(1..)
-        .map(|(len, number)| chunk(number, *len))
-        .collect()
-}
 
 /// Power was lost while the last records were written: whatever byte the file ends at, what is whole is
 /// kept, what is not is gone, nothing is called corrupt, and the node goes on.
@@ -167,13 +137,6 @@ async fn an_extent_without_its_header_is_still_read() {
     node.put(&chunk(9, 50)).await.unwrap();
     assert_eq!(extents(&disk).len(), 2, "new records go to a new extent");
     node.stop().await;
-}
-
-async fn disk_with_three_extents() -> (MemoryDisk, Vec<(ChunkId, bytes::Bytes)>) {
-    let chunks: Vec<_> = (0..6).map(|number| chunk(number, 6000)).collect();
-    let disk = disk_with(&chunks).await;
-    assert_eq!(extents(&disk).len(), 3, "two chunks an extent");
-    (disk, chunks)
 }
 
 #[tokio::test]
@@ -502,138 +465,6 @@ async fn an_index_that_names_the_wrong_record_serves_nothing_wrong() {
     let error = node.get(&named.0).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::Corrupt);
     node.stop().await;
-}
-
-/// Two files of extents had changed their names: `verify` read them all the same and found nothing amiss, and the node used
-/// neither.
-#[tokio::test]
-async fn verify_names_extents_that_are_swapped() {
-    let (disk, _) = disk_with_three_extents().await;
-    offline::verify(&disk, &mut Vec::new()).unwrap();
-    swap(&disk, &extents(&disk)[0], &extents(&disk)[1]);
-    let mut out = Vec::new();
-    let error = offline::verify(&disk, &mut out).unwrap_err();
-    assert!(
-        error.to_string().contains("not where they belong"),
-        "{error}"
-    );
-    let text = String::from_utf8(out).unwrap();
-    for says in [
-        "00000001.extent is not used by the node: by its header it is extent 2",
-        "00000002.extent is not",
-    ] {
-        assert!(text.contains(says), "{text}");
-    }
-    let mut out = Vec::new();
-    offline::inspect(&disk, false, &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
-    assert!(
-        text.contains(", not used: by its header it is extent 1 of disk 1"),
-        "{text}"
-    );
-}
-
-/// After a bad copy had been replaced, the folder was still called damaged, and nothing could be done about it.
-#[tokio::test]
-async fn a_damaged_place_that_nothing_needs_is_no_damage() {
-    let chunks = small_chunks();
-    let disk = disk_with(&chunks).await;
-    disk.flip(FIRST, EXTENT_HEADER_LEN + 2, 1);
-    let index = disk.content("index.redb");
-    let mut out = Vec::new();
-    let error = offline::verify(&disk, &mut out).unwrap_err();
-    assert!(error.to_string().contains("damaged"), "{error}");
-    assert_eq!(disk.content("index.redb"), index, "it was only read");
-
-    let node = TestNode::open(&[&disk]);
-    node.scrub().await;
-    assert!(node.put(&chunks[0]).await.unwrap());
-    node.stop().await;
-    let mut out = Vec::new();
-    offline::verify(&disk, &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
-    assert!(text.contains("; nothing needs them"), "{text}");
-    assert!(text.contains("0 corrupt, 0 damaged places"), "{text}");
-    assert!(text.contains("1 more damaged place"), "{text}");
-
-    // Without the index nobody can tell.
-    lose_index(&disk);
-    offline::verify(&disk, &mut Vec::new()).unwrap_err();
-}
-
-/// Anybody can read a folder without the node, the index or the cluster.
-#[tokio::test]
-async fn tools_read_a_folder_offline() {
-    let (disk, chunks) = disk_with_three_extents().await;
-    let node = TestNode::open(&[&disk]);
-    node.delete(&[chunks[5].0]).await.unwrap();
-    let mut out = Vec::new();
-    assert!(
-        offline::inspect(&disk, false, &mut out).is_err(),
-        "the node runs"
-    );
-    node.stop().await;
-    lose_index(&disk);
-    let mut out = Vec::new();
-    offline::inspect(&disk, true, &mut out).unwrap();
-    offline::verify(&disk, &mut out).unwrap();
-    let to = MemoryDisk::new();
-    offline::export(&disk, &to, &mut out).unwrap();
-    for (id, bytes) in &chunks[..5] {
-        assert_eq!(to.content(&id.to_string()).unwrap(), *bytes);
-    }
-    assert_eq!(to.content(&chunks[5].0.to_string()), None, "it was deleted");
-    let text = String::from_utf8(out).unwrap();
-    assert!(text.contains("5 chunks, 30000 bytes"), "{text}");
-    disk.flip(FIRST, EXTENT_HEADER_LEN + 100, 1);
-    let mut out = Vec::new();
-    offline::verify(&disk, &mut out).unwrap_err();
-    offline::export(&disk, &MemoryDisk::new(), &mut out).unwrap_err();
-    assert!(
-        String::from_utf8(out)
-            .unwrap()
-            .contains("4 chunks written, 1 left out")
-    );
-    disk.crash(&mut rng(1));
-}
-
-/// Power was lost while a batch was written: what was torn was never acknowledged, and the folder is as whole as the next
-/// start finds it. It was called damaged.
-#[tokio::test]
-async fn a_torn_tail_is_no_damage_to_the_tools() {
-    let (disk, _) = disk_with_three_extents().await;
-    let paths = extents(&disk);
-    let len = disk.content(&paths[2]).unwrap().len() as u64;
-    disk.cut(&paths[2], len - 100);
-    let mut out = Vec::new();
-    offline::verify(&disk, &mut out).unwrap();
-    offline::export(&disk, &MemoryDisk::new(), &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
-    assert!(
-        text.contains("5 chunks, 0 corrupt, 0 damaged places"),
-        "{text}"
-    );
-    disk.cut(&paths[1], len - 100);
-    offline::verify(&disk, &mut Vec::new()).unwrap_err();
-}
-
-/// An export was stopped in the middle. Run again it goes on, with the file that it did not finish.
-#[tokio::test]
-async fn an_export_goes_on_where_it_was_stopped() {
-    let (disk, chunks) = disk_with_three_extents().await;
-    let to = MemoryDisk::new();
-    let name = |place: usize| chunks[place].0.to_string();
-    to.put(&name(0), &chunks[0].1);
-    to.put(&name(1), &chunks[1].1[..500]);
-    to.put(&name(2), &[7; 6000]);
-    let mut out = Vec::new();
-    offline::export(&disk, &to, &mut out).unwrap();
-    for (id, bytes) in &chunks {
-        assert_eq!(to.content(&id.to_string()).unwrap(), *bytes);
-    }
-    let text = String::from_utf8(out).unwrap();
-    assert!(text.contains("there already: 1 chunk"), "{text}");
-    assert!(text.contains("5 chunks written, 0 left out"), "{text}");
 }
 
 /// A copy is found bad when the disk is full to the last byte, and even what was set aside is gone: although that

@@ -5,45 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::{Blocking, Disk, MemoryDisk};
 use proto::ErrorCode;
-use proto::id::{Epoch, NodeId};
+use proto::id::Epoch;
 use proto::node::ChunkState;
-use uuid::Uuid;
 
-use super::support::{TestNode, chunk, config, environment, rng};
-use crate::appender::{Appender, Moved};
+use super::support::{FIRST, TestNode, chunk, config, open_store, order, put_with, rng};
+use crate::appender::Moved;
 use crate::environment::Environment;
 use crate::extent::Order;
-use crate::recover;
-use crate::store::{Store, StoreOptions};
+use crate::store::Store;
 use crate::verified::VerifiedChunk;
 
-const FIRST: &str = "extents/00000001.extent";
 const SECOND: &str = "extents/00000002.extent";
-
-fn order(sequence: u64) -> Order {
-    Order {
-        epoch: Epoch(1),
-        sequence,
-    }
-}
-
-fn open_store(disk: &MemoryDisk) -> (Arc<Store>, Appender) {
-    let options = StoreOptions {
-        node: NodeId::new(Uuid::from_u128(5)),
-        disk_number: 0,
-        extent_size: 1 << 20,
-        reserve: 0,
-        cache_bytes: 1 << 20,
-        checkpoint_bytes: 64 << 20,
-    };
-    recover::open(&disk.shared(), options, &environment()).unwrap()
-}
-
-fn put(appender: &mut Appender, number: u64) {
-    let (id, bytes) = chunk(number, 1000);
-    let verified = VerifiedChunk::check(id, bytes).unwrap();
-    appender.put(&verified).unwrap();
-}
 
 fn reads_well(store: &Store, number: u64) -> bool {
     let file = store.open_chunk(&chunk(number, 1000).0);
@@ -60,16 +32,16 @@ fn len_of(store: &Store, extent: u64) -> u64 {
 fn compaction_leaves_the_extent_before_whole() {
     let disk = MemoryDisk::new();
     let (store, mut appender) = open_store(&disk);
-    put(&mut appender, 1);
+    put_with(&mut appender, 1);
     appender.flush().unwrap();
     appender.checkpoint_if_due(true).unwrap();
-    put(&mut appender, 2);
+    put_with(&mut appender, 2);
     appender.flush().unwrap();
     disk.fail_next_sync();
-    put(&mut appender, 3);
+    put_with(&mut appender, 3);
     appender.flush().unwrap_err();
     disk.heal();
-    put(&mut appender, 4);
+    put_with(&mut appender, 4);
     appender.flush().unwrap();
     let len = len_of(&store, 1);
     drop((store, appender));
@@ -94,8 +66,8 @@ fn compaction_leaves_the_extent_before_whole() {
 fn nothing_that_the_index_points_to_is_cut_off() {
     let disk = MemoryDisk::new();
     let (store, mut appender) = open_store(&disk);
-    put(&mut appender, 1);
-    put(&mut appender, 2);
+    put_with(&mut appender, 1);
+    put_with(&mut appender, 2);
     appender.seal().unwrap();
     let order = Order {
         epoch: Epoch(1),
@@ -120,9 +92,9 @@ fn nothing_that_the_index_points_to_is_cut_off() {
 fn what_was_refused_is_cut_off_for_good() {
     let disk = MemoryDisk::new();
     let (store, mut appender) = open_store(&disk);
-    put(&mut appender, 1);
+    put_with(&mut appender, 1);
     appender.seal().unwrap();
-    put(&mut appender, 2);
+    put_with(&mut appender, 2);
     appender.delete(order(1), &[chunk(2, 1000).0]).unwrap();
     appender.seal().unwrap();
     let len = len_of(&store, 1);
@@ -146,7 +118,7 @@ fn an_extent_that_could_not_be_removed_stays_known() {
     let disk = MemoryDisk::new();
     let (store, mut appender) = open_store(&disk);
     let id = chunk(1, 1000).0;
-    put(&mut appender, 1);
+    put_with(&mut appender, 1);
     appender.seal().unwrap();
     appender.delete(order(1), &[id]).unwrap();
     appender.seal().unwrap();
@@ -169,7 +141,7 @@ fn an_extent_that_could_not_be_removed_stays_known() {
 fn the_last_order_outlives_its_extent() {
     let disk = MemoryDisk::new();
     let (store, mut appender) = open_store(&disk);
-    put(&mut appender, 1);
+    put_with(&mut appender, 1);
     appender.delete(order(7), &[chunk(1, 1000).0]).unwrap();
     appender.seal().unwrap();
     assert!(appender.remove_extent(1).unwrap());
@@ -185,13 +157,13 @@ fn the_last_order_outlives_its_extent() {
 fn a_torn_copy_does_not_hide_the_original() {
     let disk = MemoryDisk::new();
     let (store, mut appender) = open_store(&disk);
-    put(&mut appender, 1);
+    put_with(&mut appender, 1);
     appender.seal().unwrap();
     let (id, bytes) = chunk(1, 1000);
     let at = store.find(&id).unwrap().unwrap().location;
     let copied = Moved::Put(VerifiedChunk::check(id, bytes).unwrap(), at);
     appender.relocate(1, &[copied]).unwrap();
-    put(&mut appender, 2);
+    put_with(&mut appender, 2);
     appender.flush().unwrap();
     drop((store, appender));
     disk.remove("index.redb").unwrap();
@@ -199,7 +171,7 @@ fn a_torn_copy_does_not_hide_the_original() {
     let (store, mut appender) = open_store(&disk);
     assert!(reads_well(&store, 1) && reads_well(&store, 2));
     appender.seal().unwrap();
-    put(&mut appender, 3);
+    put_with(&mut appender, 3);
     appender.flush().unwrap();
     drop((store, appender));
     disk.remove("index.redb").unwrap();
@@ -212,7 +184,7 @@ fn a_torn_copy_does_not_hide_the_original() {
 fn an_extent_that_goes_is_not_kept_open() {
     let disk = MemoryDisk::new();
     let (store, mut appender) = open_store(&disk);
-    put(&mut appender, 1);
+    put_with(&mut appender, 1);
     appender.flush().unwrap();
     assert!(reads_well(&store, 1) && store.keeps_open(1));
     store.forget_file(1);

@@ -10,26 +10,22 @@ use disk::{Disk, MemoryDisk};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use proto::ErrorCode;
-use proto::id::{ChunkId, Epoch, NodeId};
+use proto::id::ChunkId;
 use proto::node::ChunkState;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::support::{TestNode, chunk, config, environment, extents};
-use crate::appender::Appender;
+use super::support::{FIRST, TestNode, chunk, config, extents, open_store, order, put_with};
 use crate::catalog::Position;
 use crate::error::StoreError;
-use crate::extent::{EXTENT_HEADER_LEN, Order, RECORD_HEADER_LEN};
-use crate::recover::{self, open_anew};
+use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN};
+use crate::recover::open_anew;
 use crate::reopen;
-use crate::store::{Store, StoreOptions};
-use crate::verified::VerifiedChunk;
+use crate::store::Store;
 
 const LEN: usize = 5000;
 const RECORD_LEN: u64 = RECORD_HEADER_LEN as u64 + LEN as u64;
-const FIRST: &str = "extents/00000001.extent";
 const THIRD: &str = "extents/00000003.extent";
 
 fn fail_index(node: &TestNode) {
@@ -356,41 +352,16 @@ async fn what_is_not_settled_is_settled_by_the_next_start() {
     assert!(unsettled > 0);
 }
 
-fn open_store(disk: &MemoryDisk) -> (Arc<Store>, Appender) {
-    let options = StoreOptions {
-        node: NodeId::new(Uuid::from_u128(5)),
-        disk_number: 0,
-        extent_size: 1 << 20,
-        reserve: 0,
-        cache_bytes: 1 << 20,
-        checkpoint_bytes: 64 << 20,
-    };
-    recover::open(&disk.shared(), options, &environment()).unwrap()
-}
-
-fn order(sequence: u64) -> Order {
-    Order {
-        epoch: Epoch(1),
-        sequence,
-    }
-}
-
-fn put(appender: &mut Appender, number: u64) {
-    let (id, bytes) = chunk(number, 1000);
-    let verified = VerifiedChunk::check(id, bytes).unwrap();
-    appender.put(&verified).unwrap();
-}
-
 /// The index failed when a batch was synced already: who waited was refused, but somebody may have seen in the index before what
 /// it did, and been told. So it counts.
 #[tokio::test]
 async fn a_batch_that_the_index_did_not_take_is_there() {
     let disk = MemoryDisk::new();
     let (store, mut appender) = open_store(&disk);
-    put(&mut appender, 0);
-    put(&mut appender, 1);
+    put_with(&mut appender, 0);
+    put_with(&mut appender, 1);
     appender.flush().unwrap();
-    put(&mut appender, 2);
+    put_with(&mut appender, 2);
     appender.delete(order(1), &[chunk(0, 1000).0]).unwrap();
     let at = store.find(&chunk(0, 1000).0).unwrap().unwrap().location;
     store.index.fail();
@@ -400,7 +371,7 @@ async fn a_batch_that_the_index_did_not_take_is_there() {
     drop(appender);
     let (store, mut appender) = open_anew(&store).unwrap();
     assert!(store.unmarked().is_empty());
-    put(&mut appender, 3);
+    put_with(&mut appender, 3);
     appender.flush().unwrap();
     assert_eq!(extents(&disk).len(), 2);
     let check = |store: &Store| {

@@ -58,11 +58,8 @@ async fn a_new_folder_is_made_and_a_file_is_refused() {
     assert!(error.contains("folder 1 is not a folder"), "{error}");
 }
 
-/// A disk hangs while the node starts. The node did not even stop when it was told to.
-#[tokio::test]
-async fn a_node_whose_disk_hangs_at_the_start_can_be_stopped() {
-    let disk = MemoryDisk::new();
-    let hang = disk.hang();
+/// Starts a node on a disk that hangs, and has it stop when it waits for that.
+async fn stop_while_it_waits(disk: &MemoryDisk) {
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(run(
         config(),
@@ -77,6 +74,14 @@ async fn a_node_whose_disk_hangs_at_the_start_can_be_stopped() {
     }
     shutdown.cancel();
     running.await.unwrap().unwrap();
+}
+
+/// A disk hangs while the node starts. The node did not even stop when it was told to.
+#[tokio::test]
+async fn a_node_whose_disk_hangs_at_the_start_can_be_stopped() {
+    let disk = MemoryDisk::new();
+    let hang = disk.hang();
+    stop_while_it_waits(&disk).await;
     drop(hang);
 }
 
@@ -87,20 +92,7 @@ async fn a_disk_that_is_still_being_opened_stays_locked() {
     let disk = MemoryDisk::new();
     TestNode::open(&[&disk]).stop().await;
     let hang = disk.hang_writes();
-    let shutdown = CancellationToken::new();
-    let running = tokio::spawn(run(
-        config(),
-        threads(),
-        Arc::new(MemoryNetwork::default()),
-        vec![disk.shared()],
-        shutdown.clone(),
-        |_| {},
-    ));
-    while disk.waiting() == 0 {
-        tokio::task::yield_now().await;
-    }
-    shutdown.cancel();
-    running.await.unwrap().unwrap();
+    stop_while_it_waits(&disk).await;
     let refused = TestNode::try_open(&[&disk], &config()).map(drop);
     let refused = refused.unwrap_err();
     assert!(refused.contains("in use by another process"), "{refused}");

@@ -7,23 +7,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use disk::{Blocking, Disk, MemoryDisk};
 use futures::FutureExt;
-use proto::id::{ChunkId, Epoch, RunId};
+use proto::id::{ChunkId, Epoch, NodeId, RunId};
 use proto::node::{BucketDigest, CHUNKS_PER_MESSAGE_MAX, ChunkState, ChunksDeleted};
 use proto::{ErrorCode, HistoryPoint, WireError};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
+use crate::appender::Appender;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::extent::{EXTENTS_FOLDER, Order, extent_number};
 use crate::identity::Acceptance;
 use crate::node::{Node, OpenChunk};
 use crate::opening::{Opened, Started};
+use crate::recover;
 use crate::reopen::reopen;
 use crate::scrub::scrub_extent;
+use crate::store::{Store, StoreOptions};
 use crate::summary::make_missing;
+use crate::verified::VerifiedChunk;
 
+/// A disk's first extent.
+pub(super) const FIRST: &str = "extents/00000001.extent";
 /// Small, so that tests reach many extents.
 pub(super) const EXTENT_SIZE: u64 = 16 << 10;
 
@@ -95,6 +101,72 @@ pub(super) fn extents(disk: &MemoryDisk) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// A disk whose only extent has these chunks, in this order, each of a batch of its own.
+pub(super) async fn disk_with(chunks: &[(ChunkId, Bytes)]) -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    for chunk in chunks {
+        assert!(node.put(chunk).await.unwrap());
+    }
+    node.stop().await;
+    disk
+}
+
+/// Each of two files gets the other's name.
+pub(super) fn swap(disk: &MemoryDisk, one: &str, other: &str) {
+    disk.rename(one, "extents/swap").unwrap();
+    disk.rename(other, one).unwrap();
+    disk.rename("extents/swap", other).unwrap();
+}
+
+pub(super) fn lose_index(disk: &MemoryDisk) {
+    disk.remove("index.redb").unwrap();
+}
+
+pub(super) fn small_chunks() -> Vec<(ChunkId, Bytes)> {
+    [20, 70, 33]
+        .iter()
+        .zip(1..)
+        .map(|(len, number)| chunk(number, *len))
+        .collect()
+}
+
+/// A disk with six chunks, two in each extent.
+pub(super) async fn disk_with_three_extents() -> (MemoryDisk, Vec<(ChunkId, Bytes)>) {
+    let chunks: Vec<_> = (0..6).map(|number| chunk(number, 6000)).collect();
+    let disk = disk_with(&chunks).await;
+    assert_eq!(extents(&disk).len(), 3, "two chunks an extent");
+    (disk, chunks)
+}
+
+/// An order of the first start of the master.
+pub(super) fn order(sequence: u64) -> Order {
+    Order {
+        epoch: Epoch(1),
+        sequence,
+    }
+}
+
+/// The store of a disk, without a node.
+pub(super) fn open_store(disk: &MemoryDisk) -> (Arc<Store>, Appender) {
+    let options = StoreOptions {
+        node: NodeId::new(Uuid::from_u128(5)),
+        disk_number: 0,
+        extent_size: 1 << 20,
+        reserve: 0,
+        cache_bytes: 1 << 20,
+        checkpoint_bytes: 64 << 20,
+    };
+    recover::open(&disk.shared(), options, &environment()).unwrap()
+}
+
+/// Begins to put a chunk.
+pub(super) fn put_with(appender: &mut Appender, number: u64) {
+    let (id, bytes) = chunk(number, 1000);
+    let verified = VerifiedChunk::check(id, bytes).unwrap();
+    appender.put(&verified).unwrap();
 }
 
 /// A running node.
