@@ -5,16 +5,14 @@
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
-use super::PATIENCE;
+use super::{PATIENCE, comes_true};
 
 /// Who looks at the page.
 #[derive(Debug, Clone, Copy)]
@@ -118,14 +116,11 @@ impl Page {
 
     /// Waits until a script's expression is true.
     pub(crate) async fn until(&self, expression: &str) {
-        let deadline = Instant::now() + PATIENCE;
         let script = format!("return Boolean({expression})");
-        while self.script(&script).await != json!(true) {
-            if Instant::now() >= deadline {
-                let seen = self.text("body").await;
-                panic!("waited for {PATIENCE:?} until {expression}; the page says:\n{seen}");
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        let is_true = async || self.script(&script).await == json!(true);
+        if !comes_true(is_true).await {
+            let seen = self.text("body").await;
+            panic!("waited for {PATIENCE:?} until {expression}; the page says:\n{seen}");
         }
     }
 

@@ -284,17 +284,20 @@ impl Cluster {
         holds: impl Fn(&ClusterStatus) -> bool,
     ) {
         let client = client_of(master);
-        let deadline = Instant::now() + PATIENCE;
         let mut last = String::from("no answer yet");
-        while Instant::now() < deadline {
-            match client.status().await {
-                Ok(status) if holds(&status) => return,
-                Ok(status) => last = format!("{status:#?}"),
-                Err(error) => last = error.to_string(),
+        let is_so = comes_true(async || match client.status().await {
+            Ok(status) if holds(&status) => true,
+            Ok(status) => {
+                last = format!("{status:#?}");
+                false
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!(
+            Err(error) => {
+                last = error.to_string();
+                false
+            }
+        });
+        assert!(
+            is_so.await,
             "waited for {PATIENCE:?} until {what}; last: {last}\n{}",
             self.logs()
         );
@@ -349,14 +352,20 @@ pub(crate) fn client_of(master: &Process) -> Client {
 
 /// Waits until a thing holds that only asking tells.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let holds = comes_true(async || holds().await);
+    assert!(holds.await, "waited for {PATIENCE:?} until {what}");
+}
+
+/// Whether it holds in time. Another process tells nobody of an event, so it is asked again and again.
+pub(crate) async fn comes_true(mut ask: impl AsyncFnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(
-            Instant::now() < deadline,
-            "waited for {PATIENCE:?} until {what}"
-        );
+    while !ask().await {
+        if Instant::now() >= deadline {
+            return false;
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    true
 }
 
 /// Bytes of all plain files below a folder.
