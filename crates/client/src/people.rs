@@ -2,6 +2,8 @@
 
 use std::io;
 
+pub use proto::words::{count, grouped};
+
 /// A size with three digits or so, in steps of a thousand, as systems show it today: `812 bytes`, `4.2 GB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
@@ -28,29 +30,6 @@ pub fn size(bytes: u64) -> String {
 /// A size to the byte, where it is compared with another: `1 byte`, `5,368,709,120 bytes`.
 pub fn exact_size(bytes: u64) -> String {
     count(bytes, "byte")
-}
-
-/// How many, with the noun in singular or plural.
-pub fn count(count: u64, noun: &str) -> String {
-    let number = grouped(count);
-    match (count, noun.strip_suffix('y')) {
-        (1, _) => format!("{number} {noun}"),
-        (_, Some(stem)) => format!("{number} {stem}ies"),
-        (_, None) => format!("{number} {noun}s"),
-    }
-}
-
-/// A whole number with commas between thousands.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Why another process was not reached, in words, and without the system's number for it.
@@ -87,12 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_words() {
-        assert_eq!(count(0, "file"), "0 files");
-        assert_eq!(count(1, "copy"), "1 copy");
-        assert_eq!(count(2, "copy"), "2 copies");
-        assert_eq!(count(123_456, "entry"), "123,456 entries");
-        assert_eq!(count(1_234_567, "chunk"), "1,234,567 chunks");
+    fn exact_sizes_name_each_byte() {
         assert_eq!(exact_size(1), "1 byte");
         assert_eq!(exact_size(5_368_709_120), "5,368,709,120 bytes");
     }

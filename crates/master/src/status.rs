@@ -12,8 +12,8 @@ use proto::master::{
     ClusterRules, DeleteFuse, Health, NodeCounts, Problem, RepairStatus, SafeMode,
 };
 use proto::net::Address;
+use proto::words::{count, grouped};
 
-pub(crate) use words::count;
 use words::{and_others, some_of, subject, time, verb};
 
 use crate::repair::RepairReport;
@@ -281,7 +281,7 @@ impl Facts {
         let wanted = self.rules.replication_factor;
         let last = match one_copy {
             0 => String::new(),
-            _ => format!(" ({one_copy} of them just one)"),
+            _ => format!(" ({} of them just one)", grouped(one_copy)),
         };
         let next = if self
             .safe_mode
@@ -371,9 +371,10 @@ impl Facts {
             "delete_fuse",
             Health::Yellow,
             format!(
-                "The nodes hold {copies} copies that the master knows nothing of, beside {of} that it knows. Deleting so \
-                 many within a day was stopped: is this an old copy of the master's folder? If they may go, say \
-                 `dfs fuse reset`."
+                "The nodes hold {} that the master knows nothing of, beside {} that it knows. Deleting so many within a day \
+                 was stopped: is this an old copy of the master's folder? If they may go, say `dfs fuse reset`.",
+                count(*copies, "copy"),
+                grouped(*of),
             ),
         ))
     }

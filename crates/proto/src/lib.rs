@@ -130,6 +130,7 @@ pub mod node;
 pub mod pool;
 pub mod server;
 pub mod table;
+pub mod words;
 
 pub use body::Body;
 pub use error::{ErrorCode, WireError};

@@ -9,7 +9,7 @@ use proto::master::{
     CommitUpload, Placement, RecordChunks, StoredChunk, UploadAbandoned, UploadCommitted,
 };
 use proto::table::Caller;
-use proto::{ErrorCode, WireError};
+use proto::{ErrorCode, WireError, words};
 use rand::RngExt;
 
 use super::downloads::NodePlaces;
@@ -18,7 +18,6 @@ use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use crate::membership::Placeable;
 use crate::placement::{self, Candidates};
 use crate::state::{Allocation, Outcome, Snapshot, StateError};
-use crate::status;
 
 /// Receipts that a chunk may come with: more nodes are never promised one.
 const RECEIPTS_MAX: usize = 32;
@@ -253,7 +252,7 @@ impl<V: ClusterView> Files<V> {
                 ErrorCode::NotEnoughReplicas,
                 format!(
                     "{usable} of the {} that take new chunks did not fail this client before; a write needs {needed}",
-                    status::count(candidates.len() as u64, "node")
+                    words::count(candidates.len() as u64, "node")
                 ),
             ));
         }
@@ -304,7 +303,7 @@ impl<V: ClusterView> Files<V> {
 
 fn nodes(live: usize) -> String {
     let verb = if live == 1 { "is" } else { "are" };
-    format!("{} {verb}", status::count(live as u64, "node"))
+    format!("{} {verb}", words::count(live as u64, "node"))
 }
 
 /// The numbers of the nodes that failed an uploader, those that are known, each once.

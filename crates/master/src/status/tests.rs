@@ -105,8 +105,8 @@ fn missing_nodes_are_told_with_what_still_works() {
             facts.nodes.writable = 1;
             facts.down = vec![down(1, 300, true), down(2, 300, true)];
             facts.tally = Tally {
-                missing_copies: 10,
-                one_copy: 9,
+                missing_copies: 10_001,
+                one_copy: 9000,
                 unavailable: 1,
                 ..Tally::default()
             };
@@ -124,7 +124,7 @@ fn missing_nodes_are_told_with_what_still_works() {
             ),
             (
                 "chunks_missing_copies",
-                "9 chunks of files can be read, but have fewer than 3 copies (9 of them just one). The missing copies are made as soon as",
+                "10,000 chunks of files can be read, but have fewer than 3 copies (9,000 of them just one). The missing copies are made as soon as",
             ),
         ],
     );
@@ -279,7 +279,10 @@ fn what_was_stopped_says_what_to_do() {
     check(
         |facts| {
             facts.superseded = Some("start this one with --restored".to_owned());
-            facts.delete_fuse = Some(DeleteFuse { copies: 5, of: 6 });
+            facts.delete_fuse = Some(DeleteFuse {
+                copies: 5000,
+                of: 6,
+            });
             facts.safe_mode = Some(SafeMode {
                 waiting_for: 2,
                 examples: vec![node(1)],
@@ -289,7 +292,7 @@ fn what_was_stopped_says_what_to_do() {
         Health::Red,
         &[
             ("stale_master", "--restored"),
-            ("delete_fuse", "dfs fuse reset"),
+            ("delete_fuse", "hold 5,000 copies that the master"),
             (
                 "safe_mode",
                 "2 nodes (10.0.0.1:1, …): nothing is deleted until they have",

@@ -1,17 +1,10 @@
-//! Numbers, names and times as a status says them to people.
+//! Names and times as a status says them to people.
 
 use proto::net::Address;
+use proto::words::count;
 
 /// Nodes that are named in a sentence; of more, only the number is told.
 const NAMED_MAX: usize = 5;
-
-/// How many, with the noun in singular or plural.
-pub(crate) fn count(number: impl Into<u64>, noun: &str) -> String {
-    match number.into() {
-        1 => format!("1 {noun}"),
-        number => format!("{number} {noun}s"),
-    }
-}
 
 /// `None of the 3 nodes`, `Only 1 of 3 nodes`.
 pub(super) fn some_of(part: u32, total: u32) -> String {
