@@ -36,6 +36,7 @@ pub(crate) struct IdentityFile {
     format: u32,
     node: NodeId,
     disk: u32,
+    /// How many folders there are; in all but the first, how many there were when it was new.
     disks: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cluster: Option<ClusterId>,
@@ -231,7 +232,11 @@ impl Identity {
         write_in(&*self.disk, 0, &self.file)
     }
 
+    /// Says whose the folder is, if it does not say so yet. How many there are is asked of the first one only.
     fn write_other(&self, disk: &dyn Disk, place: usize, old: &Folder) -> Result<(), OpenError> {
+        if old.file().is_some() {
+            return Ok(());
+        }
         let file = IdentityFile {
             disk: count(place),
             cluster: None,
@@ -239,9 +244,6 @@ impl Identity {
             seen: None,
             ..self.file.clone()
         };
-        if old.file() == Some(&file) {
-            return Ok(());
-        }
         write_in(disk, place, &file)
     }
 }

@@ -213,7 +213,7 @@ impl<'a> Opening<'a> {
         begun.collect()
     }
 
-    /// Nothing is read for it any more, and written only where a disk is new.
+    /// Nothing is read for it any more, and written only in a new folder and, where one is new, in the first.
     async fn open_identity(&mut self) -> Result<Identity, OpenError> {
         let folders = std::mem::take(&mut self.folders);
         let found = self.stages.iter().zip(folders);

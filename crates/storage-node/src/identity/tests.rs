@@ -201,3 +201,14 @@ fn disks_are_added_but_never_missing_swapped_or_empty() {
     };
     open_with(&[&one, &two, &MemoryDisk::new()], replaced).unwrap();
 }
+
+/// How many folders there are stood in each of them, so all were written anew for a new one: an old disk that was full to the
+/// last byte ended the start, as one did that hung.
+#[test]
+fn an_old_folder_is_not_written_for_a_new_one() {
+    let (one, two, three) = (MemoryDisk::new(), MemoryDisk::new(), MemoryDisk::new());
+    let node = open(&[&one, &two]).unwrap().node();
+    two.fill();
+    assert_eq!(open(&[&one, &two, &three]).unwrap().node(), node);
+    refused(open(&[&one, &two]), "has 3 folders");
+}
