@@ -10,6 +10,7 @@
 
 use proto::HistoryPoint;
 use proto::id::{Epoch, NodeId};
+use proto::words;
 
 /// A node that is further ahead than this many starts has not seen them: what it says is damaged.
 const STARTS_AHEAD_MAX: u64 = 1_000_000;
@@ -107,7 +108,7 @@ pub enum Stranger {
 fn steps(count: u64) -> String {
     match count {
         1 => "one step".to_owned(),
-        _ => format!("{count} steps"),
+        _ => words::count(count, "step"),
     }
 }
 

@@ -354,14 +354,14 @@ impl Facts {
 
     /// They may be at work, or their programs were killed.
     fn unfinished_uploads(&self) -> String {
-        let who = match self.open_uploads {
-            0 => return String::new(),
-            1 => "1 upload is".to_owned(),
-            open => format!("{open} uploads are"),
-        };
+        if self.open_uploads == 0 {
+            return String::new();
+        }
+        let who = count(self.open_uploads, "upload");
+        let verb = if self.open_uploads == 1 { "is" } else { "are" };
         let kept = time((self.upload_lease + self.garbage_grace).as_secs());
         format!(
-            " {who} not finished: what one has sent whose program was killed is freed {kept} later."
+            " {who} {verb} not finished: what one has sent whose program was killed is freed {kept} later."
         )
     }
 

@@ -279,10 +279,7 @@ fn what_was_stopped_says_what_to_do() {
     check(
         |facts| {
             facts.superseded = Some("start this one with --restored".to_owned());
-            facts.delete_fuse = Some(DeleteFuse {
-                copies: 5000,
-                of: 6,
-            });
+            facts.delete_fuse = Some(DeleteFuse { copies: 5, of: 6 });
             facts.safe_mode = Some(SafeMode {
                 waiting_for: 2,
                 examples: vec![node(1)],
@@ -292,7 +289,7 @@ fn what_was_stopped_says_what_to_do() {
         Health::Red,
         &[
             ("stale_master", "--restored"),
-            ("delete_fuse", "hold 5,000 copies that the master"),
+            ("delete_fuse", "dfs fuse reset"),
             (
                 "safe_mode",
                 "2 nodes (10.0.0.1:1, …): nothing is deleted until they have",
@@ -420,6 +417,23 @@ fn a_node_that_was_replaced_and_one_that_is_copied_elsewhere_are_told_with_the_c
             &format!(
                 "All chunks have their copies on other nodes. Start what is down again; what is gone for good is forgotten with `dfs node remove {address}`"
             ),
+        )],
+    );
+}
+
+#[test]
+fn numbers_are_easy_to_read() {
+    check(
+        |facts| {
+            facts.delete_fuse = Some(DeleteFuse {
+                copies: 5000,
+                of: 600_000,
+            });
+        },
+        Health::Yellow,
+        &[(
+            "delete_fuse",
+            "hold 5,000 copies that the master knows nothing of, beside 600,000 that",
         )],
     );
 }

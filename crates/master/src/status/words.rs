@@ -1,7 +1,7 @@
 //! Names and times as a status says them to people.
 
 use proto::net::Address;
-use proto::words::count;
+use proto::words::{count, grouped};
 
 /// Nodes that are named in a sentence; of more, only the number is told.
 const NAMED_MAX: usize = 5;
@@ -11,7 +11,7 @@ pub(super) fn some_of(part: u32, total: u32) -> String {
     match (part, total) {
         (0, 1) => "Not even the only node".to_owned(),
         (0, _) => format!("None of the {}", count(total, "node")),
-        _ => format!("Only {part} of {}", count(total, "node")),
+        _ => format!("Only {} of {}", grouped(part.into()), count(total, "node")),
     }
 }
 
