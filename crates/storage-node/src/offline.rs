@@ -275,12 +275,15 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
         )?;
     }
     if corrupt > 0 || damaged > 0 {
-        bail!("the folder is damaged: start the node, and the cluster replaces what is corrupt");
+        bail!(
+            "the folder is damaged: start the node, and the cluster replaces what is corrupt when that is read, or scrubbed \
+             within the month"
+        );
     }
     if !misplaced.is_empty() {
         bail!(
             "files of extents are not where they belong: put each back under the number of its header, or start the node, and \
-             the cluster replaces what is missing"
+             delete them when the cluster has replaced what is missing"
         );
     }
     Ok(())
