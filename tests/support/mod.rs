@@ -358,14 +358,12 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn()
 
 /// Whether it holds in time. Another process tells nobody of an event, so it is asked again and again.
 pub(crate) async fn comes_true(mut ask: impl AsyncFnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    while !ask().await {
-        if Instant::now() >= deadline {
-            return false;
+    let asks = async {
+        while !ask().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    true
+    };
+    tokio::time::timeout(PATIENCE, asks).await.is_ok()
 }
 
 /// Bytes of all plain files below a folder.

@@ -162,7 +162,7 @@ fn exit_of_local(error: &io::Error) -> Exit {
     }
 }
 
-/// A connection to the cluster that broke is another thing.
+/// Whether the reader of the output went away; a connection to the cluster that broke is another thing.
 fn reader_went_away(error: &anyhow::Error) -> bool {
     settings::reader_went_away(error) && error.downcast_ref::<Error>().is_none()
 }

@@ -69,7 +69,7 @@ impl Index {
         opened.unwrap_or_else(|_| Err(io::Error::other("it is damaged")))
     }
 
-    pub(super) fn open_database(
+    fn open_database(
         disk: &Arc<dyn Disk>,
         disk_number: u32,
         cache_bytes: usize,
@@ -85,7 +85,7 @@ impl Index {
     }
 
     /// The catalog, if this is an index of this version and of this folder.
-    pub(super) fn check(&self, owner: (NodeId, u32)) -> io::Result<Catalog> {
+    fn check(&self, owner: (NodeId, u32)) -> io::Result<Catalog> {
         let read = self.database.database().begin_read().map_err(other)?;
         let meta = read.open_table(META).map_err(other)?;
         let value = |key| -> io::Result<Vec<u8>> {

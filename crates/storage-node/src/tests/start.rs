@@ -70,6 +70,7 @@ async fn stop_while_it_waits(disk: &MemoryDisk) {
         |_| {},
     ));
     while disk.waiting() == 0 {
+        assert!(!running.is_finished(), "it ended before it was told to");
         tokio::task::yield_now().await;
     }
     shutdown.cancel();
