@@ -1,0 +1,248 @@
+//! What must be true once the faults have ended, and a person who does what a person would do.
+//!
+//! Within a stated time every name can be read, every chunk of every file has just the wanted number of good copies, no
+//! node holds anything else, and the cluster calls itself healthy. All of it is seen on the nodes' own disks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use client::{Cluster, Error};
+use proto::connection::{CallerIdentity, Connection};
+use proto::hello::Role;
+use proto::id::{ChunkId, NodeId};
+use proto::master::{Health, NodeState, ReportBadReplica};
+use proto::net::Address;
+use proto::node::{ChunkState, DescribeChunks};
+use tokio::time::{Instant, sleep};
+
+use crate::content::Value;
+use crate::history::{Action, Answer, NAMES, Verdict, check};
+use crate::workload::{GROUPS, connect, path, read};
+use crate::world::{COPIES, MASTER, Machine, World, address_of, secret};
+
+/// The machine of the person.
+pub(crate) const OPERATOR: &str = "operator";
+/// Peace must be whole within this.
+const PEACE_WITHIN: Duration = Duration::from_secs(600);
+/// And again within this, when all machines lost power at once and came back.
+const RESTART_WITHIN: Duration = Duration::from_secs(120);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waits for peace, judges, and finishes the run.
+pub(crate) async fn run_operator(world: Arc<World>) -> turmoil::Result {
+    let is_done = |client: &Machine| client.done.load(Ordering::Relaxed);
+    while !world.is_peace() || !world.clients.iter().all(is_done) {
+        sleep(LOOK_INTERVAL).await;
+    }
+    let operator = Machine::of_the_operator();
+    let cluster = connect(&world, &operator, &mut world.chance_of(&operator));
+    until_whole(&world, &cluster, PEACE_WITHIN).await;
+    // What is only in memory, or not yet synced, goes now.
+    world.ask_for_last_cut();
+    sleep(LOOK_INTERVAL).await;
+    until_whole(&world, &cluster, RESTART_WITHIN).await;
+    judge(&world, &cluster).await;
+    world.finish();
+    Ok(())
+}
+
+/// Waits until nothing is wrong any more.
+async fn until_whole(world: &World, cluster: &Cluster, within: Duration) {
+    let began = Instant::now();
+    loop {
+        help(world, cluster).await;
+        let Some(problem) = problem(world, cluster).await else {
+            break;
+        };
+        world.journal.note(format_args!("not yet: {problem}"));
+        if began.elapsed() > within {
+            world
+                .journal
+                .fail(format_args!("after {within:?} of peace, {problem}"));
+            break;
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+    world
+        .journal
+        .note(format_args!("all is whole after {:?}", began.elapsed()));
+}
+
+/// What a person does: forgets nodes whose disks are gone, and reads what nobody has read since it rotted.
+async fn help(world: &World, cluster: &Cluster) {
+    let there: BTreeSet<NodeId> = world.nodes.iter().filter_map(Machine::node).collect();
+    for node in cluster
+        .nodes(None, 100)
+        .await
+        .map_or_else(|_| Vec::new(), |listed| listed.nodes)
+    {
+        if node.state == NodeState::Dead && !there.contains(&node.node) {
+            let removed = cluster.remove_node(node.node, false).await;
+            world
+                .journal
+                .note(format_args!("remove {}: {removed:?}", node.node));
+        }
+    }
+    let damaged = world.damaged.lock().clone();
+    if damaged.is_empty() {
+        return;
+    }
+    let Some(connection) = call_as_client(world, &address_of(MASTER)).await else {
+        return;
+    };
+    for (chunk, node) in damaged {
+        let reported = connection
+            .call(ReportBadReplica { chunk, node }, CALL_TIMEOUT)
+            .await;
+        world.journal.note(format_args!(
+            "report {chunk} on {node}: {}",
+            reported.is_ok()
+        ));
+    }
+}
+
+/// What is not as it should be.
+async fn problem(world: &World, cluster: &Cluster) -> Option<String> {
+    let mut wanted = BTreeSet::new();
+    for group in 0..GROUPS {
+        for name in 0..NAMES {
+            match read(cluster, &world.journal, &path(group, name)).await {
+                Ok(value) => wanted.extend(value.chunks()),
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => {
+                    return Some(format!("{} cannot be read: {error}", path(group, name)));
+                }
+            }
+        }
+    }
+    if let Some(problem) = wrong_copies(world, &wanted).await {
+        return Some(problem);
+    }
+    match cluster.status().await {
+        Err(error) => Some(format!("the master does not say how it is: {error}")),
+        Ok(status) if status.health != Health::Green => {
+            let problems: Vec<_> = status
+                .problems
+                .iter()
+                .map(|problem| &*problem.message)
+                .collect();
+            Some(format!("the cluster says: {}", problems.join("; ")))
+        }
+        Ok(status) if status.chunks.to_delete > 0 => Some(format!(
+            "{} copies are to be deleted",
+            status.chunks.to_delete
+        )),
+        Ok(_) => None,
+    }
+}
+
+async fn wrong_copies(world: &World, wanted: &BTreeSet<ChunkId>) -> Option<String> {
+    let mut copies: BTreeMap<ChunkId, Vec<&Machine>> =
+        wanted.iter().map(|chunk| (*chunk, Vec::new())).collect();
+    for node in &world.nodes {
+        for chunk in node.good_chunks() {
+            copies.entry(chunk).or_default().push(node);
+        }
+    }
+    for (chunk, mut holders) in copies {
+        let is_wanted = wanted.contains(&chunk);
+        if !is_wanted {
+            holders = still_held(world, &chunk, holders).await;
+        }
+        if holders.len() == if is_wanted { COPIES } else { 0 } {
+            continue;
+        }
+        for node in &world.nodes {
+            for record in node.records_of(&chunk) {
+                world
+                    .journal
+                    .explain(format_args!("{}: {record}", node.name));
+            }
+        }
+        let kind = if is_wanted {
+            "a file's chunk"
+        } else {
+            "an orphan"
+        };
+        let holders: Vec<_> = holders.iter().map(|node| &node.name).collect();
+        return Some(format!("{kind} {chunk} is on {holders:?}"));
+    }
+    None
+}
+
+/// Those that do not say that they deleted the chunk. Its record may lie on the disk until the room is needed, also where the
+/// deletion's own record was lost to damage.
+async fn still_held<'a>(
+    world: &World,
+    chunk: &ChunkId,
+    holders: Vec<&'a Machine>,
+) -> Vec<&'a Machine> {
+    let mut still = Vec::new();
+    for node in holders {
+        let describe = DescribeChunks {
+            chunks: vec![*chunk],
+        };
+        let described = match call_as_client(world, &address_of(&node.name)).await {
+            Some(connection) => connection.call(describe, CALL_TIMEOUT).await.ok(),
+            None => None,
+        };
+        let is_gone = described.is_some_and(|described| {
+            let mut chunks = described.chunks.iter();
+            chunks.all(|description| description.state == ChunkState::Missing)
+        });
+        if !is_gone {
+            still.push(node);
+        }
+    }
+    still
+}
+
+/// A connection to a server, as any client has.
+async fn call_as_client(world: &World, address: &Address) -> Option<Connection> {
+    let caller = CallerIdentity {
+        role: Role::Client,
+        cluster: None,
+        secret: Some(secret()),
+    };
+    let network = world.network(OPERATOR);
+    let connection = Connection::open(&*network, address, &caller, CALL_TIMEOUT).await;
+    connection.ok()
+}
+
+/// Reads all names for the last time, and judges what everybody was told.
+async fn judge(world: &World, cluster: &Cluster) {
+    for group in 0..GROUPS {
+        for name in 0..NAMES {
+            let operation = world.history.lock().call(group, Action::Read { name });
+            let content = read(cluster, &world.journal, &path(group, name)).await;
+            let answer = match content {
+                Ok(Value(0)) => Answer::Failed,
+                Ok(value) => Answer::Content(value),
+                Err(Error::NotFound { .. }) => Answer::NotFound,
+                Err(error) => {
+                    world
+                        .journal
+                        .fail(format_args!("{} is lost: {error}", path(group, name)));
+                    Answer::Failed
+                }
+            };
+            world.history.lock().answer(operation, answer);
+        }
+        let operations = world.history.lock().group(group);
+        match check(&operations) {
+            Verdict::Explained => world.journal.count("histories explained"),
+            Verdict::GivenUp => world.journal.count("histories given up"),
+            Verdict::Impossible => {
+                for operation in &operations {
+                    world.journal.note(format_args!("{operation:?}"));
+                }
+                world.journal.fail(format_args!(
+                    "nothing explains what clients were told of group {group}"
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Many seeds, each in a process of its own, and what came of them all.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ops::Range;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Context;
+use parking_lot::Mutex;
+
+use crate::run::Outcome;
+
+/// What must have happened in a series, for every hundred of its seeds: a run without faults proves nothing.
+const MINIMA: &[(&str, u64)] = &[
+    ("changes acknowledged", 5000),
+    ("reads verified", 5000),
+    ("kills", 100),
+    ("kills of clients", 30),
+    ("power cuts", 200),
+    ("power cuts of all", 100),
+    ("partitions", 100),
+    ("corruptions", 60),
+    ("failed syncs", 20),
+    ("failed writes", 10),
+    ("full disks", 10),
+    ("lost disks", 5),
+    ("old disks", 3),
+    ("histories explained", 250),
+];
+/// In fewer seeds than these, chance may leave something out.
+const SEEDS_THAT_SHOW_ALL: u64 = 50;
+
+/// Which seeds, and how.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) seeds: Range<u64>,
+    pub(crate) twice: bool,
+    pub(crate) jobs: usize,
+}
+
+/// The outcomes so far.
+#[derive(Debug, Default)]
+struct Sum {
+    seeds: u64,
+    seconds: u64,
+    failed: Vec<u64>,
+    counts: BTreeMap<String, u64>,
+}
+
+impl Series {
+    /// Plays them all, and prints what came of them; whether all went well.
+    pub(crate) fn play(&self) -> anyhow::Result<bool> {
+        let began = Instant::now();
+        let (next, sum) = (AtomicU64::new(self.seeds.start), Mutex::new(Sum::default()));
+        thread::scope(|scope| {
+            let work = || -> anyhow::Result<()> {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if !self.seeds.contains(&seed) {
+                        return Ok(());
+                    }
+                    let outcome = self.play_one(seed)?;
+                    sum.lock().add(outcome);
+                }
+            };
+            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(work)).collect();
+            let joined = workers
+                .into_iter()
+                .map(|worker| worker.join().expect("workers do not panic"));
+            joined.collect::<anyhow::Result<Vec<()>>>()
+        })?;
+        let sum = sum.into_inner();
+        sum.print(began.elapsed().as_secs_f64());
+        Ok(sum.failed.is_empty() && sum.has_shown_all())
+    }
+
+    fn play_one(&self, seed: u64) -> anyhow::Result<Outcome> {
+        let mut outcome = play_in_a_process(seed)?;
+        if self.twice {
+            let again = play_in_a_process(seed)?;
+            if again.trace == outcome.trace {
+                *outcome
+                    .counts
+                    .entry("seeds with the same trace twice".to_owned())
+                    .or_default() += 1;
+            } else {
+                outcome.failures.push(format!(
+                    "the same seed took another course: trace {} and {}",
+                    outcome.trace, again.trace
+                ));
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+fn play_in_a_process(seed: u64) -> anyhow::Result<Outcome> {
+    let program = env::current_exe().context("find this program")?;
+    let played = Command::new(program)
+        .args(["--one", &seed.to_string(), "--json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("start a process for a seed")?;
+    Ok(
+        serde_json::from_slice(&played.stdout).unwrap_or_else(|_| Outcome {
+            seed,
+            failures: vec![format!("its process ended: {}", played.status)],
+            ..Outcome::default()
+        }),
+    )
+}
+
+impl Sum {
+    fn add(&mut self, outcome: Outcome) {
+        self.seeds += 1;
+        self.seconds += outcome.seconds;
+        for (what, count) in outcome.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+        if outcome.failures.is_empty() {
+            return;
+        }
+        let seed = outcome.seed;
+        self.failed.push(seed);
+        println!("seed {seed} failed (trace {}):", outcome.trace);
+        for failure in &outcome.failures {
+            println!("  {failure}");
+        }
+        println!("  to see it: cargo run --release -p sim -- --one {seed} --log");
+    }
+
+    /// Whether enough of everything happened; says what did not.
+    fn has_shown_all(&self) -> bool {
+        let count = |what| self.counts.get(what).copied().unwrap_or(0);
+        let missing = MINIMA.iter().filter(|(what, per_hundred)| {
+            self.seeds >= SEEDS_THAT_SHOW_ALL && count(*what) < per_hundred * self.seeds / 100
+        });
+        let missing: Vec<_> = missing.collect();
+        for (what, per_hundred) in &missing {
+            println!("too few {what}: {per_hundred} are wanted for every hundred seeds");
+        }
+        missing.is_empty()
+    }
+
+    fn print(&self, elapsed: f64) {
+        let Self { seeds, seconds, .. } = self;
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let rate = *seeds as f64 / elapsed;
+        println!(
+            "{seeds} seeds, {rate:.2} seeds/s, {seconds} s of simulated time, {} failed",
+            self.failed.len()
+        );
+        for (what, count) in &self.counts {
+            println!("{count:>10} {what}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Chance and the time of day of this whole process, as functions of the seed.
+//!
+//! The order in which a hash map gives its entries and the branch that a `select!` takes first come from the system's
+//! chance, which no argument reaches. So this program answers the C library's `getrandom` itself, and of the clocks the
+//! time of day: other libraries' calls come here as well. It does so with glibc only; elsewhere a seed draws the same
+//! faults, but the run may differ.
+//!
+//! The one file of this crate with unsafe code.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// 2026-01-01 UTC, where every simulation begins.
+pub(crate) const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+
+static CHANCE: AtomicU64 = AtomicU64::new(0);
+static WALL_NANOS: AtomicU64 = AtomicU64::new(0);
+
+/// From now on chance comes from this seed, and the time of day stands at [`EPOCH`].
+pub(crate) fn begin(seed: u64) {
+    CHANCE.store(seed, Ordering::Relaxed);
+    set_elapsed(Duration::ZERO);
+}
+
+/// Sets the time of day to so long after [`EPOCH`].
+pub(crate) fn set_elapsed(elapsed: Duration) {
+    let nanos = u64::try_from((EPOCH + elapsed).as_nanos()).expect("before the year 2554");
+    WALL_NANOS.store(nanos, Ordering::Relaxed);
+}
+
+/// The next of the numbers that `SplitMix64` gives.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn next_u64() -> u64 {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut mixed = CHANCE.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod instead {
+    use std::ffi::{c_int, c_uint, c_void};
+    use std::sync::atomic::Ordering;
+
+    use super::{WALL_NANOS, next_u64};
+
+    /// Instead of the C library's.
+    ///
+    /// # Safety
+    /// As its: the buffer is writable for so many bytes.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn getrandom(buffer: *mut c_void, len: usize, _flags: c_uint) -> isize {
+        for at in 0..len {
+            let byte = next_u64().to_le_bytes()[7];
+            // SAFETY: within the caller's buffer.
+            unsafe { buffer.cast::<u8>().add(at).write(byte) };
+        }
+        len.cast_signed()
+    }
+
+    /// Instead of the C library's: the time of day is the simulation's, all other clocks are the system's.
+    ///
+    /// # Safety
+    /// As its: `time` is writable.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int {
+        let nanos = WALL_NANOS.load(Ordering::Relaxed);
+        if clock != libc::CLOCK_REALTIME || nanos == 0 {
+            // SAFETY: the same call, by its number.
+            let answer = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) };
+            return if answer == 0 { 0 } else { -1 };
+        }
+        let now = libc::timespec {
+            tv_sec: (nanos / 1_000_000_000).cast_signed(),
+            tv_nsec: (nanos % 1_000_000_000).cast_signed(),
+        };
+        // SAFETY: the caller's.
+        unsafe { time.write(now) };
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn chance_and_the_time_of_day_are_the_seeds() {
+        begin(7);
+        let first = next_u64();
+        begin(7);
+        assert_eq!(next_u64(), first);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        assert_eq!(now.unwrap(), EPOCH);
+        WALL_NANOS.store(0, Ordering::Relaxed);
+    }
+}
