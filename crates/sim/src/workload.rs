@@ -60,9 +60,9 @@ pub(crate) async fn run_client(world: Arc<World>, index: usize) -> turmoil::Resu
 pub(crate) fn connect(world: &World, machine: &Machine, chance: &mut StdRng) -> Cluster {
     let options = ClientOptions {
         chunks_in_flight: 3,
-        call_retry_for: Duration::from_secs(3),
+        call_retry_for: Duration::from_secs(5),
         transfer_retry_for: Duration::from_secs(8),
-        call_timeout: Duration::from_secs(3),
+        call_timeout: Duration::from_secs(1),
         transfer_timeout: Duration::from_secs(4),
         chunk_deadline: Duration::from_secs(12),
         nodes_patience: Duration::from_secs(3),
