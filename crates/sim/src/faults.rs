@@ -457,6 +457,8 @@ impl Faults {
         self.stop(sim, world, &node.name, true);
         for disk in &new {
             disk.kill();
+            // It may have been full when it was copied, and that has ended.
+            disk.set_capacity(CAPACITY);
         }
         *node.disks.lock() = new;
         self.start_later(sim, &node.name);
