@@ -32,6 +32,8 @@ pub(crate) const CAPACITY: u64 = 64 << 20;
 /// A process that ended by itself is started again after this.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const PORT: u16 = 9000;
+/// What a disk says that was made to fail.
+const DISK_FAULTS: [&str; 3] = ["the disk has stopped", "injected ", "StorageFull"];
 
 /// All of it.
 #[derive(Debug)]
@@ -207,6 +209,20 @@ impl World {
         })
     }
 
+    /// Nobody stops a process: it may end only because its disk failed.
+    fn look_into_end(&self, machine: &Machine, ended: Result<(), String>) {
+        let name = &machine.name;
+        match ended {
+            Err(error) if DISK_FAULTS.iter().any(|fault| error.contains(fault)) => {
+                self.journal.count("processes ended by their disk");
+                self.journal.note(format_args!("{name} ended: {error}"));
+            }
+            ended => self.journal.fail(format_args!(
+                "{name} ended, though its disk is well: {ended:?}"
+            )),
+        }
+    }
+
     /// Chance for a process that starts now.
     pub(crate) fn chance_of(&self, machine: &Machine) -> StdRng {
         let start = machine.starts.fetch_add(1, Ordering::Relaxed);
@@ -245,10 +261,8 @@ pub(crate) async fn run_master(world: Arc<World>) -> turmoil::Result {
             Ok(running) => running.ended().await,
             Err(error) => Err(error),
         };
-        world.journal.count("a master ended by itself");
-        world
-            .journal
-            .note(format_args!("the master ended: {ended:?}"));
+        let ended = ended.map_err(|error| format!("{error:?}"));
+        world.look_into_end(machine, ended);
         sleep(START_AGAIN_AFTER).await;
     }
 }
@@ -274,10 +288,8 @@ pub(crate) async fn run_node(world: Arc<World>, index: usize) -> turmoil::Result
             |_| {},
         );
         let ended = ended.await;
-        world.journal.count("a node ended by itself");
-        world
-            .journal
-            .note(format_args!("{} ended: {ended:?}", machine.name));
+        let ended = ended.map_err(|error| format!("{error:?}"));
+        world.look_into_end(machine, ended);
         sleep(START_AGAIN_AFTER).await;
     }
 }
