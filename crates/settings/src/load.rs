@@ -246,7 +246,7 @@ fn from_file(file: &Path) -> Result<Vec<Given>, SettingsError> {
         let message = error.message().replace('\n', "; ");
         SettingsError::Syntax {
             origin: at(offset),
-            message: missing_quotes(&text, offset).unwrap_or(message),
+            message: mistake(&text, offset, message),
         }
     })?;
     let mut given = Vec::new();
@@ -275,22 +275,34 @@ fn from_file(file: &Path) -> Result<Vec<Given>, SettingsError> {
     Ok(given)
 }
 
-/// What to do where the mistake is the likely one: text without quotes.
-fn missing_quotes(text: &str, offset: usize) -> Option<String> {
+/// What is wrong with the key's value, and what to do where the mistake is a likely one.
+fn mistake(text: &str, offset: usize, message: String) -> String {
+    let Some((key, value)) = setting_at(text, offset) else {
+        return message;
+    };
+    let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}', '#']);
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    match value.to_lowercase().as_str() {
+        "yes" | "on" | "true" => format!("{key} is not understood: write {key} = true"),
+        "no" | "off" | "false" => format!("{key} is not understood: write {key} = false"),
+        _ if is_bare && !is_number => {
+            let shown: String = value.chars().take(80).collect();
+            // Between these, backslashes are what they are.
+            format!("{key} is text, which stands in quotes: write {key} = '{shown}'")
+        }
+        _ => format!("{key}: {message}"),
+    }
+}
+
+/// The key and the value of the line, if this place is in its value.
+fn setting_at(text: &str, offset: usize) -> Option<(&str, &str)> {
     let (before, after) = text.split_at_checked(offset)?;
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = offset + after.find('\n').unwrap_or(after.len());
     let (key, value) = text[line_start..line_end].split_once('=')?;
     let is_in_value = offset > line_start + key.len();
     let value = value.split(" #").next().unwrap_or(value);
-    let (key, value) = (key.trim(), value.trim());
-    let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}', '#']);
-    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
-    (is_in_value && is_bare && !is_number).then(|| {
-        let shown: String = value.chars().take(80).collect();
-        // Between these, backslashes are what they are.
-        format!("{key} is text, which stands in quotes: write {key} = '{shown}'")
-    })
+    is_in_value.then_some((key.trim(), value.trim()))
 }
 
 fn value_text(text: &str, span: std::ops::Range<usize>) -> String {

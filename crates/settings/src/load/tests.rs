@@ -120,7 +120,19 @@ fn text_without_quotes_is_told_what_to_write() {
         "[cluster]\nreplication_factor = 03\n",
         &[],
         &[],
-        &["line 2, column", "zero"],
+        &["line 2, column", "replication_factor: ", "zero"],
+    );
+    check_error(
+        "[client]\n\nmaster = \"127.0.0.1:9000\n",
+        &[],
+        &[],
+        &["line 3, column", "master: invalid basic string"],
+    );
+    check_error(
+        "[web]\nallow_network = yes # all of it\n",
+        &[],
+        &[],
+        &["line 2, column", "write allow_network = true"],
     );
 }
 
