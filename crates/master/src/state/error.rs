@@ -3,6 +3,8 @@
 //! **Invariant:** a refusal comes before the first write of a command. Whatever else goes wrong ends the whole
 //! transaction, so that no half of a command is ever kept.
 
+use std::io;
+
 use proto::{ErrorCode, WireError};
 
 /// What went wrong.
@@ -12,7 +14,7 @@ pub enum StateError {
     #[error(transparent)]
     Refused(#[from] WireError),
     /// The store below failed: nothing is known of the present transaction.
-    #[error("the master's store failed: {0}")]
+    #[error("the master's store failed: {0}{advice}", advice = advice(.0))]
     Store(#[source] Box<redb::Error>),
     /// A row is not what this program writes.
     #[error("the master's store is damaged: {0}; restore it from a backup")]
@@ -29,6 +31,21 @@ pub enum StateError {
         /// What was answered.
         answered: u64,
     },
+}
+
+/// What a person does about it, where that is known.
+fn advice(error: &redb::Error) -> &'static str {
+    match error {
+        redb::Error::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) =>
+        {
+            ". Free some space on its disk; what was acknowledged is kept"
+        }
+        _ => "",
+    }
 }
 
 macro_rules! from_redb {
@@ -72,4 +89,19 @@ impl From<StateError> for WireError {
 /// A refusal with this code and sentence.
 pub(crate) fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, StateError> {
     Err(StateError::Refused(WireError::new(code, message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A master whose disk was full did not start, and did not say what to do.
+    #[test]
+    fn a_full_disk_is_told_with_what_to_do() {
+        let full = redb::StorageError::Io(io::ErrorKind::StorageFull.into());
+        let sentence = StateError::from(full).to_string();
+        assert!(sentence.contains("Free some space"), "{sentence}");
+        let other = redb::StorageError::Io(io::ErrorKind::TimedOut.into());
+        assert!(!StateError::from(other).to_string().contains("Free"));
+    }
 }
