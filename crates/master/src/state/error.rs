@@ -72,6 +72,12 @@ impl From<redb::DatabaseError> for StateError {
             redb::DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
                 Self::Damaged(what)
             }
+            // So it says that the file does not begin as a store does.
+            redb::DatabaseError::Storage(redb::StorageError::Io(error))
+                if error.kind() == io::ErrorKind::InvalidData =>
+            {
+                Self::Damaged(error.to_string())
+            }
             other => Self::Store(Box::new(other.into())),
         }
     }
@@ -93,6 +99,8 @@ pub(crate) fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T
 
 #[cfg(test)]
 mod tests {
+    use redb::StorageBackend;
+
     use super::*;
 
     /// A master whose disk was full did not start, and did not say what to do.
@@ -103,5 +111,18 @@ mod tests {
         assert!(sentence.contains("Free some space"), "{sentence}");
         let other = redb::StorageError::Io(io::ErrorKind::TimedOut.into());
         assert!(!StateError::from(other).to_string().contains("Free"));
+    }
+
+    /// A store whose first bytes were damaged was "not a database", which did not say what to do.
+    #[test]
+    fn a_store_that_does_not_begin_as_one_is_damaged() {
+        let backend = redb::backends::InMemoryBackend::new();
+        backend.set_len(1 << 16).unwrap();
+        backend.write(0, &[7; 512]).unwrap();
+        let error = redb::Database::builder().create_with_backend(backend);
+        let error = StateError::from(error.unwrap_err());
+        assert!(matches!(error, StateError::Damaged(_)), "{error}");
+        let sentence = error.to_string();
+        assert!(sentence.contains("from a backup"), "{sentence}");
     }
 }
