@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
 use crate::error::OpenError;
+use crate::extent::EXTENTS_FOLDER;
 
 /// The identity's file.
 pub(crate) const IDENTITY_PATH: &str = "node.json";
@@ -416,14 +417,20 @@ fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
         !(NEW_FOLDER_NAMES.contains(&entry.name.as_str()) || is_of_the_system(&entry.name))
             || (entry.name == LOCK_PATH && entry.kind != DiskEntryKind::File)
     });
-    match foreign {
-        None => Ok(()),
-        Some(entry) => Err(OpenError::Refused(format!(
-            "folder {} holds {:?} but no {IDENTITY_PATH}: it is not a storage node's; give an empty folder",
-            place + 1,
-            entry.name
-        ))),
-    }
+    let Some(foreign) = foreign else {
+        return Ok(());
+    };
+    let advice = if entries.iter().any(|entry| entry.name == EXTENTS_FOLDER) {
+        "it was lost, if this is a storage node's. Put it back from a copy, or give an empty folder, and the cluster makes the \
+         missing copies"
+    } else {
+        "it is not a storage node's; give an empty folder"
+    };
+    Err(OpenError::Refused(format!(
+        "folder {} holds {:?} but no {IDENTITY_PATH}: {advice}",
+        place + 1,
+        foreign.name
+    )))
 }
 
 fn write_in(disk: &dyn Disk, place: usize, identity: &IdentityFile) -> Result<(), OpenError> {

@@ -127,6 +127,9 @@ fn folders_of_others_newer_formats_and_damage_are_refused() {
     let foreign = MemoryDisk::new();
     foreign.put("holiday.jpg", b"x");
     refused(open(&[&foreign]), "holiday.jpg");
+    let lost = MemoryDisk::new();
+    lost.create_folder("extents").unwrap();
+    refused(open(&[&lost]), "Put it back from a copy");
     let newer = MemoryDisk::new();
     newer.put(IDENTITY_PATH, br#"{"format":2,"everything":"else"}"#);
     refused(open(&[&newer]), "newer version");
