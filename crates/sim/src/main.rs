@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release -p sim -- --seeds 1000            # counts, seeds/s, and what broke
 //! cargo run --release -p sim -- --seeds 20 --twice      # each seed twice: the traces must be equal
+//! cargo run --release -p sim -- --minutes 30            # as many as there is time for
 //! cargo run --release -p sim -- --one 17 --log          # one seed, with all that happens
 //! ```
 //!
@@ -22,6 +23,7 @@ mod workload;
 mod world;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -29,12 +31,15 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "sim")]
 struct Arguments {
-    /// How many seeds to play
-    #[arg(long, default_value_t = 10)]
-    seeds: u64,
+    /// How many seeds to play; 10 if neither this nor `--minutes` is said
+    #[arg(long)]
+    seeds: Option<u64>,
     /// The first seed
     #[arg(long, default_value_t = 1)]
     from: u64,
+    /// Begin no seed after so many minutes
+    #[arg(long)]
+    minutes: Option<u64>,
     /// Play each seed twice, and compare the traces
     #[arg(long)]
     twice: bool,
@@ -64,9 +69,16 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(u8::from(!outcome.failures.is_empty())));
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let seeds = match (arguments.seeds, arguments.minutes) {
+        (Some(seeds), _) => seeds,
+        (None, Some(_)) => u64::MAX,
+        (None, None) => 10,
+    };
+    let minutes = |minutes: u64| Duration::from_secs(minutes.saturating_mul(60));
     let series = series::Series {
-        seeds: arguments.from..arguments.from + arguments.seeds,
+        seeds: arguments.from..arguments.from.saturating_add(seeds),
         twice: arguments.twice,
+        longest: arguments.minutes.map(minutes),
         jobs: arguments.jobs.unwrap_or(processors).max(1),
     };
     let is_good = series.play()?;

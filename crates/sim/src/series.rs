@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use parking_lot::Mutex;
@@ -38,6 +38,8 @@ const SEEDS_THAT_SHOW_ALL: u64 = 50;
 pub(crate) struct Series {
     pub(crate) seeds: Range<u64>,
     pub(crate) twice: bool,
+    /// No seed is begun after this.
+    pub(crate) longest: Option<Duration>,
     pub(crate) jobs: usize,
 }
 
@@ -57,14 +59,15 @@ impl Series {
         let (next, sum) = (AtomicU64::new(self.seeds.start), Mutex::new(Sum::default()));
         thread::scope(|scope| {
             let work = || -> anyhow::Result<()> {
-                loop {
+                while self.longest.is_none_or(|longest| began.elapsed() < longest) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if !self.seeds.contains(&seed) {
-                        return Ok(());
+                        break;
                     }
                     let outcome = self.play_one(seed)?;
                     sum.lock().add(outcome);
                 }
+                Ok(())
             };
             let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(work)).collect();
             let joined = workers
