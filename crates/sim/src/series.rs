@@ -77,7 +77,7 @@ impl Series {
         })?;
         let sum = sum.into_inner();
         sum.print(began.elapsed().as_secs_f64());
-        Ok(sum.failed.is_empty() && sum.has_shown_all())
+        Ok(sum.seeds > 0 && sum.failed.is_empty() && sum.has_shown_all())
     }
 
     fn play_one(&self, seed: u64) -> anyhow::Result<Outcome> {
