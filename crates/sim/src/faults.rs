@@ -34,15 +34,15 @@ enum Verb {
     Isolate,
     /// A disk is full.
     FillDisk,
-    /// A disk's next sync, or all after some, fail.
+    /// A disk's next sync fails.
     FailSyncs,
-    /// A disk's writes fail.
+    /// A disk's next write fails.
     FailWrites,
-    /// Bits of a node's file flip.
+    /// A bit of a node's extent flips.
     Flip,
-    /// A node's file is cut.
+    /// A node's extent is cut.
     CutFile,
-    /// A node's file is lost.
+    /// A node's extent is lost.
     LoseFile,
     /// A node comes back with empty disks.
     EmptyDisks,
@@ -154,11 +154,14 @@ impl Faults {
         while let Some((_, end)) = self.ends.pop() {
             self.end(sim, world, &end);
         }
+        // What was set on a machine that was off has not ended with that.
+        for disk in servers(world).flat_map(Machine::disks) {
+            disk.heal();
+        }
     }
 
     /// All servers lose power at once.
     pub(crate) fn cut_all_power(&mut self, sim: &mut Sim<'_>, world: &World) {
-        world.journal.count("power cuts of all");
         for machine in servers(world) {
             self.cut_power(sim, world, machine);
         }
@@ -172,7 +175,10 @@ impl Faults {
             }
             Verb::KillClient => self.kill_client(sim, world),
             Verb::CutPower => self.cut_power_soon(sim, world),
-            Verb::CutAllPower => self.cut_all_power(sim, world),
+            Verb::CutAllPower => {
+                world.journal.count("power cuts of all");
+                self.cut_all_power(sim, world);
+            }
             Verb::Partition | Verb::PartitionOneWay | Verb::Isolate => {
                 self.cut_lines(sim, world, verb);
             }
@@ -281,14 +287,32 @@ impl Faults {
 
     /// Its process is gone, and with the power what was not synced, and every word that it had still to say.
     fn stop(&mut self, sim: &mut Sim<'_>, world: &World, name: &str, power: bool) {
-        if power {
-            for other in others(world, name) {
-                world.cables.cut(sim, name, &other);
-                world.cables.cut(sim, &other, name);
+        let lines: Vec<_> = if power {
+            others(world, name)
+        } else {
+            Vec::new()
+        };
+        let cut_lines = |sim: &Sim<'_>| {
+            for other in &lines {
+                world.cables.cut(sim, name, other);
+                world.cables.cut(sim, other, name);
             }
+        };
+        // What was said just before may have got out, or not.
+        let is_silent = self.chance.random_bool(0.5);
+        if is_silent {
+            cut_lines(sim);
+        }
+        let disks = machine(world, name).disks();
+        // Whoever is killed closes no store and syncs nothing on the way.
+        for disk in &disks {
+            disk.stop_after(0);
         }
         sim.crash(name);
-        for disk in machine(world, name).disks() {
+        if !is_silent {
+            cut_lines(sim);
+        }
+        for disk in disks {
             if power {
                 disk.crash(&mut self.chance);
             } else {
@@ -402,12 +426,15 @@ impl Faults {
             "{verb:?} {} {path} at {at} of {len}",
             node.name
         ));
-        world.journal.count("corruptions");
+        let content = disk.content(path);
         match verb {
             Verb::Flip => disk.flip(path, at, 1 << self.chance.random_range(0..8)),
             Verb::CutFile => disk.cut(path, at),
             // A disk that has stopped keeps it.
             _ => drop(disk.remove(path)),
+        }
+        if disk.content(path) != content {
+            world.journal.count("corruptions");
         }
         let after = node.good_chunks();
         if let Some(id) = node.node() {

@@ -145,6 +145,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logged {
             .and_then(|extensions| extensions.get::<Host>());
         let host = host.map_or("", |host| host.0.trim());
         let Fields { message, others } = fields;
+        if message.contains("not closed cleanly") {
+            self.0.count("stores not closed");
+        }
         self.0.note(format_args!(
             "{host} {} {message}{others}",
             event.metadata().level()

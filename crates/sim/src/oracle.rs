@@ -1,7 +1,7 @@
 //! What must be true once the faults have ended, and a person who does what a person would do.
 //!
 //! Within a stated time every name can be read, every chunk of every file has just the wanted number of good copies, no
-//! node holds anything else, and the cluster calls itself healthy. All of it is seen on the nodes' own disks.
+//! node holds anything else, and the cluster calls itself healthy. What is there is seen on the nodes' own disks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,22 +39,32 @@ pub(crate) async fn run_operator(world: Arc<World>) -> turmoil::Result {
     }
     let operator = Machine::of_the_operator();
     let cluster = connect(&world, &operator, &mut world.chance_of(&operator));
-    until_whole(&world, &cluster, PEACE_WITHIN).await;
+    let before = until_whole(&world, &cluster, PEACE_WITHIN).await;
     // What is only in memory, or not yet synced, goes now.
     world.ask_for_last_cut();
     sleep(LOOK_INTERVAL).await;
-    until_whole(&world, &cluster, RESTART_WITHIN).await;
+    let after = until_whole(&world, &cluster, RESTART_WITHIN).await;
+    if before != after {
+        world.journal.fail(format_args!(
+            "the last power cut changed {before:?} to {after:?}"
+        ));
+    }
     judge(&world, &cluster).await;
     world.finish();
     Ok(())
 }
 
-/// Waits until nothing is wrong any more.
-async fn until_whole(world: &World, cluster: &Cluster, within: Duration) {
+/// Which file has which content, as it was read; up to where it could be.
+type Contents = Vec<Option<Value>>;
+
+/// Waits until nothing is wrong any more; what was read then.
+async fn until_whole(world: &World, cluster: &Cluster, within: Duration) -> Contents {
     let began = Instant::now();
+    let mut contents;
     loop {
         help(world, cluster).await;
-        let Some(problem) = problem(world, cluster).await else {
+        contents = Contents::new();
+        let Some(problem) = problem(world, cluster, &mut contents).await else {
             break;
         };
         world.journal.note(format_args!("not yet: {problem}"));
@@ -69,6 +79,7 @@ async fn until_whole(world: &World, cluster: &Cluster, within: Duration) {
     world
         .journal
         .note(format_args!("all is whole after {:?}", began.elapsed()));
+    contents
 }
 
 /// What a person does: forgets nodes whose disks are gone, and reads what nobody has read since it rotted.
@@ -105,13 +116,16 @@ async fn help(world: &World, cluster: &Cluster) {
 }
 
 /// What is not as it should be.
-async fn problem(world: &World, cluster: &Cluster) -> Option<String> {
+async fn problem(world: &World, cluster: &Cluster, contents: &mut Contents) -> Option<String> {
     let mut wanted = BTreeSet::new();
     for group in 0..GROUPS {
         for name in 0..NAMES {
             match read(cluster, &world.journal, &path(group, name)).await {
-                Ok(value) => wanted.extend(value.chunks()),
-                Err(Error::NotFound { .. }) => {}
+                Ok(value) => {
+                    wanted.extend(value.chunks());
+                    contents.push(Some(value));
+                }
+                Err(Error::NotFound { .. }) => contents.push(None),
                 Err(error) => {
                     return Some(format!("{} cannot be read: {error}", path(group, name)));
                 }
@@ -234,7 +248,9 @@ async fn judge(world: &World, cluster: &Cluster) {
         let operations = world.history.lock().group(group);
         match check(&operations) {
             Verdict::Explained => world.journal.count("histories explained"),
-            Verdict::GivenUp => world.journal.count("histories given up"),
+            Verdict::GivenUp => world
+                .journal
+                .fail(format_args!("the history of group {group} is not decided")),
             Verdict::Impossible => {
                 for operation in &operations {
                     world.journal.note(format_args!("{operation:?}"));

@@ -82,11 +82,10 @@ mod instead {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
 mod tests {
     use super::*;
 
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn chance_and_the_time_of_day_are_the_seeds() {
         begin(7);

@@ -98,7 +98,6 @@ pub(crate) async fn read(
             bytes.len()
         ));
     }
-    journal.count("reads verified");
     Ok(value.unwrap_or(Value(0)))
 }
 
@@ -195,12 +194,9 @@ fn answer_of(action: Action, error: &Error) -> Answer {
     match (action, error) {
         (_, Error::NotFound { .. }) if !matches!(action, Action::Upload { .. }) => Answer::NotFound,
         (Action::Move { .. }, Error::AlreadyExists { .. }) => Answer::AlreadyExists,
-        // So the client library promises.
-        (Action::Upload { .. }, Error::TimedOut { .. } | Error::Unavailable { .. }) => {
-            Answer::Unknown
-        }
-        (Action::Upload { .. } | Action::Read { .. } | Action::List, _) => Answer::Failed,
-        _ => Answer::Unknown,
+        // Only of these does the client library not know.
+        (_, Error::TimedOut { .. } | Error::Unavailable { .. }) => Answer::Unknown,
+        _ => Answer::Failed,
     }
 }
 
@@ -208,8 +204,9 @@ fn count(journal: &Journal, action: Action, answer: Answer) {
     let is_change = !matches!(action, Action::Read { .. } | Action::List);
     match answer {
         Answer::Done if is_change => journal.count("changes acknowledged"),
-        Answer::Unknown => journal.count("changes with unknown outcome"),
-        Answer::Failed if is_change => journal.count("uploads failed"),
+        Answer::Content(_) => journal.count("reads verified"),
+        Answer::Unknown => journal.count("operations with unknown outcome"),
+        Answer::Failed if is_change => journal.count("changes refused"),
         _ => {}
     }
 }

@@ -139,11 +139,12 @@ impl World {
     /// So many machines, switched off.
     pub(crate) fn new(seed: u64, journal: Journal) -> Arc<Self> {
         let mut chance = StdRng::seed_from_u64(seed ^ 0x0077_6f72_6c64);
+        let (nodes, clients) = (chance.random_range(3..=7), chance.random_range(2..=4));
         let node = |number| {
             let disks = if chance.random_bool(0.2) { 2 } else { 1 };
             Machine::new(format!("node-{number}"), disks)
         };
-        let nodes: Vec<_> = (1..=3 + seed % 5).map(node).collect();
+        let nodes = (1..=nodes).map(node).collect();
         let client = |number| Machine::new(format!("client-{number}"), 0);
         Arc::new(Self {
             seed,
@@ -152,7 +153,7 @@ impl World {
             history: Mutex::default(),
             master: Machine::new(MASTER.to_owned(), 1),
             nodes,
-            clients: (1..=2 + seed % 3).map(client).collect(),
+            clients: (1..=clients).map(client).collect(),
             damaged: Mutex::default(),
             peace: AtomicBool::new(false),
             last_cut: AtomicBool::new(false),
