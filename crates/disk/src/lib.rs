@@ -126,3 +126,11 @@ pub struct Space {
     /// Which file system it is, where the system says so: folders on one share its room.
     pub file_system: Option<u64>,
 }
+
+/// Whether the system said that there is no room.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}

@@ -19,12 +19,12 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use disk::Ballast;
+use disk::{Ballast, is_full};
 use proto::id::ChunkId;
 
 use crate::active::{Active, AppendError, RecordBytes};
 use crate::catalog::{Location, Position, Row};
-use crate::error::{StoreError, is_full};
+use crate::error::StoreError;
 use crate::extent::{
     EXTENT_HEADER_LEN, ExtentHeader, Order, RECORD_HEADER_LEN, RecordHeader, RecordKind, batch_at,
     record_len,

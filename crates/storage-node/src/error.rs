@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use disk::is_full;
 use proto::id::ChunkId;
 use proto::{ErrorCode, WireError};
 
@@ -45,14 +46,6 @@ impl From<io::Error> for StoreError {
             Self::Disk(Arc::new(error))
         }
     }
-}
-
-/// Whether the system said that there is no room.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 impl From<StoreError> for WireError {

@@ -11,11 +11,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use disk::DiskFile;
+use disk::{DiskFile, is_full};
 use parking_lot::{Mutex, MutexGuard};
 use redb::StorageBackend;
 
-use crate::error::is_full;
 use crate::index::IndexName;
 
 /// What is kept in memory is kept in blocks of this length.

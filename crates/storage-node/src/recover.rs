@@ -18,14 +18,14 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use disk::{Disk, DiskFile};
+use disk::{Disk, DiskFile, is_full};
 use proto::id::ChunkId;
 
 use crate::active::Active;
 use crate::appender::Appender;
 use crate::catalog::{Catalog, Position, Row};
 use crate::environment::Environment;
-use crate::error::{OpenError, is_full};
+use crate::error::OpenError;
 use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER};
 use crate::found::{
     Found, FoundExtents, find_extents, highest_name, remove_unfinished, sealed_len,

@@ -36,12 +36,7 @@ pub enum StateError {
 /// What a person does about it, where that is known.
 fn advice(error: &redb::Error) -> &'static str {
     match error {
-        redb::Error::Io(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            ) =>
-        {
+        redb::Error::Io(error) if disk::is_full(error) => {
             ". Free some space on its disk; what was acknowledged is kept"
         }
         _ => "",
