@@ -3,7 +3,7 @@
 //! A pure function of [`Facts`], which are gathered without a scan: the status costs the same whatever the cluster
 //! holds. Each problem says what is wrong, what happens next and how long it takes, or what to do.
 
-mod words;
+mod phrases;
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use proto::master::{
 use proto::net::Address;
 use proto::words::{count, grouped};
 
-use words::{and_others, some_of, subject, time, verb};
+use phrases::{and_others, some_of, subject, time, verb};
 
 use crate::repair::RepairReport;
 use crate::repair::survey::Tally;
