@@ -283,8 +283,9 @@ fn mistake(text: &str, offset: usize, message: String) -> String {
     let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}', '#']);
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
     match value.to_lowercase().as_str() {
-        "yes" | "on" | "true" => format!("{key} is not understood: write {key} = true"),
-        "no" | "off" | "false" => format!("{key} is not understood: write {key} = false"),
+        "yes" | "on" | "true" | "no" | "off" | "false" => {
+            format!("{key} is not understood: write true or false, or text in quotes")
+        }
         _ if is_bare && !is_number => {
             let shown: String = value.chars().take(80).collect();
             // Between these, backslashes are what they are.

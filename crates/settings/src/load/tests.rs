@@ -132,7 +132,7 @@ fn text_without_quotes_is_told_what_to_write() {
         "[web]\nallow_network = yes # all of it\n",
         &[],
         &[],
-        &["line 2, column", "write allow_network = true"],
+        &["line 2, column", "allow_network", "write true or false"],
     );
 }
 
