@@ -361,14 +361,10 @@ pub(crate) fn read(disk: &dyn Disk, place: usize) -> Result<Folder, OpenError> {
         Err(error) => return Err(OpenError::while_doing(what())(error)),
     };
     let damaged = |why: &dyn Display| {
-        let instead = if place == 0 {
-            "start a new node in empty folders and remove this one by dfs node remove"
-        } else {
-            "start once with an empty folder in its place and --replaced-disk"
-        };
         OpenError::Refused(format!(
-            "{}: it is damaged ({why}); put it back from a copy, or {instead}: other nodes then give what was here",
-            what()
+            "{}: it is damaged ({why}); {}",
+            what(),
+            without_identity(place)
         ))
     };
     let unreadable = |error: serde_json::Error| damaged(&error);
@@ -421,16 +417,28 @@ fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
         return Ok(());
     };
     let advice = if entries.iter().any(|entry| entry.name == EXTENTS_FOLDER) {
-        "it was lost, if this is a storage node's. Put it back from a copy, or give an empty folder, and the cluster makes the \
-         missing copies"
+        format!(
+            "it was lost, if this is a storage node's; {}",
+            without_identity(place)
+        )
     } else {
-        "it is not a storage node's; give an empty folder"
+        "it is not a storage node's; give an empty folder".to_owned()
     };
     Err(OpenError::Refused(format!(
         "folder {} holds {:?} but no {IDENTITY_PATH}: {advice}",
         place + 1,
         foreign.name
     )))
+}
+
+/// What to do about a folder whose identity is lost.
+fn without_identity(place: usize) -> String {
+    let instead = if place == 0 {
+        "start a new node in empty folders and remove this one by dfs node remove"
+    } else {
+        "start once with an empty folder in its place and --replaced-disk"
+    };
+    format!("put it back from a copy, or {instead}: other nodes then give what was here")
 }
 
 fn write_in(disk: &dyn Disk, place: usize, identity: &IdentityFile) -> Result<(), OpenError> {

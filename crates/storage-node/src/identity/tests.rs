@@ -129,7 +129,11 @@ fn folders_of_others_newer_formats_and_damage_are_refused() {
     refused(open(&[&foreign]), "holiday.jpg");
     let lost = MemoryDisk::new();
     lost.create_folder("extents").unwrap();
-    refused(open(&[&lost]), "Put it back from a copy");
+    refused(
+        open(&[&lost]),
+        "put it back from a copy, or start a new node",
+    );
+    refused(open(&[&MemoryDisk::new(), &lost]), "--replaced-disk");
     let newer = MemoryDisk::new();
     newer.put(IDENTITY_PATH, br#"{"format":2,"everything":"else"}"#);
     refused(open(&[&newer]), "newer version");
