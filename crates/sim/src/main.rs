@@ -10,9 +10,7 @@
 //!
 //! Each seed is played in a process of its own, since the order of hash maps comes from chance that a process has once.
 
-mod content;
 mod faults;
-mod history;
 mod journal;
 mod network;
 mod oracle;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::{Cluster, Error};
+use history::{Action, Answer, GROUPS, NAMES, Value, Verdict, check, path, read};
 use proto::connection::{CallerIdentity, Connection};
 use proto::hello::Role;
 use proto::id::{ChunkId, NodeId};
@@ -17,9 +18,7 @@ use proto::net::Address;
 use proto::node::{ChunkState, DescribeChunks};
 use tokio::time::{Instant, sleep};
 
-use crate::content::Value;
-use crate::history::{Action, Answer, NAMES, Verdict, check};
-use crate::workload::{GROUPS, connect, path, read};
+use crate::workload::connect;
 use crate::world::{COPIES, MASTER, Machine, World, address_of, secret};
 
 /// The machine of the person.
@@ -120,8 +119,9 @@ async fn problem(world: &World, cluster: &Cluster, contents: &mut Contents) -> O
     let mut wanted = BTreeSet::new();
     for group in 0..GROUPS {
         for name in 0..NAMES {
-            match read(cluster, &world.journal, &path(group, name)).await {
-                Ok(value) => {
+            match read(cluster, &path(group, name)).await {
+                Ok(None) => return Some(wrong_bytes(world, group, name)),
+                Ok(Some(value)) => {
                     wanted.extend(value.chunks());
                     contents.push(Some(value));
                 }
@@ -151,6 +151,13 @@ async fn problem(world: &World, cluster: &Cluster, contents: &mut Contents) -> O
         )),
         Ok(_) => None,
     }
+}
+
+/// Fails the run, whatever else comes of it.
+fn wrong_bytes(world: &World, group: usize, name: usize) -> String {
+    let problem = format!("the bytes of {} are nobody's content", path(group, name));
+    world.journal.fail(&problem);
+    problem
 }
 
 async fn wrong_copies(world: &World, wanted: &BTreeSet<ChunkId>) -> Option<String> {
@@ -231,10 +238,12 @@ async fn judge(world: &World, cluster: &Cluster) {
     for group in 0..GROUPS {
         for name in 0..NAMES {
             let operation = world.history.lock().call(group, Action::Read { name });
-            let content = read(cluster, &world.journal, &path(group, name)).await;
-            let answer = match content {
-                Ok(Value(0)) => Answer::Failed,
-                Ok(value) => Answer::Content(value),
+            let answer = match read(cluster, &path(group, name)).await {
+                Ok(Some(value)) => Answer::Content(value),
+                Ok(None) => {
+                    wrong_bytes(world, group, name);
+                    Answer::WrongBytes
+                }
                 Err(Error::NotFound { .. }) => Answer::NotFound,
                 Err(error) => {
                     world

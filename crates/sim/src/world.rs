@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use disk::{Blocking, Disk, MemoryDisk};
+use history::{CHUNK_LEN, History, Value};
 use parking_lot::Mutex;
 use proto::hello::ClusterSecret;
 use proto::id::{ChunkId, NodeId};
@@ -18,8 +19,6 @@ use storage_node::{Acceptance, Environment};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::content::{CHUNK_LEN, Value};
-use crate::history::History;
 use crate::journal::Journal;
 use crate::network::{Cables, SimNetwork};
 

@@ -8,17 +8,17 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 /// Bytes of a chunk.
-pub(crate) const CHUNK_LEN: usize = 4096;
+pub const CHUNK_LEN: usize = 4096;
 /// Chunks in the pool.
 const POOL: u64 = 6;
 
 /// One content that a file can have: of the whole simulation, only one upload has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Value(pub(crate) u32);
+pub struct Value(pub u32);
 
 impl Value {
     /// All bytes.
-    pub(crate) fn bytes(self) -> Vec<u8> {
+    pub fn bytes(self) -> Vec<u8> {
         let mut chance = StdRng::seed_from_u64(self.0.into());
         let mut bytes = self.0.to_be_bytes().to_vec();
         let first_len = chance.random_range(0..CHUNK_LEN);
@@ -42,13 +42,13 @@ impl Value {
     }
 
     /// Whose bytes these are, if they are anybody's.
-    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+    pub fn of(bytes: &[u8]) -> Option<Self> {
         let value = Self(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?));
         (value.bytes() == bytes).then_some(value)
     }
 
     /// Its chunks.
-    pub(crate) fn chunks(self) -> Vec<ChunkId> {
+    pub fn chunks(self) -> Vec<ChunkId> {
         let bytes = self.bytes();
         bytes.chunks(CHUNK_LEN).map(ChunkId::of).collect()
     }

@@ -10,37 +10,49 @@ use std::collections::HashSet;
 use crate::content::Value;
 
 /// Names in a group.
-pub(crate) const NAMES: usize = 3;
+pub const NAMES: usize = 3;
 /// States that are looked at before the search is given up.
 const STATES_MAX: usize = 2_000_000;
 
 /// Which file has which content, in a group.
-pub(crate) type State = [Option<Value>; NAMES];
+pub type State = [Option<Value>; NAMES];
 
 /// What a client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
+    /// A file is to have this content, whether there is one or not.
     Upload {
+        /// Which of the group's names.
         name: usize,
+        /// The content.
         value: Value,
     },
+    /// A file is to go.
     Delete {
+        /// Which of the group's names.
         name: usize,
     },
+    /// A file is to have another name.
     Move {
+        /// Its name.
         from: usize,
+        /// Its new name.
         to: usize,
+        /// Whether a file that has the new name goes.
         replace: bool,
     },
+    /// What is in a file?
     Read {
+        /// Which of the group's names.
         name: usize,
     },
+    /// Which files are there?
     List,
 }
 
 /// What it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// Done.
     Done,
     /// There is no such file.
@@ -51,6 +63,10 @@ pub(crate) enum Answer {
     Content(Value),
     /// Which names there are.
     Names([bool; NAMES]),
+    /// Bytes that no upload had: never right.
+    WrongBytes,
+    /// Names that nobody gave: never right.
+    WrongNames,
     /// Nothing was done, for a reason that says nothing of the names.
     Failed,
     /// Done or not, now or later.
@@ -59,26 +75,29 @@ pub(crate) enum Answer {
 
 /// One operation.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Operation {
-    pub(crate) group: usize,
-    pub(crate) action: Action,
+pub struct Operation {
+    /// In which group of names.
+    pub group: usize,
+    /// What was asked for.
+    pub action: Action,
     /// When it was called; each call and each answer has a number of its own.
-    pub(crate) called: u64,
+    pub called: u64,
     /// When it was answered.
-    pub(crate) answered: u64,
-    pub(crate) answer: Answer,
+    pub answered: u64,
+    /// What was said.
+    pub answer: Answer,
 }
 
 /// All operations.
 #[derive(Debug, Default)]
-pub(crate) struct History {
+pub struct History {
     operations: Vec<Operation>,
     now: u64,
 }
 
 /// What the search found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// There is an order that explains all answers.
     Explained,
     /// There is none.
@@ -89,7 +108,7 @@ pub(crate) enum Verdict {
 
 impl History {
     /// A client calls. Until it is answered, the outcome is not known.
-    pub(crate) fn call(&mut self, group: usize, action: Action) -> usize {
+    pub fn call(&mut self, group: usize, action: Action) -> usize {
         self.now += 1;
         self.operations.push(Operation {
             group,
@@ -102,7 +121,7 @@ impl History {
     }
 
     /// It is answered.
-    pub(crate) fn answer(&mut self, operation: usize, answer: Answer) {
+    pub fn answer(&mut self, operation: usize, answer: Answer) {
         self.now += 1;
         let operation = &mut self.operations[operation];
         operation.answer = answer;
@@ -112,7 +131,7 @@ impl History {
     }
 
     /// What happened in a group, in the order of the calls.
-    pub(crate) fn group(&self, group: usize) -> Vec<Operation> {
+    pub fn group(&self, group: usize) -> Vec<Operation> {
         let operations = self.operations.iter().copied();
         operations
             .filter(|operation| operation.group == group)
@@ -121,7 +140,7 @@ impl History {
 }
 
 /// Whether there is an order that explains all answers of a group that was empty at first.
-pub(crate) fn check(operations: &[Operation]) -> Verdict {
+pub fn check(operations: &[Operation]) -> Verdict {
     let tells = |operation: &&Operation| match operation.answer {
         Answer::Failed => false,
         Answer::Unknown => !matches!(operation.action, Action::Read { .. } | Action::List),
