@@ -15,6 +15,7 @@ mod state;
 use std::io;
 use std::sync::{Arc, MutexGuard};
 
+use planted::{Bug, is_planted};
 use rand::Rng;
 
 use crate::real::check_path;
@@ -260,6 +261,9 @@ impl Disk for MemoryDisk {
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         let mut state = self.shared.when_writable();
         state.begin_change()?;
+        if is_planted(Bug::NoFolderSync) {
+            return Ok(());
+        }
         state.change_names(NameChange::keep_folder(folder));
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::os::{self, Purpose};
 use crate::{Disk, DiskEntry, DiskEntryKind, DiskFile, DiskLock, Space};
+use planted::{Bug, is_planted};
 
 /// A data folder on a file system.
 #[derive(Debug)]
@@ -204,6 +205,9 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        if is_planted(Bug::NoFolderSync) {
+            return Ok(());
+        }
         os::sync_folder(&self.resolve(folder)?)
     }
 
@@ -260,6 +264,9 @@ impl DiskFile for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if is_planted(Bug::NoFileSync) {
+            return Ok(());
+        }
         self.file.sync_data()
     }
 

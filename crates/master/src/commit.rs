@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use disk::{Blocking, Disk};
+use planted::{Bug, is_planted};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -365,6 +366,7 @@ impl Batcher {
     }
 
     fn apply(&self, commands: &[TimedCommand], durable: bool) -> Result<Applied, StateError> {
+        let durable = durable && !is_planted(Bug::MasterAnswersUnsynced);
         self.state.write()?.run(commands, durable)
     }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use disk::{Ballast, is_full};
+use planted::{Bug, is_planted};
 use proto::id::ChunkId;
 
 use crate::active::{Active, AppendError, RecordBytes};
@@ -201,7 +202,12 @@ impl Appender {
 
     /// Makes what was planned durable, and answers. See the module's doc for the steps.
     pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        if is_planted(Bug::NodeAnswersFirst) {
+            for answer in std::mem::take(&mut batch.waiting) {
+                answer(Ok(()));
+            }
+        }
         let result = self.write(&batch);
         for answer in batch.waiting {
             answer(result.clone());

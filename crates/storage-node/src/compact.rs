@@ -14,13 +14,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use planted::{Bug, is_planted};
 use proto::id::ChunkId;
 use tokio_util::sync::CancellationToken;
 
 use crate::appender::Moved;
 use crate::catalog::Location;
 use crate::error::StoreError;
-use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind};
+use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER, RecordHeader, RecordKind, extent_path};
 use crate::lane::Lane;
 use crate::node::Node;
 use crate::node_disk::NodeDisk;
@@ -154,6 +155,10 @@ async fn compact_extent(
     match lane.run_in_background(begin).await? {
         None => scrub::mark_lost(node, disk, extent).await?,
         Some(mut pass) => {
+            if is_planted(Bug::ExtentRemovedFirst) {
+                store.disk.remove(&extent_path(extent))?;
+                store.disk.sync_folder(EXTENTS_FOLDER)?;
+            }
             while let (next, Some(piece)) = lane.run_in_background(move || pass.piece()).await? {
                 pass = next;
                 scrub::mark(node, disk, piece.bad).await;

@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use disk::{Disk, DiskFile, is_full};
+use planted::{Bug, is_planted};
 use proto::id::ChunkId;
 
 use crate::active::Active;
@@ -169,6 +170,9 @@ impl Recovery {
             self.mark_lost(start)?;
             numbers.extend(self.extents.range(start.extent..).map(|(n, _)| *n));
         }
+        if is_planted(Bug::IndexTrusted) && !self.is_rebuild {
+            numbers.clear();
+        }
         for number in &numbers {
             let from = if *number == start.extent {
                 start.offset
@@ -281,6 +285,11 @@ impl Recovery {
         if self.is_partial || *number < start.extent || was_cut || end < EXTENT_HEADER_LEN {
             return Ok(None);
         }
+        let end = if is_planted(Bug::TornTailKept) {
+            found.len
+        } else {
+            end
+        };
         // Also where nothing is cut: a killed process had taken blocks ahead.
         found.file.set_len(end)?;
         for range in &self.unsettled {

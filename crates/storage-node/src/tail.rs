@@ -19,6 +19,7 @@ use std::io;
 use std::sync::Arc;
 
 use disk::DiskFile;
+use planted::{Bug, is_planted};
 
 use crate::extent::EXTENT_HEADER_LEN;
 use crate::walk::{Item, Payloads, Walk};
@@ -34,6 +35,8 @@ pub(crate) fn find_end(file: &Arc<dyn DiskFile>, salt: Option<u64>, from: u64) -
         } = item
         {
             end = header.offset + header.record_len();
+        } else if is_planted(Bug::TailCutEarly) {
+            break;
         }
     }
     Ok(end)

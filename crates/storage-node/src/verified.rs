@@ -1,6 +1,7 @@
 //! A chunk whose bytes are what its id says.
 
 use bytes::Bytes;
+use planted::{Bug, is_planted};
 use proto::id::ChunkId;
 
 /// A chunk whose bytes were checked against its id, with their checksum.
@@ -14,7 +15,8 @@ pub(crate) struct VerifiedChunk {
 impl VerifiedChunk {
     /// Hashes the bytes; `None` if they are not this chunk's.
     pub(crate) fn check(chunk: ChunkId, payload: Bytes) -> Option<Self> {
-        (ChunkId::of(&payload) == chunk).then(|| Self {
+        let is_good = ChunkId::of(&payload) == chunk || is_planted(Bug::PutsUnchecked);
+        is_good.then(|| Self {
             chunk,
             payload_crc: crc32c::crc32c(&payload),
             payload,

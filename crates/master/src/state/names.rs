@@ -7,6 +7,7 @@
 //! **Invariant:** a folder has one place: under one name in one folder, or in one row of the trash, or in the
 //! queue of the sweep. So there are no loops.
 
+use planted::{Bug, is_planted};
 use proto::ErrorCode;
 use proto::master::Entry;
 use proto::name::{EntryName, EntryPath, NameRules};
@@ -484,7 +485,7 @@ fn check_replaced(
     replace: bool,
 ) -> Result<(), StateError> {
     match (existing, moved) {
-        (Some(_), _) if !replace => {
+        (Some(_), _) if !replace && !is_planted(Bug::MoveOverwrites) => {
             refuse(ErrorCode::AlreadyExists, format!("{to} is there already"))
         }
         (Some(EntryRow::Folder { .. }), _) => refuse(

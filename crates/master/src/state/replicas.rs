@@ -4,6 +4,7 @@
 //! from an older snapshot is checked again here. A deletion is planned only for a copy that nothing needs, and that
 //! no promise names.
 
+use planted::{Bug, is_planted};
 use proto::ErrorCode;
 use proto::id::ChunkId;
 use redb::ReadableTable;
@@ -33,7 +34,8 @@ pub(super) fn add_replicas(
             continue;
         };
         let is_new = before.may_have_len(*len) && !before.replicas.contains(&node);
-        if is_new && !tables.is_planned(node, chunk)? {
+        let may_count = !tables.is_planned(node, chunk)? || is_planted(Bug::PlannedCopiesCounted);
+        if is_new && may_count {
             let mut after = before.clone();
             after.len = *len;
             after.replicas.push(node);
@@ -56,6 +58,9 @@ pub(super) fn remove_replicas(
     node: NodeNumber,
     chunks: &[ChunkId],
 ) -> Result<Outcome, StateError> {
+    if is_planted(Bug::MissingCopiesKept) {
+        return Ok(Outcome::Changed(0));
+    }
     for chunk in chunks {
         tables.withdraw_promises(node, chunk)?;
     }
@@ -128,7 +133,8 @@ pub(super) fn trim_replicas(
         };
         let others = known_copies(tables, &before.replicas, down, &[*node])?;
         let is_surplus = before.references > 0 && others >= wanted;
-        if is_surplus && !tables.is_promised_on(*node, chunk)? {
+        let is_free = !tables.is_promised_on(*node, chunk)? || is_planted(Bug::PromisesIgnored);
+        if is_surplus && is_free {
             tables.put_chunk(chunk, Some(&before), without_replica(&before, *node))?;
             changed += u64::from(tables.plan_deletion(*node, chunk)?);
         }
@@ -148,7 +154,7 @@ pub(super) fn collect_garbage(
             continue;
         };
         let is_garbage = before.references == 0 && before.unreferenced_since < unreferenced_before;
-        if !is_garbage || tables.is_promised(chunk)? {
+        if !is_garbage || (tables.is_promised(chunk)? && !is_planted(Bug::PromisesIgnored)) {
             continue;
         }
         let nothing = ChunkRow {
@@ -216,7 +222,8 @@ pub(super) fn delete_unknown_chunks(
         else {
             continue;
         };
-        let is_due = first_seen < seen_before.0 && inventories >= INVENTORIES_MIN;
+        let is_due = (first_seen < seen_before.0 && inventories >= INVENTORIES_MIN)
+            || is_planted(Bug::UnknownDeletedAtOnce);
         if !is_due || tables.is_promised_on(node, chunk)? {
             continue;
         }
@@ -231,6 +238,7 @@ pub(super) fn delete_unknown_chunks(
         .head
         .fuse
         .lets_pass(unknown.len() as u64, recorded, at)
+        && !is_planted(Bug::UnknownDeletedAtOnce)
     {
         return refuse(
             ErrorCode::PreconditionFailed,
