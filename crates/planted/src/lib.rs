@@ -72,8 +72,6 @@ bugs! {
     PromisesIgnored = "promises-ignored",
     /// A copy whose deletion is planned counts again when its node lists it.
     PlannedCopiesCounted = "planned-copies-counted",
-    /// A copy counts for a commit though its deletion is planned.
-    PlannedCopiesProved = "planned-copies-proved",
     /// A commit takes the client's word for what is stored.
     ReceiptsUnchecked = "receipts-unchecked",
     /// Copies on record count for an upload also on nodes of which nobody knows whether they still have them.

@@ -1,6 +1,7 @@
 //! Measures a whole cluster on this machine, beside what its disk can do in the same run, and prints a table.
 //!
-//! `cargo run --release -p tests --example measure -- [--folder DIR] [--big MB] [--huge MB]`. Everything goes through the
+//! `cargo run --release -p tests --example measure -- [--folder DIR] [--big MB] [--huge MB]
+//! [--repair CHUNKS]`. Everything goes through the
 //! HTTP API, as a browser or a script would; each upload is new content, so that nothing is saved by knowing it
 //! already; what is downloaded is compared. Rates are of one run on one machine: compare them with the disk's rate beside
 //! them, not with another day's.
@@ -17,6 +18,7 @@
 mod support;
 
 mod http;
+mod repair;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ struct Options {
     folder: PathBuf,
     big: u64,
     huge: u64,
+    repair: u64,
 }
 
 fn options() -> Options {
@@ -42,6 +45,7 @@ fn options() -> Options {
         folder: std::env::temp_dir(),
         big: 512,
         huge: 0,
+        repair: 0,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -50,7 +54,8 @@ fn options() -> Options {
             "--folder" => options.folder = value.into(),
             "--big" => options.big = value.parse().unwrap(),
             "--huge" => options.huge = value.parse().unwrap(),
-            _ => panic!("{name}: the options are --folder, --big and --huge"),
+            "--repair" => options.repair = value.parse().unwrap(),
+            _ => panic!("{name}: the options are --folder, --big, --huge and --repair"),
         }
     }
     options
@@ -61,6 +66,9 @@ async fn main() {
     let options = options();
     // Memory that a virtual machine's host has yet to give is slow the first time: not what is to be measured.
     append_rate(&options.folder, 3, options.big);
+    if options.repair > 0 {
+        return repair::measure(&options, options.repair).await;
+    }
     let append = append_rate(&options.folder, 1, options.big);
     let append_thrice = append_rate(&options.folder, 3, options.big);
     row("disk: append with fsync", append, "MB/s");

@@ -1,0 +1,62 @@
+//! The counts that harnesses print, a line each: a number, and of what.
+
+use std::collections::BTreeMap;
+
+/// What happened, and how often.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// Reads the lines that are counts; leaves all others.
+pub(crate) fn counts_in(said: &str) -> Counts {
+    let mut counts = Counts::new();
+    for line in said.lines() {
+        // A count stands to the right of at least one space.
+        if let Some((number, what)) = line.strip_prefix(' ').and_then(split) {
+            *counts.entry(what.to_owned()).or_default() += number;
+        }
+    }
+    counts
+}
+
+/// The sum of the tests' own counts: passed, failed.
+pub(crate) fn tests_in(said: &str) -> (u64, u64) {
+    let results = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: "));
+    let (mut passed, mut failed) = (0, 0);
+    for result in results {
+        for part in result.split([';', '.']).filter_map(split) {
+            match part {
+                (number, "passed") => passed += number,
+                (number, "failed") => failed += number,
+                _ => {}
+            }
+        }
+    }
+    (passed, failed)
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let (number, what) = text.trim_start().split_once(' ')?;
+    Some((number.parse().ok()?, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_from_the_rest() {
+        let said = "20 seeds, 1.2 seeds/s, 0 failed\n        12 kills\n         3 power cuts of all\nseed 4 failed\n";
+        let counts = counts_in(said);
+        assert_eq!(counts["kills"], 12);
+        assert_eq!(counts["power cuts of all"], 3);
+        assert_eq!(counts.len(), 2);
+    }
+
+    #[test]
+    fn results_of_several_test_programs_are_added() {
+        let said = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.03s\n\
+                    test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
+        assert_eq!(tests_in(said), (7, 2));
+    }
+}

@@ -1,0 +1,114 @@
+//! The programs that are run, built by cargo when they are needed: as they are, and with bugs that can be planted.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::command;
+
+/// Optimized as a release is, but for what takes a linker long.
+const PROFILE: &str = "proof";
+/// The harnesses, and the servers of one of them.
+const PACKAGES: [&str; 4] = [SIMULATION, "chaos", "master", "storage-node"];
+const SIMULATION: &str = "sim";
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub(crate) struct Checkout {
+    root: PathBuf,
+    /// Cargo's.
+    target: PathBuf,
+}
+
+impl Checkout {
+    /// The one that this program was built from.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+        let root = root.context("find the checkout")?.to_owned();
+        ensure!(
+            root.join("Cargo.lock").is_file(),
+            "{} is no checkout any more: this program runs where it was built",
+            root.display()
+        );
+        let this = env::current_exe().context("find this program")?;
+        let target = this.ancestors().nth(2).context("find cargo's folder")?;
+        Ok(Self {
+            target: target.to_owned(),
+            root,
+        })
+    }
+
+    /// Where the table goes.
+    pub(crate) fn table(&self) -> PathBuf {
+        self.target.join("proof.md")
+    }
+
+    /// Cargo in this checkout, with these arguments.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(arguments).current_dir(&self.root);
+        cargo
+    }
+
+    /// Builds the harnesses and what they harm, as they are delivered.
+    pub(crate) fn build(&self) -> anyhow::Result<Programs> {
+        self.build_with(&PACKAGES, &[])
+    }
+
+    /// Builds the simulation so that bugs can be planted, and puts it into a folder of its own lest one is taken for the other.
+    pub(crate) fn build_armed(&self) -> anyhow::Result<Programs> {
+        let built = self.build_with(&[SIMULATION], &["--features", "planted/armed"])?;
+        let folder = built.folder.join("armed");
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::copy(built.path(SIMULATION), folder.join(file_of(SIMULATION))))
+            .with_context(|| format!("copy the simulation to {}", folder.display()))?;
+        Ok(Programs { folder })
+    }
+
+    fn build_with(&self, packages: &[&str], features: &[&str]) -> anyhow::Result<Programs> {
+        let packages = packages.iter().flat_map(|package| ["--package", package]);
+        let mut cargo = self.cargo(&["build", "--locked", "--profile", PROFILE, "--bins"]);
+        cargo.args(packages).args(features);
+        cargo.arg("--target-dir").arg(&self.target);
+        let built = command::run(&mut cargo)?;
+        ensure!(built.succeeded, "the programs do not build");
+        Ok(Programs {
+            folder: self.target.join(PROFILE),
+        })
+    }
+
+    /// Which commit it is; with a sign if anything was changed since.
+    pub(crate) fn commit(&self) -> String {
+        let mut git = Command::new("git");
+        git.args(["describe", "--always", "--abbrev=12", "--dirty=, changed"])
+            .current_dir(&self.root);
+        let said = git.output().ok().filter(|output| output.status.success());
+        said.map_or_else(
+            || "of no repository".to_owned(),
+            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        )
+    }
+}
+
+/// Programs that were built together.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// One of them.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        Command::new(self.path(name))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(file_of(name))
+    }
+}
+
+fn file_of(program: &str) -> String {
+    format!("{program}{}", env::consts::EXE_SUFFIX)
+}

@@ -1,0 +1,95 @@
+//! What was shown, as a table for people.
+
+use std::fmt::{self, Display};
+
+/// One rung, done.
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) rung: &'static str,
+    /// What was shown, and how often.
+    pub(crate) shown: Vec<String>,
+    /// What was not.
+    pub(crate) failed: Vec<String>,
+    /// How to do it again.
+    pub(crate) command: String,
+}
+
+/// All rungs that were climbed.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    pub(crate) commit: String,
+    pub(crate) machine: String,
+    pub(crate) minutes: u64,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Proof {
+    /// Whether nothing failed, and anything was tried.
+    pub(crate) fn holds(&self) -> bool {
+        !self.rows.is_empty() && self.rows.iter().all(|row| row.failed.is_empty())
+    }
+}
+
+impl Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            commit,
+            machine,
+            minutes,
+            ..
+        } = self;
+        writeln!(f, "Commit {commit}, {machine}, {minutes} minutes.\n")?;
+        writeln!(f, "| rung | shown | failed | command |\n|---|---|---|---|")?;
+        for row in &self.rows {
+            let failed = match &row.failed[..] {
+                [] => "0".to_owned(),
+                failed => cells(failed),
+            };
+            let (rung, shown, command) = (row.rung, cells(&row.shown), &row.command);
+            writeln!(f, "| {rung} | {shown} | {failed} | `{command}` |")?;
+        }
+        Ok(())
+    }
+}
+
+fn cells(lines: &[String]) -> String {
+    lines.join("<br>").replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof(rows: Vec<Row>) -> Proof {
+        Proof {
+            commit: "abc".to_owned(),
+            machine: "2 processors".to_owned(),
+            minutes: 3,
+            rows,
+        }
+    }
+
+    #[test]
+    fn it_holds_if_something_was_shown_and_nothing_failed() {
+        assert!(!proof(Vec::new()).holds());
+        assert!(proof(vec![Row::default()]).holds());
+        let failed = Row {
+            failed: vec!["seed 4".to_owned()],
+            ..Row::default()
+        };
+        assert!(!proof(vec![Row::default(), failed]).holds());
+    }
+
+    #[test]
+    fn a_row_is_one_line() {
+        let row = Row {
+            rung: "simulation",
+            shown: vec!["3 kills".to_owned(), "2 cuts".to_owned()],
+            command: "sim --seeds 3".to_owned(),
+            ..Row::default()
+        };
+        let said = proof(vec![row]).to_string();
+        let last = "| simulation | 3 kills<br>2 cuts | 0 | `sim --seeds 3` |\n";
+        assert!(said.ends_with(last), "{said}");
+    }
+}
