@@ -82,7 +82,7 @@ impl Folder {
             let is_last = self.extents.keys().next_back() == Some(number);
             let end = if is_last {
                 // What a kill left unfinished behind it was never acknowledged.
-                find_end(&found.file, salt, EXTENT_HEADER_LEN)?
+                find_end(&found.file, salt, EXTENT_HEADER_LEN)?.at
             } else {
                 sealed_len(&self.extents, *number)
             };

@@ -86,6 +86,7 @@ pub(crate) fn open(
         rows: BTreeMap::new(),
         dead: Vec::new(),
         unsettled: Vec::new(),
+        is_end_certain: true,
     };
     let disk = Arc::clone(disk);
     let environment = environment.clone();
@@ -153,6 +154,8 @@ struct Recovery {
     dead: Vec<(ChunkId, u64)>,
     /// Where the replayed records of the last extent stand.
     unsettled: Vec<Range<u64>>,
+    /// Whether that ends where it seems to: if something behind cannot be read, it may be a good record.
+    is_end_certain: bool,
 }
 
 impl Recovery {
@@ -290,6 +293,9 @@ impl Recovery {
         } else {
             end
         };
+        if !self.is_end_certain {
+            return Err(io::Error::other("its end cannot be read"));
+        }
         // Also where nothing is cut: a killed process had taken blocks ahead.
         found.file.set_len(end)?;
         for range in &self.unsettled {

@@ -13,7 +13,8 @@
 //! batch is durable. But the copy may be torn: therefore a bad put never takes the place of a good one before it,
 //! and where a new index is made without reading payloads, that of a chunk that is there already is read. What is behind
 //! the end is cut, durably, before anything is appended, so none of it comes to life behind new records. A last
-//! record that was acknowledged and rotted is cut as well: the master finds its chunk missing, and has it replaced.
+//! record that was acknowledged and rotted is cut as well: the master finds its chunk missing, and has it replaced. But what
+//! cannot be read behind the end may be good, and readable at the next start: nothing is cut then.
 
 use std::io;
 use std::sync::Arc;
@@ -24,8 +25,17 @@ use planted::{Bug, is_planted};
 use crate::extent::EXTENT_HEADER_LEN;
 use crate::walk::{Item, Payloads, Walk};
 
+/// Where an extent ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    /// Behind its last good record.
+    pub(crate) at: u64,
+    /// Whether all that is behind it could be read, and is nothing.
+    pub(crate) is_certain: bool,
+}
+
 /// Where the extent ends, looking from a place up to which it is known to be whole.
-pub(crate) fn find_end(file: &Arc<dyn DiskFile>, salt: Option<u64>, from: u64) -> io::Result<u64> {
+pub(crate) fn find_end(file: &Arc<dyn DiskFile>, salt: Option<u64>, from: u64) -> io::Result<End> {
     let mut walk = Walk::new(Arc::clone(file), salt, from..u64::MAX, Payloads::Verify)?;
     let mut end = from.max(EXTENT_HEADER_LEN);
     while let Some(item) = walk.next_item() {
@@ -39,7 +49,10 @@ pub(crate) fn find_end(file: &Arc<dyn DiskFile>, salt: Option<u64>, from: u64) -
             break;
         }
     }
-    Ok(end)
+    Ok(End {
+        at: end,
+        is_certain: walk.unreadable_to() <= end,
+    })
 }
 
 #[cfg(test)]
@@ -84,7 +97,7 @@ mod tests {
             for record in damaged {
                 disk.flip("e", starts[*record] + byte, 1);
             }
-            let end = find_end(&disk.open("e").unwrap(), Some(5), 0).unwrap();
+            let end = find_end(&disk.open("e").unwrap(), Some(5), 0).unwrap().at;
             assert_eq!(
                 end, starts[expected_records],
                 "{batches:?} {damaged:?} byte {byte}"

@@ -58,7 +58,7 @@ pub(crate) struct Walk {
     missing: Option<Range<u64>>,
     window: Vec<u8>,
     window_start: u64,
-    met_unreadable: bool,
+    unreadable_to: u64,
 }
 
 impl Walk {
@@ -87,7 +87,7 @@ impl Walk {
             missing: (range.end != u64::MAX && !missing.is_empty()).then_some(missing),
             window: Vec::new(),
             window_start: 0,
-            met_unreadable: false,
+            unreadable_to: 0,
         })
     }
 
@@ -103,7 +103,12 @@ impl Walk {
 
     /// Whether anything that was needed could not be read, perhaps only now.
     pub(crate) fn met_unreadable(&self) -> bool {
-        self.met_unreadable
+        self.unreadable_to > 0
+    }
+
+    /// Up to where something was needed and could not be read.
+    pub(crate) fn unreadable_to(&self) -> u64 {
+        self.unreadable_to
     }
 
     /// How many bytes of a range are in the file.
@@ -219,7 +224,7 @@ impl Walk {
         }
         filled.inspect_err(|_| {
             self.window.clear();
-            self.met_unreadable = true;
+            self.unreadable_to = self.unreadable_to.max(offset + len as u64);
         })
     }
 }

@@ -51,6 +51,7 @@ pub(crate) fn open_anew(old: &Store) -> Result<OpenedStore, OpenError> {
         rows: BTreeMap::new(),
         dead: Vec::new(),
         unsettled: Vec::new(),
+        is_end_certain: true,
     };
     if let Err(error) = recovery.read_known(old, &known) {
         // Should it stay, no start takes it for a whole one.

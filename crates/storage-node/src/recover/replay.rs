@@ -44,7 +44,9 @@ impl Recovery {
         let (file, len, header) = (Arc::clone(&found.file), found.len, found.header.clone());
         let salt = header.as_ref().map(|header| header.salt);
         let end = if is_last {
-            find_end(&file, salt, from)?
+            let end = find_end(&file, salt, from)?;
+            self.is_end_certain = end.is_certain;
+            end.at
         } else {
             len.min(sealed_len(&self.extents, number))
                 .max(EXTENT_HEADER_LEN)
@@ -63,7 +65,7 @@ impl Recovery {
         if is_last {
             self.unsettled = replayed.taken;
         }
-        if is_last && len > end {
+        if is_last && len > end && self.is_end_certain {
             tracing::info!(
                 extent = number,
                 bytes = len - end,

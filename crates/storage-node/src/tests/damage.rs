@@ -218,6 +218,37 @@ async fn a_node_starts_with_an_unreadable_place_in_its_last_extent() {
     }
 }
 
+/// The end of the last extent could not be read when the node started, for a moment: it was taken for what a kill left
+/// unfinished, and cut off, with acknowledged chunks. Now it stays, and is there at the next start.
+#[tokio::test]
+async fn what_cannot_be_read_at_the_end_is_not_cut_off() {
+    let chunks = [1, 2, 3].map(|number| chunk(number, 3000));
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    node.kill().await;
+    let third = EXTENT_HEADER_LEN + 2 * record_len(3000);
+    for place in [third + 10, third + RECORD_HEADER_LEN as u64 + 10] {
+        let disk = disk.fork();
+        disk.fail_reads(FIRST, place..place + 1);
+        let node = TestNode::open(&[&disk]);
+        for (id, bytes) in &chunks[..2] {
+            assert_eq!(node.get(id).await.unwrap(), bytes);
+        }
+        node.put(&chunk(4, 100)).await.unwrap_err();
+        node.stop().await;
+        disk.heal();
+        let node = TestNode::open(&[&disk]);
+        for (id, bytes) in &chunks {
+            assert_eq!(node.get(id).await.unwrap(), bytes);
+        }
+        node.put(&chunk(4, 100)).await.unwrap();
+        node.stop().await;
+    }
+}
+
 /// One extent could not be opened, and kept the node from all that its disk had: its chunks are corrupt now and replaced. What
 /// was deleted meanwhile does not come back with it.
 #[tokio::test]
