@@ -1,5 +1,6 @@
 //! Rereads every chunk now and then, slowly, and reports what does not verify while there are still good copies.
 //!
+//! First it rereads what is known to be bad: that may only have been unreadable for a while, and be the last copy.
 //! An extent is due when it was never read, and again a month after it was. Those that are due are read in the order of
 //! their numbers, at the rate at which all of the disk takes a month; a small disk takes less, and rests. The place is
 //! kept, so that a restart goes on where it was.
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use proto::id::ChunkId;
+use proto::node::ChunkState;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +44,12 @@ const MARKS_AT_ONCE: usize = 64;
 /// Scrubs one disk for as long as the node runs.
 pub(crate) async fn run(node: Arc<Node>, disk: usize, rate_max: u64, shutdown: CancellationToken) {
     let (mut said, mut in_trouble) = (String::new(), false);
+    tokio::select! {
+        reread = reread_bad(&node, disk, Some(rate_max)) => if let Err(error) = reread {
+            tracing::debug!(disk, %error, "what is known to be bad could not be read again");
+        },
+        () = shutdown.cancelled() => return,
+    }
     loop {
         let step = tokio::select! {
             step = scrub_extent(&node, disk, Some(rate_max)) => step,
@@ -100,6 +108,34 @@ pub(crate) async fn scrub_extent(
     let finished = whole.then_some((start.extent, began_ms));
     keep(node, disk, next, finished).await?;
     read.map(|()| true)
+}
+
+/// Reads once more what is known to be bad, and serves what is good again.
+pub(crate) async fn reread_bad(
+    node: &Node,
+    disk: usize,
+    rate_max: Option<u64>,
+) -> Result<(), StoreError> {
+    let NodeDisk { store, lane, .. } = &node.disks()[disk];
+    let mut pace = Pace::new(rate_max.map(|most| rate(store, most)));
+    let mut after = None;
+    loop {
+        let reader = Arc::clone(store);
+        let next = move || Ok(reader.corrupt_page(after.as_ref(), MARKS_AT_ONCE)?);
+        let bad = lane.run_in_background(next).await?;
+        let Some(last) = bad.last() else {
+            return Ok(());
+        };
+        after = Some(*last);
+        for chunk in &bad {
+            if node.verify_copy(disk, chunk).await? == ChunkState::Good {
+                tracing::info!(%chunk, "a chunk that could not be read is good");
+            }
+            let row = store.find(chunk)?;
+            pace.after(row.map_or(0, |row| row.location.len.into()))
+                .await;
+        }
+    }
 }
 
 /// Reads an extent from there to its end, and marks what is bad.

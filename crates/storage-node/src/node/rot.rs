@@ -191,7 +191,7 @@ impl Node {
     }
 
     /// The same for the copy on one disk.
-    pub(super) async fn verify_copy(
+    pub(crate) async fn verify_copy(
         &self,
         disk: usize,
         chunk: &ChunkId,

@@ -249,6 +249,28 @@ async fn what_cannot_be_read_at_the_end_is_not_cut_off() {
     }
 }
 
+/// A place could not be read for a moment, and its chunk was taken for corrupt for ever: also when the disk was well again after
+/// a restart, and it was the last copy.
+#[tokio::test]
+async fn what_could_not_be_read_is_read_again_after_a_start() {
+    let (disk, chunks) = disk_with_three_extents().await;
+    let node = TestNode::open(&[&disk]);
+    let path = &extents(&disk)[1];
+    disk.fail_reads(path, EXTENT_HEADER_LEN + 200..EXTENT_HEADER_LEN + 300);
+    node.scrub().await;
+    assert_eq!(node.state(&chunks[2].0), ChunkState::Corrupt);
+    node.reread_bad().await;
+    assert_eq!(node.state(&chunks[2].0), ChunkState::Corrupt);
+    node.stop().await;
+    disk.heal();
+    let node = TestNode::open(&[&disk]);
+    assert_eq!(node.state(&chunks[2].0), ChunkState::Corrupt);
+    node.reread_bad().await;
+    assert_eq!(node.get(&chunks[2].0).await.unwrap(), chunks[2].1);
+    node.check_digest(chunks.iter().map(|(id, _)| *id));
+    node.stop().await;
+}
+
 /// One extent could not be opened, and kept the node from all that its disk had: its chunks are corrupt now and replaced. What
 /// was deleted meanwhile does not come back with it.
 #[tokio::test]

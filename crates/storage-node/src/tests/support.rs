@@ -23,7 +23,7 @@ use crate::node::{Node, OpenChunk};
 use crate::opening::{Opened, Started};
 use crate::recover;
 use crate::reopen::reopen;
-use crate::scrub::scrub_extent;
+use crate::scrub::{reread_bad, scrub_extent};
 use crate::store::{Store, StoreOptions};
 use crate::summary::make_missing;
 use crate::verified::VerifiedChunk;
@@ -346,6 +346,13 @@ impl TestNode {
     async fn summarize(&self, disk: usize) {
         let disk = &self.node.disks()[disk];
         make_missing(disk, &mut BTreeSet::new()).await;
+    }
+
+    /// Reads once more what is known to be bad, as the scrubber does first.
+    pub(super) async fn reread_bad(&self) {
+        for place in 0..self.node.disks().len() {
+            reread_bad(&self.node, place, None).await.unwrap();
+        }
     }
 
     /// Reads everything once, as after a month.
