@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use ballast::Ballast;
 pub use blocking::Blocking;
-pub use memory::{Hang, MemoryDisk, SECTOR_LEN};
+pub use memory::{Given, Hang, MemoryDisk, SECTOR_LEN};
 pub use real::RealDisk;
 pub use redb_backend::RedbBackend;
 pub use replace::replace_file;

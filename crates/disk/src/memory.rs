@@ -23,6 +23,7 @@ use crate::{Disk, DiskEntry, DiskFile, DiskLock, Space};
 use file::MemoryFile;
 pub use hang::Hang;
 use hang::{Hangs, Shared};
+pub use state::Given;
 use state::{NameChange, State};
 
 /// What the disk writes at once or not at all.
@@ -43,6 +44,11 @@ impl MemoryDisk {
     /// The same disk, as what the rest asks for.
     pub fn shared(&self) -> Arc<dyn Disk> {
         Arc::new(self.clone())
+    }
+
+    /// Whether it is the same disk, and not only a copy.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Power is lost and comes back: what was not synced is lost or torn. Files and locks held from before are
@@ -66,6 +72,16 @@ impl MemoryDisk {
     /// How many changes were made since the disk was made: where [`MemoryDisk::stop_after`] can stop.
     pub fn changes(&self) -> u64 {
         self.state().changes
+    }
+
+    /// Whether all is durable: a crash now would lose nothing.
+    pub fn is_synced(&self) -> bool {
+        self.state().is_synced()
+    }
+
+    /// The errors that it has given: a fault that was set need not have come to pass.
+    pub fn given(&self) -> Given {
+        self.state().given
     }
 
     /// The next `count` syncs of files succeed, then they fail, and lose what they should have kept.
@@ -193,6 +209,7 @@ impl MemoryDisk {
     pub fn fork(&self) -> Self {
         let mut state = self.state().clone();
         state.locks.clear();
+        state.given = Given::default();
         Self {
             shared: Arc::new(Shared::new(state)),
         }
@@ -219,12 +236,9 @@ fn not_found(path: &str) -> io::Error {
 impl Disk for MemoryDisk {
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         check_path(path)?;
-        let state = self.shared.when_answering();
+        let mut state = self.shared.when_answering();
         state.check_running()?;
-        let fails = state.faults.unopenable.iter().any(|other| other == path);
-        if fails || state.faults.opens_fail {
-            return Err(io::Error::other("injected open error"));
-        }
+        state.check_openable(path)?;
         let name = state.names.get(path).ok_or_else(|| not_found(path))?;
         let id = name.file().ok_or(io::ErrorKind::InvalidInput)?;
         Ok(Arc::new(MemoryFile {

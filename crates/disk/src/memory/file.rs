@@ -49,7 +49,7 @@ impl MemoryFile {
         let len = state.files[&self.id].current.len();
         let growth = grown_len.unwrap_or(0).saturating_sub(len) as u64;
         if growth > 0 && used + growth > state.capacity {
-            return Err(io::ErrorKind::StorageFull.into());
+            return Err(state.full());
         }
         let file = state.files.get_mut(&self.id);
         change(file.expect("a file lives as long as its handles of this life"));
@@ -63,7 +63,7 @@ fn to_usize(value: u64) -> io::Result<usize> {
 
 impl DiskFile for MemoryFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let state = self.when_answering()?;
+        let mut state = self.when_answering()?;
         let end = offset.saturating_add(buffer.len() as u64);
         state.check_readable(self.id, &(offset..end))?;
         let content = &state.files[&self.id].current;

@@ -21,6 +21,7 @@ pub(super) struct State {
     pub(super) capacity: u64,
     pub(super) file_system: Option<u64>,
     pub(super) changes: u64,
+    pub(super) given: Given,
     /// Counts crashes: what was opened in an earlier life is dead.
     pub(super) life: u64,
     durable_names: BTreeMap<String, Name>,
@@ -42,6 +43,21 @@ pub(super) struct Faults {
     pub(super) unopenable: Vec<String>,
     pub(super) removes_fail: bool,
     pub(super) locks_fail: bool,
+}
+
+/// How many errors the disk has given since it was made, and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Of syncs that were to fail.
+    pub syncs: u64,
+    /// Of writes that were to fail.
+    pub writes: u64,
+    /// Of reads that were to fail.
+    pub reads: u64,
+    /// Of files that were not to be opened.
+    pub opens: u64,
+    /// Because there was no room.
+    pub full: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +120,7 @@ impl Default for State {
             capacity: 1 << 40,
             file_system: None,
             changes: 0,
+            given: Given::default(),
             life: 0,
             durable_names: BTreeMap::new(),
             unsynced_names: Vec::new(),
@@ -154,6 +171,7 @@ impl State {
         if take_one(&mut self.faults.writes_left) && !fails {
             Ok(())
         } else {
+            self.given.writes += 1;
             Err(io::Error::other("injected write error"))
         }
     }
@@ -167,16 +185,18 @@ impl State {
         if let Some(file) = self.files.get_mut(&id) {
             file.unsynced.clear();
         }
+        self.given.syncs += 1;
         Err(io::Error::other("injected sync error"))
     }
 
-    pub(super) fn check_readable(&self, id: u64, range: &Range<u64>) -> io::Result<()> {
+    pub(super) fn check_readable(&mut self, id: u64, range: &Range<u64>) -> io::Result<()> {
         let touches = |(path, bad): &(String, Range<u64>)| {
             self.names.get(path).and_then(Name::file) == Some(id)
                 && bad.start < range.end
                 && range.start < bad.end
         };
         if self.faults.unreadable.iter().any(touches) {
+            self.given.reads += 1;
             return Err(io::Error::other("injected read error"));
         }
         Ok(())
@@ -189,13 +209,31 @@ impl State {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         if self.used() >= self.capacity {
-            return Err(io::ErrorKind::StorageFull.into());
+            return Err(self.full());
         }
         let id = self.next_file;
         self.next_file += 1;
         self.files.insert(id, Content::default());
         self.rename_now(vec![(path.to_owned(), Some(Name::File(id)))]);
         Ok(())
+    }
+
+    pub(super) fn full(&mut self) -> io::Error {
+        self.given.full += 1;
+        io::ErrorKind::StorageFull.into()
+    }
+
+    pub(super) fn check_openable(&mut self, path: &str) -> io::Result<()> {
+        if self.faults.opens_fail || self.faults.unopenable.iter().any(|other| other == path) {
+            self.given.opens += 1;
+            return Err(io::Error::other("injected open error"));
+        }
+        Ok(())
+    }
+
+    /// Whether a crash now would lose nothing.
+    pub(super) fn is_synced(&self) -> bool {
+        self.unsynced_names.is_empty() && self.files.values().all(|file| file.unsynced.is_empty())
     }
 
     pub(super) fn create_folder(&mut self, path: &str) -> io::Result<()> {

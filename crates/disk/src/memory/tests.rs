@@ -151,3 +151,33 @@ fn a_disk_that_hangs_keeps_its_callers_until_it_is_healed() {
     writer.join().unwrap();
     assert_eq!(disk.content("a").unwrap(), b"late");
 }
+
+/// Faults were counted when they were set, also where nothing came of them.
+#[test]
+fn what_came_to_pass_is_told() {
+    let disk = MemoryDisk::new();
+    let file = disk.create("a").unwrap();
+    disk.sync_folder("").unwrap();
+    assert!(disk.is_synced());
+    disk.fail_next_sync();
+    disk.fail_next_write();
+    disk.fail_reads("a", 0..1);
+    disk.fail_opens_of("a");
+    assert_eq!(disk.given(), crate::Given::default());
+    file.write_all_at(b"x", 0).unwrap_err();
+    file.write_all_at(b"x", 0).unwrap();
+    assert!(!disk.is_synced());
+    file.sync().unwrap_err();
+    file.read_exact_at(&mut [0], 0).unwrap_err();
+    disk.open("a").unwrap_err();
+    disk.fill();
+    file.write_all_at(b"xx", 0).unwrap_err();
+    let once = crate::Given {
+        syncs: 1,
+        writes: 1,
+        reads: 1,
+        opens: 1,
+        full: 1,
+    };
+    assert_eq!(disk.given(), once);
+}
