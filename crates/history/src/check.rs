@@ -5,7 +5,10 @@
 //! still to be explained, apply it to the state, and go on; where that leads nowhere, take another one. An operation
 //! whose outcome is not known may have its effect at any time after its call, or never.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+
+use proto::id::VersionId;
+use proto::master::TrashId;
 
 use crate::content::Value;
 
@@ -48,6 +51,37 @@ pub enum Action {
     },
     /// Which files are there?
     List,
+    /// A file is to come back from the trash.
+    Restore {
+        /// The operation that deleted it.
+        deletion: usize,
+        /// Where the answer to that said it is.
+        trash: TrashId,
+        /// Which of the group's names it gets.
+        to: usize,
+    },
+    /// What was in a version of a file?
+    ReadVersion {
+        /// Which of the group's names.
+        name: usize,
+        /// What was uploaded as this version.
+        value: Value,
+        /// Which version the answer to that named.
+        version: VersionId,
+    },
+}
+
+impl Action {
+    /// Whether it changes anything.
+    pub fn is_change(self) -> bool {
+        match self {
+            Self::Upload { .. }
+            | Self::Delete { .. }
+            | Self::Move { .. }
+            | Self::Restore { .. } => true,
+            Self::Read { .. } | Self::List | Self::ReadVersion { .. } => false,
+        }
+    }
 }
 
 /// What it was told.
@@ -55,7 +89,7 @@ pub enum Action {
 pub enum Answer {
     /// Done.
     Done,
-    /// There is no such file.
+    /// There is no such file, version, or row of the trash.
     NotFound,
     /// There is a file where one is to be moved to.
     AlreadyExists,
@@ -76,6 +110,8 @@ pub enum Answer {
 /// One operation.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
+    /// As it was numbered when it was called.
+    pub number: usize,
     /// In which group of names.
     pub group: usize,
     /// What was asked for.
@@ -110,14 +146,16 @@ impl History {
     /// A client calls. Until it is answered, the outcome is not known.
     pub fn call(&mut self, group: usize, action: Action) -> usize {
         self.now += 1;
+        let number = self.operations.len();
         self.operations.push(Operation {
+            number,
             group,
             action,
             called: self.now,
             answered: u64::MAX,
             answer: Answer::Unknown,
         });
-        self.operations.len() - 1
+        number
     }
 
     /// It is answered.
@@ -143,7 +181,7 @@ impl History {
 pub fn check(operations: &[Operation]) -> Verdict {
     let tells = |operation: &&Operation| match operation.answer {
         Answer::Failed => false,
-        Answer::Unknown => !matches!(operation.action, Action::Read { .. } | Action::List),
+        Answer::Unknown => operation.action.is_change(),
         _ => true,
     };
     let mut operations: Vec<_> = operations.iter().filter(tells).copied().collect();
@@ -151,21 +189,69 @@ pub fn check(operations: &[Operation]) -> Verdict {
     operations.sort_by_key(|operation| (operation.answered, operation.called));
     let mut search = Search {
         done: vec![false; operations.len()],
+        asked: Asked::of(&operations),
         operations,
         seen: HashSet::new(),
     };
     search.explain()
 }
 
-struct Search {
-    operations: Vec<Operation>,
-    done: Vec<bool>,
-    seen: HashSet<(Vec<bool>, State)>,
+/// A file: its content, and those before that somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct File {
+    content: Value,
+    former: Vec<Value>,
 }
 
-/// A step of the search: the state before, and the next operation to try.
+impl File {
+    fn has(&self, value: Value) -> bool {
+        self.content == value || self.former.contains(&value)
+    }
+}
+
+/// What there is after some operations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Model {
+    names: [Option<File>; NAMES],
+    /// What was deleted, by which operation, if somebody wants it back.
+    trash: BTreeMap<usize, File>,
+}
+
+/// What is asked for besides the present files: nothing else of the past needs to be kept.
+#[derive(Debug)]
+struct Asked {
+    deletions: HashSet<usize>,
+    values: HashSet<Value>,
+}
+
+impl Asked {
+    fn of(operations: &[Operation]) -> Self {
+        let actions = || operations.iter().map(|operation| operation.action);
+        let deletion = |action| match action {
+            Action::Restore { deletion, .. } => Some(deletion),
+            _ => None,
+        };
+        let value = |action| match action {
+            Action::ReadVersion { value, .. } => Some(value),
+            _ => None,
+        };
+        Self {
+            deletions: actions().filter_map(deletion).collect(),
+            values: actions().filter_map(value).collect(),
+        }
+    }
+}
+
+struct Search {
+    operations: Vec<Operation>,
+    asked: Asked,
+    done: Vec<bool>,
+    seen: HashSet<(Vec<bool>, Model)>,
+}
+
+/// A step of the search: what there is before, and the next operation to try.
 struct Step {
-    state: State,
+    model: Model,
     next: usize,
     taken: Option<usize>,
 }
@@ -173,7 +259,7 @@ struct Step {
 impl Search {
     fn explain(&mut self) -> Verdict {
         let mut steps = vec![Step {
-            state: [None; NAMES],
+            model: Model::default(),
             next: 0,
             taken: None,
         }];
@@ -194,13 +280,13 @@ impl Search {
                 continue;
             };
             step.next = at + 1;
-            let Some(state) = apply(step.state, &self.operations[at]) else {
+            let Some(model) = apply(step.model.clone(), &self.operations[at], &self.asked) else {
                 continue;
             };
             self.done[at] = true;
-            if self.seen.insert((self.done.clone(), state)) {
+            if self.seen.insert((self.done.clone(), model.clone())) {
                 steps.push(Step {
-                    state,
+                    model,
                     next: 0,
                     taken: Some(at),
                 });
@@ -220,52 +306,91 @@ impl Search {
     }
 }
 
-/// The state after an operation, if it can have this answer in this state.
-fn apply(mut state: State, operation: &Operation) -> Option<State> {
-    use Answer::{AlreadyExists, Content, Done, Names, NotFound, Unknown};
-    match (operation.action, operation.answer) {
-        (Action::Upload { name, value }, Done | Unknown) => state[name] = Some(value),
-        (Action::Delete { name }, Done | Unknown) => {
-            state[name]?;
-            state[name] = None;
-        }
-        (Action::Move { from, to, replace }, Done | Unknown) => {
-            if state[from].is_none() || (state[to].is_some() && !replace) {
-                return None;
+/// What there is after an operation, if it can have this answer.
+fn apply(mut model: Model, operation: &Operation, asked: &Asked) -> Option<Model> {
+    let possible = match operation.answer {
+        Answer::Done | Answer::Unknown => change(&mut model, operation, asked),
+        Answer::NotFound => is_not_there(&model, operation.action),
+        Answer::AlreadyExists => is_taken(&model, operation.action),
+        Answer::Content(content) => match operation.action {
+            Action::Read { name } => {
+                (model.names[name].as_ref()).is_some_and(|file| file.content == content)
             }
-            state[to] = state[from].take();
-        }
-        (
-            Action::Delete { name } | Action::Move { from: name, .. } | Action::Read { name },
-            NotFound,
-        ) => {
-            if state[name].is_some() {
-                return None;
+            Action::ReadVersion { name, value, .. } => {
+                content == value && has_version(&model, name, value)
             }
+            _ => false,
+        },
+        Answer::Names(names) => {
+            operation.action == Action::List && model.names.each_ref().map(Option::is_some) == names
         }
-        (Action::Move { to, replace, .. }, AlreadyExists) => {
-            if replace || state[to].is_none() {
-                return None;
+        Answer::WrongBytes | Answer::WrongNames | Answer::Failed => false,
+    };
+    possible.then_some(model)
+}
+
+/// Makes a change; whether it can be made.
+fn change(model: &mut Model, operation: &Operation, asked: &Asked) -> bool {
+    match operation.action {
+        Action::Upload { name, value } => {
+            let mut former = Vec::new();
+            if let Some(before) = model.names[name].take() {
+                former = before.former;
+                former.extend(Some(before.content).filter(|value| asked.values.contains(value)));
             }
+            let content = value;
+            model.names[name] = Some(File { content, former });
+            true
         }
-        (Action::Read { name }, Content(value)) => {
-            if state[name] != Some(value) {
-                return None;
+        Action::Delete { name } => match model.names[name].take() {
+            Some(file) if asked.deletions.contains(&operation.number) => {
+                model.trash.insert(operation.number, file);
+                true
             }
-        }
-        (Action::List, Names(names)) => {
-            if state.map(|content| content.is_some()) != names {
-                return None;
+            file => file.is_some(),
+        },
+        Action::Move { from, to, replace } => {
+            let is_possible = model.names[from].is_some() && (model.names[to].is_none() || replace);
+            if is_possible {
+                model.names[to] = model.names[from].take();
             }
+            is_possible
         }
-        (Action::List, NotFound) => {
-            if state != [None; NAMES] {
-                return None;
+        Action::Restore { deletion, to, .. } => {
+            let is_possible = model.names[to].is_none() && model.trash.contains_key(&deletion);
+            if is_possible {
+                model.names[to] = model.trash.remove(&deletion);
             }
+            is_possible
         }
-        _ => return None,
+        Action::Read { .. } | Action::List | Action::ReadVersion { .. } => false,
     }
-    Some(state)
+}
+
+fn is_not_there(model: &Model, action: Action) -> bool {
+    match action {
+        Action::Delete { name } | Action::Move { from: name, .. } | Action::Read { name } => {
+            model.names[name].is_none()
+        }
+        Action::ReadVersion { name, value, .. } => !has_version(model, name, value),
+        Action::Restore { deletion, .. } => !model.trash.contains_key(&deletion),
+        Action::List => model.names.iter().all(Option::is_none),
+        Action::Upload { .. } => false,
+    }
+}
+
+fn is_taken(model: &Model, action: Action) -> bool {
+    match action {
+        Action::Move { to, replace, .. } => !replace && model.names[to].is_some(),
+        Action::Restore { deletion, to, .. } => {
+            model.names[to].is_some() && model.trash.contains_key(&deletion)
+        }
+        _ => false,
+    }
+}
+
+fn has_version(model: &Model, name: usize, value: Value) -> bool {
+    (model.names[name].as_ref()).is_some_and(|file| file.has(value))
 }
 
 #[cfg(test)]
@@ -285,9 +410,10 @@ mod tests {
 
     /// Each as (action, answer, called, answered).
     fn judge(operations: &[(Action, Answer, u64, u64)]) -> Verdict {
-        let operations = operations
-            .iter()
-            .map(|&(action, answer, called, answered)| Operation {
+        let operations = operations.iter().enumerate();
+        let operations =
+            operations.map(|(number, &(action, answer, called, answered))| Operation {
+                number,
                 group: 0,
                 action,
                 called,
@@ -376,5 +502,72 @@ mod tests {
             (read(0), Answer::Content(A), 5, 6),
         ];
         assert_eq!(judge(&deleted), Verdict::Impossible);
+    }
+
+    /// The deletion that is the second operation brought back as the third.
+    fn restore(to: usize) -> Action {
+        Action::Restore {
+            deletion: 1,
+            trash: TrashId(1),
+            to,
+        }
+    }
+
+    #[test]
+    fn what_was_deleted_comes_back_once_and_with_its_versions() {
+        let version = |value| Action::ReadVersion {
+            name: 1,
+            value,
+            version: VersionId(1),
+        };
+        let judge_after = |restored, action, answer| {
+            judge(&[
+                (write(0, A), Answer::Done, 1, 2),
+                (Action::Delete { name: 0 }, Answer::Done, 3, 4),
+                (restore(1), restored, 5, 6),
+                (action, answer, 7, 8),
+            ])
+        };
+        let done = |action, answer| judge_after(Answer::Done, action, answer);
+        assert_eq!(done(read(1), Answer::Content(A)), Verdict::Explained);
+        assert_eq!(done(read(0), Answer::NotFound), Verdict::Explained);
+        assert_eq!(done(version(A), Answer::Content(A)), Verdict::Explained);
+        assert_eq!(done(read(1), Answer::NotFound), Verdict::Impossible);
+        assert_eq!(done(read(1), Answer::Content(B)), Verdict::Impossible);
+        assert_eq!(done(version(A), Answer::NotFound), Verdict::Impossible);
+        assert_eq!(done(restore(2), Answer::NotFound), Verdict::Explained);
+        assert_eq!(done(restore(2), Answer::Done), Verdict::Impossible);
+        let lost = judge_after(Answer::NotFound, read(1), Answer::NotFound);
+        assert_eq!(lost, Verdict::Impossible);
+        let taken = judge_after(Answer::AlreadyExists, Action::List, Answer::NotFound);
+        assert_eq!(taken, Verdict::Impossible);
+    }
+
+    #[test]
+    fn a_former_version_is_of_its_file_wherever_that_is() {
+        let moved = Action::Move {
+            from: 0,
+            to: 2,
+            replace: false,
+        };
+        let version = |name, value, answer| {
+            let action = Action::ReadVersion {
+                name,
+                value,
+                version: VersionId(1),
+            };
+            judge(&[
+                (write(0, A), Answer::Done, 1, 2),
+                (write(0, B), Answer::Done, 3, 4),
+                (moved, Answer::Done, 5, 6),
+                (action, answer, 7, 8),
+            ])
+        };
+        assert_eq!(version(2, A, Answer::Content(A)), Verdict::Explained);
+        assert_eq!(version(2, B, Answer::Content(B)), Verdict::Explained);
+        assert_eq!(version(0, A, Answer::NotFound), Verdict::Explained);
+        assert_eq!(version(2, A, Answer::Content(B)), Verdict::Impossible);
+        assert_eq!(version(2, A, Answer::NotFound), Verdict::Impossible);
+        assert_eq!(version(0, A, Answer::Content(A)), Verdict::Impossible);
     }
 }

@@ -17,6 +17,9 @@ const POOL: u64 = 6;
 pub struct Value(pub u32);
 
 impl Value {
+    /// Each content begins with its number, in so many bytes.
+    pub const NUMBER_LEN: u64 = 4;
+
     /// All bytes.
     pub fn bytes(self) -> Vec<u8> {
         let mut chance = StdRng::seed_from_u64(self.0.into());
@@ -43,8 +46,14 @@ impl Value {
 
     /// Whose bytes these are, if they are anybody's.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        let value = Self(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?));
+        let value = Self::numbered(bytes)?;
         (value.bytes() == bytes).then_some(value)
+    }
+
+    /// Whose bytes these would be by the number that they begin with.
+    pub(crate) fn numbered(bytes: &[u8]) -> Option<Self> {
+        let number = bytes.get(..4)?.try_into().ok()?;
+        Some(Self(u32::from_be_bytes(number)))
     }
 
     /// Its chunks.

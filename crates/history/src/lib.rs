@@ -2,12 +2,15 @@
 //! another could have told it: for whoever harms a cluster, simulated or real, and wants to know what that did.
 //!
 //! [`Value`] is a content of which no second file has the same; [`Action`] is what a client can ask for, and
-//! [`carry_out`] asks a real cluster for it; [`History`] keeps what was asked and answered; [`check`] judges it.
+//! [`carry_out`] asks a real cluster for it; [`Memory`] knows what can be asked for again; [`History`] keeps what was asked
+//! and answered; [`check`] judges it.
 
 mod act;
 mod check;
 mod content;
+mod memory;
 
 pub use act::{GROUPS, Pace, Told, carry_out, choose, path, read};
 pub use check::{Action, Answer, History, NAMES, Operation, State, Verdict, check};
 pub use content::{CHUNK_LEN, Value};
+pub use memory::Memory;
