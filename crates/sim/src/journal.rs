@@ -28,6 +28,10 @@ struct Pages {
     aloud: bool,
     counts: BTreeMap<String, u64>,
     failures: Vec<String>,
+    /// Whether a warning is a failure.
+    strict: bool,
+    /// How often a master found out that it is not the right one.
+    superseded: u64,
 }
 
 impl Journal {
@@ -77,7 +81,38 @@ impl Journal {
 
     /// Counts one of these.
     pub(crate) fn count(&self, what: &str) {
-        *self.0.lock().counts.entry(what.to_owned()).or_default() += 1;
+        self.count_many(what, 1);
+    }
+
+    /// Counts so many of these.
+    pub(crate) fn count_many(&self, what: &str, count: u64) {
+        *self.0.lock().counts.entry(what.to_owned()).or_default() += count;
+    }
+
+    /// From now on a warning of a process fails the run, or does not.
+    pub(crate) fn set_strict(&self, strict: bool) {
+        self.0.lock().strict = strict;
+    }
+
+    /// How often a master has said that it is superseded.
+    pub(crate) fn superseded(&self) -> u64 {
+        self.0.lock().superseded
+    }
+
+    /// Takes in what a process logs.
+    fn log(&self, host: &str, level: Level, line: &str) {
+        if line.contains("not closed cleanly") {
+            self.count("stores not closed");
+        }
+        if line.starts_with("this master is superseded") {
+            self.0.lock().superseded += 1;
+        }
+        self.note(format_args!("{host} {level} {line}"));
+        if level <= Level::WARN && self.0.lock().strict {
+            self.fail(format_args!(
+                "nothing was done to it, and {host} says: {line}"
+            ));
+        }
     }
 
     /// Something broke that must not.
@@ -145,13 +180,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Logged {
             .and_then(|extensions| extensions.get::<Host>());
         let host = host.map_or("", |host| host.0.trim());
         let Fields { message, others } = fields;
-        if message.contains("not closed cleanly") {
-            self.0.count("stores not closed");
-        }
-        self.0.note(format_args!(
-            "{host} {} {message}{others}",
-            event.metadata().level()
-        ));
+        let level = *event.metadata().level();
+        self.0.log(host, level, &format!("{message}{others}"));
     }
 }
 
@@ -169,5 +199,38 @@ impl Visit for Fields {
             name => write!(self.others, " {name}={value:?}"),
         };
         written.expect("a string takes all");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_of_all_that_happened_and_when() {
+        let play = |at, line: &str, bytes: &[u8]| {
+            let journal = Journal::new(false);
+            journal.set_now(Duration::from_millis(at));
+            journal.note("a fault");
+            journal.sent(line, bytes);
+            journal.trace_hash()
+        };
+        let trace = play(1, "a -> b", b"hello");
+        assert_eq!(play(1, "a -> b", b"hello"), trace);
+        assert_ne!(play(2, "a -> b", b"hello"), trace);
+        assert_ne!(play(1, "a -> c", b"hello"), trace);
+        assert_ne!(play(1, "a -> b", b"hallo"), trace);
+    }
+
+    #[test]
+    fn a_warning_fails_a_run_in_which_nothing_was_done() {
+        let journal = Journal::new(false);
+        journal.log("node-1", Level::ERROR, "the disk failed");
+        assert!(!journal.has_failed());
+        journal.set_strict(true);
+        journal.log("node-1", Level::INFO, "started");
+        assert!(!journal.has_failed());
+        journal.log("node-1", Level::WARN, "a copy is bad");
+        assert!(journal.has_failed());
     }
 }

@@ -157,3 +157,79 @@ impl AsyncWrite for SimSink {
         Pin::new(&mut self.sink).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line that two faults cut is whole only when both are over.
+    #[test]
+    fn what_was_cut_twice_is_mended_twice() {
+        let mut sim = turmoil::Builder::new().build();
+        for name in ["a", "b"] {
+            sim.host(name, || async { Ok(()) });
+        }
+        let cables = Cables::default();
+        cables.cut(&sim, "a", "b");
+        cables.cut(&sim, "a", "b");
+        assert!(cables.is_cut("a", "b") && cables.is_cut("b", "a"));
+        cables.mend(&sim, "a", "b");
+        assert!(cables.is_cut("a", "b"));
+        cables.mend(&sim, "a", "b");
+        assert!(!cables.is_cut("a", "b"));
+    }
+
+    /// What is said on a line that is cut does not arrive, in the one direction that is cut.
+    #[test]
+    fn a_cut_line_loses_what_is_said() {
+        let heard_with = |cut: Option<(&str, &str)>| {
+            let mut sim = turmoil::Builder::new()
+                .simulation_duration(std::time::Duration::from_secs(60))
+                .build();
+            let network = |host: &str| SimNetwork {
+                host: host.to_owned(),
+                cables: Cables::default(),
+                journal: Journal::default(),
+            };
+            let (server, caller) = (network("server"), network("caller"));
+            let cables = caller.cables.clone();
+            let heard = Arc::new(Mutex::new(Vec::new()));
+            let ear = heard.clone();
+            sim.host("server", move || {
+                let (server, ear) = (server.clone(), ear.clone());
+                async move {
+                    let listener = server.listen(&"0.0.0.0:1".parse()?).await?;
+                    let mut stream = listener.accept().await?;
+                    let mut word = [0; 2];
+                    while tokio::io::AsyncReadExt::read_exact(&mut stream.source, &mut word)
+                        .await
+                        .is_ok()
+                    {
+                        ear.lock().extend(word);
+                    }
+                    Ok(())
+                }
+            });
+            sim.client("caller", async move {
+                let mut stream = caller.connect(&"server:1".parse()?).await?;
+                tokio::io::AsyncWriteExt::write_all(&mut stream.sink, b"hi").await?;
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                tokio::io::AsyncWriteExt::write_all(&mut stream.sink, b"ho").await?;
+                tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+                Ok(())
+            });
+            while sim.elapsed() < std::time::Duration::from_secs(2) {
+                sim.step().unwrap();
+            }
+            if let Some((from, to)) = cut {
+                cables.cut(&sim, from, to);
+            }
+            sim.run().unwrap();
+            let heard = heard.lock();
+            String::from_utf8_lossy(&heard).into_owned()
+        };
+        assert_eq!(heard_with(None), "hiho");
+        assert_eq!(heard_with(Some(("caller", "server"))), "hi");
+        assert_eq!(heard_with(Some(("server", "caller"))), "hiho");
+    }
+}

@@ -9,22 +9,24 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::{Cluster, Error};
+use futures::future::join_all;
 use history::{Action, Answer, GROUPS, NAMES, Value, Verdict, check, path, read};
 use proto::connection::{CallerIdentity, Connection};
 use proto::hello::Role;
 use proto::id::{ChunkId, NodeId};
 use proto::master::{Health, NodeState, ReportBadReplica};
 use proto::net::Address;
-use proto::node::{ChunkState, DescribeChunks};
+use proto::node::{ChunkState, ChunksDescribed, DescribeChunks, GetChunk};
 use tokio::time::{Instant, sleep};
 
+use crate::servers::secret;
 use crate::workload::connect;
-use crate::world::{COPIES, MASTER, Machine, World, address_of, secret};
+use crate::world::{COPIES, MASTER, Machine, OPERATOR, World, address_of};
 
-/// The machine of the person.
-pub(crate) const OPERATOR: &str = "operator";
 /// Peace must be whole within this.
-const PEACE_WITHIN: Duration = Duration::from_secs(600);
+const PEACE_WITHIN: Duration = Duration::from_secs(150);
+/// The same where nodes must find rot themselves: they rest for a minute, read all again slowly, and rest again.
+const PEACE_WITHOUT_REPORTS_WITHIN: Duration = Duration::from_secs(400);
 /// And again within this, when all machines lost power at once and came back.
 const RESTART_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -36,9 +38,14 @@ pub(crate) async fn run_operator(world: Arc<World>) -> turmoil::Result {
     while !world.is_peace() || !world.clients.iter().all(is_done) {
         sleep(LOOK_INTERVAL).await;
     }
-    let operator = Machine::of_the_operator();
+    let operator = Machine::new(OPERATOR.to_owned(), []);
     let cluster = connect(&world, &operator, &mut world.chance_of(&operator));
-    let before = until_whole(&world, &cluster, PEACE_WITHIN).await;
+    let within = if world.kind.reports_rot {
+        PEACE_WITHIN
+    } else {
+        PEACE_WITHOUT_REPORTS_WITHIN
+    };
+    let before = until_whole(&world, &cluster, within).await;
     // What is only in memory, or not yet synced, goes now.
     world.ask_for_last_cut();
     sleep(LOOK_INTERVAL).await;
@@ -81,8 +88,15 @@ async fn until_whole(world: &World, cluster: &Cluster, within: Duration) -> Cont
     contents
 }
 
-/// What a person does: forgets nodes whose disks are gone, and reads what nobody has read since it rotted.
+/// What a person does: ends the safe mode of a master that was restored, forgets nodes whose disks are gone, and reads what
+/// nobody has read since it rotted.
 async fn help(world: &World, cluster: &Cluster) {
+    if world.was_restored.load(Ordering::Relaxed) {
+        let left = cluster.leave_safe_mode().await;
+        world
+            .journal
+            .note(format_args!("leave safe mode: {left:?}"));
+    }
     let there: BTreeSet<NodeId> = world.nodes.iter().filter_map(Machine::node).collect();
     for node in cluster
         .nodes(None, 100)
@@ -97,7 +111,7 @@ async fn help(world: &World, cluster: &Cluster) {
         }
     }
     let damaged = world.damaged.lock().clone();
-    if damaged.is_empty() {
+    if damaged.is_empty() || !world.kind.reports_rot {
         return;
     }
     let Some(connection) = call_as_client(world, &address_of(MASTER)).await else {
@@ -135,6 +149,9 @@ async fn problem(world: &World, cluster: &Cluster, contents: &mut Contents) -> O
     if let Some(problem) = wrong_copies(world, &wanted).await {
         return Some(problem);
     }
+    if let Some(problem) = not_served(world, &wanted).await {
+        return Some(problem);
+    }
     match cluster.status().await {
         Err(error) => Some(format!("the master does not say how it is: {error}")),
         Ok(status) if status.health != Health::Green => {
@@ -170,7 +187,7 @@ async fn wrong_copies(world: &World, wanted: &BTreeSet<ChunkId>) -> Option<Strin
     }
     for (chunk, mut holders) in copies {
         let is_wanted = wanted.contains(&chunk);
-        if !is_wanted {
+        if holders.len() > if is_wanted { COPIES } else { 0 } {
             holders = still_held(world, &chunk, holders).await;
         }
         if holders.len() == if is_wanted { COPIES } else { 0 } {
@@ -194,6 +211,53 @@ async fn wrong_copies(world: &World, wanted: &BTreeSet<ChunkId>) -> Option<Strin
     None
 }
 
+/// Asks the nodes themselves for the wanted chunks: what lies on a disk need not be served.
+async fn not_served(world: &World, wanted: &BTreeSet<ChunkId>) -> Option<String> {
+    let wanted: Vec<ChunkId> = wanted.iter().copied().collect();
+    let mut served: BTreeMap<ChunkId, usize> = wanted.iter().map(|chunk| (*chunk, 0)).collect();
+    for node in &world.nodes {
+        let name = &node.name;
+        let Some(connection) = call_as_client(world, &address_of(name)).await else {
+            return Some(format!("{name} does not answer"));
+        };
+        let chunks = wanted.clone();
+        let described = connection.call(DescribeChunks { chunks }, CALL_TIMEOUT);
+        let described = match described.await {
+            Ok(described) if described.chunks.len() == wanted.len() => described,
+            other => return Some(format!("{name} does not say what it has: {other:?}")),
+        };
+        let mut good = Vec::new();
+        for description in described.chunks {
+            let chunk = description.chunk;
+            match description.state {
+                ChunkState::Missing => {}
+                ChunkState::Good => good.push(chunk),
+                other => return Some(format!("{chunk} is {other:?} on {name}")),
+            }
+        }
+        let reads = good.iter().map(|chunk| read_from(&connection, *chunk));
+        for (chunk, read) in good.iter().zip(join_all(reads).await) {
+            match read {
+                Ok(()) => *served.entry(*chunk).or_default() += 1,
+                Err(error) => return Some(format!("{name} does not serve {chunk}: {error}")),
+            }
+        }
+    }
+    let wrong = served.iter().find(|(_, count)| **count != COPIES);
+    wrong.map(|(chunk, count)| format!("{chunk} is served by {count} nodes"))
+}
+
+async fn read_from(connection: &Connection, chunk: ChunkId) -> Result<(), String> {
+    let read = connection.call(GetChunk { chunk }, CALL_TIMEOUT).await;
+    let body = read.map_err(|error| error.to_string())?.body;
+    let bytes = body.into_bytes().ok_or("no bytes came")?;
+    if ChunkId::of(&bytes) == chunk {
+        Ok(())
+    } else {
+        Err("the bytes are wrong".to_owned())
+    }
+}
+
 /// Those that do not say that they deleted the chunk. Its record may lie on the disk until the room is needed, also where the
 /// deletion's own record was lost to damage.
 async fn still_held<'a>(
@@ -210,15 +274,16 @@ async fn still_held<'a>(
             Some(connection) => connection.call(describe, CALL_TIMEOUT).await.ok(),
             None => None,
         };
-        let is_gone = described.is_some_and(|described| {
-            let mut chunks = described.chunks.iter();
-            chunks.all(|description| description.state == ChunkState::Missing)
-        });
-        if !is_gone {
+        if !described.is_some_and(|described| is_gone(chunk, &described)) {
             still.push(node);
         }
     }
     still
+}
+
+/// Whether a node says of this chunk that it is not there.
+fn is_gone(chunk: &ChunkId, described: &ChunksDescribed) -> bool {
+    matches!(&described.chunks[..], [only] if only.chunk == *chunk && only.state == ChunkState::Missing)
 }
 
 /// A connection to a server, as any client has.
@@ -269,5 +334,33 @@ async fn judge(world: &World, cluster: &Cluster) {
                 ));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::node::ChunkDescription;
+
+    use super::*;
+
+    /// A node that said nothing of a chunk was taken to have deleted it.
+    #[test]
+    fn only_a_node_that_says_so_has_deleted_a_chunk() {
+        let (asked, other) = (ChunkId::of(b"a"), ChunkId::of(b"b"));
+        let says = |chunks: &[(ChunkId, ChunkState)]| {
+            let describe = |&(chunk, state)| ChunkDescription {
+                chunk,
+                state,
+                verified_ms: None,
+                extent: None,
+            };
+            let chunks = chunks.iter().map(describe).collect();
+            is_gone(&asked, &ChunksDescribed { chunks })
+        };
+        assert!(says(&[(asked, ChunkState::Missing)]));
+        assert!(!says(&[]));
+        assert!(!says(&[(other, ChunkState::Missing)]));
+        assert!(!says(&[(asked, ChunkState::Good)]));
+        assert!(!says(&[(asked, ChunkState::OnHungDisk)]));
     }
 }

@@ -11,10 +11,11 @@ use turmoil::{Builder, Sim};
 
 use crate::faults::Faults;
 use crate::journal::{Journal, Logged};
-use crate::oracle::{OPERATOR, run_operator};
+use crate::oracle::run_operator;
+use crate::servers::{run_master, run_node};
 use crate::system;
 use crate::workload::run_client;
-use crate::world::{MASTER, World, run_master, run_node};
+use crate::world::{MASTER, Machine, OPERATOR, World};
 
 /// How far the clock goes at once: what happens in between happens at the same time, machine after machine.
 const TICK: Duration = Duration::from_millis(5);
@@ -22,34 +23,49 @@ const TICK: Duration = Duration::from_millis(5);
 const HARM_FOR: Duration = Duration::from_secs(40);
 /// A run never takes longer.
 const LONGEST: Duration = Duration::from_secs(1800);
+/// A damaged index panics in there, which nodes catch.
+const CAUGHT_IN: &str = "redb-";
 /// Connections that may wait to be accepted, and writes that may be under way on one of them.
 const CONNECTION_CAPACITY: usize = 1024;
 
 /// What came of a seed.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    pub(crate) seed: u64,
+pub struct Outcome {
+    /// Which.
+    pub seed: u64,
     /// Of everything that was sent, logged and done.
-    pub(crate) trace: String,
+    pub trace: String,
     /// Simulated time.
-    pub(crate) seconds: u64,
-    pub(crate) failures: Vec<String>,
-    pub(crate) counts: BTreeMap<String, u64>,
+    pub seconds: u64,
+    /// What broke.
+    pub failures: Vec<String>,
+    /// What happened how often.
+    pub counts: BTreeMap<String, u64>,
 }
 
 /// Plays a seed; once in a process, since chance is the process's.
-pub(crate) fn run(seed: u64, aloud: bool) -> Outcome {
+pub fn run(seed: u64, aloud: bool) -> Outcome {
     system::begin(seed);
     let journal = Journal::new(aloud);
     let subscriber = tracing_subscriber::registry().with(Logged(journal.clone()));
     tracing::subscriber::set_global_default(subscriber).expect("a process plays one seed");
     let panics = journal.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        panics.fail(format_args!("panic: {panic}"));
+        let file = panic.location().map_or("", |location| location.file());
+        if file.contains(CAUGHT_IN) {
+            // Whoever did not catch it ends, and that is not excused.
+            panics.count("panics of a damaged index");
+            panics.note(format_args!("panic: {panic}"));
+        } else {
+            panics.fail(format_args!("panic: {panic}"));
+        }
     }));
     let world = World::new(seed, journal.clone());
     // What unwinds to here was noted by the hook.
     let elapsed = catch_unwind(AssertUnwindSafe(|| play(seed, &world)));
+    for disk in world.servers().flat_map(Machine::disks) {
+        world.count_given(&disk);
+    }
     Outcome {
         seed,
         trace: journal.trace_hash(),
@@ -60,9 +76,10 @@ pub(crate) fn run(seed: u64, aloud: bool) -> Outcome {
 }
 
 fn play(seed: u64, world: &Arc<World>) -> Duration {
-    let mut sim = build(seed);
+    let mut sim = build(seed, world);
     switch_on(&mut sim, world);
-    let mut faults = Faults::new(seed);
+    let mut faults = Faults::new(world);
+    world.journal.set_strict(world.kind.is_faultless);
     while !world.is_finished() && !world.journal.has_failed() {
         world.journal.set_now(sim.elapsed());
         system::set_elapsed(sim.elapsed());
@@ -78,7 +95,8 @@ fn play(seed: u64, world: &Arc<World>) -> Duration {
         }
         faults.step(&mut sim, world);
         if world.take_last_cut() {
-            faults.cut_all_power(&mut sim, world);
+            world.journal.set_strict(false);
+            faults.cut_all_power_at_last(&mut sim, world);
         }
         if sim.elapsed() >= LONGEST {
             world.journal.fail("it never comes to an end");
@@ -87,15 +105,14 @@ fn play(seed: u64, world: &Arc<World>) -> Duration {
     sim.elapsed()
 }
 
-fn build<'a>(seed: u64) -> Sim<'a> {
-    let slow = Duration::from_millis([5, 20, 60][(seed % 3) as usize]);
+fn build<'a>(seed: u64, world: &World) -> Sim<'a> {
     Builder::new()
         .rng_seed(seed)
         .epoch(SystemTime::UNIX_EPOCH + system::EPOCH)
         .tick_duration(TICK)
         .simulation_duration(LONGEST * 2)
         .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(slow)
+        .max_message_latency(world.kind.latency_max)
         .tcp_capacity(CONNECTION_CAPACITY)
         .build()
 }

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{ClientOptions, Cluster, Hashing};
-use history::{Action, Answer, GROUPS, carry_out, choose};
+use history::{Action, Answer, GROUPS, Pace, Told, carry_out, choose};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::journal::Journal;
-use crate::world::{MASTER, Machine, World, address_of, secret};
+use crate::servers::secret;
+use crate::world::{MASTER, Machine, World, address_of};
 
 /// The longest pause between two operations of a client.
 const PAUSE_MAX: Duration = Duration::from_millis(400);
+/// One operation in so many asks for something of the past.
+const PAST_SHARE: f64 = 0.12;
+/// Of so many acknowledged uploads it is looked at how durable they are: each time all disks are copied.
+const DURABLE_SHARE: f64 = 0.2;
 
 /// Works until there is peace.
 pub(crate) async fn run_client(world: Arc<World>, index: usize) -> turmoil::Result {
@@ -23,24 +27,27 @@ pub(crate) async fn run_client(world: Arc<World>, index: usize) -> turmoil::Resu
     let cluster = connect(&world, machine, &mut chance);
     while !world.is_peace() {
         let group = chance.random_range(0..GROUPS);
-        let (action, pace) = choose(&mut chance, || world.new_value());
+        let (action, pace) = choose_action(&world, group, &mut chance);
         let operation = world.history.lock().call(group, action);
         world.journal.note(format_args!(
             "{} calls {operation}: {group} {action:?}",
             machine.name
         ));
+        let called = Instant::now();
         let told = carry_out(&cluster, group, action, pace).await;
-        let answer = told.answer;
-        if let Some(error) = told.error {
-            let journal = &world.journal;
-            journal.note(format_args!("{action:?} failed: {error} ({error:?})"));
-        }
+        let answer = world.memory.lock().judge(action, told.answer);
+        (world.memory.lock()).learn((group, operation), action, called, &told);
         world.history.lock().answer(operation, answer);
         world.journal.note(format_args!(
             "{} is told of {operation}: {answer:?}",
             machine.name
         ));
-        count(&world.journal, action, answer);
+        look_at(&world, action, &told);
+        if let (Action::Upload { value, .. }, Some(uploaded)) = (action, &told.uploaded)
+            && chance.random_bool(DURABLE_SHARE)
+        {
+            world.check_durable(value, uploaded.copies, &mut chance);
+        }
         sleep(PAUSE_MAX.mul_f64(chance.random())).await;
     }
     cluster.settle().await;
@@ -48,6 +55,15 @@ pub(crate) async fn run_client(world: Arc<World>, index: usize) -> turmoil::Resu
         .done
         .store(true, std::sync::atomic::Ordering::Relaxed);
     Ok(())
+}
+
+fn choose_action(world: &World, group: usize, chance: &mut StdRng) -> (Action, Pace) {
+    if chance.random_bool(PAST_SHARE)
+        && let Some(action) = world.memory.lock().choose(chance, group)
+    {
+        return (action, Pace::Quick);
+    }
+    choose(chance, || world.new_value())
 }
 
 /// The cluster, as a client on this machine reaches it.
@@ -68,16 +84,30 @@ pub(crate) fn connect(world: &World, machine: &Machine, chance: &mut StdRng) -> 
     Cluster::new(network, vec![address_of(MASTER)], Some(secret()), options)
 }
 
-fn count(journal: &Journal, action: Action, answer: Answer) {
-    let is_change = !matches!(action, Action::Read { .. } | Action::List);
+/// Counts what was told, and fails the run if it can never be right.
+fn look_at(world: &World, action: Action, told: &Told) {
+    let journal = &world.journal;
+    if let Some(error) = &told.error {
+        journal.note(format_args!("{action:?} failed: {error} ({error:?})"));
+    }
+    let answer = told.answer;
+    let has_failed = matches!(answer, Answer::Failed | Answer::Unknown);
+    if told.is_never_right() || (has_failed && world.kind.is_faultless) {
+        journal.fail(format_args!(
+            "{action:?} was answered {answer:?}: {:?}",
+            told.error
+        ));
+    }
+    match (action, answer) {
+        (Action::Restore { .. }, Answer::Done) => journal.count("files restored"),
+        (Action::ReadVersion { .. }, Answer::Content(_)) => journal.count("versions read again"),
+        _ => {}
+    }
     match answer {
-        Answer::Done if is_change => journal.count("changes acknowledged"),
+        Answer::Done => journal.count("changes acknowledged"),
         Answer::Content(_) => journal.count("reads verified"),
         Answer::Unknown => journal.count("operations with unknown outcome"),
-        Answer::WrongBytes | Answer::WrongNames => {
-            journal.fail(format_args!("{action:?} was answered {answer:?}"));
-        }
-        Answer::Failed if is_change => journal.count("changes refused"),
+        Answer::Failed if action.is_change() => journal.count("changes refused"),
         _ => {}
     }
 }

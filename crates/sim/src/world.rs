@@ -1,136 +1,82 @@
 //! The machines: a master, storage nodes and clients, each with its disks, and what all of them share.
 
+mod machine;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use disk::{Blocking, Disk, MemoryDisk};
-use history::{CHUNK_LEN, History, Value};
+use disk::MemoryDisk;
+use history::{History, Memory, Value};
 use parking_lot::Mutex;
-use proto::hello::ClusterSecret;
 use proto::id::{ChunkId, NodeId};
-use proto::master::ClusterRules;
-use proto::name::NameRules;
 use proto::net::{Address, Network};
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt, SeedableRng};
-use storage_node::{Acceptance, Environment};
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 
 use crate::journal::Journal;
 use crate::network::{Cables, SimNetwork};
+pub(crate) use machine::{CAPACITY, Ended, Excuse, Machine, empty_disk};
 
 /// The master's machine.
 pub(crate) const MASTER: &str = "master";
+/// The machine of the person who looks after the cluster.
+pub(crate) const OPERATOR: &str = "operator";
 /// Copies of each chunk.
 pub(crate) const COPIES: usize = 3;
-/// Room on a node's disk.
-pub(crate) const CAPACITY: u64 = 64 << 20;
-/// A process that ended by itself is started again after this.
-const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long the cluster keeps former versions and the trash.
+pub(crate) const KEPT_FOR: Duration = Duration::from_secs(8);
 const PORT: u16 = 9000;
-/// What a disk says that was made to fail.
-const DISK_FAULTS: [&str; 3] = ["the disk has stopped", "injected ", "StorageFull"];
 
 /// All of it.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) seed: u64,
+    pub(crate) kind: Kind,
     pub(crate) journal: Journal,
     pub(crate) cables: Cables,
     pub(crate) history: Mutex<History>,
+    pub(crate) memory: Mutex<Memory>,
     pub(crate) master: Machine,
     pub(crate) nodes: Vec<Machine>,
     pub(crate) clients: Vec<Machine>,
     /// Copies that were damaged behind their node's back: what a reader would report.
     pub(crate) damaged: Mutex<BTreeSet<(ChunkId, NodeId)>>,
+    /// Copies that faults destroyed at any time, by the names of their machines.
+    pub(crate) destroyed: Mutex<BTreeSet<(ChunkId, String)>>,
     /// No more faults; clients end.
     peace: AtomicBool,
     /// All machines are to lose power once more.
     last_cut: AtomicBool,
     finished: AtomicBool,
+    /// Whether a person starts the master next with `--restored`.
+    restore: AtomicBool,
+    /// Whether that was ever done: then only a person ends safe mode.
+    pub(crate) was_restored: AtomicBool,
     values: AtomicU32,
 }
 
-/// A machine with its disks.
-#[derive(Debug)]
-pub(crate) struct Machine {
-    pub(crate) name: String,
-    pub(crate) disks: Mutex<Vec<MemoryDisk>>,
-    /// How often its process was started.
-    starts: AtomicU32,
-    /// A client that has ended.
-    pub(crate) done: AtomicBool,
+/// What a seed draws besides its faults.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    /// A message takes no longer.
+    pub(crate) latency_max: Duration,
+    /// Nothing happens but what clients do: everything must succeed.
+    pub(crate) is_faultless: bool,
+    /// Readers of rotten copies report them; otherwise nodes must find rot themselves, for which their clocks run faster.
+    pub(crate) reports_rot: bool,
 }
 
-impl Machine {
-    fn new(name: String, disks: usize) -> Self {
-        let new_disk = |_| {
-            let disk = MemoryDisk::new();
-            disk.set_capacity(if name == MASTER { 1 << 40 } else { CAPACITY });
-            disk
-        };
+impl Kind {
+    fn draw(chance: &mut StdRng) -> Self {
+        let latency_max = [5, 20, 60].choose(chance).expect("there are some");
         Self {
-            disks: Mutex::new((0..disks).map(new_disk).collect()),
-            name,
-            starts: AtomicU32::new(0),
-            done: AtomicBool::new(false),
+            latency_max: Duration::from_millis(*latency_max),
+            is_faultless: chance.random_bool(0.1),
+            reports_rot: chance.random_bool(0.75),
         }
-    }
-
-    /// That of the person who looks after the cluster.
-    pub(crate) fn of_the_operator() -> Self {
-        Self::new(crate::oracle::OPERATOR.to_owned(), 0)
-    }
-
-    pub(crate) fn disks(&self) -> Vec<MemoryDisk> {
-        self.disks.lock().clone()
-    }
-
-    /// The good chunks on its disks, as the disks themselves say.
-    pub(crate) fn good_chunks(&self) -> BTreeSet<ChunkId> {
-        let mut chunks = BTreeSet::new();
-        for disk in self.disks() {
-            let (copy, exported) = (disk.fork(), MemoryDisk::new());
-            copy.heal();
-            // It also fails when a chunk is damaged, which is left out, and where there is no node.
-            drop(storage_node::offline::export(
-                &copy,
-                &exported,
-                &mut std::io::sink(),
-            ));
-            let names = exported.list("").expect("it is a new disk");
-            chunks.extend(
-                names
-                    .iter()
-                    .filter_map(|entry| entry.name.parse::<ChunkId>().ok()),
-            );
-        }
-        chunks
-    }
-
-    /// All that its disks say of a chunk, a line a record: for whoever looks into a failure.
-    pub(crate) fn records_of(&self, chunk: &ChunkId) -> Vec<String> {
-        let mut said = Vec::new();
-        for disk in self.disks() {
-            let copy = disk.fork();
-            copy.heal();
-            drop(storage_node::offline::inspect(&copy, true, &mut said));
-        }
-        let (said, chunk) = (String::from_utf8_lossy(&said), chunk.to_string());
-        let lines = said
-            .lines()
-            .filter(|line| line.contains(&chunk) || line.contains("extents/"));
-        lines.map(str::to_owned).collect()
-    }
-
-    /// Who it is, if it has ever run.
-    pub(crate) fn node(&self) -> Option<NodeId> {
-        let identity = self.disks.lock().first()?.content("node.json")?;
-        let identity: serde_json::Value = serde_json::from_slice(&identity).ok()?;
-        serde_json::from_value(identity.get("node")?.clone()).ok()
     }
 }
 
@@ -139,24 +85,30 @@ impl World {
     pub(crate) fn new(seed: u64, journal: Journal) -> Arc<Self> {
         let mut chance = StdRng::seed_from_u64(seed ^ 0x0077_6f72_6c64);
         let (nodes, clients) = (chance.random_range(3..=7), chance.random_range(2..=4));
+        let kind = Kind::draw(&mut chance);
         let node = |number| {
             let disks = if chance.random_bool(0.2) { 2 } else { 1 };
-            Machine::new(format!("node-{number}"), disks)
+            Machine::new(format!("node-{number}"), (0..disks).map(|_| empty_disk()))
         };
         let nodes = (1..=nodes).map(node).collect();
-        let client = |number| Machine::new(format!("client-{number}"), 0);
+        let client = |number| Machine::new(format!("client-{number}"), []);
         Arc::new(Self {
             seed,
+            kind,
             journal,
             cables: Cables::default(),
             history: Mutex::default(),
-            master: Machine::new(MASTER.to_owned(), 1),
+            memory: Mutex::new(Memory::new(KEPT_FOR)),
+            master: Machine::new(MASTER.to_owned(), [MemoryDisk::new()]),
             nodes,
             clients: (1..=clients).map(client).collect(),
             damaged: Mutex::default(),
+            destroyed: Mutex::default(),
             peace: AtomicBool::new(false),
             last_cut: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            restore: AtomicBool::new(false),
+            was_restored: AtomicBool::new(false),
             values: AtomicU32::new(0),
         })
     }
@@ -187,13 +139,26 @@ impl World {
         self.finished.store(true, Ordering::Relaxed);
     }
 
+    /// The master's next start is one with `--restored`.
+    pub(crate) fn restore_master(&self) {
+        self.restore.store(true, Ordering::Relaxed);
+        self.was_restored.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this start is.
+    pub(crate) fn take_restore(&self) -> bool {
+        self.restore.swap(false, Ordering::Relaxed)
+    }
+
+    /// The master and the nodes.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Machine> {
+        std::iter::once(&self.master).chain(&self.nodes)
+    }
+
     /// All machines, by name.
     pub(crate) fn names(&self) -> Vec<String> {
-        let servers = std::iter::once(&self.master).chain(&self.nodes);
-        servers
-            .chain(&self.clients)
-            .map(|machine| machine.name.clone())
-            .collect()
+        let machines = self.servers().chain(&self.clients);
+        machines.map(|machine| machine.name.clone()).collect()
     }
 
     /// A content that no file has had yet.
@@ -209,23 +174,72 @@ impl World {
         })
     }
 
-    /// Nobody stops a process: it may end only because its disk failed.
-    fn look_into_end(&self, machine: &Machine, ended: Result<(), String>) {
+    /// Nobody stops a process: it may end only because of what was done to its disks.
+    pub(crate) fn look_into_end(&self, machine: &Machine, ended: &Ended) {
         let name = &machine.name;
-        match ended {
-            Err(error) if DISK_FAULTS.iter().any(|fault| error.contains(fault)) => {
-                self.journal.count("processes ended by their disk");
-                self.journal.note(format_args!("{name} ended: {error}"));
+        if machine.may_end(ended) {
+            self.journal.count("processes ended by their disk");
+            self.journal.note(format_args!("{name} ended: {ended:?}"));
+        } else {
+            self.journal.fail(format_args!(
+                "{name} ended, though nothing was done to its disk: {ended:?}"
+            ));
+        }
+    }
+
+    /// These copies are gone, by a fault.
+    pub(crate) fn note_destroyed<'a>(
+        &self,
+        machine: &Machine,
+        chunks: impl IntoIterator<Item = &'a ChunkId>,
+    ) {
+        let destroyed = chunks
+            .into_iter()
+            .map(|chunk| (*chunk, machine.name.clone()));
+        self.destroyed.lock().extend(destroyed);
+    }
+
+    /// Sees that an upload that was acknowledged with so many copies has them: on the disks, as a power cut of all would leave
+    /// them now. Those that faults destroyed meanwhile count.
+    pub(crate) fn check_durable(&self, value: Value, copies: u8, chance: &mut StdRng) {
+        let durable: Vec<_> = (self.nodes.iter())
+            .map(|node| (node, node.durable_chunks(chance)))
+            .collect();
+        let destroyed = self.destroyed.lock();
+        for chunk in value.chunks() {
+            let has = |node: &Machine, there: &BTreeSet<ChunkId>| {
+                there.contains(&chunk)
+                    || node.is_losing.load(Ordering::Relaxed)
+                    || destroyed.contains(&(chunk, node.name.clone()))
+            };
+            let holders = durable.iter().filter(|(node, there)| has(node, there));
+            let count = holders.count();
+            if count < usize::from(copies) {
+                self.journal.fail(format_args!(
+                    "{value:?} was acknowledged with {copies} copies, and its chunk {chunk} is durable on {count}"
+                ));
             }
-            ended => self.journal.fail(format_args!(
-                "{name} ended, though its disk is well: {ended:?}"
-            )),
+        }
+        self.journal.count("acknowledgements found durable");
+    }
+
+    /// Counts what has come to pass of what was set on a disk that is given up, or at the end.
+    pub(crate) fn count_given(&self, disk: &MemoryDisk) {
+        let given = disk.given();
+        for (what, count) in [
+            ("failed syncs", given.syncs),
+            ("failed writes", given.writes),
+            ("failed reads", given.reads),
+            ("failed opens", given.opens),
+            ("writes without room", given.full),
+        ] {
+            self.journal.count_many(what, count);
         }
     }
 
     /// Chance for a process that starts now.
     pub(crate) fn chance_of(&self, machine: &Machine) -> StdRng {
-        let start = machine.starts.fetch_add(1, Ordering::Relaxed);
+        let start = machine.count_start();
         let name = machine.name.bytes().fold(0_u64, |hash, byte| {
             hash.wrapping_mul(31).wrapping_add(byte.into())
         });
@@ -238,103 +252,4 @@ pub(crate) fn address_of(machine: &str) -> Address {
     format!("{machine}:{PORT}")
         .parse()
         .expect("it is an address")
-}
-
-/// What the cluster's members share.
-pub(crate) fn secret() -> ClusterSecret {
-    ClusterSecret::new("a secret for a simulation")
-}
-
-/// Runs a master, and starts it again when it ends.
-pub(crate) async fn run_master(world: Arc<World>) -> turmoil::Result {
-    loop {
-        let machine = &world.master;
-        let config = master_config(world.chance_of(machine).next_u64());
-        let disk = machine.disks()[0].shared();
-        let started = master::start(
-            config,
-            world.network(MASTER),
-            disk,
-            CancellationToken::new(),
-        );
-        let ended = match started.await {
-            Ok(running) => running.ended().await,
-            Err(error) => Err(error),
-        };
-        let ended = ended.map_err(|error| format!("{error:?}"));
-        world.look_into_end(machine, ended);
-        sleep(START_AGAIN_AFTER).await;
-    }
-}
-
-/// Runs a storage node, and starts it again when it ends.
-pub(crate) async fn run_node(world: Arc<World>, index: usize) -> turmoil::Result {
-    loop {
-        let machine = &world.nodes[index];
-        let chance = Mutex::new(world.chance_of(machine));
-        let journal = world.journal.clone();
-        let environment = Environment::new(
-            Blocking::inline(),
-            move || u64::try_from(journal.now().as_millis()).unwrap_or(u64::MAX),
-            move |bytes| chance.lock().fill_bytes(bytes),
-        );
-        let disks = machine.disks().iter().map(MemoryDisk::shared).collect();
-        let ended = storage_node::run(
-            node_config(&machine.name),
-            environment,
-            world.network(&machine.name),
-            disks,
-            CancellationToken::new(),
-            |_| {},
-        );
-        let ended = ended.await;
-        let ended = ended.map_err(|error| format!("{error:?}"));
-        world.look_into_end(machine, ended);
-        sleep(START_AGAIN_AFTER).await;
-    }
-}
-
-/// Short times, so that little has to be simulated.
-fn master_config(chance_seed: u64) -> master::Config {
-    master::Config {
-        listen: address_of("0.0.0.0"),
-        rules: ClusterRules {
-            chunk_size: u32::try_from(CHUNK_LEN).expect("it is small"),
-            replication_factor: u8::try_from(COPIES).expect("it is small"),
-            min_write_replicas: 2,
-            file_size_max: None,
-            names: NameRules::Any,
-        },
-        secret: Some(secret()),
-        heartbeat_interval: Duration::from_secs(1),
-        failure_timeout: Duration::from_secs(5),
-        upload_lease: Duration::from_secs(8),
-        garbage_grace: Duration::from_secs(2),
-        trash_retention: Duration::from_secs(4),
-        version_retention: Duration::from_secs(4),
-        unknown_chunk_grace: Duration::from_secs(10),
-        inventory_interval: Duration::from_secs(5),
-        cache_bytes: 1 << 20,
-        chance_seed,
-        blocking: Blocking::inline(),
-        ..master::Config::default()
-    }
-}
-
-fn node_config(name: &str) -> storage_node::Config {
-    storage_node::Config {
-        listen: address_of("0.0.0.0"),
-        advertise: Some(address_of(name)),
-        data: Vec::new(),
-        masters: vec![address_of(MASTER)],
-        zone: String::new(),
-        secret: Some(secret()),
-        reserve: 64 << 10,
-        extent_size: 256 << 10,
-        cache_bytes: 1 << 20,
-        scrub_rate: 1 << 20,
-        compact_below: 0.5,
-        limits: proto::server::Limits::default(),
-        acceptance: Acceptance::default(),
-    }
 }
