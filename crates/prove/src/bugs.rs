@@ -44,6 +44,9 @@ fn rung_for(bug: Bug) -> Rung {
         Bug::TrimUnconfirmed => Rung::Tests("master", "unless_the_other_copies_are_confirmed"),
         Bug::UnknownDeletedAtOnce => Rung::Tests("master", "their_grace_and_two_inventories"),
         Bug::MissingCopiesKept => Rung::Tests("master", "an_inventory_finds_what_a_node_lost"),
+        Bug::RequestsRepeated => Rung::Tests("master", "a_repeated_request_gives_the_same"),
+        Bug::WitnessIgnored => Rung::Tests("master", "fewer_commands_than_were_answered"),
+        Bug::ReadsUnchecked => Rung::Tests("storage-node", "a_read_finds_any_flipped_byte"),
         _ => Rung::Simulation,
     }
 }
