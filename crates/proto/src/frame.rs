@@ -219,6 +219,18 @@ mod tests {
         assert_eq!(error.to_string(), "the line is longer than 2000 bytes");
     }
 
+    /// A line that was longer than the limit was taken where its end came in the same piece as what was over: whether one was
+    /// refused depended on the network.
+    #[tokio::test]
+    async fn a_line_that_ends_behind_the_limit_is_refused() {
+        let line = |len: usize| [vec![b'a'; len - 1], vec![b'\n']].concat();
+        let longest = reader(&line(2000), small()).line().await;
+        assert_eq!(longest.unwrap().unwrap().len(), 1999);
+        reader(&line(2001), small()).line().await.unwrap_err();
+        let is_longer = reader(&line(2001), small()).is_longer_than(5000).await;
+        is_longer.unwrap_err();
+    }
+
     #[tokio::test]
     async fn a_connection_that_ends_in_the_middle_is_an_error() {
         assert!(reader(b"half", small()).line().await.is_err());

@@ -64,6 +64,7 @@ impl FrameReader {
         let mut searched = 0;
         loop {
             if let Some(line_len) = self.newline(searched) {
+                self.check_line_len(line_len)?;
                 return Ok(line_len > len);
             }
             searched = self.buffer.len();
@@ -88,6 +89,7 @@ impl FrameReader {
         let mut searched = 0;
         loop {
             if let Some(len) = self.newline(searched) {
+                self.check_line_len(len)?;
                 return Ok(Some(self.take_line(len)));
             }
             searched = self.buffer.len();
@@ -101,7 +103,7 @@ impl FrameReader {
         }
     }
 
-    /// Whether a line without an end may have become so long.
+    /// Whether a line may have become so long, its newline not counted.
     fn check_line_len(&self, len: usize) -> Result<(), FrameError> {
         let max = self.limits.line_len_max;
         if len < max {
