@@ -1,6 +1,13 @@
 //! What is wrong with JSON that somebody sent, in words for whoever wrote it.
 //!
 //! The parser's own words name the types that this program has for a value, which nobody outside knows.
+//!
+//! **Invariant:** what is said is short, however long what was sent is.
+
+/// Characters of what was sent that are said again.
+const SHOWN_MAX: usize = 80;
+/// Characters of all else that the parser says.
+const WORDS_MAX: usize = 400;
 
 /// Says what does not fit, and where: `an object is expected, not an array (column 1)`.
 pub fn fault(error: &serde_json::Error) -> String {
@@ -15,7 +22,7 @@ pub fn fault(error: &serde_json::Error) -> String {
         (line, column) => format!(" (line {line}, column {column})"),
     };
     if !error.is_data() {
-        return format!("it is not JSON: {what}{place}");
+        return format!("it is not JSON: {}{place}", shortened(what, WORDS_MAX));
     }
     let found = ["invalid type: ", "invalid value: "]
         .iter()
@@ -31,8 +38,22 @@ pub fn fault(error: &serde_json::Error) -> String {
                 had(found)
             )
         }
-        None => format!("{what}{place}"),
+        None => format!("{}{place}", shortened(what, WORDS_MAX)),
     }
+}
+
+/// The text, or its beginning and its end.
+fn shortened(text: &str, max: usize) -> String {
+    let count = text.chars().count();
+    if count <= max {
+        return text.to_owned();
+    }
+    let (start, end) = (max / 2, count - max / 2);
+    let chars = text.chars().enumerate();
+    let shown = chars.filter(|(place, _)| *place < start || *place >= end);
+    let mut shown: Vec<char> = shown.map(|(_, character)| character).collect();
+    shown.insert(start, '…');
+    shown.into_iter().collect()
 }
 
 fn wanted(expected: &str) -> &str {
@@ -52,14 +73,14 @@ fn had(found: &str) -> String {
     match found.split_once(' ') {
         _ if found == "sequence" => "an array".to_owned(),
         _ if found == "map" => "an object".to_owned(),
-        Some(("string", text)) => format!("the text {text}"),
+        Some(("string", text)) => format!("the text {}", shortened(text, SHOWN_MAX)),
         Some(("integer", number)) => format!("the number {}", number.trim_matches('`')),
         Some(("floating", number)) => {
             let number = number.trim_start_matches("point ");
             format!("the number {}", number.trim_matches('`'))
         }
         Some(("boolean", yes)) => yes.trim_matches('`').to_owned(),
-        _ => found.to_owned(),
+        _ => shortened(found, SHOWN_MAX),
     }
 }
 
@@ -105,6 +126,29 @@ mod tests {
         check(
             "{\n\"id\":1",
             "it is not JSON: EOF while parsing an object (line 2, column 6)",
+        );
+    }
+
+    /// A text of a megabyte in the place of a number was said again as it is shown, up to eight times as long: an answer that
+    /// no line has room for, so that the peer that had sent it lost the connection and never learned why.
+    #[test]
+    fn what_is_said_is_short_however_long_what_was_sent_is() {
+        let long = "\u{202e}".repeat(300_000);
+        for text in [
+            format!(r#"{{"id":"{long}","names":[]}}"#),
+            format!(r#"{{"id":1,"names":"{long}"}}"#),
+        ] {
+            let sentence = fault(&serde_json::from_str::<Request>(&text).unwrap_err());
+            assert!(
+                sentence.len() < 600 && sentence.contains("is expected, not"),
+                "{sentence}"
+            );
+        }
+        let variant = serde_json::from_str::<crate::name::NameRules>(&format!("\"{long}\""));
+        let sentence = fault(&variant.unwrap_err());
+        assert!(
+            sentence.len() < 2000 && sentence.contains("`portable`"),
+            "{sentence}"
         );
     }
 
