@@ -1,0 +1,56 @@
+//! What random and exhaustive tests share: how much they try, and input that is nearly right. For tests only.
+//!
+//! Raw bytes find little: they are refused at the first look. So the targets draw *changes* of something that is right, by
+//! `bolero`, which draws them at random in a plain `cargo test`, says the seed of a failure (`BOLERO_RANDOM_SEED`), and
+//! makes the input smaller; `cargo bolero test` runs the same targets under a fuzzer that watches the coverage.
+//!
+//! `DFS_TEST_EFFORT=10` tries ten times as much as the default, which is what every run can afford.
+
+pub mod bytes;
+pub mod json;
+pub mod text;
+
+use std::time::Duration;
+
+pub use bolero;
+
+/// One target's time at an effort of 1, at most: a slow machine tries less.
+const TIME: Duration = Duration::from_secs(4);
+
+/// How much is tried, as a multiple of the default.
+///
+/// # Panics
+/// If `DFS_TEST_EFFORT` is no whole number above 0.
+pub fn effort() -> usize {
+    let Some(text) = std::env::var_os("DFS_TEST_EFFORT") else {
+        return 1;
+    };
+    let effort = text.to_str().and_then(|text| text.parse().ok());
+    effort.filter(|effort| *effort > 0).unwrap_or_else(|| {
+        panic!(
+            "DFS_TEST_EFFORT is {}, and has to be a whole number above 0",
+            text.display()
+        )
+    })
+}
+
+/// So many cases at an effort of 1, and as many more as that is higher.
+pub fn cases(base: usize) -> usize {
+    base.saturating_mul(effort())
+}
+
+/// The time that one target may take.
+pub fn time() -> Duration {
+    TIME.saturating_mul(u32::try_from(effort()).unwrap_or(u32::MAX))
+}
+
+/// A target whose input is of this type, tried so often at an effort of 1: `fuzz::check!(Input, 5000).for_each(|input| …)`.
+#[macro_export]
+macro_rules! check {
+    ($input:ty, $cases:expr) => {
+        $crate::bolero::check!()
+            .with_type::<$input>()
+            .with_iterations($crate::cases($cases))
+            .with_test_time($crate::time())
+    };
+}
