@@ -115,8 +115,12 @@ pub(crate) fn change(
         }
     }
     match list(headers, &header::IF_NONE_MATCH).as_deref() {
-        Some("*") if precondition.is_any() => Ok(Precondition::Absent),
+        Some("*") if matches!(precondition, Precondition::Any | Precondition::Absent) => {
+            Ok(Precondition::Absent)
+        }
         Some("*") => Err(Failed),
+        // The file is known here, since this is a list.
+        Some(_) if precondition == Precondition::Present && version.is_none() => Err(Failed),
         Some(unwanted) if names(unwanted, version, Comparison::Weak) => Err(Failed),
         Some(_) => Ok(unchanged),
         None => Ok(precondition),
@@ -260,6 +264,23 @@ mod tests {
                 "{fields:?} {current:?}"
             );
         }
+    }
+
+    /// A file that was only to be replaced was made, and one that was only to be made was not, where a second condition that
+    /// held was named beside the first.
+    #[test]
+    fn a_condition_that_holds_takes_nothing_from_another() {
+        let replaced = headers(&[("if-match", "*"), ("if-none-match", "\"v6\"")]);
+        assert_eq!(change(&replaced, None), Err(Failed));
+        let at_seven = Precondition::Version(VersionId(7));
+        assert_eq!(change(&replaced, Some(FILE)), Ok(at_seven));
+        let made = headers(&[("if-unmodified-since", SAME), ("if-none-match", "*")]);
+        assert_eq!(change(&made, None), Ok(Precondition::Absent));
+        assert_eq!(change(&made, Some(FILE)), Err(Failed));
+    }
+
+    #[test]
+    fn only_a_list_or_a_time_needs_the_file() {
         assert!(!needs_current(&headers(&[("if-none-match", "*")])));
         assert!(needs_current(&headers(&[("if-match", "\"v7\"")])));
     }

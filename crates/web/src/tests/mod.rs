@@ -1,7 +1,9 @@
 //! The routes as callers see them: requests go through the whole router to a drive in memory.
 
+mod conditions;
 mod files;
 mod folders;
+mod names;
 mod site;
 
 use std::sync::Arc;
