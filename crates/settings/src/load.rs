@@ -17,6 +17,10 @@ use crate::value::texts;
 
 /// The file that is read when none is named.
 const FILE_DEFAULT: &str = "config.toml";
+/// Characters that an error shows of what was given.
+const SHOWN_MAX: usize = 80;
+/// The setting whose value no error shows.
+const SECRET_KEY: &str = "secret";
 const VARIABLE_PREFIX: &str = "DFS_";
 const FILE_VARIABLE: &str = "DFS_CONFIG";
 
@@ -157,7 +161,7 @@ fn apply(settings: &mut Settings, given: &Given) -> Result<(), SettingsError> {
         key: key.clone(),
         text: match key.as_str() {
             "cluster.secret" => "(hidden)".to_owned(),
-            _ => texts.join(","),
+            _ => shown(&texts.join(",")),
         },
         allowed,
     };
@@ -167,9 +171,10 @@ fn apply(settings: &mut Settings, given: &Given) -> Result<(), SettingsError> {
 /// Says what could have been meant: the section's keys, or the sections.
 fn unknown(origin: Origin, section: &str, key: &str) -> SettingsError {
     let keys = Settings::keys_of(section);
+    let (section, key) = (shown(section), shown(key));
     let (key, allowed) = match (keys.is_empty(), key.is_empty()) {
         (false, _) => (format!("{section}.{key}"), keys),
-        (true, true) => (section.to_owned(), Settings::sections()),
+        (true, true) => (section, Settings::sections()),
         (true, false) => (format!("{section}.{key}"), Settings::sections()),
     };
     SettingsError::UnknownKey {
@@ -177,6 +182,15 @@ fn unknown(origin: Origin, section: &str, key: &str) -> SettingsError {
         key,
         allowed: allowed.into_iter().map(str::to_owned).collect(),
     }
+}
+
+/// The text as far as a sentence has room for it.
+fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// A list's values stand between commas; an empty text is an empty list.
@@ -280,16 +294,22 @@ fn mistake(text: &str, offset: usize, message: String) -> String {
     let Some((key, value)) = setting_at(text, offset) else {
         return message;
     };
+    let key = shown(key);
     let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}', '#']);
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
     match value.to_lowercase().as_str() {
         "yes" | "on" | "true" | "no" | "off" | "false" => {
             format!("{key} is not understood: write true or false, or text in quotes")
         }
+        _ if key.ends_with(SECRET_KEY) => {
+            format!("{key} is not understood: it is text, which stands in quotes")
+        }
         _ if is_bare && !is_number => {
-            let shown: String = value.chars().take(80).collect();
             // Between these, backslashes are what they are.
-            format!("{key} is text, which stands in quotes: write {key} = '{shown}'")
+            format!(
+                "{key} is text, which stands in quotes: write {key} = '{}'",
+                shown(value)
+            )
         }
         _ => format!("{key}: {message}"),
     }
@@ -307,7 +327,7 @@ fn setting_at(text: &str, offset: usize) -> Option<(&str, &str)> {
 }
 
 fn value_text(text: &str, span: std::ops::Range<usize>) -> String {
-    text.get(span).unwrap_or("").chars().take(80).collect()
+    shown(text.get(span).unwrap_or(""))
 }
 
 fn origin_at(file: &Path, text: &str, offset: usize) -> Origin {

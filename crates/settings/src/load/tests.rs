@@ -321,6 +321,38 @@ fn a_wrong_secret_is_not_repeated_in_the_error() {
     assert!(error.contains("at least 16 characters"), "{error}");
 }
 
+/// A secret that was written without its quotes went to the log with the advice to write them.
+#[test]
+fn a_secret_without_quotes_is_not_repeated_either() {
+    for line in [
+        "secret = correct horse battery",
+        "secret = correct-horse-battery",
+    ] {
+        let error = load(&format!("[cluster]\n{line}\n"), &[], &[]);
+        let error = error.unwrap_err().to_string();
+        assert!(!error.contains("horse"), "{error}");
+        assert!(
+            error.contains("line 2") && error.contains("in quotes"),
+            "{error}"
+        );
+    }
+}
+
+/// Whatever was given was said again as long as it was.
+#[test]
+fn an_error_is_short_however_long_what_was_given_is() {
+    let long = "x".repeat(10_000);
+    for file in [
+        format!("[cluster]\n{long} = 1\n"),
+        format!("[{long}]\n"),
+        format!("[cluster]\nchunk_size = \"{long}\"\n"),
+        format!("[cluster]\n{long} = y y\n"),
+    ] {
+        let error = load(&file, &[], &[]).unwrap_err().to_string();
+        assert!(error.len() < 1000, "{error}");
+    }
+}
+
 #[test]
 fn a_file_that_is_not_utf_8_is_refused_at_its_line() {
     let folder = tempfile::tempdir().unwrap();
