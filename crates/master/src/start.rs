@@ -358,6 +358,8 @@ fn wall_ms() -> u64 {
 }
 
 #[cfg(test)]
+mod harmed;
+#[cfg(test)]
 mod tests {
     use super::*;
     use disk::MemoryDisk;

@@ -39,6 +39,9 @@ fn advice(error: &redb::Error) -> &'static str {
         redb::Error::Io(error) if disk::is_full(error) => {
             ". Free some space on its disk; what was acknowledged is kept"
         }
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            ". A part of its file is missing: restore the whole data folder from a backup"
+        }
         _ => "",
     }
 }
@@ -106,6 +109,14 @@ mod tests {
         assert!(sentence.contains("Free some space"), "{sentence}");
         let other = redb::StorageError::Io(io::ErrorKind::TimedOut.into());
         assert!(!StateError::from(other).to_string().contains("Free"));
+    }
+
+    /// A store that was cut while it was in use only said that its file had ended.
+    #[test]
+    fn a_store_that_was_cut_is_told_with_what_to_do() {
+        let cut = redb::StorageError::Io(io::ErrorKind::UnexpectedEof.into());
+        let sentence = StateError::from(cut).to_string();
+        assert!(sentence.contains("from a backup"), "{sentence}");
     }
 
     /// A store whose first bytes were damaged was "not a database", which did not say what to do.
