@@ -25,8 +25,10 @@ use crate::command::NodeNumber;
 use crate::control::Control;
 use crate::node_tasks::NodeTasks;
 use crate::state::StateError;
-use merge::{Difference, merge_page};
+use merge::{Difference, NoProgress, go_on, merge_page};
 
+#[cfg(test)]
+mod any_sets;
 mod merge;
 mod missing;
 
@@ -49,6 +51,8 @@ enum InventoryError {
     Refused(#[from] proto::WireError),
     #[error("the node answered with {0} buckets instead of 256")]
     BadDigest(usize),
+    #[error(transparent)]
+    BadList(#[from] NoProgress),
 }
 
 /// What a comparison found.
@@ -201,7 +205,7 @@ impl Control {
             let (difference, upto) =
                 merge_page(&ours, ours.len() == PAGE, &theirs.chunks, theirs.more);
             self.settle(node, difference, findings).await?;
-            match upto {
+            match go_on(after, upto)? {
                 Some(upto) => after = Some(upto),
                 None => return Ok(()),
             }

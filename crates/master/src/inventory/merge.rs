@@ -15,6 +15,25 @@ pub(super) struct Difference {
     pub(super) extra: Vec<(ChunkId, u32)>,
 }
 
+/// A node lists what it was not asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the node lists the same chunks again instead of those behind them")]
+pub(super) struct NoProgress;
+
+/// Behind which id the next pages begin; nothing when both came to their end.
+///
+/// # Errors
+/// If that is no further than the last time: it would be asked for ever.
+pub(super) fn go_on(
+    after: Option<ChunkId>,
+    upto: Option<ChunkId>,
+) -> Result<Option<ChunkId>, NoProgress> {
+    if upto.is_some() && upto <= after {
+        return Err(NoProgress);
+    }
+    Ok(upto)
+}
+
 /// Compares the two, each in the order of the ids; says up to where, or nothing when both came to their end.
 pub(super) fn merge_page(
     ours: &[ChunkId],
