@@ -45,11 +45,31 @@ pub(crate) use anew::open_anew;
 /// One disk's chunks as readers see them, and what changes them.
 pub(crate) type OpenedStore = (Arc<Store>, Appender);
 
-/// Opens the extents and the index of one disk.
+/// Opens the extents and the index of one disk. An index that turns out to be damaged on the way is made anew.
 ///
 /// # Errors
 /// When the disk fails, or holds a newer format.
 pub(crate) fn open(
+    disk: &Arc<dyn Disk>,
+    options: StoreOptions,
+    environment: &Environment,
+) -> Result<OpenedStore, OpenError> {
+    let opened = open_once(disk, options.clone(), environment);
+    // One that failed was given up, and has lost its name.
+    let is_given_up = || {
+        let index = disk.open(INDEX_PATH);
+        index.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    match opened {
+        Err(error @ OpenError::Disk { .. }) if is_given_up() => {
+            tracing::warn!(%error, "the index failed at the start; making it anew from the extents");
+            open_once(disk, options, environment)
+        }
+        opened => opened,
+    }
+}
+
+fn open_once(
     disk: &Arc<dyn Disk>,
     options: StoreOptions,
     environment: &Environment,

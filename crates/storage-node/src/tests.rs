@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod hung_disks;
+mod index_bytes;
 mod index_damage;
 mod membership;
 mod model;

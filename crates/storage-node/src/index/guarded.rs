@@ -3,10 +3,14 @@
 //! redb panics on pages that rotted, and takes no more reads or writes after any that failed. Whichever it is, the
 //! database is given up at once: everything that is asked of it from then on is refused, and its file is removed, so that
 //! a new one is made from the extents ([`crate::reopen`]).
+//!
+//! What redb drops on the way out of a panic may panic once more, which ends the process, whatever is caught here. So the
+//! file loses its name before that, when the first panic begins: the next start makes a new index, and not the same end.
 
+use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use redb::Database;
 use tokio_util::sync::CancellationToken;
@@ -46,8 +50,7 @@ impl Guarded {
         if let Some(why) = self.given_up.get() {
             return Err(io::Error::other(why.to_string()));
         }
-        let done = catch_unwind(AssertUnwindSafe(|| work(self.database())));
-        let done = done.unwrap_or_else(|_| Err(io::Error::other("the index is damaged")));
+        let done = unless_damaged(&self.name, || work(self.database()));
         done.inspect_err(|error| self.give_up(error))
     }
 
@@ -85,8 +88,45 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         let database = self.database.take();
         // Closing one that is damaged may panic too.
-        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+        let closed = unless_damaged(&self.name, || {
+            drop(database);
+            Ok(())
+        });
+        if closed.is_err() {
             tracing::debug!("the index could not be closed");
         }
+    }
+}
+
+thread_local! {
+    /// The name of the index that this thread uses now.
+    static IN_USE: RefCell<Option<Arc<IndexName>>> = const { RefCell::new(None) };
+}
+
+/// Uses the index of this name. If that panics, the index is damaged, and its file has lost its name.
+pub(super) fn unless_damaged<T>(
+    name: &Arc<IndexName>,
+    work: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            remove_index_in_use();
+            others(panic);
+        }));
+    });
+    let before = IN_USE.replace(Some(Arc::clone(name)));
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IN_USE.set(before);
+    done.unwrap_or_else(|_| Err(io::Error::other("the index is damaged")))
+}
+
+/// A panic has begun in this thread.
+fn remove_index_in_use() {
+    if let Some(name) = IN_USE.take()
+        && let Err(error) = name.remove()
+    {
+        tracing::error!(%error, "could not remove an index that is damaged");
     }
 }

@@ -1,14 +1,13 @@
 //! Opens the index of a disk, or makes one; only one of this version, of this disk and with sums that fit is used.
 
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use disk::Disk;
 use proto::id::NodeId;
 use redb::{Builder, Durability, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 
-use super::guarded::Guarded;
+use super::guarded::{Guarded, unless_damaged};
 use super::{
     CHUNKS, FORMAT, INDEX_PATH, Index, IndexName, META, META_CATALOG, META_OWNER, META_POSITION,
     other, scan_rows,
@@ -29,7 +28,7 @@ impl Index {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 tracing::warn!(%error, "the index cannot be used; making it anew from the extents");
-                disk.remove(INDEX_PATH)?;
+                IndexName::new(disk).remove()?;
             }
         }
         Ok((Self::create(disk, owner, cache_bytes)?, None))
@@ -61,12 +60,11 @@ impl Index {
     ) -> io::Result<(Self, Option<Catalog>)> {
         drop(disk.open(INDEX_PATH)?);
         // A damaged file may make redb panic rather than fail.
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        unless_damaged(&Arc::new(IndexName::new(disk)), || {
             let index = Self::open_database(disk, owner.1, cache_bytes)?;
             let catalog = index.check(owner)?;
             Ok((index, Some(catalog)))
-        }));
-        opened.unwrap_or_else(|_| Err(io::Error::other("it is damaged")))
+        })
     }
 
     fn open_database(

@@ -79,3 +79,25 @@ fn an_index_without_room_goes_on() {
     drop(index);
     assert!(open(&disk).1.is_none());
 }
+
+/// A panic on a page that rotted went on with one in a destructor, which ended the process: the node ended at each start, until
+/// somebody removed its index.
+#[test]
+fn an_index_that_panics_has_lost_its_name_before_anything_is_dropped() {
+    struct Looks<'d>(&'d MemoryDisk, &'d std::cell::Cell<bool>);
+    impl Drop for Looks<'_> {
+        fn drop(&mut self) {
+            self.1.set(self.0.content(INDEX_PATH).is_none());
+        }
+    }
+    let disk = MemoryDisk::new();
+    let owner = (NodeId::new(Uuid::from_u128(5)), 0);
+    let index = Index::create(&disk.shared(), owner, 1 << 20).unwrap();
+    let was_gone = std::cell::Cell::new(false);
+    let read = index.read(|_| -> io::Result<()> {
+        let _looks = Looks(&disk, &was_gone);
+        panic!("a page that rotted");
+    });
+    read.unwrap_err();
+    assert!(was_gone.get());
+}
