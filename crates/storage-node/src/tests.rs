@@ -1,6 +1,8 @@
 //! What a node survives, on disks that crash, fail, fill up and rot.
 
+mod any_extent;
 mod damage;
+mod every_record;
 mod faults;
 mod hung_disks;
 mod index_bytes;
@@ -10,6 +12,7 @@ mod model;
 mod offline;
 mod reopening;
 mod send;
+mod sequences;
 mod several_disks;
 mod space;
 mod start;
