@@ -1,0 +1,94 @@
+//! Machines lose power: what was not synced is gone, and the process with it.
+//!
+//! What must survive is what a client was told before. Half of the machines stand still first, as if everything ended in one
+//! moment; the others still run for a moment on a disk that takes nothing any more, and must not say that it did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use tokio::time::sleep;
+
+use super::{Harm, Verb};
+use crate::server::Server;
+use crate::system::Signal;
+use crate::world::World;
+
+pub(super) const VERBS: &[Verb] = &[
+    Verb {
+        weight: 8,
+        begin: |world, harm| Box::pin(cut_power(world, harm)),
+    },
+    Verb {
+        weight: 1,
+        begin: |world, harm| Box::pin(async move { cut_all(&world, harm).await }),
+    },
+];
+pub(super) const MINIMA: &[(&str, f64)] =
+    &[("power cuts", 10.0), ("power cuts of all at once", 0.5)];
+
+const OFF_MAX: Duration = Duration::from_secs(3);
+/// A disk without power is used for so long at most.
+const RUNS_ON_MAX: Duration = Duration::from_millis(50);
+
+async fn cut_power(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
+    let Some(mut server) = world.any(&mut harm.chance) else {
+        return Ok(());
+    };
+    world
+        .journal
+        .note(format_args!("cut the power of {}", server.name));
+    cut(&mut server, &mut harm).await?;
+    world.journal.count("power cuts");
+    sleep(harm.up_to(OFF_MAX)).await;
+    switch_on(&mut server).await?;
+    world
+        .journal
+        .note(format_args!("{} has power again", server.name));
+    Ok(())
+}
+
+/// All servers lose power at once, and come back in any order.
+pub(super) async fn cut_all(world: &World, mut harm: Harm) -> anyhow::Result<()> {
+    let mut servers = world.all().await;
+    world.journal.note("cut the power of all");
+    for server in &servers {
+        server.signal(Signal::Stop)?;
+    }
+    for server in &mut servers {
+        cut(server, &mut harm).await?;
+    }
+    world.journal.count("power cuts of all at once");
+    sleep(harm.up_to(OFF_MAX)).await;
+    servers.shuffle(&mut harm.chance);
+    for server in &mut servers {
+        switch_on(server).await?;
+    }
+    world.journal.note("all have power again");
+    Ok(())
+}
+
+async fn cut(server: &mut Server, harm: &mut Harm) -> anyhow::Result<()> {
+    let stands_still = harm.chance.random_bool(0.5);
+    if stands_still {
+        server.signal(Signal::Stop)?;
+    }
+    let image = server.image.as_ref().context("it has a disk")?;
+    image.cut_power().context("shut the file system down")?;
+    if !stands_still {
+        sleep(RUNS_ON_MAX.mul_f64(harm.chance.random())).await;
+    }
+    server.kill().await;
+    Ok(())
+}
+
+async fn switch_on(server: &mut Server) -> anyhow::Result<()> {
+    let image = server.image.as_ref().context("it has a disk")?;
+    image
+        .power_on()
+        .await
+        .with_context(|| format!("mount the disk of {}", server.name))?;
+    server.start().await
+}

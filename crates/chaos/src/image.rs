@@ -1,0 +1,123 @@
+//! A disk of its own for a server: a file system in a file, mounted, whose power can be cut.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::system;
+
+/// A process that was killed lets go of its files within this.
+const UMOUNT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Which file system is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileSystem {
+    Ext4,
+    Xfs,
+}
+
+/// A mounted image. It is unmounted and removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Image {
+    file: PathBuf,
+    mount: PathBuf,
+}
+
+impl Image {
+    /// A new one of so many MiB, mounted in a folder that is made for it.
+    pub(crate) fn new(name: &str, kind: FileSystem, mib: u64, mount: &Path) -> io::Result<Self> {
+        let name = format!("chaos-{}-{name}.image", std::process::id());
+        let file = system::image_folder().join(name);
+        std::fs::create_dir_all(mount)?;
+        let image = Self {
+            file,
+            mount: mount.to_owned(),
+        };
+        // XFS has none smaller.
+        let mib = if kind == FileSystem::Xfs {
+            mib.max(300)
+        } else {
+            mib
+        };
+        std::fs::File::create(&image.file)?.set_len(mib << 20)?;
+        match kind {
+            FileSystem::Ext4 => {
+                let arguments = ["-q", "-F", "-m", "0"].map(AsRef::as_ref);
+                system::run(
+                    "mkfs.ext4",
+                    arguments.into_iter().chain([image.file.as_os_str()]),
+                )?;
+            }
+            FileSystem::Xfs => {
+                let arguments = ["-q", "-f"].map(AsRef::as_ref);
+                system::run(
+                    "mkfs.xfs",
+                    arguments.into_iter().chain([image.file.as_os_str()]),
+                )?;
+            }
+        }
+        image.mount()?;
+        Ok(image)
+    }
+
+    /// What was not synced is gone from now on, and nothing can be written any more.
+    pub(crate) fn cut_power(&self) -> io::Result<()> {
+        system::shut_down(&self.mount)
+    }
+
+    /// Mounts it anew, as after a power cut. Nobody may use it.
+    pub(crate) async fn power_on(&self) -> io::Result<()> {
+        let began = Instant::now();
+        while let Err(error) = system::run("umount", [&self.mount]) {
+            if began.elapsed() > UMOUNT_WITHIN {
+                return Err(error);
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.mount()
+    }
+
+    /// Takes it to the last byte, as somebody else's files do.
+    pub(crate) fn fill(&self) -> io::Result<()> {
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.filler())?;
+        for piece in [1 << 20, 64 << 10, 1 << 10] {
+            while file.write_all(&vec![0x55; piece]).is_ok() {}
+        }
+        Ok(())
+    }
+
+    /// Gives that back.
+    pub(crate) fn make_room(&self) -> io::Result<()> {
+        match std::fs::remove_file(self.filler()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.mount.join("somebody-elses-film")
+    }
+
+    fn mount(&self) -> io::Result<()> {
+        let arguments = ["-o".as_ref(), "loop".as_ref(), self.file.as_os_str()];
+        system::run(
+            "mount",
+            arguments.into_iter().chain([self.mount.as_os_str()]),
+        )
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // A process that has just been killed may hold it a moment longer: it goes when that lets go.
+        drop(system::run(
+            "umount",
+            ["--lazy".as_ref(), self.mount.as_os_str()],
+        ));
+        drop(std::fs::remove_file(&self.file));
+    }
+}

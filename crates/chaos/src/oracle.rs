@@ -1,0 +1,309 @@
+//! What must be true once the faults have ended, and a person who does what a person would do.
+//!
+//! Within a stated time every name can be read, every chunk of every file has just the wanted number of good copies, and
+//! the cluster calls itself healthy. Nodes are asked to read each copy; at the end, when they have stopped, their folders
+//! are read without them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use client::{Cluster, Error};
+use disk::{MemoryDisk, RealDisk};
+use futures::{StreamExt, stream};
+use history::{Action, Answer, NAMES, Value, Verdict, check, path, read};
+use proto::connection::{CallerIdentity, Connection};
+use proto::hello::Role;
+use proto::id::ChunkId;
+use proto::master::{Health, NodeState};
+use proto::net::Tcp;
+use proto::node::{CHUNKS_PER_MESSAGE_MAX, ChunkState, DescribeChunks, VerifyChunk};
+use tokio::time::{Instant, sleep};
+
+use crate::world::{COPIES, World, secret};
+
+/// Peace must be whole within this.
+const PEACE_WITHIN: Duration = Duration::from_secs(120);
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Chunks that a node is asked to read at the same time.
+const READS_AT_ONCE: usize = 16;
+
+/// Which file has which content.
+pub(crate) type Contents = BTreeMap<(usize, usize), Value>;
+
+/// How many copies there are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// A node may have one more that it has yet to tell of, for example when it stored a chunk and nobody waited for it.
+    AtLeast,
+    /// No more than are wanted.
+    Exactly,
+}
+
+/// Waits until nothing is wrong any more in so many groups of names; what was read then.
+pub(crate) async fn until_whole(world: &World, groups: usize, wanted: Copies) -> Contents {
+    let (cluster, began) = (world.connect(), Instant::now());
+    loop {
+        forget_dead_nodes(world, &cluster).await;
+        let problem = match contents(world, &cluster, groups).await {
+            Ok(contents) => match problem(world, &cluster, &contents, wanted).await {
+                None => {
+                    let elapsed = began.elapsed();
+                    world
+                        .journal
+                        .note(format_args!("all is whole after {elapsed:?}"));
+                    let seconds = elapsed.as_secs_f64().ceil();
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "it is short"
+                    )]
+                    world
+                        .journal
+                        .largest("seconds until all was whole", seconds as u64);
+                    return contents;
+                }
+                Some(problem) => problem,
+            },
+            Err(problem) => problem,
+        };
+        world.journal.note(format_args!("not yet: {problem}"));
+        if began.elapsed() > PEACE_WITHIN || world.journal.has_failed() {
+            world
+                .journal
+                .fail(format_args!("after {PEACE_WITHIN:?} of peace, {problem}"));
+            return Contents::new();
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// What a person does with nodes whose disks are gone: others have come in their place, at their addresses.
+pub(crate) async fn forget_dead_nodes(world: &World, cluster: &Cluster) {
+    let Ok(listed) = cluster.nodes(None, 100).await else {
+        return;
+    };
+    let is_live = |address: &proto::net::Address| {
+        let mut nodes = listed.nodes.iter();
+        nodes.any(|node| node.address == *address && node.state == NodeState::Live)
+    };
+    for node in &listed.nodes {
+        if node.state == NodeState::Dead && is_live(&node.address) {
+            let removed = cluster.remove_node(node.node, false).await;
+            world
+                .journal
+                .note(format_args!("remove {}: {removed:?}", node.node));
+        }
+    }
+}
+
+/// What all files hold.
+async fn contents(world: &World, cluster: &Cluster, groups: usize) -> Result<Contents, String> {
+    let mut contents = Contents::new();
+    for place in (0..groups).flat_map(|group| (0..NAMES).map(move |name| (group, name))) {
+        let path = path(place.0, place.1);
+        match read(cluster, &path).await {
+            Ok(Some(value)) => drop(contents.insert(place, value)),
+            Ok(None) => {
+                let problem = format!("the bytes of {path} are nobody's content");
+                world.journal.count("wrong answers");
+                world.journal.fail(&problem);
+                return Err(problem);
+            }
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(format!("{path} cannot be read: {error}")),
+        }
+    }
+    Ok(contents)
+}
+
+fn wanted(contents: &Contents) -> BTreeSet<ChunkId> {
+    contents.values().flat_map(|value| value.chunks()).collect()
+}
+
+/// What is not as it should be.
+async fn problem(
+    world: &World,
+    cluster: &Cluster,
+    contents: &Contents,
+    many: Copies,
+) -> Option<String> {
+    let wanted = wanted(contents);
+    let mut copies: BTreeMap<ChunkId, usize> = wanted.iter().map(|chunk| (*chunk, 0)).collect();
+    for node in 1..world.addresses.len() {
+        match verify(world, node, wanted.iter().copied()).await {
+            Ok(good) => good
+                .into_iter()
+                .for_each(|chunk| *copies.entry(chunk).or_default() += 1),
+            Err(problem) => return Some(problem),
+        }
+    }
+    let is_wrong = |count: usize| count < COPIES || (count > COPIES && many == Copies::Exactly);
+    if let Some((chunk, count)) = copies.iter().find(|(_, count)| is_wrong(**count)) {
+        return Some(format!("{chunk} has {count} good copies"));
+    }
+    match cluster.status().await {
+        Err(error) => Some(format!("the master does not say how it is: {error}")),
+        Ok(status) if status.health != Health::Green => {
+            let problems: Vec<_> = status
+                .problems
+                .iter()
+                .map(|problem| &*problem.message)
+                .collect();
+            Some(format!("the cluster says: {}", problems.join("; ")))
+        }
+        Ok(status) if status.chunks.to_delete > 0 => Some(format!(
+            "{} copies are to be deleted",
+            status.chunks.to_delete
+        )),
+        Ok(_) => None,
+    }
+}
+
+/// Has a node read these chunks; which of them it has, and are good.
+async fn verify(
+    world: &World,
+    node: usize,
+    chunks: impl Iterator<Item = ChunkId>,
+) -> Result<BTreeSet<ChunkId>, String> {
+    let name = &world.names[node];
+    let connection = call(world, node).await?;
+    let verify = |chunk| {
+        let connection = connection.clone();
+        async move {
+            (
+                chunk,
+                connection.call(VerifyChunk { chunk }, CALL_TIMEOUT).await,
+            )
+        }
+    };
+    let mut verified = stream::iter(chunks.map(verify)).buffer_unordered(READS_AT_ONCE);
+    let mut good = BTreeSet::new();
+    while let Some((chunk, verified)) = verified.next().await {
+        let verified = verified.map_err(|error| format!("{name} does not verify: {error}"))?;
+        if verified.state == ChunkState::Good {
+            good.insert(chunk);
+        }
+    }
+    Ok(good)
+}
+
+/// Has a node read all that it says that it has.
+pub(crate) async fn read_all(world: &World, node: usize) -> Result<(), String> {
+    let (name, connection) = (&world.names[node], call(world, node).await?);
+    for chunks in world.chunks().chunks(CHUNKS_PER_MESSAGE_MAX) {
+        let describe = DescribeChunks {
+            chunks: chunks.to_vec(),
+        };
+        let described = connection.call(describe, CALL_TIMEOUT).await;
+        let described = described.map_err(|error| format!("{name} does not describe: {error}"))?;
+        let held = described.chunks.into_iter();
+        let held = held
+            .filter(|chunk| chunk.state != ChunkState::Missing)
+            .map(|chunk| chunk.chunk);
+        let held: Vec<ChunkId> = held.collect();
+        let good = verify(world, node, held.iter().copied()).await?.len();
+        let bad = u64::try_from(held.len() - good).unwrap_or(u64::MAX);
+        world.journal.count_many("copies found corrupt", bad);
+    }
+    Ok(())
+}
+
+/// A connection to a node, as any client has.
+async fn call(world: &World, node: usize) -> Result<Connection, String> {
+    let caller = CallerIdentity {
+        role: Role::Client,
+        cluster: None,
+        secret: Some(secret()),
+    };
+    let connection = Connection::open(&Tcp, &world.addresses[node], &caller, CALL_TIMEOUT).await;
+    connection.map_err(|error| format!("{} does not answer: {error}", world.names[node]))
+}
+
+/// Reads all names for the last time, and judges what everybody was told.
+pub(crate) async fn judge(world: &World, groups: usize) {
+    let (cluster, journal) = (world.connect(), &world.journal);
+    for group in 0..groups {
+        for name in 0..NAMES {
+            let operation = world.history.lock().call(group, Action::Read { name });
+            let answer = match read(&cluster, &path(group, name)).await {
+                Ok(Some(value)) => Answer::Content(value),
+                Ok(None) => Answer::WrongBytes,
+                Err(Error::NotFound { .. }) => Answer::NotFound,
+                Err(error) => {
+                    journal.count("names lost");
+                    journal.fail(format_args!("{} is lost: {error}", path(group, name)));
+                    Answer::Failed
+                }
+            };
+            world.history.lock().answer(operation, answer);
+        }
+        let operations = world.history.lock().group(group);
+        match check(&operations) {
+            Verdict::Explained => journal.count("histories explained"),
+            Verdict::GivenUp => {
+                journal.fail(format_args!("the history of group {group} is not decided"));
+            }
+            Verdict::Impossible => {
+                for operation in &operations {
+                    journal.note(format_args!("{operation:?}"));
+                }
+                journal.count("histories that nothing explains");
+                journal.fail(format_args!(
+                    "nothing explains what clients were told of group {group}"
+                ));
+            }
+        }
+    }
+}
+
+/// Stops all servers as a person would, and reads the nodes' folders without them.
+pub(crate) async fn check_folders(world: &World, contents: &Contents) -> anyhow::Result<()> {
+    let mut copies = BTreeMap::<ChunkId, usize>::new();
+    for mut server in world.all().await {
+        let status = server.stop().await?;
+        let name = server.name.clone();
+        if !status.success() {
+            world.journal.fail(format_args!(
+                "{name} was asked to stop, and ended with {status}"
+            ));
+        }
+        if server.is_master() {
+            continue;
+        }
+        let (disk, mut said) = (RealDisk::read_only(server.data()), Vec::new());
+        let verified = storage_node::offline::verify(&*disk, &mut said);
+        let said = String::from_utf8_lossy(&said);
+        world.journal.note(format_args!("{name}: {}", said.trim()));
+        // Where the record of a deletion rotted, what is offline cannot know that the chunk was deleted.
+        let has_rotted = world.journal.count_of("corruptions") > 0;
+        if let Err(error) = verified
+            && !has_rotted
+        {
+            world
+                .journal
+                .fail(format_args!("verify says of {name}: {error:#}"));
+        }
+        let exported = MemoryDisk::new();
+        // It also fails when a chunk is corrupt, which is left out.
+        drop(storage_node::offline::export(
+            &*disk,
+            &exported,
+            &mut std::io::sink(),
+        ));
+        for entry in disk::Disk::list(&exported, "")? {
+            if let Ok(chunk) = entry.name.parse() {
+                *copies.entry(chunk).or_default() += 1;
+            }
+        }
+    }
+    for chunk in wanted(contents) {
+        let count = copies.get(&chunk).copied().unwrap_or(0);
+        if count < COPIES {
+            world.journal.fail(format_args!(
+                "the folders have {count} good copies of {chunk}"
+            ));
+        }
+    }
+    Ok(())
+}

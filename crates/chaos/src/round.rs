@@ -1,0 +1,124 @@
+//! One round: a new cluster is put under load, harmed for a while, left in peace, and judged.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::faults::{self, Family};
+use crate::journal::{Counts, Journal};
+use crate::load::{Load, groups_used};
+use crate::oracle::{self, Copies};
+use crate::watch;
+use crate::world::{Equipment, World};
+
+/// What a round is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) families: Vec<Family>,
+    pub(crate) harm_for: Duration,
+    pub(crate) is_dense: bool,
+    pub(crate) namespaces: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) counts: Counts,
+    pub(crate) largest: Counts,
+    pub(crate) failures: Vec<String>,
+}
+
+/// Changes that must be acknowledged in a second of harm, however much is harmed.
+const CHANGES_A_SECOND: f64 = 0.5;
+
+impl Plan {
+    fn equipment(&self) -> Equipment {
+        let has = |family| self.families.contains(&family);
+        Equipment {
+            disks: has(Family::PowerCuts) || has(Family::FullDisks),
+            clocks: has(Family::Clocks),
+            namespaces: self.namespaces,
+        }
+    }
+
+    /// Plays it in this folder.
+    pub(crate) async fn play(&self, folder: &Path) -> anyhow::Result<Outcome> {
+        let journal = Journal::new(&folder.join("journal"))?;
+        journal.note(format_args!("{self:?}"));
+        if let Err(error) = self.play_noting(folder, &journal).await {
+            journal.fail(format_args!("{error:#}"));
+        }
+        Ok(Outcome {
+            counts: journal.counts(),
+            largest: journal.largest_values(),
+            failures: journal.failures(),
+        })
+    }
+
+    async fn play_noting(&self, folder: &Path, journal: &Journal) -> anyhow::Result<()> {
+        let world = World::start(folder, journal.clone(), self.equipment(), self.seed).await;
+        let world = Arc::new(world?);
+        let watching = tokio::spawn(watch::watch(world.clone()));
+        oracle::until_whole(&world, 0, Copies::Exactly).await;
+        let load = Load::begin(&world, self.seed);
+        faults::harm(
+            &world,
+            &self.families,
+            self.seed,
+            self.is_dense,
+            self.harm_for,
+        )
+        .await;
+        journal.note("peace begins");
+        world.begin_peace();
+        load.end().await;
+        let judged = self.judge(&world).await;
+        watching.abort();
+        watch::check_logs(&world).await;
+        judged
+    }
+
+    async fn judge(&self, world: &Arc<World>) -> anyhow::Result<()> {
+        let journal = &world.journal;
+        let least = self.harm_for.mul_f64(CHANGES_A_SECOND).as_secs();
+        let changes = journal.count_of("changes acknowledged");
+        if changes < least {
+            journal.fail(format_args!(
+                "only {changes} changes were acknowledged, of {least} at least"
+            ));
+        }
+        let groups = groups_used(world);
+        let before = oracle::until_whole(world, groups, Copies::AtLeast).await;
+        if journal.has_failed() {
+            return Ok(());
+        }
+        // What is only in memory, or not yet synced, goes now. Nodes that come back tell all that they have.
+        let mut chance = StdRng::seed_from_u64(self.seed);
+        faults::end_all_at_once(world, self.equipment().disks, &mut chance).await?;
+        let after = oracle::until_whole(world, groups, Copies::Exactly).await;
+        if before != after && !journal.has_failed() {
+            journal.fail("the last end of all servers changed what files hold");
+        }
+        oracle::judge(world, groups).await;
+        if !journal.has_failed() {
+            oracle::check_folders(world, &after).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Which of these families a seed's round has.
+pub(crate) fn draw(families: &[Family], seed: u64) -> Vec<Family> {
+    let mut chance = StdRng::seed_from_u64(seed ^ 0x6472_6177);
+    let mut drawn: Vec<_> = families.to_vec();
+    drawn.retain(|_| chance.random_bool(0.6));
+    if drawn.is_empty() {
+        families.to_vec()
+    } else {
+        drawn
+    }
+}

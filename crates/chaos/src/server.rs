@@ -1,0 +1,227 @@
+//! One server: its process, which is started, killed and paused, and what it has of its own: a disk, a network, a clock.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use proto::net::Address;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::image::Image;
+use crate::programs;
+use crate::system::{self, Signal, Usage};
+
+/// No process takes this long to start, or to stop when it is asked to.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Master,
+    /// A storage node, with where its master is.
+    Node(Address),
+}
+
+/// A master or a storage node.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Its folder, its log and its network are called so too.
+    pub(crate) name: String,
+    kind: Kind,
+    folder: PathBuf,
+    address: Address,
+    child: Option<Child>,
+    /// The disk of its own, where it has one.
+    pub(crate) image: Option<Image>,
+    /// The network that it is started in, where it has one of its own.
+    pub(crate) namespace: Option<String>,
+    /// Where it is written how wrong its clock is, where it has one of its own.
+    pub(crate) clock: Option<PathBuf>,
+}
+
+impl Server {
+    /// One that does not run yet, with its data in a folder of its name.
+    pub(crate) fn new(folder: &Path, name: &str, kind: Kind, address: Address) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            folder: folder.to_owned(),
+            address,
+            child: None,
+            image: None,
+            namespace: None,
+            clock: None,
+        }
+    }
+
+    /// Where it listens; known from the first start on.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn is_master(&self) -> bool {
+        self.kind == Kind::Master
+    }
+
+    /// The folder that its data is in: that of its disk, if it has one of its own.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.folder.join(&self.name)
+    }
+
+    /// Its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.place().join("data")
+    }
+
+    /// Starts it, and waits until it listens.
+    pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
+        self.start_under(&[]).await
+    }
+
+    /// The same, behind these words for this start only.
+    pub(crate) async fn start_under(&mut self, words: &[&str]) -> anyhow::Result<()> {
+        let started = self.try_to_start(words).await;
+        if started.is_err() {
+            self.kill().await;
+        }
+        started
+    }
+
+    async fn try_to_start(&mut self, words: &[&str]) -> anyhow::Result<()> {
+        ensure!(self.child.is_none(), "{} runs already", self.name);
+        let line = self.command_line(words)?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())?;
+        let mut child = programs::command(Path::new(&line[0]))
+            .args(&line[1..])
+            .current_dir(&self.folder)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {}", self.name))?;
+        let stdout = child.stdout.take().context("it is piped")?;
+        self.child = Some(child);
+        let mut lines = BufReader::new(stdout).lines();
+        let said = timeout(START_WITHIN, lines.next_line()).await;
+        let said = said.with_context(|| format!("{} says nothing for a minute", self.name))??;
+        let address = said
+            .as_deref()
+            .and_then(|line| line.strip_prefix("listening on "));
+        let Some(address) = address else {
+            let name = &self.name;
+            bail!("{name} said {said:?} instead of where it listens");
+        };
+        self.address = address.parse()?;
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(())
+    }
+
+    /// All of it, from what wraps the program to its last argument.
+    fn command_line(&self, words: &[&str]) -> anyhow::Result<Vec<OsString>> {
+        let mut line: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
+        if let Some(namespace) = &self.namespace {
+            add(&["ip", "netns", "exec", namespace]);
+        }
+        add(words);
+        if let (Some(clock), Some(library)) = (&self.clock, system::faketime()) {
+            let clock = clock.to_string_lossy();
+            add(&[
+                "env",
+                "FAKETIME_NO_CACHE=1",
+                "FAKETIME_DONT_FAKE_MONOTONIC=1",
+            ]);
+            add(&[
+                &format!("LD_PRELOAD={library}"),
+                &format!("FAKETIME_TIMESTAMP_FILE={clock}"),
+            ]);
+        }
+        let (program, master) = match &self.kind {
+            Kind::Master => ("dfs-master", None),
+            Kind::Node(master) => ("dfs-storage-node", Some(master)),
+        };
+        line.push(programs::path(program)?.into());
+        let flags = [
+            ("--config", self.folder.join("config.toml").into_os_string()),
+            ("--listen", self.address.as_str().into()),
+            ("--data", self.data().into()),
+        ];
+        let master = master.map(|master| ("--master", master.as_str().into()));
+        for (flag, value) in flags.into_iter().chain(master) {
+            line.extend([flag.into(), value]);
+        }
+        Ok(line)
+    }
+
+    /// Ends it at once: kill -9. When this returns, its port and its files are free.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended already.
+            drop(child.start_kill());
+            drop(child.wait().await);
+        }
+    }
+
+    /// Asks it to end, and waits for that.
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::Terminate)?;
+        let child = self.child.as_mut().context("it runs")?;
+        let status = timeout(START_WITHIN, child.wait()).await;
+        let status = status.with_context(|| format!("{} does not stop", self.name))??;
+        self.child = None;
+        Ok(status)
+    }
+
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = self
+            .id()
+            .with_context(|| format!("{} does not run", self.name))?;
+        system::signal(id, signal).with_context(|| format!("send {signal:?} to {}", self.name))
+    }
+
+    /// Waits until it ends by itself, at most so long; whether it did.
+    pub(crate) async fn has_ended_within(&mut self, within: Duration) -> bool {
+        let began = Instant::now();
+        while self.ended().is_none() {
+            if began.elapsed() > within {
+                return false;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.child = None;
+        true
+    }
+
+    /// How its process ended, if it was started and has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().ok()?)
+    }
+
+    /// What the system calls its process.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
+    /// What its process holds now.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        system::usage(self.id()?)
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read(self.log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.name))
+    }
+}

@@ -1,0 +1,210 @@
+//! What only some systems can: signals, a file system that is shut down like by a power cut, a place where mounts and
+//! network are this program's own, and the sizes of processes.
+//!
+//! The one file of this crate that asks which system it runs on, and the one with unsafe code.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+/// What can be sent to a process, beside kill -9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "there are no signals"))]
+pub(crate) enum Signal {
+    /// It stands still.
+    Stop,
+    /// It goes on.
+    Continue,
+    /// It is asked to end.
+    Terminate,
+}
+
+/// How much a process holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// Open file descriptors.
+    pub(crate) descriptors: u64,
+    /// Bytes of memory.
+    pub(crate) resident: u64,
+}
+
+/// What this machine can do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Means {
+    /// Send signals.
+    Signals,
+    /// Mount images, and shut their file systems down.
+    Images,
+    /// Reach into the system calls of a process.
+    Strace,
+    /// Give servers networks of their own.
+    Namespaces,
+    /// Give processes a clock of their own.
+    Faketime,
+}
+
+/// Set in the process that runs where mounts and network are its own.
+const ISOLATED: &str = "CHAOS_ISOLATED";
+
+impl Means {
+    /// Why they are not here, if they are not.
+    pub(crate) fn missing(self) -> Option<&'static str> {
+        let linux = cfg!(target_os = "linux");
+        let root = linux && is_root();
+        match self {
+            Self::Signals if !cfg!(unix) => Some("it takes a system with signals"),
+            Self::Images if !(root && has("mkfs.ext4") && is_isolated()) => {
+                Some("it takes Linux, root, unshare and mkfs.ext4")
+            }
+            Self::Strace if !(root && has("strace")) => Some("it takes Linux, root and strace"),
+            Self::Namespaces if !(root && has("ip") && has("iptables") && is_isolated()) => {
+                Some("it takes Linux, root, unshare, ip and iptables")
+            }
+            Self::Faketime if faketime().is_none() => Some("it takes Linux and libfaketime"),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a program is on the path.
+pub(crate) fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// The library that gives a process a clock of its own.
+pub(crate) fn faketime() -> Option<&'static str> {
+    const PLACES: [&str; 4] = [
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+        "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+        "/usr/lib64/faketime/libfaketimeMT.so.1",
+        "/usr/lib/faketime/libfaketimeMT.so.1",
+    ];
+    let is_there = |place: &&str| cfg!(target_os = "linux") && Path::new(place).is_file();
+    PLACES.into_iter().find(is_there)
+}
+
+/// Where images lie: in memory if that is possible, since their own file systems are what is tested.
+pub(crate) fn image_folder() -> std::path::PathBuf {
+    if is_isolated() {
+        "/dev/shm".into()
+    } else {
+        std::env::temp_dir()
+    }
+}
+
+fn is_root() -> bool {
+    #[cfg(unix)]
+    return rustix::process::geteuid().is_root();
+    #[cfg(not(unix))]
+    return false;
+}
+
+/// Whether mounts, network and processes are this program's own.
+pub(crate) fn is_isolated() -> bool {
+    std::env::var_os(ISOLATED).is_some()
+}
+
+/// Runs this program again where its mounts, its network and its processes are nobody else's, so that none of them can be
+/// left behind, however it ends. Its exit code; nothing where that is not possible, or done already.
+pub(crate) fn run_isolated() -> io::Result<Option<u8>> {
+    if is_isolated() {
+        prepare_isolation()?;
+        return Ok(None);
+    }
+    if !(cfg!(target_os = "linux") && is_root() && has("unshare")) {
+        return Ok(None);
+    }
+    let status = Command::new("unshare")
+        .args(["--mount", "--net", "--pid", "--fork", "--kill-child"])
+        .args(["--mount-proc", "--"])
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .env(ISOLATED, "1")
+        .status()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(Some(code.unwrap_or(1)))
+}
+
+/// Files in memory, names of networks, and a loopback, all of this program alone.
+fn prepare_isolation() -> io::Result<()> {
+    std::fs::create_dir_all("/run/netns")?;
+    for folder in ["/dev/shm", "/run/netns"] {
+        run("mount", ["-t", "tmpfs", "tmpfs", folder])?;
+    }
+    if has("ip") {
+        run("ip", ["link", "set", "lo", "up"])?;
+    }
+    Ok(())
+}
+
+/// Runs a program of the system to its end; an error if that is not a good one.
+pub(crate) fn run(
+    program: &str,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> io::Result<()> {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("{command:?}: {}", said.trim())))
+}
+
+/// Sends a signal.
+pub(crate) fn signal(process: u32, signal: Signal) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, Signal as System, kill_process};
+        let signal = match signal {
+            Signal::Stop => System::STOP,
+            Signal::Continue => System::CONT,
+            Signal::Terminate => System::TERM,
+        };
+        let process = Pid::from_raw(process.cast_signed()).ok_or(io::ErrorKind::NotFound)?;
+        Ok(kill_process(process, signal)?)
+    }
+    #[cfg(not(unix))]
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("no {signal:?} for {process} on this system"),
+    ))
+}
+
+/// Takes a mounted file system away from under its users, with all that was not synced, as a power cut does.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no safe function has this call")]
+pub(crate) fn shut_down(mounted: &Path) -> io::Result<()> {
+    use rustix::ioctl::{Setter, ioctl, opcode};
+    /// `EXT4_IOC_SHUTDOWN`, which is XFS's too.
+    const SHUTDOWN: rustix::ioctl::Opcode = opcode::read::<u32>(b'X', 125);
+    /// Its log is not flushed.
+    const NOLOGFLUSH: u32 = 2;
+    let root = std::fs::File::open(mounted)?;
+    // SAFETY: the call reads one u32 through its argument, and changes nothing of this process.
+    unsafe { ioctl(root, Setter::<SHUTDOWN, u32>::new(NOLOGFLUSH))? };
+    Ok(())
+}
+
+/// Takes a mounted file system away from under its users, with all that was not synced, as a power cut does.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn shut_down(_mounted: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// How much a process holds, where the system tells.
+pub(crate) fn usage(process: u32) -> Option<Usage> {
+    let folder = Path::new("/proc").join(process.to_string());
+    let status = std::fs::read_to_string(folder.join("status")).ok()?;
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = resident.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    let descriptors = std::fs::read_dir(folder.join("fd")).ok()?.count();
+    Some(Usage {
+        descriptors: u64::try_from(descriptors).ok()?,
+        resident: kib << 10,
+    })
+}
