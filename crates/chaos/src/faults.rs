@@ -142,7 +142,7 @@ pub(crate) async fn harm(
     let mut chance = StdRng::seed_from_u64(seed ^ 0x6661_756c_7473);
     let verbs: Vec<&Verb> = families.iter().flat_map(|family| family.verbs()).collect();
     let interval = Duration::from_millis(if is_dense {
-        100
+        300
     } else {
         chance.random_range(300..2500)
     });

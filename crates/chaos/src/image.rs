@@ -1,5 +1,6 @@
 //! A disk of its own for a server: a file system in a file, mounted, whose power can be cut.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ pub(crate) enum FileSystem {
 #[derive(Debug)]
 pub(crate) struct Image {
     file: PathBuf,
+    kind: FileSystem,
     mount: PathBuf,
 }
 
@@ -32,6 +34,7 @@ impl Image {
         std::fs::create_dir_all(mount)?;
         let image = Self {
             file,
+            kind,
             mount: mount.to_owned(),
         };
         // XFS has none smaller.
@@ -40,7 +43,7 @@ impl Image {
         } else {
             mib
         };
-        std::fs::File::create(&image.file)?.set_len(mib << 20)?;
+        File::create(&image.file)?.set_len(mib << 20)?;
         match kind {
             FileSystem::Ext4 => {
                 let arguments = ["-q", "-F", "-m", "0"].map(AsRef::as_ref);
@@ -59,6 +62,11 @@ impl Image {
         }
         image.mount()?;
         Ok(image)
+    }
+
+    /// Which file system it has.
+    pub(crate) fn kind(&self) -> FileSystem {
+        self.kind
     }
 
     /// What was not synced is gone from now on, and nothing can be written any more.
@@ -80,7 +88,7 @@ impl Image {
 
     /// Takes it to the last byte, as somebody else's files do.
     pub(crate) fn fill(&self) -> io::Result<()> {
-        let mut file = std::fs::File::options()
+        let mut file = File::options()
             .create(true)
             .append(true)
             .open(self.filler())?;
@@ -90,11 +98,11 @@ impl Image {
         Ok(())
     }
 
-    /// Gives that back.
+    /// Gives that back, also if power is cut then.
     pub(crate) fn make_room(&self) -> io::Result<()> {
         match std::fs::remove_file(self.filler()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            _ => File::open(&self.mount)?.sync_all(),
         }
     }
 

@@ -18,6 +18,7 @@ mod journal;
 mod lines;
 mod load;
 mod oracle;
+mod probes;
 mod programs;
 mod round;
 mod series;

@@ -98,7 +98,11 @@ pub(crate) async fn forget_dead_nodes(world: &World, cluster: &Cluster) {
 }
 
 /// What all files hold.
-async fn contents(world: &World, cluster: &Cluster, groups: usize) -> Result<Contents, String> {
+pub(crate) async fn contents(
+    world: &World,
+    cluster: &Cluster,
+    groups: usize,
+) -> Result<Contents, String> {
     let mut contents = Contents::new();
     for place in (0..groups).flat_map(|group| (0..NAMES).map(move |name| (group, name))) {
         let path = path(place.0, place.1);
@@ -161,7 +165,7 @@ async fn problem(
 }
 
 /// Has a node read these chunks; which of them it has, and are good.
-async fn verify(
+pub(crate) async fn verify(
     world: &World,
     node: usize,
     chunks: impl Iterator<Item = ChunkId>,
@@ -210,7 +214,7 @@ pub(crate) async fn read_all(world: &World, node: usize) -> Result<(), String> {
 }
 
 /// A connection to a node, as any client has.
-async fn call(world: &World, node: usize) -> Result<Connection, String> {
+pub(crate) async fn call(world: &World, node: usize) -> Result<Connection, String> {
     let caller = CallerIdentity {
         role: Role::Client,
         cluster: None,

@@ -11,6 +11,8 @@ use crate::faults::{self, Family};
 use crate::journal::{Counts, Journal};
 use crate::load::{Load, groups_used};
 use crate::oracle::{self, Copies};
+use crate::probes::Probes;
+use crate::system;
 use crate::watch;
 use crate::world::{Equipment, World};
 
@@ -65,6 +67,7 @@ impl Plan {
         let watching = tokio::spawn(watch::watch(world.clone()));
         oracle::until_whole(&world, 0, Copies::Exactly).await;
         let load = Load::begin(&world, self.seed);
+        let mut probing = Probes::begin(&world, self.seed);
         faults::harm(
             &world,
             &self.families,
@@ -76,9 +79,13 @@ impl Plan {
         journal.note("peace begins");
         world.begin_peace();
         load.end().await;
+        while probing.join_next().await.is_some() {}
         let judged = self.judge(&world).await;
         watching.abort();
         watch::check_logs(&world).await;
+        if journal.has_failed() {
+            keep_disks(&world).await?;
+        }
         judged
     }
 
@@ -103,6 +110,7 @@ impl Plan {
         if before != after && !journal.has_failed() {
             journal.fail("the last end of all servers changed what files hold");
         }
+        Probes::judge(world).await;
         oracle::judge(world, groups).await;
         if !journal.has_failed() {
             oracle::check_folders(world, &after).await?;
@@ -121,4 +129,16 @@ pub(crate) fn draw(families: &[Family], seed: u64) -> Vec<Family> {
     } else {
         drawn
     }
+}
+
+/// Copies what is on disks that are about to be unmounted to where it stays.
+async fn keep_disks(world: &World) -> anyhow::Result<()> {
+    for mut server in world.all().await {
+        server.kill().await;
+        if server.image.is_some() {
+            let (place, kept) = (server.place(), server.place().with_extension("disk"));
+            system::run("cp", ["-a".as_ref(), place.as_os_str(), kept.as_os_str()])?;
+        }
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What can be sent to a process, beside kill -9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,19 +110,28 @@ pub(crate) fn is_isolated() -> bool {
 /// left behind, however it ends. Its exit code; nothing where that is not possible, or done already.
 pub(crate) fn run_isolated() -> io::Result<Option<u8>> {
     if is_isolated() {
+        std::thread::spawn(|| {
+            drop(io::copy(&mut io::stdin(), &mut io::sink()));
+            std::process::exit(1);
+        });
         prepare_isolation()?;
         return Ok(None);
     }
     if !(cfg!(target_os = "linux") && is_root() && has("unshare")) {
         return Ok(None);
     }
-    let status = Command::new("unshare")
+    let mut child = Command::new("unshare")
         .args(["--mount", "--net", "--pid", "--fork", "--kill-child"])
         .args(["--mount-proc", "--"])
         .arg(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .env(ISOLATED, "1")
-        .status()?;
+        .stdin(Stdio::piped())
+        .spawn()?;
+    // It ends when its standard input does: with this process, however that ends.
+    let held = child.stdin.take();
+    let status = child.wait()?;
+    drop(held);
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(Some(code.unwrap_or(1)))
 }

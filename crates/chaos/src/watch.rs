@@ -28,7 +28,11 @@ fn look(world: &World) {
         if let Some(status) = server.ended() {
             let name = &server.name;
             if !journal.has_failed() {
-                journal.fail(format_args!("{name} ended by itself: {status}"));
+                let log = server.log();
+                let last = log.lines().next_back().unwrap_or_default();
+                journal.fail(format_args!(
+                    "{name} ended by itself: {status}; it said: {last}"
+                ));
             }
             continue;
         }

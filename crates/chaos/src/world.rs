@@ -21,6 +21,7 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 use crate::image::{FileSystem, Image};
 use crate::journal::Journal;
 use crate::lines::Lines;
+use crate::probes::Probes;
 use crate::server::{Kind, Server};
 use crate::system;
 
@@ -41,7 +42,7 @@ upload_lease = "10s"
 garbage_grace = "2s"
 trash_retention = "4s"
 version_retention = "4s"
-unknown_chunk_grace = "10s"
+unknown_chunk_grace = "1d"
 repairs_per_node = 8
 secret = "a secret for chaos only"
 [storage_node]
@@ -78,6 +79,8 @@ pub(crate) struct World {
     pub(crate) history: Mutex<History>,
     /// All chunks that files have had.
     chunks: Mutex<BTreeSet<ChunkId>>,
+    /// What single nodes answered to have.
+    pub(crate) probes: Probes,
     /// Whoever destroys copies has it, until there are enough again; whether it may be done at all.
     pub(crate) copies: Arc<tokio::sync::Mutex<bool>>,
     /// A client is killed when it is notified.
@@ -115,6 +118,8 @@ impl World {
             };
             let mut server = Server::new(folder, &name, kind, address.parse()?);
             equip(&mut server, number, equipment, lines.as_ref(), &mut chance)?;
+            let disk = server.image.as_ref().map(Image::kind);
+            journal.note(format_args!("{name} has the disk {disk:?}"));
             server.start().await?;
             addresses.push(server.address().clone());
             names.push(name);
@@ -128,6 +133,7 @@ impl World {
             lines,
             history: Mutex::default(),
             chunks: Mutex::default(),
+            probes: Probes::new(NODES + 1),
             copies: Arc::new(tokio::sync::Mutex::new(true)),
             client_kill: Notify::new(),
             began: Instant::now(),

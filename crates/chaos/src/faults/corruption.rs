@@ -13,6 +13,8 @@ use tokio::time::sleep;
 
 use super::copies::Leave;
 use super::{Harm, Verb};
+use crate::load::groups_used;
+use crate::oracle;
 use crate::world::World;
 
 pub(super) const VERBS: &[Verb] = &[Verb {
@@ -39,6 +41,8 @@ async fn corrupt(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     if !runs {
         node.kill().await;
     }
+    let number = world.number_of(&node.name);
+    world.probes.give_up(number);
     let extents = node.data().join("extents");
     for _ in 0..harm.chance.random_range(1..=PLACES_MAX) {
         let done = harm_a_file(&extents, runs, &mut harm.chance)?;
@@ -50,16 +54,21 @@ async fn corrupt(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
             world.journal.count("corruptions");
         }
     }
+    if node.id().is_none() {
+        node.start().await?;
+    }
+    // Whoever reads now may be given what has rotted, and must not take it.
+    let everything = oracle::contents(&world, &world.connect(), groups_used(&world)).await;
+    if let Err(problem) = everything {
+        world.journal.note(problem);
+    }
     if runs {
         sleep(harm.up_to(UNKNOWN_MAX)).await;
         if harm.chance.random_bool(0.5) {
             node.kill().await;
+            node.start().await?;
         }
     }
-    if node.id().is_none() {
-        node.start().await?;
-    }
-    let number = world.number_of(&node.name);
     leave.mend(&world, number).await;
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Machines lose power: what was not synced is gone, and the process with it.
 //!
-//! What must survive is what a client was told before. Half of the machines stand still first, as if everything ended in one
-//! moment; the others still run for a moment on a disk that takes nothing any more, and must not say that it did.
+//! What must survive is what clients were told before, so a machine stands still first: as in life, its process and its disk
+//! end in one moment. Some nodes' processes run on for a moment, on a disk that takes nothing any more; their answers of this
+//! moment count for nothing, since an fsync that the system has begun may then end well though nothing was kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,13 +38,25 @@ async fn cut_power(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     let Some(mut server) = world.any(&mut harm.chance) else {
         return Ok(());
     };
-    world
-        .journal
-        .note(format_args!("cut the power of {}", server.name));
-    cut(&mut server, &mut harm).await?;
+    let number = world.number_of(&server.name);
+    let runs_on = !server.is_master() && harm.chance.random_bool(0.3);
+    let name = &server.name;
+    world.journal.note(format_args!(
+        "cut the power of {name}, which runs on: {runs_on}"
+    ));
+    world.probes.doubt(number, true);
+    if !runs_on {
+        server.signal(Signal::Stop)?;
+    }
+    cut(&server)?;
+    if runs_on {
+        sleep(RUNS_ON_MAX.mul_f64(harm.chance.random())).await;
+    }
+    server.kill().await;
     world.journal.count("power cuts");
     sleep(harm.up_to(OFF_MAX)).await;
     switch_on(&mut server).await?;
+    world.probes.doubt(number, false);
     world
         .journal
         .note(format_args!("{} has power again", server.name));
@@ -57,8 +70,11 @@ pub(super) async fn cut_all(world: &World, mut harm: Harm) -> anyhow::Result<()>
     for server in &servers {
         server.signal(Signal::Stop)?;
     }
+    for server in &servers {
+        cut(server)?;
+    }
     for server in &mut servers {
-        cut(server, &mut harm).await?;
+        server.kill().await;
     }
     world.journal.count("power cuts of all at once");
     sleep(harm.up_to(OFF_MAX)).await;
@@ -70,18 +86,9 @@ pub(super) async fn cut_all(world: &World, mut harm: Harm) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn cut(server: &mut Server, harm: &mut Harm) -> anyhow::Result<()> {
-    let stands_still = harm.chance.random_bool(0.5);
-    if stands_still {
-        server.signal(Signal::Stop)?;
-    }
+fn cut(server: &Server) -> anyhow::Result<()> {
     let image = server.image.as_ref().context("it has a disk")?;
-    image.cut_power().context("shut the file system down")?;
-    if !stands_still {
-        sleep(RUNS_ON_MAX.mul_f64(harm.chance.random())).await;
-    }
-    server.kill().await;
-    Ok(())
+    image.cut_power().context("shut the file system down")
 }
 
 async fn switch_on(server: &mut Server) -> anyhow::Result<()> {

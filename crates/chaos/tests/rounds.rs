@@ -1,0 +1,120 @@
+//! A short round of each family, with all of its verbs. What cannot be done here is left out, with a line that says so.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Cargo does not build the programs of another package for a test: the first test does.
+fn build_programs() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = std::path::Path::new(env!("CARGO_BIN_EXE_chaos")).ancestors();
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .args(["build", "--quiet", "--workspace", "--bins", "--target-dir"])
+            .arg(
+                folder
+                    .clone()
+                    .nth(2)
+                    .expect("it is in a folder of a target"),
+            )
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(
+            build.status().expect("cargo runs").success(),
+            "the programs do not build"
+        );
+    });
+}
+
+/// Plays a round with these families, which must go well, and must have had all of this where it can be done.
+fn play(families: &str, flags: &[&str], must_have_had: &[&str]) {
+    build_programs();
+    let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
+        .args([
+            "--as-built",
+            "--rounds",
+            "1",
+            "--seconds",
+            "6",
+            "--dense",
+            "--mixed",
+        ])
+        .args(["--only", families])
+        .args(flags)
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    println!("{said}{complaints}");
+    if !said.contains(" rounds, ") {
+        println!("SKIPPED: {families}");
+        return;
+    }
+    assert!(output.status.success(), "{families}: {said}{complaints}");
+    let counts: BTreeMap<&str, u64> = said
+        .lines()
+        .filter_map(|line| line.trim().split_once(' '))
+        .filter_map(|(count, what)| Some((what, count.parse().ok()?)))
+        .collect();
+    for what in [
+        "changes acknowledged",
+        "reads verified",
+        "histories explained",
+    ] {
+        assert!(counts[what] > 0, "no {what}");
+    }
+    if said.contains(": left out: ") {
+        println!("SKIPPED: a part of {families}");
+        return;
+    }
+    for what in must_have_had {
+        assert!(
+            counts.get(what).is_some_and(|count| *count > 0),
+            "no {what}: {said}"
+        );
+    }
+}
+
+#[test]
+fn kills_pauses_clocks_and_restarts() {
+    let all = [
+        "kills",
+        "kills of clients",
+        "pauses",
+        "clock jumps",
+        "restarts",
+    ];
+    play("kills,pauses,clocks,restarts", &[], &all);
+}
+
+#[test]
+fn power_cuts_and_full_disks() {
+    let all = ["power cuts", "power cuts of all at once", "full disks"];
+    play("power-cuts,full-disks", &[], &all);
+}
+
+#[test]
+fn failing_calls() {
+    play(
+        "errors",
+        &[],
+        &["servers with failing calls", "calls that failed"],
+    );
+}
+
+#[test]
+fn rot_and_lost_disks() {
+    play(
+        "corruption,empty-disks",
+        &[],
+        &["corruptions", "empty disks", "copies found corrupt"],
+    );
+}
+
+#[test]
+fn partitions() {
+    play("partitions", &["--namespaces"], &["partitions"]);
+}
