@@ -85,15 +85,14 @@ impl Family {
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Why it cannot be done here, if it cannot; partitions are only done where each server has a network of its own.
-    pub(crate) fn missing(self, namespaces: bool) -> Option<&'static str> {
+    /// Why it cannot be done here, if it cannot.
+    pub(crate) fn missing(self) -> Option<&'static str> {
         match self {
             Self::Kills | Self::Corruption | Self::EmptyDisks => None,
             Self::Pauses | Self::Restarts => Means::Signals.missing(),
             Self::PowerCuts | Self::FullDisks => Means::Images.missing(),
             Self::Errors => Means::Strace.missing(),
             Self::Clocks => Means::Faketime.missing(),
-            Self::Partitions if !namespaces => Some("it takes --namespaces"),
             Self::Partitions => Means::Namespaces.missing(),
         }
     }

@@ -58,10 +58,10 @@ struct Arguments {
     /// All of them in every round, in place of those that a seed draws
     #[arg(long)]
     mixed: bool,
-    /// Fault after fault, with short pauses
+    /// Fault after fault, with short pauses, in all rounds; else in those that a seed draws
     #[arg(long)]
     dense: bool,
-    /// Give each server a network of its own
+    /// Give each server a network of its own in all rounds, not only where that is parted
     #[arg(long)]
     namespaces: bool,
     /// Tell what there is, and what can be done here
@@ -116,7 +116,7 @@ impl Arguments {
         };
         let mut families = asked.to_vec();
         families.retain(|family| {
-            let missing = family.missing(self.namespaces);
+            let missing = family.missing();
             match missing {
                 Some(why) => println!("{}: left out: {why}", family.name()),
                 None if self.list => println!("{}", family.name()),

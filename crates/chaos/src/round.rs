@@ -38,6 +38,19 @@ pub(crate) struct Outcome {
 const CHANGES_A_SECOND: f64 = 0.5;
 
 impl Plan {
+    /// Leaves to the seed what was not asked for: which of the families there are, unless it is all, and whether many faults
+    /// come in a short time.
+    pub(crate) fn draw(&mut self, all_families: bool) {
+        let mut chance = StdRng::seed_from_u64(self.seed ^ 0x6472_6177);
+        let mut drawn = self.families.clone();
+        drawn.retain(|_| chance.random_bool(0.6));
+        if !drawn.is_empty() && !all_families {
+            self.families = drawn;
+        }
+        self.is_dense |= chance.random_bool(0.5);
+        self.namespaces |= self.families.contains(&Family::Partitions);
+    }
+
     fn equipment(&self) -> Equipment {
         let has = |family| self.families.contains(&family);
         Equipment {
@@ -116,18 +129,6 @@ impl Plan {
             oracle::check_folders(world, &after).await?;
         }
         Ok(())
-    }
-}
-
-/// Which of these families a seed's round has.
-pub(crate) fn draw(families: &[Family], seed: u64) -> Vec<Family> {
-    let mut chance = StdRng::seed_from_u64(seed ^ 0x6472_6177);
-    let mut drawn: Vec<_> = families.to_vec();
-    drawn.retain(|_| chance.random_bool(0.6));
-    if drawn.is_empty() {
-        families.to_vec()
-    } else {
-        drawn
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::faults::Family;
 use crate::journal::Counts;
-use crate::round::{Outcome, Plan, draw};
+use crate::round::{Outcome, Plan};
 
 /// Which rounds, and how.
 #[derive(Debug)]
@@ -64,18 +64,14 @@ impl Series {
     }
 
     async fn play_one(&self, seed: u64, sum: &mut Sum) -> anyhow::Result<()> {
-        let families = if self.all_at_once {
-            self.families.clone()
-        } else {
-            draw(&self.families, seed)
-        };
-        let plan = Plan {
+        let mut plan = Plan {
             seed,
-            families,
+            families: self.families.clone(),
             harm_for: self.harm_for,
             is_dense: self.is_dense,
             namespaces: self.namespaces,
         };
+        plan.draw(self.all_at_once);
         let folder = tempfile::Builder::new()
             .prefix("chaos-")
             .tempdir()
@@ -84,10 +80,11 @@ impl Series {
         let outcome = outcome.unwrap_or_else(|error| Outcome::broken(&error));
         let failed = !outcome.failures.is_empty();
         println!(
-            "seed {seed}: {}, {} changes acknowledged{}",
+            "seed {seed}{} ({}{}): {} changes acknowledged",
+            if failed { " failed" } else { "" },
             names(&plan.families),
+            if plan.is_dense { ", dense" } else { "" },
             outcome.counts.get("changes acknowledged").unwrap_or(&0),
-            if failed { ": FAILED" } else { "" }
         );
         for failure in &outcome.failures {
             println!("  {failure}");

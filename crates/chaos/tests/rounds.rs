@@ -30,7 +30,7 @@ fn build_programs() {
 }
 
 /// Plays a round with these families, which must go well, and must have had all of this where it can be done.
-fn play(families: &str, flags: &[&str], must_have_had: &[&str]) {
+fn play(families: &str, must_have_had: &[&str]) {
     build_programs();
     let output = Command::new(env!("CARGO_BIN_EXE_chaos"))
         .args([
@@ -43,7 +43,6 @@ fn play(families: &str, flags: &[&str], must_have_had: &[&str]) {
             "--mixed",
         ])
         .args(["--only", families])
-        .args(flags)
         .output()
         .expect("it can be started");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -87,20 +86,19 @@ fn kills_pauses_clocks_and_restarts() {
         "clock jumps",
         "restarts",
     ];
-    play("kills,pauses,clocks,restarts", &[], &all);
+    play("kills,pauses,clocks,restarts", &all);
 }
 
 #[test]
 fn power_cuts_and_full_disks() {
     let all = ["power cuts", "power cuts of all at once", "full disks"];
-    play("power-cuts,full-disks", &[], &all);
+    play("power-cuts,full-disks", &all);
 }
 
 #[test]
 fn failing_calls() {
     play(
         "errors",
-        &[],
         &["servers with failing calls", "calls that failed"],
     );
 }
@@ -109,12 +107,11 @@ fn failing_calls() {
 fn rot_and_lost_disks() {
     play(
         "corruption,empty-disks",
-        &[],
         &["corruptions", "empty disks", "copies found corrupt"],
     );
 }
 
 #[test]
 fn partitions() {
-    play("partitions", &["--namespaces"], &["partitions"]);
+    play("partitions", &["partitions"]);
 }

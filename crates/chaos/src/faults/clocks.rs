@@ -12,7 +12,7 @@ pub(super) const VERBS: &[Verb] = &[Verb {
     weight: 4,
     begin: |world, harm| Box::pin(ready(jump(&world, harm))),
 }];
-pub(super) const MINIMA: &[(&str, f64)] = &[("clock jumps", 1.5)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("clock jumps", 0.7)];
 
 /// How far off a clock is, in libfaketime's words.
 const OFF_BY: [&str; 8] = ["+0", "+1h", "-1h", "+30d", "-30d", "+61", "-61", "+3y"];

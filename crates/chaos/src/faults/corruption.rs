@@ -21,7 +21,7 @@ pub(super) const VERBS: &[Verb] = &[Verb {
     weight: 8,
     begin: |world, harm| Box::pin(corrupt(world, harm)),
 }];
-pub(super) const MINIMA: &[(&str, f64)] = &[("corruptions", 4.0)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("corruptions", 2.0)];
 
 /// Places that rot at once.
 const PLACES_MAX: usize = 12;

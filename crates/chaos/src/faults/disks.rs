@@ -13,7 +13,7 @@ pub(super) const VERBS: &[Verb] = &[Verb {
     weight: 3,
     begin: |world, harm| Box::pin(wipe(world, harm)),
 }];
-pub(super) const MINIMA: &[(&str, f64)] = &[("empty disks", 0.5)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("empty disks", 0.1)];
 
 const DOWN_MAX: Duration = Duration::from_secs(3);
 

@@ -42,10 +42,8 @@ pub(super) const VERBS: &[Verb] = &[
     },
 ];
 pub(super) const MINIMA: &[(&str, f64)] = &[
-    ("servers with failing calls", 3.0),
-    ("calls that failed", 6.0),
-    ("calls interrupted", 2.0),
-    ("calls delayed", 1.0),
+    ("servers with failing calls", 1.0),
+    ("calls that failed", 2.0),
 ];
 
 /// Calls of a server are tampered with for so long.

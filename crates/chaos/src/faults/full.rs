@@ -14,7 +14,7 @@ pub(super) const VERBS: &[Verb] = &[Verb {
     weight: 4,
     begin: |world, harm| Box::pin(fill(world, harm)),
 }];
-pub(super) const MINIMA: &[(&str, f64)] = &[("full disks", 1.0)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("full disks", 0.5)];
 
 const FULL_MAX: Duration = Duration::from_secs(6);
 

@@ -35,7 +35,7 @@ pub(super) const VERBS: &[Verb] = &[
         begin: |world, _| Box::pin(kill_client(&world)),
     },
 ];
-pub(super) const MINIMA: &[(&str, f64)] = &[("kills", 10.0), ("kills of clients", 2.0)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("kills", 4.0), ("kills of clients", 0.5)];
 
 /// How long a server is down.
 const DOWN_MAX: Duration = Duration::from_secs(4);

@@ -38,7 +38,7 @@ pub(super) const VERBS: &[Verb] = &[
         begin: |world, harm| Box::pin(flap(world, harm)),
     },
 ];
-pub(super) const MINIMA: &[(&str, f64)] = &[("partitions", 3.0), ("lines that lost packets", 0.5)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("partitions", 2.0), ("lines that lost packets", 0.2)];
 
 /// Some are longer than the failure timeout.
 const PART_MAX: Duration = Duration::from_secs(7);

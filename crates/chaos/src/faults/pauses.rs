@@ -13,7 +13,7 @@ pub(super) const VERBS: &[Verb] = &[Verb {
     weight: 4,
     begin: |world, harm| Box::pin(pause(world, harm)),
 }];
-pub(super) const MINIMA: &[(&str, f64)] = &[("pauses", 1.5)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("pauses", 0.7)];
 
 /// Some are longer than the failure timeout.
 const PAUSE_MAX: Duration = Duration::from_secs(8);

@@ -24,7 +24,7 @@ pub(super) const VERBS: &[Verb] = &[
         begin: |world, harm| Box::pin(storm(world, harm)),
     },
 ];
-pub(super) const MINIMA: &[(&str, f64)] = &[("restarts", 10.0)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("restarts", 2.0)];
 
 const BETWEEN_MAX: Duration = Duration::from_secs(1);
 
