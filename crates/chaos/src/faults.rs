@@ -9,6 +9,7 @@ mod copies;
 mod corruption;
 mod disks;
 mod errors;
+mod failing;
 mod full;
 mod kills;
 mod partitions;
@@ -44,6 +45,8 @@ pub(crate) enum Family {
     Errors,
     /// Disks are full to the last byte
     FullDisks,
+    /// Disks take what is written, and fail to write it back
+    FailingDisks,
     /// Extents rot: bits flip, files are cut, grow, are swapped or gone
     Corruption,
     /// Nodes come back with empty disks
@@ -90,7 +93,7 @@ impl Family {
         match self {
             Self::Kills | Self::Corruption | Self::EmptyDisks => None,
             Self::Pauses | Self::Restarts => Means::Signals.missing(),
-            Self::PowerCuts | Self::FullDisks => Means::Images.missing(),
+            Self::PowerCuts | Self::FullDisks | Self::FailingDisks => Means::Images.missing(),
             Self::Errors => Means::Strace.missing(),
             Self::Clocks => Means::Faketime.missing(),
             Self::Partitions => Means::Namespaces.missing(),
@@ -113,6 +116,7 @@ impl Family {
             Self::PowerCuts => (power::VERBS, power::MINIMA),
             Self::Errors => (errors::VERBS, errors::MINIMA),
             Self::FullDisks => (full::VERBS, full::MINIMA),
+            Self::FailingDisks => (failing::VERBS, failing::MINIMA),
             Self::Corruption => (corruption::VERBS, corruption::MINIMA),
             Self::EmptyDisks => (disks::VERBS, disks::MINIMA),
             Self::Partitions => (partitions::VERBS, partitions::MINIMA),

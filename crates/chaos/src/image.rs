@@ -1,5 +1,6 @@
 //! A disk of its own for a server: a file system in a file, mounted, whose power can be cut.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,11 @@ use crate::system;
 /// A process that was killed lets go of its files within this.
 const UMOUNT_WITHIN: Duration = Duration::from_secs(5);
 
+/// Takes room.
+const FILLER: &str = "somebody-elses-film";
+/// The file system below has room for so much more than the image.
+const BELOW_MORE_MIB: u64 = 4;
+
 /// Which file system is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileSystem {
@@ -21,6 +27,8 @@ pub(crate) enum FileSystem {
 /// A mounted image. It is unmounted and removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Image {
+    /// The file system, of limited size, that the image is in.
+    below: PathBuf,
     file: PathBuf,
     kind: FileSystem,
     mount: PathBuf,
@@ -29,19 +37,24 @@ pub(crate) struct Image {
 impl Image {
     /// A new one of so many MiB, mounted in a folder that is made for it.
     pub(crate) fn new(name: &str, kind: FileSystem, mib: u64, mount: &Path) -> io::Result<Self> {
-        let name = format!("chaos-{}-{name}.image", std::process::id());
-        let file = system::image_folder().join(name);
-        std::fs::create_dir_all(mount)?;
-        let image = Self {
-            file,
-            kind,
-            mount: mount.to_owned(),
-        };
         // XFS has none smaller.
         let mib = if kind == FileSystem::Xfs {
             mib.max(300)
         } else {
             mib
+        };
+        let below = system::image_folder().join(format!("chaos-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&below)?;
+        let size = format!("size={}m", mib + BELOW_MORE_MIB);
+        let arguments = ["-t", "tmpfs", "-o", &size, "tmpfs"].map(OsStr::new);
+        system::run("mount", arguments.into_iter().chain([below.as_os_str()]))?;
+        let file = below.join("image");
+        std::fs::create_dir_all(mount)?;
+        let image = Self {
+            below,
+            file,
+            kind,
+            mount: mount.to_owned(),
         };
         File::create(&image.file)?.set_len(mib << 20)?;
         match kind {
@@ -88,14 +101,7 @@ impl Image {
 
     /// Takes it to the last byte, as somebody else's files do.
     pub(crate) fn fill(&self) -> io::Result<()> {
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(self.filler())?;
-        for piece in [1 << 20, 64 << 10, 1 << 10] {
-            while file.write_all(&vec![0x55; piece]).is_ok() {}
-        }
-        Ok(())
+        fill(&self.filler())
     }
 
     /// Gives that back, also if power is cut then.
@@ -106,8 +112,18 @@ impl Image {
         }
     }
 
+    /// From now on nothing more fits below: what is written to new places cannot be written back.
+    pub(crate) fn starve(&self) -> io::Result<()> {
+        fill(&self.below.join(FILLER))
+    }
+
+    /// All fits again. What the file system lost meanwhile it only knows when it is mounted anew.
+    pub(crate) fn feed(&self) -> io::Result<()> {
+        std::fs::remove_file(self.below.join(FILLER))
+    }
+
     fn filler(&self) -> PathBuf {
-        self.mount.join("somebody-elses-film")
+        self.mount.join(FILLER)
     }
 
     fn mount(&self) -> io::Result<()> {
@@ -126,6 +142,18 @@ impl Drop for Image {
             "umount",
             ["--lazy".as_ref(), self.mount.as_os_str()],
         ));
-        drop(std::fs::remove_file(&self.file));
+        drop(system::run(
+            "umount",
+            ["--lazy".as_ref(), self.below.as_os_str()],
+        ));
+        drop(std::fs::remove_dir(&self.below));
     }
+}
+
+fn fill(path: &Path) -> io::Result<()> {
+    let mut file = File::options().create(true).append(true).open(path)?;
+    for piece in [1 << 20, 64 << 10, 1 << 10] {
+        while file.write_all(&vec![0x55; piece]).is_ok() {}
+    }
+    Ok(())
 }

@@ -44,6 +44,7 @@ impl Load {
     pub(crate) async fn end(mut self) {
         let all = async { while self.0.join_next().await.is_some() {} };
         drop(timeout(END_WITHIN, all).await);
+        self.0.shutdown().await;
     }
 }
 

@@ -53,8 +53,9 @@ impl Plan {
 
     fn equipment(&self) -> Equipment {
         let has = |family| self.families.contains(&family);
+        let need_disks = [Family::PowerCuts, Family::FullDisks, Family::FailingDisks];
         Equipment {
-            disks: has(Family::PowerCuts) || has(Family::FullDisks),
+            disks: need_disks.into_iter().any(has),
             clocks: has(Family::Clocks),
             namespaces: self.namespaces,
         }
@@ -95,9 +96,14 @@ impl Plan {
         while probing.join_next().await.is_some() {}
         let judged = self.judge(&world).await;
         watching.abort();
+        drop(watching.await);
         watch::check_logs(&world).await;
         if journal.has_failed() {
             keep_disks(&world).await?;
+        }
+        // Nobody is in a network or on a disk when these go.
+        for mut server in world.all().await {
+            server.kill().await;
         }
         judged
     }

@@ -10,7 +10,6 @@ use std::process::{Command, Stdio};
 
 /// What can be sent to a process, beside kill -9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(unix), expect(dead_code, reason = "there are no signals"))]
 pub(crate) enum Signal {
     /// It stands still.
     Stop,
@@ -96,9 +95,13 @@ pub(crate) fn image_folder() -> std::path::PathBuf {
 
 fn is_root() -> bool {
     #[cfg(unix)]
-    return rustix::process::geteuid().is_root();
+    {
+        rustix::process::geteuid().is_root()
+    }
     #[cfg(not(unix))]
-    return false;
+    {
+        false
+    }
 }
 
 /// Whether mounts, network and processes are this program's own.
@@ -138,6 +141,8 @@ pub(crate) fn run_isolated() -> io::Result<Option<u8>> {
 
 /// Files in memory, names of networks, and a loopback, all of this program alone.
 fn prepare_isolation() -> io::Result<()> {
+    // A server with a network of its own has copies of all mounts: they must go when these do.
+    run("mount", ["--make-rshared", "/"])?;
     std::fs::create_dir_all("/run/netns")?;
     for folder in ["/dev/shm", "/run/netns"] {
         run("mount", ["-t", "tmpfs", "tmpfs", folder])?;

@@ -96,11 +96,13 @@ fn power_cuts_and_full_disks() {
 }
 
 #[test]
-fn failing_calls() {
-    play(
-        "errors",
-        &["servers with failing calls", "calls that failed"],
-    );
+fn failing_calls_and_disks() {
+    let all = [
+        "servers with failing calls",
+        "calls that failed",
+        "disks that failed to write back",
+    ];
+    play("errors,failing-disks", &all);
 }
 
 #[test]
