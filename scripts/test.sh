@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 # The tests in a browser drive Chromium through its WebDriver.
 has_browser() { command -v chromedriver >/dev/null 2>&1; }
 
-install_browser() {
+# What it is asked for, where there is apt-get and the right to use it.
+install() {
     command -v apt-get >/dev/null 2>&1 || return 1
     local as_root=()
     if [ "$(id -u)" -ne 0 ]; then
@@ -14,7 +15,17 @@ install_browser() {
         as_root=(sudo -n)
     fi
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive timeout 300 sh -c \
-        'apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium chromium-driver' >/dev/null 2>&1
+        'apt-get -qq update && apt-get -qq install -y --no-install-recommends "$@"' sh "$@" >/dev/null 2>&1
+}
+
+# Real processes are harmed with these; where one is not, what needs it is left out, with a line that says so.
+missing_tools() {
+    command -v strace >/dev/null 2>&1 || echo strace
+    command -v mkfs.xfs >/dev/null 2>&1 || echo xfsprogs
+    command -v mkfs.ext4 >/dev/null 2>&1 || echo e2fsprogs
+    command -v faketime >/dev/null 2>&1 || echo faketime
+    command -v iptables >/dev/null 2>&1 || echo iptables
+    command -v ip >/dev/null 2>&1 || echo iproute2
 }
 
 if ! command -v cargo >/dev/null 2>&1; then
@@ -23,10 +34,15 @@ if ! command -v cargo >/dev/null 2>&1; then
 fi
 if ! has_browser; then
     echo "installing chromium and chromium-driver for the tests in a browser"
-    install_browser || echo "SKIPPED: the tests in a browser: chromedriver is not here and could not be installed by apt-get"
+    install chromium chromium-driver || echo "SKIPPED: the tests in a browser: chromedriver is not here and could not be installed by apt-get"
 fi
 if has_browser; then
     # Then a browser that does not start is a failure.
     export DFS_TEST_BROWSER=required
+fi
+if [ "$(uname)" = Linux ] && [ -n "$(missing_tools)" ]; then
+    echo "installing $(missing_tools | tr '\n' ' ')for harm to real processes"
+    # shellcheck disable=SC2046
+    install $(missing_tools) || echo "SKIPPED: a part of the harm to real processes: not all of it could be installed by apt-get"
 fi
 exec scripts/check.sh

@@ -179,6 +179,7 @@ impl Sum {
         for what in ALWAYS {
             counts.entry(what.to_owned()).or_default();
         }
+        counts.insert("rounds played".to_owned(), self.rounds);
         for (what, count) in &counts {
             println!("{count:>10} {what}");
         }

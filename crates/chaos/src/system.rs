@@ -43,6 +43,16 @@ pub(crate) enum Means {
     Faketime,
 }
 
+/// What `unshare` is to give.
+const OF_ITS_OWN: [&str; 7] = [
+    "--mount",
+    "--net",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--",
+];
 /// Set in the process that runs where mounts and network are its own.
 const ISOLATED: &str = "CHAOS_ISOLATED";
 
@@ -53,8 +63,8 @@ impl Means {
         let root = linux && is_root();
         match self {
             Self::Signals if !cfg!(unix) => Some("it takes a system with signals"),
-            Self::Images if !(root && has("mkfs.ext4") && is_isolated()) => {
-                Some("it takes Linux, root, unshare and mkfs.ext4")
+            Self::Images if !(root && has("mkfs.ext4") && has_loops() && is_isolated()) => {
+                Some("it takes Linux, root, unshare, loop devices and mkfs.ext4")
             }
             Self::Strace if !(root && has("strace")) => Some("it takes Linux, root and strace"),
             Self::Namespaces if !(root && has("ip") && has("iptables") && is_isolated()) => {
@@ -104,6 +114,21 @@ fn is_root() -> bool {
     }
 }
 
+fn has_loops() -> bool {
+    Path::new("/dev/loop-control").exists()
+}
+
+/// Also root may not, in a container.
+fn can_isolate() -> bool {
+    let is_given = || {
+        let mut unshare = Command::new("unshare");
+        let silent = unshare.args(OF_ITS_OWN).arg("true").stdin(Stdio::null());
+        let tried = silent.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    };
+    cfg!(target_os = "linux") && is_root() && has("unshare") && is_given()
+}
+
 /// Whether mounts, network and processes are this program's own.
 pub(crate) fn is_isolated() -> bool {
     std::env::var_os(ISOLATED).is_some()
@@ -120,12 +145,11 @@ pub(crate) fn run_isolated() -> io::Result<Option<u8>> {
         prepare_isolation()?;
         return Ok(None);
     }
-    if !(cfg!(target_os = "linux") && is_root() && has("unshare")) {
+    if !can_isolate() {
         return Ok(None);
     }
     let mut child = Command::new("unshare")
-        .args(["--mount", "--net", "--pid", "--fork", "--kill-child"])
-        .args(["--mount-proc", "--"])
+        .args(OF_ITS_OWN)
         .arg(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .env(ISOLATED, "1")

@@ -1,19 +1,26 @@
-//! Planted bugs: each has to be found by the rung that is there for it, or the rung proves nothing.
+//! Planted bugs: each has to be found by the rungs that are there for it, or they prove nothing.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use parking_lot::Mutex;
 use planted::Bug;
 
+use crate::command::run_silently;
 use crate::counts::tests_in;
 use crate::programs::{Checkout, Programs};
 use crate::table::Row;
 
 /// Chooses the bug in a program that is built for it.
 const PLANTED_BUG: &str = "DFS_PLANTED_BUG";
+
+/// No seed, round or test takes as long as this.
+const LONGEST: Duration = Duration::from_secs(600);
+/// Rounds of real processes that are played at most to find a bug.
+const ROUNDS: u64 = 8;
 
 /// What is there to find a bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +29,17 @@ enum Rung {
     Simulation,
     /// Tests of a package whose names have this in them.
     Tests(&'static str, &'static str),
+    /// Real processes, harmed in this way.
+    Chaos(&'static str),
+}
+
+/// Whether a rung has found a bug.
+#[derive(Debug, PartialEq, Eq)]
+enum Find {
+    By(String),
+    Nothing,
+    /// The rung cannot be climbed on this machine.
+    LeftOut(String),
 }
 
 /// What finds a bug: the simulation where it needs few seeds, else the tests that are there for it. Many are found by both.
@@ -51,93 +69,140 @@ fn rung_for(bug: Bug) -> Rung {
     }
 }
 
+/// What has to find a bug too, on real disks.
+fn real_rung_for(bug: Bug) -> Option<Rung> {
+    match bug {
+        Bug::NoFileSync | Bug::NodeAnswersFirst | Bug::MasterAnswersUnsynced => {
+            Some(Rung::Chaos("power-cuts"))
+        }
+        Bug::MoveOverwrites => Some(Rung::Chaos("kills")),
+        _ => None,
+    }
+}
+
 /// Plants each, and says what found it.
 pub(crate) fn find_all(checkout: &Checkout, seeds: u64) -> anyhow::Result<Row> {
     let programs = checkout.build_armed()?;
+    let hunt = Hunt {
+        checkout,
+        programs: &programs,
+        seeds,
+    };
     let mut row = Row {
         rung: "planted bugs",
         command: "prove --only bugs".to_owned(),
         ..Row::default()
     };
+    let mut found = 0;
     println!();
     for bug in Bug::ALL {
-        let found = match rung_for(*bug) {
-            Rung::Simulation => in_simulation(&programs, *bug, seeds)?,
-            Rung::Tests(package, filter) => in_tests(checkout, *bug, (package, filter))?,
-        };
-        let (name, what) = (bug.name(), bug.what());
-        if let Some(by) = found {
-            println!("{name:<26} found by {by}: {what}");
-            row.shown.push(format!("{name}: {by}"));
-        } else {
-            println!("{name:<26} NOT FOUND: {what}");
-            row.failed.push(format!("{name} was not found"));
+        let before = row.failed.len();
+        for rung in std::iter::once(rung_for(*bug)).chain(real_rung_for(*bug)) {
+            let (name, what) = (bug.name(), bug.what());
+            match hunt.find(*bug, rung) {
+                Ok(Find::By(by)) => println!("{name:<26} found by {by}: {what}"),
+                Ok(Find::LeftOut(why)) => println!("{name:<26} left out: {why}"),
+                Ok(Find::Nothing) => row.failed.push(format!("{name} was not found: {what}")),
+                Err(error) => row.failed.push(format!("{name}: {error:#}")),
+            }
+        }
+        found += usize::from(row.failed.len() == before);
+        for failed in &row.failed[before..] {
+            println!("{failed}");
         }
     }
+    row.shown.push(format!("{found} bugs planted and found"));
     Ok(row)
 }
 
-/// Plays seeds, as many at once as there are processors, until one fails.
-fn in_simulation(programs: &Programs, bug: Bug, seeds: u64) -> anyhow::Result<Option<String>> {
-    let (next, is_found) = (AtomicU64::new(1), AtomicBool::new(false));
-    let failed = Mutex::new(Vec::new());
-    let play = || -> anyhow::Result<()> {
-        while !is_found.load(Ordering::Relaxed) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed > seeds {
-                break;
+/// What is needed to look for a bug.
+struct Hunt<'h> {
+    checkout: &'h Checkout,
+    programs: &'h Programs,
+    seeds: u64,
+}
+
+impl Hunt<'_> {
+    fn find(&self, bug: Bug, rung: Rung) -> anyhow::Result<Find> {
+        match rung {
+            Rung::Simulation => self.in_simulation(bug),
+            Rung::Tests(package, filter) => self.in_tests(bug, package, filter),
+            Rung::Chaos(families) => self.in_real_processes(bug, families),
+        }
+    }
+
+    /// Plays seeds, as many at once as there are processors, until one fails.
+    fn in_simulation(&self, bug: Bug) -> anyhow::Result<Find> {
+        let (next, is_found) = (AtomicU64::new(1), AtomicBool::new(false));
+        let failed = Mutex::new(Vec::new());
+        let play = || -> anyhow::Result<()> {
+            while !is_found.load(Ordering::Relaxed) {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed > self.seeds {
+                    break;
+                }
+                let mut sim = self.sim(seed);
+                let ended = run_silently(sim.env(PLANTED_BUG, bug.name()), LONGEST)?;
+                if ended.code == Some(1) {
+                    is_found.store(true, Ordering::Relaxed);
+                    failed.lock().push(seed);
+                }
             }
-            let mut command = programs.command("sim");
-            command
-                .args(["--one", &seed.to_string()])
-                .env(PLANTED_BUG, bug.name());
-            if fails(&mut command)? {
-                is_found.store(true, Ordering::Relaxed);
-                failed.lock().push(seed);
+            Ok(())
+        };
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            let players: Vec<_> = (0..processors).map(|_| scope.spawn(play)).collect();
+            let joined = players.into_iter().map(|player| {
+                let joined = player.join();
+                joined.expect("players do not panic")
+            });
+            joined.collect::<anyhow::Result<Vec<()>>>()
+        })?;
+        let Some(seed) = failed.into_inner().into_iter().min() else {
+            return Ok(Find::Nothing);
+        };
+        // It must be the bug that it fails for.
+        let sound = run_silently(&mut self.sim(seed), LONGEST)?;
+        ensure!(sound.code == Some(0), "seed {seed} fails without any bug");
+        Ok(Find::By(format!("the simulation, seed {seed}")))
+    }
+
+    fn sim(&self, seed: u64) -> Command {
+        let mut command = self.programs.command("sim");
+        command.args(["--one", &seed.to_string()]);
+        command
+    }
+
+    fn in_tests(&self, bug: Bug, package: &str, filter: &str) -> anyhow::Result<Find> {
+        let arguments = ["test", "--locked", "--package", package, "--tests"];
+        let mut cargo = self.checkout.cargo(&arguments);
+        cargo.args(["--no-fail-fast", "--features", "planted/armed", filter]);
+        let sound = run_silently(&mut cargo, LONGEST)?;
+        ensure!(
+            sound.code == Some(0) && tests_in(&sound.said).0 > 0,
+            "no test of {package} has {filter} in its name, or it fails without any bug"
+        );
+        let with_bug = run_silently(cargo.env(PLANTED_BUG, bug.name()), LONGEST)?;
+        Ok(match tests_in(&with_bug.said).1 {
+            0 => Find::Nothing,
+            _ => Find::By(format!("{package}'s test {filter}")),
+        })
+    }
+
+    fn in_real_processes(&self, bug: Bug, families: &str) -> anyhow::Result<Find> {
+        for seed in 1..=ROUNDS {
+            let mut chaos = self.programs.command("chaos");
+            chaos.args(["--as-built", "--rounds", "1", "--seed", &seed.to_string()]);
+            chaos.args(["--dense", "--mixed", "--seconds", "15", "--only", families]);
+            let ended = run_silently(chaos.env(PLANTED_BUG, bug.name()), LONGEST)?;
+            if !ended.said.contains("1 rounds, ") {
+                return Ok(Find::LeftOut(ended.said.trim().to_owned()));
+            }
+            if ended.said.contains(&format!("seed {seed} failed (")) {
+                return Ok(Find::By(format!("real processes, {families}, seed {seed}")));
             }
         }
-        Ok(())
-    };
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let players: Vec<_> = (0..processors).map(|_| scope.spawn(play)).collect();
-        let joined = players.into_iter().map(|player| {
-            let joined = player.join();
-            joined.expect("players do not panic")
-        });
-        joined.collect::<anyhow::Result<Vec<()>>>()
-    })?;
-    let Some(seed) = failed.into_inner().into_iter().min() else {
-        return Ok(None);
-    };
-    // It must be the bug that it fails for.
-    let mut sound = programs.command("sim");
-    sound.args(["--one", &seed.to_string()]);
-    ensure!(!fails(&mut sound)?, "seed {seed} fails without any bug");
-    Ok(Some(format!("simulation, seed {seed}")))
-}
-
-fn in_tests(
-    checkout: &Checkout,
-    bug: Bug,
-    (package, filter): (&str, &str),
-) -> anyhow::Result<Option<String>> {
-    let arguments = ["test", "--locked", "--package", package, "--tests"];
-    let mut cargo = checkout.cargo(&arguments);
-    cargo.args(["--features", "planted/armed", filter]);
-    cargo.stderr(Stdio::null()).stdin(Stdio::null());
-    let sound = cargo.output().context("run a test without any bug")?;
-    let (passed, _) = tests_in(&String::from_utf8_lossy(&sound.stdout));
-    ensure!(
-        sound.status.success() && passed > 0,
-        "no test of {package} has {filter} in its name, or it fails without any bug"
-    );
-    let is_found = fails(cargo.env(PLANTED_BUG, bug.name()))?;
-    Ok(is_found.then(|| format!("{package}'s test {filter}")))
-}
-
-fn fails(command: &mut Command) -> anyhow::Result<bool> {
-    let silent = command.stdin(Stdio::null()).stdout(Stdio::null());
-    let ended = silent.stderr(Stdio::null()).status();
-    Ok(!ended.context("run what is to find a bug")?.success())
+        Ok(Find::Nothing)
+    }
 }

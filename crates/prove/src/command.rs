@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -36,6 +38,47 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<Ran> {
         said,
         succeeded: ended.success(),
     })
+}
+
+/// How a program ended that says nothing meanwhile.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// All that it said on its standard output.
+    pub(crate) said: String,
+    /// Its code; nothing if it was killed, or took too long.
+    pub(crate) code: Option<i32>,
+}
+
+/// Runs it silently, and ends it if it takes too long.
+pub(crate) fn run_silently(command: &mut Command, longest: Duration) -> anyhow::Result<Ended> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("start {}", line_of(command)))?;
+    let stdout = child.stdout.take().expect("it is piped");
+    let reading = thread::spawn(move || std::io::read_to_string(stdout).unwrap_or_default());
+    let began = Instant::now();
+    let ended = loop {
+        if let Some(ended) = child.try_wait().context("wait for a program")? {
+            break Some(ended);
+        }
+        if began.elapsed() > longest {
+            child.kill().context("end a program that takes too long")?;
+            child.wait().context("wait for a program")?;
+            break None;
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    let code = ended.and_then(|ended| ended.code());
+    // What it started may hold on to its output, and is not waited for.
+    let said = if code.is_some() {
+        reading.join().expect("reading does not panic")
+    } else {
+        String::new()
+    };
+    Ok(Ended { said, code })
 }
 
 /// As a person would type it.

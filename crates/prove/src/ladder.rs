@@ -1,6 +1,6 @@
 //! The rungs, one after the other, and how the time is shared among them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
@@ -13,15 +13,13 @@ use crate::table::{Proof, Row};
 
 /// Multiplies the cases of tests that can be given more.
 const EFFORT: &str = "DFS_TEST_EFFORT";
-/// Of the time that is left to both, the simulation has this share.
-const SIMULATION_SHARE: (u64, u64) = (3, 5);
 
 /// Climbs the ladder of proof, and prints what was shown.
 #[derive(Debug, Parser)]
 #[command(name = "prove")]
 pub(crate) struct Arguments {
-    /// How long in all, without building; planted bugs and tests take what they take
-    #[arg(long, default_value_t = 60)]
+    /// How long the simulation and the harm to real processes take together; planted bugs and tests take what they take
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..))]
     minutes: u64,
     /// Only these rungs; all if not said
     #[arg(long, value_delimiter = ',')]
@@ -49,34 +47,32 @@ enum Rung {
     Chaos,
 }
 
-/// Climbs, prints the table, and writes it to a file.
+/// Climbs, prints the table, and writes it to a file. A rung that cannot be climbed does not keep from the others.
 pub(crate) fn climb(arguments: &Arguments) -> anyhow::Result<Proof> {
     let checkout = Checkout::find()?;
     let began = Instant::now();
-    let mut proof = Proof {
-        commit: checkout.commit(),
-        machine: machine(),
-        minutes: 0,
-        rows: Vec::new(),
-    };
+    let mut rows = Vec::new();
     if arguments.wants(Rung::Tests) {
-        proof.rows.push(tests(&checkout, arguments.effort)?);
+        let tests = tests(&checkout, arguments.effort);
+        rows.push(tests.unwrap_or_else(|error| Row::broken("tests", &error)));
     }
     if arguments.wants(Rung::Bugs) {
-        proof
-            .rows
-            .push(bugs::find_all(&checkout, arguments.bug_seeds)?);
+        let found = bugs::find_all(&checkout, arguments.bug_seeds);
+        rows.push(found.unwrap_or_else(|error| Row::broken("planted bugs", &error)));
     }
-    let mut spent = began.elapsed();
-    if arguments.wants(Rung::Simulation) || arguments.wants(Rung::Chaos) {
-        let programs = checkout.build()?;
-        let began = Instant::now();
-        // Whoever asks for these wants to see them, though the others took all the time.
-        let left = arguments.minutes.saturating_sub(minutes(spent)).max(2);
-        proof.rows.extend(arguments.harm(&programs, left)?);
-        spent += began.elapsed();
+    let harm = arguments.harm();
+    if !harm.is_empty() {
+        match checkout.build() {
+            Ok(programs) => rows.extend(harm.iter().map(|harm| harm.row(&programs))),
+            Err(error) => rows.push(Row::broken("harnesses", &error)),
+        }
     }
-    proof.minutes = minutes(spent);
+    let proof = Proof {
+        commit: checkout.commit(),
+        machine: machine(),
+        minutes: began.elapsed().as_secs().div_ceil(60),
+        rows,
+    };
     println!("\n{proof}");
     let table = checkout.table();
     std::fs::write(&table, proof.to_string())
@@ -84,39 +80,75 @@ pub(crate) fn climb(arguments: &Arguments) -> anyhow::Result<Proof> {
     Ok(proof)
 }
 
+/// A harness that is run for a time.
+struct Harm {
+    said: &'static str,
+    program: &'static str,
+    arguments: Vec<String>,
+}
+
 impl Arguments {
     fn wants(&self, rung: Rung) -> bool {
         self.only.is_empty() || self.only.contains(&rung)
     }
 
-    /// The simulation and the harm to real processes, in so many minutes.
-    fn harm(&self, programs: &Programs, minutes: u64) -> anyhow::Result<Vec<Row>> {
-        let share = match (self.wants(Rung::Simulation), self.wants(Rung::Chaos)) {
-            (true, true) => minutes * SIMULATION_SHARE.0 / SIMULATION_SHARE.1,
-            (true, false) => minutes,
-            (false, _) => 0,
+    /// The harnesses that are wanted, with their shares of the time.
+    fn harm(&self) -> Vec<Harm> {
+        let harm = |said, program, minutes: u64, others: &[&str]| {
+            let first = if program == "sim" { "--from" } else { "--seed" };
+            let (first_seed, minutes) = (self.from.to_string(), minutes.max(1).to_string());
+            let arguments = [first, &first_seed, "--minutes", &minutes];
+            Harm {
+                said,
+                program,
+                arguments: [&arguments[..], others]
+                    .concat()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+            }
         };
-        let mut rows = Vec::new();
-        let wanted = [
-            (Rung::Simulation, "simulation", "sim", "--from", share),
-            (
-                Rung::Chaos,
-                "real processes",
-                "chaos",
-                "--seed",
-                minutes - share,
-            ),
-        ];
-        for (rung, said, program, first, minutes) in wanted {
-            if self.wants(rung) {
-                let mut command = programs.command(program);
-                command.args([first, &self.from.to_string()]);
-                command.args(["--minutes", &minutes.to_string()]);
-                let ran = command::run(&mut command)?;
-                rows.push(row_of(said, &ran, line_of(&command)));
+        let of_both = match (self.wants(Rung::Simulation), self.wants(Rung::Chaos)) {
+            (true, true) => self.minutes / 2,
+            _ => self.minutes,
+        };
+        let mut all = Vec::new();
+        if self.wants(Rung::Simulation) {
+            let twice = of_both / 6;
+            all.push(harm("simulation", "sim", of_both - twice, &[]));
+            if cfg!(all(target_os = "linux", target_env = "gnu")) {
+                all.push(harm(
+                    "simulation, each seed twice",
+                    "sim",
+                    twice,
+                    &["--twice"],
+                ));
             }
         }
-        Ok(rows)
+        if self.wants(Rung::Chaos) {
+            let dense = of_both / 2;
+            let often = [
+                "--only",
+                "kills,power-cuts,corruption",
+                "--mixed",
+                "--dense",
+            ];
+            all.push(harm("real processes", "chaos", of_both - dense, &[]));
+            all.push(harm("real processes, harmed often", "chaos", dense, &often));
+        }
+        all
+    }
+}
+
+impl Harm {
+    fn row(&self, programs: &Programs) -> Row {
+        let mut command = programs.command(self.program);
+        command.args(&self.arguments);
+        let line = line_of(&command);
+        match command::run(&mut command) {
+            Ok(ran) => row_of(self.said, &ran, line),
+            Err(error) => Row::broken(self.said, &error),
+        }
     }
 }
 
@@ -156,10 +188,6 @@ fn tests(checkout: &Checkout, effort: u32) -> anyhow::Result<Row> {
             .collect(),
         command: line_of(&cargo),
     })
-}
-
-fn minutes(spent: Duration) -> u64 {
-    spent.as_secs().div_ceil(60)
 }
 
 fn machine() -> String {

@@ -11,8 +11,8 @@ use crate::command;
 /// Optimized as a release is, but for what takes a linker long.
 const PROFILE: &str = "proof";
 /// The harnesses, and the servers of one of them.
-const PACKAGES: [&str; 4] = [SIMULATION, "chaos", "master", "storage-node"];
-const SIMULATION: &str = "sim";
+const PACKAGES: [&str; 4] = ["sim", "chaos", "master", "storage-node"];
+const PROGRAMS: [&str; 4] = ["sim", "chaos", "dfs-master", "dfs-storage-node"];
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -57,14 +57,20 @@ impl Checkout {
         self.build_with(&PACKAGES, &[])
     }
 
-    /// Builds the simulation so that bugs can be planted, and puts it into a folder of its own lest one is taken for the other.
+    /// Builds them so that bugs can be planted, and puts them into a folder of their own lest one is taken for the other.
     pub(crate) fn build_armed(&self) -> anyhow::Result<Programs> {
-        let built = self.build_with(&[SIMULATION], &["--features", "planted/armed"])?;
-        let folder = built.folder.join("armed");
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::copy(built.path(SIMULATION), folder.join(file_of(SIMULATION))))
-            .with_context(|| format!("copy the simulation to {}", folder.display()))?;
-        Ok(Programs { folder })
+        let built = self.build_with(&PACKAGES, &["--features", "planted/armed"])?;
+        let armed = Programs {
+            folder: built.folder.join("armed"),
+        };
+        std::fs::create_dir_all(&armed.folder)
+            .with_context(|| format!("make {}", armed.folder.display()))?;
+        for program in PROGRAMS {
+            let to = armed.path(program);
+            std::fs::copy(built.path(program), &to)
+                .with_context(|| format!("copy a program to {}", to.display()))?;
+        }
+        Ok(armed)
     }
 
     fn build_with(&self, packages: &[&str], features: &[&str]) -> anyhow::Result<Programs> {
@@ -79,16 +85,20 @@ impl Checkout {
         })
     }
 
-    /// Which commit it is; with a sign if anything was changed since.
+    /// Which commit it is, and whether anything was changed since.
     pub(crate) fn commit(&self) -> String {
-        let mut git = Command::new("git");
-        git.args(["describe", "--always", "--abbrev=12", "--dirty=, changed"])
-            .current_dir(&self.root);
-        let said = git.output().ok().filter(|output| output.status.success());
-        said.map_or_else(
-            || "of no repository".to_owned(),
-            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-        )
+        let git = |arguments: &[&str]| {
+            let mut git = Command::new("git");
+            let said = git.args(arguments).current_dir(&self.root).output().ok()?;
+            let said = said.status.success().then_some(said.stdout)?;
+            Some(String::from_utf8_lossy(&said).trim().to_owned())
+        };
+        let commit = git(&["rev-parse", "--short=12", "HEAD"]);
+        match (commit, git(&["status", "--porcelain"])) {
+            (Some(commit), Some(changes)) if changes.is_empty() => commit,
+            (Some(commit), _) => format!("{commit} with changes"),
+            (None, _) => "of no repository".to_owned(),
+        }
     }
 }
 

@@ -14,6 +14,21 @@ pub(crate) struct Row {
     pub(crate) command: String,
 }
 
+impl Row {
+    /// One that could not be climbed.
+    pub(crate) fn broken(rung: &'static str, error: &anyhow::Error) -> Self {
+        Self {
+            rung,
+            failed: vec![format!("{error:#}")],
+            ..Self::default()
+        }
+    }
+
+    fn holds(&self) -> bool {
+        self.failed.is_empty() && !self.shown.is_empty()
+    }
+}
+
 /// All rungs that were climbed.
 #[derive(Debug)]
 pub(crate) struct Proof {
@@ -24,9 +39,9 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
-    /// Whether nothing failed, and anything was tried.
+    /// Whether something was shown on every rung, and nothing failed.
     pub(crate) fn holds(&self) -> bool {
-        !self.rows.is_empty() && self.rows.iter().all(|row| row.failed.is_empty())
+        !self.rows.is_empty() && self.rows.iter().all(Row::holds)
     }
 }
 
@@ -42,6 +57,7 @@ impl Display for Proof {
         writeln!(f, "| rung | shown | failed | command |\n|---|---|---|---|")?;
         for row in &self.rows {
             let failed = match &row.failed[..] {
+                [] if row.shown.is_empty() => "nothing was shown".to_owned(),
                 [] => "0".to_owned(),
                 failed => cells(failed),
             };
@@ -71,13 +87,18 @@ mod tests {
 
     #[test]
     fn it_holds_if_something_was_shown_and_nothing_failed() {
-        assert!(!proof(Vec::new()).holds());
-        assert!(proof(vec![Row::default()]).holds());
-        let failed = Row {
-            failed: vec!["seed 4".to_owned()],
+        let shown = || Row {
+            shown: vec!["3 kills".to_owned()],
             ..Row::default()
         };
-        assert!(!proof(vec![Row::default(), failed]).holds());
+        let failed = Row {
+            failed: vec!["seed 4".to_owned()],
+            ..shown()
+        };
+        assert!(proof(vec![shown()]).holds());
+        assert!(!proof(Vec::new()).holds());
+        assert!(!proof(vec![shown(), failed]).holds());
+        assert!(!proof(vec![shown(), Row::default()]).holds());
     }
 
     #[test]
