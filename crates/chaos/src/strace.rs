@@ -67,7 +67,9 @@ impl Strace {
         let mut trace = Vec::new();
         self.trace.reopen()?.read_to_end(&mut trace)?;
         let trace = String::from_utf8_lossy(&trace);
-        let tampered = trace.lines().filter(|line| line.contains("(INJECTED)"));
+        let tampered = trace
+            .lines()
+            .filter(|line| line.contains("(INJECTED)") || line.contains("(DELAYED)"));
         Ok(u64::try_from(tampered.count()).unwrap_or(u64::MAX))
     }
 }
