@@ -294,6 +294,7 @@ fn mistake(text: &str, offset: usize, message: String) -> String {
     let Some((key, value)) = setting_at(text, offset) else {
         return message;
     };
+    let is_secret = key.trim().trim_matches(['"', '\'']).ends_with(SECRET_KEY);
     let key = shown(key);
     let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}', '#']);
     let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
@@ -301,7 +302,7 @@ fn mistake(text: &str, offset: usize, message: String) -> String {
         "yes" | "on" | "true" | "no" | "off" | "false" => {
             format!("{key} is not understood: write true or false, or text in quotes")
         }
-        _ if key.ends_with(SECRET_KEY) => {
+        _ if is_secret => {
             format!("{key} is not understood: it is text, which stands in quotes")
         }
         _ if is_bare && !is_number => {

@@ -327,6 +327,7 @@ fn a_secret_without_quotes_is_not_repeated_either() {
     for line in [
         "secret = correct horse battery",
         "secret = correct-horse-battery",
+        "\"secret\" = correct-horse-battery",
     ] {
         let error = load(&format!("[cluster]\n{line}\n"), &[], &[]);
         let error = error.unwrap_err().to_string();
