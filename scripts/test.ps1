@@ -36,8 +36,6 @@ try {
     Step @('test', '--locked', '--workspace', '--doc')
     Step @('test', '--locked', '--workspace', '--exclude', 'tests', '--all-targets')
     Step @('test', '--locked', '--package', 'tests')
-    # The ladder of proof for some minutes; scripts\prove.ps1 climbs it for as long as it is given.
-    Step @('run', '--locked', '--profile', 'proof', '--package', 'prove', '--', '--only', 'bugs,simulation,chaos', '--minutes', '8')
 } finally {
     # Also on an exit in the middle. What is set to nothing is removed.
     $env:DFS_TEST_BROWSER = $before.DFS_TEST_BROWSER

@@ -60,7 +60,8 @@ fn rung_for(bug: Bug) -> Rung {
         Bug::DoubtfulCopiesCounted => Rung::Tests("master", "are_no_reason_not_to_send"),
         Bug::OneCopyEnough => Rung::Tests("master", "only_receipts_that_prove"),
         Bug::TrimUnconfirmed => Rung::Tests("master", "unless_the_other_copies_are_confirmed"),
-        Bug::UnknownDeletedAtOnce => Rung::Tests("master", "their_grace_and_two_inventories"),
+        Bug::UnknownDeletedAtOnce => Rung::Tests("master", "go_only_as_the_fuse_lets_them"),
+        Bug::DeletionsUnconfirmed => Rung::Tests("master", "on_a_failed_disk_stays_planned"),
         Bug::MissingCopiesKept => Rung::Tests("master", "an_inventory_finds_what_a_node_lost"),
         Bug::RequestsRepeated => Rung::Tests("master", "a_repeated_request_gives_the_same"),
         Bug::WitnessIgnored => Rung::Tests("master", "fewer_commands_than_were_answered"),
@@ -93,7 +94,7 @@ pub(crate) fn find_all(checkout: &Checkout, seeds: u64) -> anyhow::Result<Row> {
         command: "prove --only bugs".to_owned(),
         ..Row::default()
     };
-    let mut found = 0;
+    let (mut found, mut left_out) = (0, 0);
     println!();
     for bug in Bug::ALL {
         let before = row.failed.len();
@@ -101,7 +102,10 @@ pub(crate) fn find_all(checkout: &Checkout, seeds: u64) -> anyhow::Result<Row> {
             let (name, what) = (bug.name(), bug.what());
             match hunt.find(*bug, rung) {
                 Ok(Find::By(by)) => println!("{name:<26} found by {by}: {what}"),
-                Ok(Find::LeftOut(why)) => println!("{name:<26} left out: {why}"),
+                Ok(Find::LeftOut(why)) => {
+                    println!("{name:<26} left out: {why}");
+                    left_out += 1;
+                }
                 Ok(Find::Nothing) => row.failed.push(format!("{name} was not found: {what}")),
                 Err(error) => row.failed.push(format!("{name}: {error:#}")),
             }
@@ -112,6 +116,10 @@ pub(crate) fn find_all(checkout: &Checkout, seeds: u64) -> anyhow::Result<Row> {
         }
     }
     row.shown.push(format!("{found} bugs planted and found"));
+    if left_out > 0 {
+        let without = format!("without {left_out} searches in real processes");
+        row.shown.push(without);
+    }
     Ok(row)
 }
 
@@ -191,15 +199,27 @@ impl Hunt<'_> {
     }
 
     fn in_real_processes(&self, bug: Bug, families: &str) -> anyhow::Result<Find> {
-        for seed in 1..=ROUNDS {
+        let play = |seed: u64, bug: Option<Bug>| {
             let mut chaos = self.programs.command("chaos");
             chaos.args(["--as-built", "--rounds", "1", "--seed", &seed.to_string()]);
             chaos.args(["--dense", "--mixed", "--seconds", "15", "--only", families]);
-            let ended = run_silently(chaos.env(PLANTED_BUG, bug.name()), LONGEST)?;
-            if !ended.said.contains("1 rounds, ") {
+            chaos.envs(bug.map(|bug| (PLANTED_BUG, bug.name())));
+            run_silently(&mut chaos, LONGEST)
+        };
+        let has_failed =
+            |said: &str, seed| said.contains(&format!("seed {seed} failed ({families}"));
+        for seed in 1..=ROUNDS {
+            let ended = play(seed, Some(bug))?;
+            if ended.said.contains(": left out: ") {
                 return Ok(Find::LeftOut(ended.said.trim().to_owned()));
             }
-            if ended.said.contains(&format!("seed {seed} failed (")) {
+            if has_failed(&ended.said, seed) {
+                // It must be the bug that it fails for.
+                let sound = play(seed, None)?;
+                ensure!(
+                    sound.code == Some(0),
+                    "seed {seed} of {families} fails without any bug"
+                );
                 return Ok(Find::By(format!("real processes, {families}, seed {seed}")));
             }
         }
