@@ -343,6 +343,7 @@ impl Faults {
         }
         let machine = machine(world, name);
         machine.forget_excuses();
+        machine.end_losing(world.journal.now());
         let disks = machine.disks();
         // Whoever is killed closes no store and syncs nothing on the way.
         for disk in &disks {

@@ -33,7 +33,7 @@ pub(crate) async fn run_client(world: Arc<World>, index: usize) -> turmoil::Resu
             "{} calls {operation}: {group} {action:?}",
             machine.name
         ));
-        let called = Instant::now();
+        let (called, called_at) = (Instant::now(), world.journal.now());
         let told = carry_out(&cluster, group, action, pace).await;
         let answer = world.memory.lock().judge(action, told.answer);
         (world.memory.lock()).learn((group, operation), action, called, &told);
@@ -46,7 +46,7 @@ pub(crate) async fn run_client(world: Arc<World>, index: usize) -> turmoil::Resu
         if let (Action::Upload { value, .. }, Some(uploaded)) = (action, &told.uploaded)
             && chance.random_bool(DURABLE_SHARE)
         {
-            world.check_durable(value, uploaded.copies, &mut chance);
+            world.check_durable(value, uploaded.copies, called_at, &mut chance);
         }
         sleep(PAUSE_MAX.mul_f64(chance.random())).await;
     }

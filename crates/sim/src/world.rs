@@ -176,6 +176,7 @@ impl World {
 
     /// Nobody stops a process: it may end only because of what was done to its disks.
     pub(crate) fn look_into_end(&self, machine: &Machine, ended: &Ended) {
+        machine.end_losing(self.journal.now());
         let name = &machine.name;
         if machine.may_end(ended) {
             self.journal.count("processes ended by their disk");
@@ -200,8 +201,14 @@ impl World {
     }
 
     /// Sees that an upload that was acknowledged with so many copies has them: on the disks, as a power cut of all would leave
-    /// them now. Those that faults destroyed meanwhile count.
-    pub(crate) fn check_durable(&self, value: Value, copies: u8, chance: &mut StdRng) {
+    /// them now. Those that faults destroyed count, and what was lost since the upload was called.
+    pub(crate) fn check_durable(
+        &self,
+        value: Value,
+        copies: u8,
+        called: Duration,
+        chance: &mut StdRng,
+    ) {
         let durable: Vec<_> = (self.nodes.iter())
             .map(|node| (node, node.durable_chunks(chance)))
             .collect();
@@ -209,7 +216,7 @@ impl World {
         for chunk in value.chunks() {
             let has = |node: &Machine, there: &BTreeSet<ChunkId>| {
                 there.contains(&chunk)
-                    || node.is_losing.load(Ordering::Relaxed)
+                    || node.may_have_lost(called)
                     || destroyed.contains(&(chunk, node.name.clone()))
             };
             let holders = durable.iter().filter(|(node, there)| has(node, there));

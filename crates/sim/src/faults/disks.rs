@@ -133,7 +133,10 @@ impl Faults {
             // A disk that has stopped keeps it.
             _ => {
                 drop(disk.remove(&path));
-                node.is_losing.store(true, Ordering::Relaxed);
+                let is_running = !self.off.contains_key(&node.name);
+                if is_running && is_extent(&path) && disk.content(&path).is_none() {
+                    node.begin_losing();
+                }
             }
         }
         if disk.content(&path) != content {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use disk::{Disk, MemoryDisk};
 use parking_lot::Mutex;
@@ -65,8 +66,9 @@ pub(crate) struct Machine {
     /// Whether files of its disks other than extents rotted, or could not be read for a while: what it has may be there and not
     /// be found.
     pub(crate) is_doubtful: AtomicBool,
-    /// Whether its process may have written to a file that had no name any more, and so lost what it said to have.
-    pub(crate) is_losing: AtomicBool,
+    /// Until when its process may have written to an extent that had no name any more, and so lost what it said to have; for
+    /// ever as long as that process runs.
+    losing_until: Mutex<Option<Duration>>,
     /// How often its process was started.
     starts: AtomicU32,
     /// A client that has ended.
@@ -81,7 +83,7 @@ impl Machine {
             excuses: Mutex::default(),
             refusal: Mutex::default(),
             is_doubtful: AtomicBool::new(false),
-            is_losing: AtomicBool::new(false),
+            losing_until: Mutex::default(),
             starts: AtomicU32::new(0),
             done: AtomicBool::new(false),
         }
@@ -136,6 +138,23 @@ impl Machine {
     /// What its process said that ended of damage.
     pub(crate) fn take_refusal(&self) -> Option<String> {
         self.refusal.lock().take()
+    }
+
+    /// An extent lost its name: what the present process writes to it is lost.
+    pub(crate) fn begin_losing(&self) {
+        *self.losing_until.lock() = Some(Duration::MAX);
+    }
+
+    /// Its process ends, which alone had that extent.
+    pub(crate) fn end_losing(&self, now: Duration) {
+        if let Some(until) = &mut *self.losing_until.lock() {
+            *until = now.min(*until);
+        }
+    }
+
+    /// Whether that may have befallen something that was written at this time or later.
+    pub(crate) fn may_have_lost(&self, since: Duration) -> bool {
+        self.losing_until.lock().is_some_and(|until| until >= since)
     }
 
     /// The good chunks on its disks, as the disks themselves say.
@@ -224,5 +243,21 @@ mod tests {
         assert!(machine.may_end(&ended(true, "Open(Io(StorageFull))")));
         machine.empty_disks();
         assert!(!machine.may_end(&ended(true, "Open(Io(StorageFull))")));
+    }
+
+    /// A node that once lost a file was taken to have, and to have lost, whatever was acknowledged from then on.
+    #[test]
+    fn only_the_process_that_has_a_lost_extent_loses_what_it_writes() {
+        let machine = Machine::new("node-1".to_owned(), [empty_disk()]);
+        let seconds = Duration::from_secs;
+        machine.end_losing(seconds(3));
+        assert!(!machine.may_have_lost(seconds(0)));
+        machine.begin_losing();
+        assert!(machine.may_have_lost(seconds(9)));
+        machine.end_losing(seconds(10));
+        assert!(machine.may_have_lost(seconds(9)));
+        assert!(!machine.may_have_lost(seconds(11)));
+        machine.end_losing(seconds(12));
+        assert!(!machine.may_have_lost(seconds(11)), "it ended before");
     }
 }
