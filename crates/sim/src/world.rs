@@ -1,5 +1,6 @@
 //! The machines: a master, storage nodes and clients, each with its disks, and what all of them share.
 
+mod destroyed;
 mod machine;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::journal::Journal;
 use crate::network::{Cables, SimNetwork};
+use destroyed::Destroyed;
 pub(crate) use machine::{CAPACITY, Ended, Excuse, Machine, empty_disk};
 
 /// The master's machine.
@@ -44,8 +46,7 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Machine>,
     /// Copies that were damaged behind their node's back: what a reader would report.
     pub(crate) damaged: Mutex<BTreeSet<(ChunkId, NodeId)>>,
-    /// Copies that faults destroyed at any time, by the names of their machines.
-    pub(crate) destroyed: Mutex<BTreeSet<(ChunkId, String)>>,
+    destroyed: Mutex<Destroyed>,
     /// No more faults; clients end.
     peace: AtomicBool,
     /// All machines are to lose power once more.
@@ -194,14 +195,11 @@ impl World {
         machine: &Machine,
         chunks: impl IntoIterator<Item = &'a ChunkId>,
     ) {
-        let destroyed = chunks
-            .into_iter()
-            .map(|chunk| (*chunk, machine.name.clone()));
-        self.destroyed.lock().extend(destroyed);
+        self.destroyed.lock().note(&machine.name, chunks);
     }
 
     /// Sees that an upload that was acknowledged with so many copies has them: on the disks, as a power cut of all would leave
-    /// them now. Those that faults destroyed count, and what was lost since the upload was called.
+    /// them now. Those that faults destroyed count until they are seen again, and what was lost since the upload was called.
     pub(crate) fn check_durable(
         &self,
         value: Value,
@@ -212,12 +210,15 @@ impl World {
         let durable: Vec<_> = (self.nodes.iter())
             .map(|node| (node, node.durable_chunks(chance)))
             .collect();
-        let destroyed = self.destroyed.lock();
+        let mut destroyed = self.destroyed.lock();
+        for (node, there) in &durable {
+            destroyed.see(&node.name, there);
+        }
         for chunk in value.chunks() {
             let has = |node: &Machine, there: &BTreeSet<ChunkId>| {
                 there.contains(&chunk)
                     || node.may_have_lost(called)
-                    || destroyed.contains(&(chunk, node.name.clone()))
+                    || destroyed.contains(&node.name, &chunk)
             };
             let holders = durable.iter().filter(|(node, there)| has(node, there));
             let count = holders.count();
