@@ -17,6 +17,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+/// A damaged index panics in there, which nodes catch.
+const CAUGHT_IN: &str = "redb-";
+
 /// One run's. Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Journal(Arc<Mutex<Pages>>);
@@ -30,6 +33,8 @@ struct Pages {
     failures: Vec<String>,
     /// Whether a warning is a failure.
     strict: bool,
+    /// Whether something was done to a file that may be a database.
+    is_index_harmed: bool,
     /// How often a master found out that it is not the right one.
     superseded: u64,
 }
@@ -92,6 +97,22 @@ impl Journal {
     /// From now on a warning of a process fails the run, or does not.
     pub(crate) fn set_strict(&self, strict: bool) {
         self.0.lock().strict = strict;
+    }
+
+    /// A file that may be a database was damaged, or cannot be read: from now on it may panic, which nodes catch. Or, at the
+    /// end, no database is left to which that was done.
+    pub(crate) fn set_index_harmed(&self, is_harmed: bool) {
+        self.0.lock().is_index_harmed = is_harmed;
+    }
+
+    /// Takes in a panic in this file. Whoever did not catch it ends, and that is not excused.
+    pub(crate) fn panicked(&self, file: &str, panic: impl fmt::Display) {
+        if self.0.lock().is_index_harmed && file.contains(CAUGHT_IN) {
+            self.count("panics of a damaged index");
+            self.note(format_args!("panic: {panic}"));
+        } else {
+            self.fail(format_args!("panic: {panic}"));
+        }
     }
 
     /// How often a master has said that it is superseded.
@@ -220,6 +241,20 @@ mod tests {
         assert_ne!(play(2, "a -> b", b"hello"), trace);
         assert_ne!(play(1, "a -> c", b"hello"), trace);
         assert_ne!(play(1, "a -> b", b"hallo"), trace);
+    }
+
+    /// Any panic of a database was taken for one of a damaged index, also where nothing had been damaged.
+    #[test]
+    fn a_database_panics_only_if_something_was_done_to_it() {
+        let has_failed = |is_harmed, file| {
+            let journal = Journal::new(false);
+            journal.set_index_harmed(is_harmed);
+            journal.panicked(file, "a page is gone");
+            journal.has_failed()
+        };
+        assert!(has_failed(false, "redb-4.1.0/src/db.rs"));
+        assert!(!has_failed(true, "redb-4.1.0/src/db.rs"));
+        assert!(has_failed(true, "crates/master/src/commit.rs"));
     }
 
     #[test]

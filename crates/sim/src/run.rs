@@ -23,8 +23,6 @@ const TICK: Duration = Duration::from_millis(5);
 const HARM_FOR: Duration = Duration::from_secs(40);
 /// A run never takes longer.
 const LONGEST: Duration = Duration::from_secs(1800);
-/// A damaged index panics in there, which nodes catch.
-const CAUGHT_IN: &str = "redb-";
 /// Connections that may wait to be accepted, and writes that may be under way on one of them.
 const CONNECTION_CAPACITY: usize = 1024;
 
@@ -52,13 +50,7 @@ pub fn run(seed: u64, aloud: bool) -> Outcome {
     let panics = journal.clone();
     std::panic::set_hook(Box::new(move |panic| {
         let file = panic.location().map_or("", |location| location.file());
-        if file.contains(CAUGHT_IN) {
-            // Whoever did not catch it ends, and that is not excused.
-            panics.count("panics of a damaged index");
-            panics.note(format_args!("panic: {panic}"));
-        } else {
-            panics.fail(format_args!("panic: {panic}"));
-        }
+        panics.panicked(file, panic);
     }));
     let world = World::new(seed, journal.clone());
     // What unwinds to here was noted by the hook.
@@ -96,6 +88,7 @@ fn play(seed: u64, world: &Arc<World>) -> Duration {
         faults.step(&mut sim, world);
         if world.take_last_cut() {
             world.journal.set_strict(false);
+            world.journal.set_index_harmed(false);
             faults.cut_all_power_at_last(&mut sim, world);
         }
         if sim.elapsed() >= LONGEST {

@@ -82,6 +82,9 @@ impl Faults {
             let begin = self.chance.random_range(0..=len);
             disk.fail_reads(&path, begin..self.chance.random_range(begin..=len));
             machine.excuse(Excuse::Read);
+            if !is_extent(&path) {
+                world.journal.set_index_harmed(true);
+            }
         }
         self.later(sim, 20.0, End::Restart(machine.name.clone()));
     }
@@ -279,6 +282,7 @@ fn note_damage(world: &World, node: &Machine, path: &str, before: &BTreeSet<Chun
     }
     if !is_extent(path) {
         node.is_doubtful.store(true, Ordering::Relaxed);
+        world.journal.set_index_harmed(true);
     }
 }
 

@@ -189,6 +189,7 @@ impl Faults {
             _ => disk.flip(path, at, 1 << self.chance.random_range(0..8)),
         }
         disk.kill();
+        world.journal.set_index_harmed(true);
         world.master.excuse(Excuse::Damage);
     }
 
