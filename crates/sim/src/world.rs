@@ -20,7 +20,7 @@ use rand::{RngExt, SeedableRng};
 use crate::journal::Journal;
 use crate::network::{Cables, SimNetwork};
 use destroyed::Destroyed;
-pub(crate) use machine::{CAPACITY, Ended, Excuse, Machine, empty_disk};
+pub(crate) use machine::{CAPACITY, Ended, Excuse, MASTER_CAPACITY, Machine, empty_disk};
 
 /// The master's machine.
 pub(crate) const MASTER: &str = "master";

@@ -13,7 +13,7 @@ use turmoil::Sim;
 
 use super::disks::files_of;
 use super::{Faults, Verb};
-use crate::world::{Excuse, MASTER, World};
+use crate::world::{Excuse, MASTER, MASTER_CAPACITY, World};
 
 /// All machines are there, and hear of each other, for so long before an old master comes: then all nodes know better.
 const CALM: Duration = Duration::from_secs(6);
@@ -143,13 +143,15 @@ impl Faults {
                 return None;
             }
             // It may have been full when it was copied.
-            old.disk.set_capacity(1 << 40);
+            old.disk.set_capacity(MASTER_CAPACITY);
             old.disk
         } else {
             right.fork()
         };
         self.stop(sim, world, MASTER, false);
         self.off.remove(MASTER);
+        // What an earlier one said is not this one's.
+        world.master.take_refusal();
         wrong.kill();
         if verb == Verb::OldMaster {
             world.journal.count("old masters");
@@ -221,6 +223,9 @@ impl Faults {
             *world.master.disks.lock() = vec![wrong.right];
             world.journal.note("the master's right disk is back");
             sim.bounce(MASTER);
+        } else {
+            // It says that it is whole, and is held to that.
+            world.master.forget_excuses();
         }
         if let Some(refusal) = refused {
             world.journal.count("damage refused by the master");

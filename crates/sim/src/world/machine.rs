@@ -11,7 +11,8 @@ use rand::Rng;
 
 /// Room on a node's disk.
 pub(crate) const CAPACITY: u64 = 64 << 20;
-const MASTER_CAPACITY: u64 = 1 << 40;
+/// Room on the master's.
+pub(crate) const MASTER_CAPACITY: u64 = 1 << 40;
 
 /// What a process may say at its end, because this was done to its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
