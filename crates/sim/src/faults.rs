@@ -124,7 +124,7 @@ pub(crate) struct Faults {
     old: BTreeMap<String, Vec<MemoryDisk>>,
     old_master: Option<Old>,
     trial: Option<Trial>,
-    /// Whether a master ever ran on a wrong disk.
+    /// Whether a master has run on a wrong disk, which no start with `--restored` has forgiven yet.
     was_wrong: bool,
     /// How often a master had found out that it is a wrong one, when that was looked into last.
     superseded: u64,

@@ -117,10 +117,11 @@ impl Faults {
         if !self.was_wrong {
             world
                 .journal
-                .fail("the only master there ever was is superseded");
+                .fail("a master is superseded, and no wrong one was there since it was forgiven");
         }
         world.journal.count("masters restored");
         world.restore_master();
+        self.was_wrong = false;
         if !self.off.contains_key(MASTER) {
             self.stop(sim, world, MASTER, false);
             self.off.remove(MASTER);
