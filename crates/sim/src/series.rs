@@ -44,8 +44,10 @@ const MINIMA: &[(&str, u64)] = &[
 ];
 /// No seed takes as long as this in real time.
 const LONGEST: Duration = Duration::from_secs(600);
-/// In fewer seeds than these, chance may leave something out.
+/// In fewer seeds than these, chance may leave something out or make it rare.
 const SEEDS_THAT_SHOW_ALL: u64 = 50;
+/// From so many on, nothing that is wanted once a seed is left out.
+const SEEDS_THAT_SHOW_THE_COMMON: u64 = 10;
 
 /// Which seeds, and how.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub struct Series {
 #[derive(Debug, Default)]
 struct Sum {
     seeds: u64,
+    /// The first and the last.
+    range: Option<(u64, u64)>,
     seconds: u64,
     failed: Vec<u64>,
     counts: BTreeMap<String, u64>,
@@ -144,7 +148,10 @@ fn play_in_a_process(seed: u64) -> anyhow::Result<Outcome> {
 
 impl Sum {
     fn add(&mut self, outcome: Outcome) {
+        let seed = outcome.seed;
         self.seeds += 1;
+        let (first, last) = self.range.unwrap_or((seed, seed));
+        self.range = Some((first.min(seed), last.max(seed)));
         self.seconds += outcome.seconds;
         for (what, count) in outcome.counts {
             *self.counts.entry(what).or_default() += count;
@@ -152,7 +159,6 @@ impl Sum {
         if outcome.failures.is_empty() {
             return;
         }
-        let seed = outcome.seed;
         self.failed.push(seed);
         println!("seed {seed} failed (trace {}):", outcome.trace);
         for failure in &outcome.failures {
@@ -164,12 +170,16 @@ impl Sum {
     /// Whether enough of everything happened; says what did not.
     fn has_shown_all(&self) -> bool {
         let count = |what| self.counts.get(what).copied().unwrap_or(0);
-        let missing = MINIMA.iter().filter(|(what, per_hundred)| {
-            self.seeds >= SEEDS_THAT_SHOW_ALL && count(*what) < per_hundred * self.seeds / 100
-        });
+        let missing = MINIMA
+            .iter()
+            .filter(|(what, per_hundred)| count(*what) < wanted(*per_hundred, self.seeds));
         let missing: Vec<_> = missing.collect();
         for (what, per_hundred) in &missing {
-            println!("too few {what}: {per_hundred} are wanted for every hundred seeds");
+            let wanted = wanted(*per_hundred, self.seeds);
+            println!(
+                "too few {what}: {wanted} are wanted in {} seeds",
+                self.seeds
+            );
         }
         missing.is_empty()
     }
@@ -182,8 +192,60 @@ impl Sum {
             "{seeds} seeds, {rate:.2} seeds/s, {seconds} s of simulated time, {} failed",
             self.failed.len()
         );
+        if let Some((first, last)) = self.range {
+            println!("the first was {first}, the last {last}");
+        }
+        println!("{seeds:>10} seeds played");
         for (what, count) in &self.counts {
             println!("{count:>10} {what}");
         }
+    }
+}
+
+/// How many are wanted in so many seeds.
+fn wanted(per_hundred: u64, seeds: u64) -> u64 {
+    if seeds >= SEEDS_THAT_SHOW_ALL {
+        per_hundred * seeds / 100
+    } else {
+        u64::from(seeds >= SEEDS_THAT_SHOW_THE_COMMON && per_hundred >= 100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum_of(seeds: Range<u64>, counts: &[(&str, u64)]) -> Sum {
+        let mut sum = Sum::default();
+        for seed in seeds {
+            let counts = counts.iter();
+            sum.add(Outcome {
+                seed,
+                counts: counts
+                    .map(|(what, count)| ((*what).to_owned(), *count))
+                    .collect(),
+                ..Outcome::default()
+            });
+        }
+        sum
+    }
+
+    /// A series of fewer than fifty seeds was good also if nothing at all had happened in it.
+    #[test]
+    fn a_short_series_must_show_what_is_common() {
+        let common = MINIMA.iter().filter(|(_, per_hundred)| *per_hundred >= 100);
+        let common: Vec<_> = common.map(|(what, _)| (*what, 1)).collect();
+        assert!(sum_of(0..9, &[]).has_shown_all(), "chance may be so");
+        assert!(!sum_of(0..10, &[]).has_shown_all());
+        assert!(!sum_of(0..49, &common[1..]).has_shown_all());
+        assert!(sum_of(0..49, &common).has_shown_all());
+        assert!(!sum_of(0..50, &common).has_shown_all());
+        assert!(sum_of(0..50, MINIMA).has_shown_all());
+    }
+
+    #[test]
+    fn a_series_says_which_seeds_it_played() {
+        let sum = sum_of(7..12, &[]);
+        assert_eq!((sum.seeds, sum.range), (5, Some((7, 11))));
     }
 }

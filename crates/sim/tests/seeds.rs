@@ -16,7 +16,10 @@ fn play(arguments: &[&str]) -> String {
 #[test]
 fn nothing_is_lost_and_nothing_is_left() {
     let said = play(&["--from", "1", "--seeds", "3"]);
-    assert!(said.contains("3 seeds"), "{said}");
+    assert!(
+        said.contains("the first was 1, the last 3\n         3 seeds played\n"),
+        "{said}"
+    );
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
