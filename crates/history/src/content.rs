@@ -12,7 +12,7 @@ pub const CHUNK_LEN: usize = 4096;
 /// Chunks in the pool.
 const POOL: u64 = 6;
 
-/// One content that a file can have: of the whole simulation, only one upload has it.
+/// One content that a file can have: only one upload has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value(pub u32);
 

@@ -102,6 +102,9 @@ impl Memory {
             },
             _ => return,
         };
+        let now = Instant::now();
+        self.kept
+            .retain(|kept| now - kept.since < self.kept_for * 2);
         self.kept.push(Kept {
             group,
             what,
@@ -111,17 +114,23 @@ impl Memory {
 
     /// What an answer says of the past: that something is not there, nothing any more once its time is over.
     pub fn judge(&self, action: Action, answer: Answer) -> Answer {
+        let is_of_the_past = matches!(action, Action::ReadVersion { .. } | Action::Restore { .. });
+        if answer == Answer::NotFound && is_of_the_past && !self.is_promised(action) {
+            return Answer::Failed;
+        }
+        answer
+    }
+
+    fn is_promised(&self, action: Action) -> bool {
         let now = Instant::now();
-        let is_asked = |kept: &&Kept| match (kept.what, action) {
+        let is_asked = |kept: &Kept| match (kept.what, action) {
             (What::Version { version, .. }, Action::ReadVersion { version: asked, .. }) => {
                 version == asked
             }
             (What::Trashed { trash, .. }, Action::Restore { trash: asked, .. }) => trash == asked,
             _ => false,
         };
-        match (answer, self.kept.iter().find(is_asked)) {
-            (Answer::NotFound, Some(kept)) if now - kept.since >= self.kept_for => Answer::Failed,
-            _ => answer,
-        }
+        let mut kept = self.kept.iter();
+        kept.any(|kept| is_asked(kept) && now - kept.since < self.kept_for)
     }
 }
