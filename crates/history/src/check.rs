@@ -5,17 +5,18 @@
 //! still to be explained, apply it to the state, and go on; where that leads nowhere, take another one. An operation
 //! whose outcome is not known may have its effect at any time after its call, or never.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use proto::id::VersionId;
 use proto::master::TrashId;
 
 use crate::content::Value;
+use crate::model::{Asked, Model, apply};
 
 /// Names in a group.
 pub const NAMES: usize = 3;
-/// States that are looked at before the search is given up.
-const STATES_MAX: usize = 2_000_000;
+/// Bytes of the states that were looked at, before the search is given up: several searches go on at once.
+const SEEN_LEN_MAX: usize = 256 << 20;
 
 /// Which file has which content, in a group.
 pub type State = [Option<Value>; NAMES];
@@ -179,6 +180,10 @@ impl History {
 
 /// Whether there is an order that explains all answers of a group that was empty at first.
 pub fn check(operations: &[Operation]) -> Verdict {
+    check_within(operations, SEEN_LEN_MAX)
+}
+
+fn check_within(operations: &[Operation], seen_len_max: usize) -> Verdict {
     let tells = |operation: &&Operation| match operation.answer {
         Answer::Failed => false,
         Answer::Unknown => operation.action.is_change(),
@@ -188,65 +193,41 @@ pub fn check(operations: &[Operation]) -> Verdict {
     // Those whose answers are known first, by their answers: that order is nearly always the right one.
     operations.sort_by_key(|operation| (operation.answered, operation.called));
     let mut search = Search {
-        done: vec![false; operations.len()],
+        done: Bits::new(operations.len()),
         asked: Asked::of(&operations),
         operations,
         seen: HashSet::new(),
+        seen_len: 0,
+        seen_len_max,
     };
     search.explain()
 }
 
-/// A file: its content, and those before that somebody asks for.
+/// Which operations are done, a bit each.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct File {
-    content: Value,
-    former: Vec<Value>,
-}
+struct Bits(Box<[u64]>);
 
-impl File {
-    fn has(&self, value: Value) -> bool {
-        self.content == value || self.former.contains(&value)
+impl Bits {
+    fn new(count: usize) -> Self {
+        Self(vec![0; count.div_ceil(64)].into())
     }
-}
 
-/// What there is after some operations.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Model {
-    names: [Option<File>; NAMES],
-    /// What was deleted, by which operation, if somebody wants it back.
-    trash: BTreeMap<usize, File>,
-}
+    fn has(&self, at: usize) -> bool {
+        self.0[at / 64] >> (at % 64) & 1 == 1
+    }
 
-/// What is asked for besides the present files: nothing else of the past needs to be kept.
-#[derive(Debug)]
-struct Asked {
-    deletions: HashSet<usize>,
-    values: HashSet<Value>,
-}
-
-impl Asked {
-    fn of(operations: &[Operation]) -> Self {
-        let actions = || operations.iter().map(|operation| operation.action);
-        let deletion = |action| match action {
-            Action::Restore { deletion, .. } => Some(deletion),
-            _ => None,
-        };
-        let value = |action| match action {
-            Action::ReadVersion { value, .. } => Some(value),
-            _ => None,
-        };
-        Self {
-            deletions: actions().filter_map(deletion).collect(),
-            values: actions().filter_map(value).collect(),
-        }
+    fn flip(&mut self, at: usize) {
+        self.0[at / 64] ^= 1 << (at % 64);
     }
 }
 
 struct Search {
     operations: Vec<Operation>,
     asked: Asked,
-    done: Vec<bool>,
-    seen: HashSet<(Vec<bool>, Model)>,
+    done: Bits,
+    seen: HashSet<(Bits, Model)>,
+    seen_len: usize,
+    seen_len_max: usize,
 }
 
 /// A step of the search: what there is before, and the next operation to try.
@@ -267,15 +248,16 @@ impl Search {
             let Some(first) = self.first_to_explain() else {
                 return Verdict::Explained;
             };
-            if self.seen.len() > STATES_MAX {
+            if self.seen_len > self.seen_len_max {
                 return Verdict::GivenUp;
             }
-            let may_be_next = |at: &usize| !self.done[*at] && self.operations[*at].called < first;
+            let may_be_next =
+                |at: &usize| !self.done.has(*at) && self.operations[*at].called < first;
             let Some(at) = (step.next..self.operations.len()).find(may_be_next) else {
                 let taken = step.taken;
                 steps.pop();
                 if let Some(taken) = taken {
-                    self.done[taken] = false;
+                    self.done.flip(taken);
                 }
                 continue;
             };
@@ -283,15 +265,16 @@ impl Search {
             let Some(model) = apply(step.model.clone(), &self.operations[at], &self.asked) else {
                 continue;
             };
-            self.done[at] = true;
+            self.done.flip(at);
             if self.seen.insert((self.done.clone(), model.clone())) {
+                self.seen_len += model.len() + size_of_val(&self.done) + size_of_val(&*self.done.0);
                 steps.push(Step {
                     model,
                     next: 0,
                     taken: Some(at),
                 });
             } else {
-                self.done[at] = false;
+                self.done.flip(at);
             }
         }
         Verdict::Impossible
@@ -299,98 +282,11 @@ impl Search {
 
     /// The first answer that is still to be explained.
     fn first_to_explain(&self) -> Option<u64> {
-        let open = self.operations.iter().zip(&self.done);
-        open.filter(|(operation, done)| !**done && operation.answered < u64::MAX)
-            .map(|(operation, _)| operation.answered)
-            .next()
+        let mut operations = self.operations.iter().enumerate();
+        operations
+            .find(|(at, operation)| !self.done.has(*at) && operation.answered < u64::MAX)
+            .map(|(_, operation)| operation.answered)
     }
-}
-
-/// What there is after an operation, if it can have this answer.
-fn apply(mut model: Model, operation: &Operation, asked: &Asked) -> Option<Model> {
-    let possible = match operation.answer {
-        Answer::Done | Answer::Unknown => change(&mut model, operation, asked),
-        Answer::NotFound => is_not_there(&model, operation.action),
-        Answer::AlreadyExists => is_taken(&model, operation.action),
-        Answer::Content(content) => match operation.action {
-            Action::Read { name } => {
-                (model.names[name].as_ref()).is_some_and(|file| file.content == content)
-            }
-            Action::ReadVersion { name, value, .. } => {
-                content == value && has_version(&model, name, value)
-            }
-            _ => false,
-        },
-        Answer::Names(names) => {
-            operation.action == Action::List && model.names.each_ref().map(Option::is_some) == names
-        }
-        Answer::WrongBytes | Answer::WrongNames | Answer::Failed => false,
-    };
-    possible.then_some(model)
-}
-
-/// Makes a change; whether it can be made.
-fn change(model: &mut Model, operation: &Operation, asked: &Asked) -> bool {
-    match operation.action {
-        Action::Upload { name, value } => {
-            let mut former = Vec::new();
-            if let Some(before) = model.names[name].take() {
-                former = before.former;
-                former.extend(Some(before.content).filter(|value| asked.values.contains(value)));
-            }
-            let content = value;
-            model.names[name] = Some(File { content, former });
-            true
-        }
-        Action::Delete { name } => match model.names[name].take() {
-            Some(file) if asked.deletions.contains(&operation.number) => {
-                model.trash.insert(operation.number, file);
-                true
-            }
-            file => file.is_some(),
-        },
-        Action::Move { from, to, replace } => {
-            let is_possible = model.names[from].is_some() && (model.names[to].is_none() || replace);
-            if is_possible {
-                model.names[to] = model.names[from].take();
-            }
-            is_possible
-        }
-        Action::Restore { deletion, to, .. } => {
-            let is_possible = model.names[to].is_none() && model.trash.contains_key(&deletion);
-            if is_possible {
-                model.names[to] = model.trash.remove(&deletion);
-            }
-            is_possible
-        }
-        Action::Read { .. } | Action::List | Action::ReadVersion { .. } => false,
-    }
-}
-
-fn is_not_there(model: &Model, action: Action) -> bool {
-    match action {
-        Action::Delete { name } | Action::Move { from: name, .. } | Action::Read { name } => {
-            model.names[name].is_none()
-        }
-        Action::ReadVersion { name, value, .. } => !has_version(model, name, value),
-        Action::Restore { deletion, .. } => !model.trash.contains_key(&deletion),
-        Action::List => model.names.iter().all(Option::is_none),
-        Action::Upload { .. } => false,
-    }
-}
-
-fn is_taken(model: &Model, action: Action) -> bool {
-    match action {
-        Action::Move { to, replace, .. } => !replace && model.names[to].is_some(),
-        Action::Restore { deletion, to, .. } => {
-            model.names[to].is_some() && model.trash.contains_key(&deletion)
-        }
-        _ => false,
-    }
-}
-
-fn has_version(model: &Model, name: usize, value: Value) -> bool {
-    (model.names[name].as_ref()).is_some_and(|file| file.has(value))
 }
 
 #[cfg(test)]
@@ -409,7 +305,7 @@ mod tests {
     }
 
     /// Each as (action, answer, called, answered).
-    fn judge(operations: &[(Action, Answer, u64, u64)]) -> Verdict {
+    fn numbered(operations: &[(Action, Answer, u64, u64)]) -> Vec<Operation> {
         let operations = operations.iter().enumerate();
         let operations =
             operations.map(|(number, &(action, answer, called, answered))| Operation {
@@ -420,7 +316,11 @@ mod tests {
                 answered,
                 answer,
             });
-        check(&operations.collect::<Vec<_>>())
+        operations.collect()
+    }
+
+    fn judge(operations: &[(Action, Answer, u64, u64)]) -> Verdict {
+        check(&numbered(operations))
     }
 
     #[test]
@@ -492,6 +392,39 @@ mod tests {
         assert_eq!(names([false, true, false]), Verdict::Explained);
         assert_eq!(names([true, true, false]), Verdict::Impossible);
         assert_eq!(names([false; NAMES]), Verdict::Impossible);
+    }
+
+    /// A list that did not find the folder was believed whenever the folder was empty.
+    #[test]
+    fn a_folder_that_is_empty_is_still_there() {
+        let list = |answer| {
+            judge(&[
+                (Action::List, Answer::NotFound, 1, 2),
+                (write(0, A), Answer::Done, 3, 4),
+                (Action::Delete { name: 0 }, Answer::Done, 5, 6),
+                (Action::List, answer, 7, 8),
+            ])
+        };
+        assert_eq!(list(Answer::Names([false; NAMES])), Verdict::Explained);
+        assert_eq!(list(Answer::NotFound), Verdict::Impossible);
+    }
+
+    /// The search took gigabytes before it was given up. Reads of what nobody wrote, behind so many uploads that overlap that
+    /// all orders of them are too many.
+    #[test]
+    fn a_search_is_given_up_before_it_takes_all_memory() {
+        let uploads = (0..40).map(|at| {
+            (
+                write(0, Value(at)),
+                Answer::Done,
+                u64::from(at) + 1,
+                u64::from(at) + 100,
+            )
+        });
+        let mut operations: Vec<_> = uploads.collect();
+        operations.push((read(0), Answer::Content(Value(99)), 200, 201));
+        let verdict = check_within(&numbered(&operations), 1 << 20);
+        assert_eq!(verdict, Verdict::GivenUp);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod act;
 mod check;
 mod content;
 mod memory;
+mod model;
 
 pub use act::{GROUPS, Pace, Told, carry_out, choose, path, read};
 pub use check::{Action, Answer, History, NAMES, Operation, State, Verdict, check};
