@@ -173,7 +173,10 @@ impl Faults {
         let Some(content) = old_of(&disk, &path) else {
             return;
         };
-        if self.off.contains_key(&node.name) || !is_spare(&mut self.chance, world, node) {
+        if self.off.contains_key(&node.name) {
+            return;
+        }
+        if !is_spare(&mut self.chance, world, node) {
             world.journal.count("harm spared: the only good copy");
             return;
         }
