@@ -300,6 +300,10 @@ impl Recovery {
         let Some((number, found)) = self.extents.last_key_value() else {
             return Ok(None);
         };
+        // Whatever else is wrong with it: a new extent would say for good that nothing is behind.
+        if !self.is_end_certain {
+            return Err(io::Error::other("its end cannot be read"));
+        }
         let Some(header) = &found.header else {
             return Ok(None);
         };
@@ -313,9 +317,6 @@ impl Recovery {
         } else {
             end
         };
-        if !self.is_end_certain {
-            return Err(io::Error::other("its end cannot be read"));
-        }
         // Also where nothing is cut: a killed process had taken blocks ahead.
         found.file.set_len(end)?;
         for range in &self.unsettled {

@@ -249,6 +249,45 @@ async fn what_cannot_be_read_at_the_end_is_not_cut_off() {
     }
 }
 
+/// The last extent opened, but for a moment neither its header nor its end could be read. It was taken for one whose header is
+/// damaged, and a new extent was to say where it ends: acknowledged chunks behind that were given up for good.
+#[tokio::test]
+async fn an_extent_of_which_nothing_can_be_read_is_not_given_up() {
+    let chunks = [1, 2, 3].map(|number| chunk(number, 3000));
+    let disk = disk_with(&chunks[..1]).await;
+    let index = disk.content("index.redb").unwrap();
+    let node = TestNode::open(&[&disk]);
+    for chunk in &chunks[1..] {
+        node.put(chunk).await.unwrap();
+    }
+    node.kill().await;
+    let third = EXTENT_HEADER_LEN + 2 * record_len(3000);
+    let faults = [[0..third, third..u64::MAX], [0..1, third..third + 1]];
+    for (fault, has_index) in faults
+        .iter()
+        .flat_map(|fault| [(fault, true), (fault, false)])
+    {
+        let disk = disk.fork();
+        drop(disk.remove("index.redb"));
+        if has_index {
+            disk.put("index.redb", &index);
+        }
+        for range in fault {
+            disk.fail_reads(FIRST, range.clone());
+        }
+        let node = TestNode::open(&[&disk]);
+        node.put(&chunk(4, 100)).await.unwrap_err();
+        node.stop().await;
+        disk.heal();
+        let node = TestNode::open(&[&disk]);
+        node.put(&chunk(4, 100)).await.unwrap();
+        for (id, bytes) in &chunks {
+            assert_eq!(node.get(id).await.unwrap(), bytes, "{fault:?} {has_index}");
+        }
+        node.stop().await;
+    }
+}
+
 /// A place could not be read for a moment, and its chunk was taken for corrupt for ever: also when the disk was well again after
 /// a restart, and it was the last copy.
 #[tokio::test]
