@@ -304,9 +304,6 @@ impl Recovery {
         if !self.is_end_certain {
             return Err(io::Error::other("its end cannot be read"));
         }
-        let Some(header) = &found.header else {
-            return Ok(None);
-        };
         let end = self.catalog.extents.get(number).map_or(0, |sums| sums.len);
         let was_cut = *number == start.extent && found.len < start.offset;
         if self.is_partial || *number < start.extent || was_cut || end < EXTENT_HEADER_LEN {
@@ -323,8 +320,9 @@ impl Recovery {
             rewrite(&*found.file, range.clone())?;
         }
         found.file.sync()?;
-        let goes_on = end < extent_size;
-        Ok(goes_on.then(|| Active::resume(Arc::clone(&found.file), header, end)))
+        let header = found.header.as_ref();
+        let goes_on = header.filter(|_| end < extent_size);
+        Ok(goes_on.map(|header| Active::resume(Arc::clone(&found.file), header, end)))
     }
 
     fn last_position(&self) -> Position {
