@@ -433,12 +433,17 @@ fn refuse_foreign(disk: &dyn Disk, place: usize) -> Result<(), OpenError> {
 
 /// What to do about a folder whose identity is lost.
 fn without_identity(place: usize) -> String {
-    let instead = if place == 0 {
+    let instead = how_to_replace(place);
+    format!("put it back from a copy, or {instead}: other nodes then give what was here")
+}
+
+/// What to do when the disk of a folder is given up.
+pub(crate) fn how_to_replace(place: usize) -> &'static str {
+    if place == 0 {
         "start a new node in empty folders and remove this one by dfs node remove"
     } else {
         "start once with an empty folder in its place and --replaced-disk"
-    };
-    format!("put it back from a copy, or {instead}: other nodes then give what was here")
+    }
 }
 
 fn write_in(disk: &dyn Disk, place: usize, identity: &IdentityFile) -> Result<(), OpenError> {

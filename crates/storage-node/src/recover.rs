@@ -27,10 +27,11 @@ use crate::appender::Appender;
 use crate::catalog::{Catalog, Position, Row};
 use crate::environment::Environment;
 use crate::error::OpenError;
-use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER};
+use crate::extent::{EXTENT_HEADER_LEN, EXTENTS_FOLDER, extent_path};
 use crate::found::{
     Found, FoundExtents, find_extents, highest_name, remove_unfinished, sealed_len,
 };
+use crate::identity::how_to_replace;
 use crate::index::{Changes, INDEX_PATH, Index};
 use crate::store::{Store, StoreOptions};
 use crate::summary;
@@ -205,7 +206,7 @@ impl Recovery {
             settled_to = self.catalog.position;
             self.replay_extent(&*disk, *number, from)?;
         }
-        let resumed = self.resume_last(start, options.extent_size);
+        let resumed = self.resume_last(start, &options);
         if resumed.is_err() {
             self.catalog.position = settled_to;
         }
@@ -296,13 +297,13 @@ impl Recovery {
     }
 
     /// Cuts and syncs the last extent, and goes on with it if it can take more.
-    fn resume_last(&self, start: Position, extent_size: u64) -> io::Result<Option<Active>> {
+    fn resume_last(&self, start: Position, options: &StoreOptions) -> io::Result<Option<Active>> {
         let Some((number, found)) = self.extents.last_key_value() else {
             return Ok(None);
         };
         // Whatever else is wrong with it: a new extent would say for good that nothing is behind.
         if !self.is_end_certain {
-            return Err(io::Error::other("its end cannot be read"));
+            return Err(unreadable_end(*number, options));
         }
         let end = self.catalog.extents.get(number).map_or(0, |sums| sums.len);
         let was_cut = *number == start.extent && found.len < start.offset;
@@ -321,7 +322,7 @@ impl Recovery {
         }
         found.file.sync()?;
         let header = found.header.as_ref();
-        let goes_on = header.filter(|_| end < extent_size);
+        let goes_on = header.filter(|_| end < options.extent_size);
         Ok(goes_on.map(|header| Active::resume(Arc::clone(&found.file), header, end)))
     }
 
@@ -332,6 +333,15 @@ impl Recovery {
             offset: sums.len,
         })
     }
+}
+
+fn unreadable_end(number: u64, options: &StoreOptions) -> io::Error {
+    let path = extent_path(number);
+    let replace = how_to_replace(options.disk_number as usize);
+    io::Error::other(format!(
+        "the end of {path} cannot be read; if that is so after a restart too, wait until other nodes have copies of this disk's \
+         chunks, and {replace}"
+    ))
 }
 
 /// Writes the same bytes again, so that the next sync is about them.

@@ -237,7 +237,8 @@ async fn what_cannot_be_read_at_the_end_is_not_cut_off() {
         for (id, bytes) in &chunks[..2] {
             assert_eq!(node.get(id).await.unwrap(), bytes);
         }
-        node.put(&chunk(4, 100)).await.unwrap_err();
+        let error = node.put(&chunk(4, 100)).await.unwrap_err();
+        assert!(error.message.contains(FIRST), "{error}");
         node.stop().await;
         disk.heal();
         let node = TestNode::open(&[&disk]);
