@@ -46,7 +46,8 @@ pub(crate) async fn run(node: Arc<Node>, disk: usize, rate_max: u64, shutdown: C
     let (mut said, mut in_trouble) = (String::new(), false);
     tokio::select! {
         reread = reread_bad(&node, disk, Some(rate_max)) => if let Err(error) = reread {
-            tracing::debug!(disk, %error, "what is known to be bad could not be read again");
+            let disk = node.disks()[disk].store.options.disk_as_said();
+            tracing::warn!(disk, %error, "not all that is known to be bad could be read again: that is tried at the next start");
         },
         () = shutdown.cancelled() => return,
     }
@@ -111,6 +112,9 @@ pub(crate) async fn scrub_extent(
 }
 
 /// Reads once more what is known to be bad, and serves what is good again.
+///
+/// # Errors
+/// Why one of them could not be verified; the others were, unless the disk as a whole is in trouble.
 pub(crate) async fn reread_bad(
     node: &Node,
     disk: usize,
@@ -118,18 +122,23 @@ pub(crate) async fn reread_bad(
 ) -> Result<(), StoreError> {
     let NodeDisk { store, lane, .. } = &node.disks()[disk];
     let mut pace = Pace::new(rate_max.map(|most| rate(store, most)));
-    let mut after = None;
+    let (mut after, mut first_error) = (None, Ok(()));
     loop {
         let reader = Arc::clone(store);
         let next = move || Ok(reader.corrupt_page(after.as_ref(), MARKS_AT_ONCE)?);
         let bad = lane.run_in_background(next).await?;
         let Some(last) = bad.last() else {
-            return Ok(());
+            return first_error;
         };
         after = Some(*last);
         for chunk in &bad {
-            if node.verify_copy(disk, chunk).await? == ChunkState::Good {
-                tracing::info!(%chunk, "a chunk that could not be read is good");
+            match node.verify_copy(disk, chunk).await {
+                Ok(ChunkState::Good) => {
+                    tracing::info!(%chunk, "a chunk that could not be read is good");
+                }
+                Ok(_) => {}
+                Err(error) if !node.disks()[disk].is_sound() => return Err(error),
+                Err(error) => first_error = first_error.and(Err(error)),
             }
             let row = store.find(chunk)?;
             pace.after(row.map_or(0, |row| row.location.len.into()))

@@ -311,6 +311,40 @@ async fn what_could_not_be_read_is_read_again_after_a_start() {
     node.stop().await;
 }
 
+/// One of many bad chunks lay in an extent that could not be opened: those that came after it in the order of ids, and could be read
+/// again, were not read any more until the next start.
+#[tokio::test]
+async fn one_bad_chunk_does_not_keep_others_from_being_read_again() {
+    let (disk, chunks) = disk_with_three_extents().await;
+    let paths = extents(&disk);
+    let node = TestNode::open(&[&disk]);
+    for path in &paths {
+        disk.fail_reads(path, EXTENT_HEADER_LEN..u64::MAX);
+    }
+    for (id, _) in &chunks {
+        node.get(id).await.unwrap_err();
+    }
+    node.stop().await;
+    for unopened in [0, 1] {
+        let disk = disk.fork();
+        disk.heal();
+        disk.fail_opens_of(&paths[unopened]);
+        let node = TestNode::open(&[&disk]);
+        crate::scrub::reread_bad(&node.node, 0, None)
+            .await
+            .unwrap_err();
+        for (place, (id, _)) in chunks.iter().enumerate() {
+            let expected = if place / 2 == unopened {
+                ChunkState::Corrupt
+            } else {
+                ChunkState::Good
+            };
+            assert_eq!(node.state(id), expected, "chunk {place}");
+        }
+        node.stop().await;
+    }
+}
+
 /// One extent could not be opened, and kept the node from all that its disk had: its chunks are corrupt now and replaced. What
 /// was deleted meanwhile does not come back with it.
 #[tokio::test]
