@@ -80,16 +80,20 @@ impl Folder {
         for (number, found) in &self.extents {
             let salt = found.header.as_ref().map(|header| header.salt);
             let is_last = self.extents.keys().next_back() == Some(number);
-            let end = if is_last {
-                // What a kill left unfinished behind it was never acknowledged.
-                find_end(&found.file, salt, EXTENT_HEADER_LEN)?.at
+            let (end, unreadable_to) = if is_last {
+                // What a kill left unfinished behind it was never acknowledged; what cannot be read may have been.
+                let end = find_end(&found.file, salt, EXTENT_HEADER_LEN)?;
+                (end.at, end.unreadable_to)
             } else {
-                sealed_len(&self.extents, *number)
+                (sealed_len(&self.extents, *number), 0)
             };
             let range = EXTENT_HEADER_LEN..end;
             let mut walk = Walk::new(found.file.clone(), salt, range, Payloads::Skip)?;
             while let Some(item) = walk.next_item() {
                 see(*number, item)?;
+            }
+            if unreadable_to > end {
+                see(*number, Item::Damage(end..unreadable_to))?;
             }
         }
         Ok(())
@@ -244,23 +248,8 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
             corrupt += 1;
         }
     }
-    let needed = needed(disk, folder.owner, &damage);
-    for ((extent, range), is_needed) in damage.iter().zip(&needed) {
-        writeln!(
-            out,
-            "{}: {} from {} on are damaged{}",
-            extent_path(*extent),
-            count_of(range.end - range.start, "byte"),
-            range.start,
-            if *is_needed {
-                ""
-            } else {
-                "; nothing needs them"
-            }
-        )?;
-    }
-    let unneeded = needed.iter().filter(|needed| !**needed).count();
-    let damaged = needed.len() - unneeded;
+    let damaged = tell_damage(disk, folder.owner, &damage, out)?;
+    let unneeded = damage.len() - damaged;
     writeln!(
         out,
         "{}, {corrupt} corrupt, {}",
@@ -287,6 +276,31 @@ pub fn verify(disk: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Tells of all damaged places; gives how many of them are needed.
+fn tell_damage(
+    disk: &dyn Disk,
+    owner: (NodeId, u32),
+    damage: &[(u64, Range<u64>)],
+    out: &mut dyn Write,
+) -> std::io::Result<usize> {
+    let needed = needed(disk, owner, damage);
+    for ((extent, range), is_needed) in damage.iter().zip(&needed) {
+        writeln!(
+            out,
+            "{}: {} from {} on are damaged{}",
+            extent_path(*extent),
+            count_of(range.end - range.start, "byte"),
+            range.start,
+            if *is_needed {
+                ""
+            } else {
+                "; nothing needs them"
+            }
+        )?;
+    }
+    Ok(needed.iter().filter(|needed| **needed).count())
 }
 
 /// Of each damaged place, in their order, whether it is one where the index has a chunk, or may have.
@@ -319,11 +333,15 @@ fn needed(disk: &dyn Disk, owner: (NodeId, u32), damage: &[(u64, Range<u64>)]) -
 /// Writes every good chunk to a file named by its id, unless it is there from an earlier time.
 ///
 /// # Errors
-/// When a chunk could not be written, or is corrupt (the others are written), beside what `inspect` fails with.
+/// When a chunk could not be written, or is corrupt or may be in a damaged place (the others are written), beside what
+/// `inspect` fails with.
 pub fn export(disk: &dyn Disk, to: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = Folder::open(disk, out)?;
-    let mut live = Live::new();
+    let (mut live, mut damage) = (Live::new(), Vec::new());
     folder.walk(|extent, item| {
+        if let Item::Damage(range) = &item {
+            damage.push((extent, range.clone()));
+        }
         follow(&mut live, extent, &item);
         Ok(())
     })?;
@@ -349,10 +367,12 @@ pub fn export(disk: &dyn Disk, to: &dyn Disk, out: &mut dyn Write) -> anyhow::Re
     }
     let chunks = count_of(written, "chunk");
     writeln!(out, "{chunks} written, {corrupt} left out")?;
-    if corrupt > 0 {
+    let damaged = tell_damage(disk, folder.owner, &damage, out)?;
+    if corrupt > 0 || damaged > 0 {
         bail!(
-            "corrupt here: {}; look for them on other nodes",
-            count_of(corrupt, "chunk")
+            "corrupt here: {}, and what was in {}; look for them on other nodes",
+            count_of(corrupt, "chunk"),
+            count_of(damaged, "damaged place")
         );
     }
     Ok(())

@@ -30,8 +30,15 @@ use crate::walk::{Item, Payloads, Walk};
 pub(crate) struct End {
     /// Behind its last good record.
     pub(crate) at: u64,
+    /// Up to where something was needed and could not be read.
+    pub(crate) unreadable_to: u64,
+}
+
+impl End {
     /// Whether all that is behind it could be read, and is nothing.
-    pub(crate) is_certain: bool,
+    pub(crate) fn is_certain(&self) -> bool {
+        self.unreadable_to <= self.at
+    }
 }
 
 /// Where the extent ends, looking from a place up to which it is known to be whole.
@@ -51,7 +58,7 @@ pub(crate) fn find_end(file: &Arc<dyn DiskFile>, salt: Option<u64>, from: u64) -
     }
     Ok(End {
         at: end,
-        is_certain: walk.unreadable_to() <= end,
+        unreadable_to: walk.unreadable_to(),
     })
 }
 

@@ -45,7 +45,7 @@ impl Recovery {
         let salt = header.as_ref().map(|header| header.salt);
         let end = if is_last {
             let end = find_end(&file, salt, from)?;
-            self.is_end_certain = end.is_certain;
+            self.is_end_certain = end.is_certain();
             end.at
         } else {
             len.min(sealed_len(&self.extents, number))

@@ -6,7 +6,7 @@ use super::support::{
     FIRST, TestNode, disk_with, disk_with_three_extents, extents, lose_index, rng, small_chunks,
     swap,
 };
-use crate::extent::EXTENT_HEADER_LEN;
+use crate::extent::{EXTENT_HEADER_LEN, record_len};
 use crate::offline;
 
 /// Two files of extents had changed their names: `verify` read them all the same and found nothing amiss, and the node used
@@ -120,6 +120,33 @@ async fn a_torn_tail_is_no_damage_to_the_tools() {
     );
     disk.cut(&paths[1], len - 100);
     offline::verify(&disk, &mut Vec::new()).unwrap_err();
+}
+
+/// The end of the last extent could not be read: its chunks were left out of an export that said it had succeeded, and nothing was
+/// said to be damaged.
+#[tokio::test]
+async fn an_end_that_cannot_be_read_is_told_by_the_tools() {
+    let (disk, chunks) = disk_with_three_extents().await;
+    let paths = extents(&disk);
+    let last = EXTENT_HEADER_LEN + record_len(6000);
+    disk.fail_reads(&paths[2], last + 10..last + 11);
+    let mut out = Vec::new();
+    offline::inspect(&disk, false, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let of_last = text.lines().find(|line| line.starts_with(&paths[2]));
+    assert!(!of_last.unwrap().contains(" 0 damaged bytes"), "{text}");
+    offline::verify(&disk, &mut Vec::new()).unwrap_err();
+    let to = MemoryDisk::new();
+    let mut out = Vec::new();
+    let error = offline::export(&disk, &to, &mut out).unwrap_err();
+    assert!(error.to_string().contains("1 damaged place"), "{error}");
+    for (id, bytes) in &chunks[..5] {
+        assert_eq!(to.content(&id.to_string()).unwrap(), *bytes);
+    }
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("5 chunks written"), "{text}");
+    disk.heal();
+    offline::export(&disk, &to, &mut Vec::new()).unwrap();
 }
 
 /// An export was stopped in the middle. Run again it goes on, with the file that it did not finish.
