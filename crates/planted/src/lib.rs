@@ -44,7 +44,7 @@ bugs! {
     NoFolderSync = "no-folder-sync",
     /// A sync that failed is tried again, and believed.
     SyncRetried = "sync-retried",
-    /// A storage node answers before it has synced.
+    /// A storage node answers before it has written.
     NodeAnswersFirst = "node-answers-first",
     /// The master answers without having synced.
     MasterAnswersUnsynced = "master-answers-unsynced",
