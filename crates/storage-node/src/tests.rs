@@ -18,5 +18,6 @@ mod space;
 mod start;
 mod summaries;
 mod support;
+mod unreadable;
 mod while_it_runs;
 mod wire;
