@@ -188,7 +188,7 @@ async fn wrong_copies(world: &World, wanted: &BTreeSet<ChunkId>) -> Option<Strin
     for (chunk, mut holders) in copies {
         let is_wanted = wanted.contains(&chunk);
         if holders.len() > if is_wanted { COPIES } else { 0 } {
-            holders = still_held(world, &chunk, holders).await;
+            holders = still_held(world, &chunk, is_wanted, holders).await;
         }
         if holders.len() == if is_wanted { COPIES } else { 0 } {
             continue;
@@ -263,6 +263,7 @@ async fn read_from(connection: &Connection, chunk: ChunkId) -> Result<(), String
 async fn still_held<'a>(
     world: &World,
     chunk: &ChunkId,
+    is_wanted: bool,
     holders: Vec<&'a Machine>,
 ) -> Vec<&'a Machine> {
     let mut still = Vec::new();
@@ -274,8 +275,21 @@ async fn still_held<'a>(
             Some(connection) => connection.call(describe, CALL_TIMEOUT).await.ok(),
             None => None,
         };
-        if !described.is_some_and(|described| is_gone(chunk, &described)) {
+        if !described
+            .as_ref()
+            .is_some_and(|described| is_gone(chunk, described))
+        {
             still.push(node);
+        }
+        // All was whole before.
+        let has_come_back = world.is_last_start()
+            && !node.is_harmed.load(Ordering::Relaxed)
+            && described.is_some_and(|described| is_held(chunk, &described));
+        if has_come_back && !is_wanted {
+            let name = &node.name;
+            let message =
+                format_args!("{name} deleted {chunk}, and without its index has it again");
+            world.journal.fail(message);
         }
     }
     still
@@ -284,6 +298,11 @@ async fn still_held<'a>(
 /// Whether a node says of this chunk that it is not there.
 fn is_gone(chunk: &ChunkId, described: &ChunksDescribed) -> bool {
     matches!(&described.chunks[..], [only] if only.chunk == *chunk && only.state == ChunkState::Missing)
+}
+
+/// Whether it says that it is.
+fn is_held(chunk: &ChunkId, described: &ChunksDescribed) -> bool {
+    matches!(&described.chunks[..], [only] if only.chunk == *chunk && only.state == ChunkState::Good)
 }
 
 /// A connection to a server, as any client has.

@@ -51,6 +51,8 @@ pub(crate) struct World {
     peace: AtomicBool,
     /// All machines are to lose power once more.
     last_cut: AtomicBool,
+    /// They have, and what is on the nodes was made anew of their extents.
+    last_start: AtomicBool,
     finished: AtomicBool,
     /// Whether a person starts the master next with `--restored`.
     restore: AtomicBool,
@@ -107,6 +109,7 @@ impl World {
             destroyed: Mutex::default(),
             peace: AtomicBool::new(false),
             last_cut: AtomicBool::new(false),
+            last_start: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             restore: AtomicBool::new(false),
             was_restored: AtomicBool::new(false),
@@ -130,6 +133,15 @@ impl World {
     /// Whether that is to come; it comes once.
     pub(crate) fn take_last_cut(&self) -> bool {
         self.last_cut.swap(false, Ordering::Relaxed)
+    }
+
+    /// It has come.
+    pub(crate) fn begin_last_start(&self) {
+        self.last_start.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_last_start(&self) -> bool {
+        self.last_start.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_finished(&self) -> bool {

@@ -62,6 +62,7 @@ impl Faults {
                 return;
             }
             machine.is_doubtful.store(true, Ordering::Relaxed);
+            machine.is_harmed.store(true, Ordering::Relaxed);
         }
         world
             .journal
@@ -276,6 +277,7 @@ fn note_damage(world: &World, node: &Machine, path: &str, before: &BTreeSet<Chun
     } else {
         "damaged files beside extents"
     });
+    node.is_harmed.store(true, Ordering::Relaxed);
     let after = node.good_chunks();
     let lost: Vec<_> = before.difference(&after).collect();
     world.note_destroyed(node, lost.iter().copied());

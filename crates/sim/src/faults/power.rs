@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use disk::MemoryDisk;
+use disk::{Disk, MemoryDisk};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use turmoil::Sim;
 
 use super::{End, Faults, machine, others};
 use crate::world::{Excuse, Machine, World};
+
+/// What a node makes anew of its extents if it is not there.
+const INDEX: &str = "index.redb";
 
 /// A power cut that waits for a number of changes of a disk.
 #[derive(Debug)]
@@ -20,10 +23,17 @@ pub(super) struct Cut {
 }
 
 impl Faults {
-    /// All servers lose power at once, in peace.
+    /// All servers lose power at once, in peace, and nodes their indexes: extents alone say what there is.
     pub(crate) fn cut_all_power_at_last(&mut self, sim: &mut Sim<'_>, world: &World) {
         for machine in world.servers() {
             self.cut_power(sim, world, machine, "last power cuts");
+        }
+        world.begin_last_start();
+        for disk in world.nodes.iter().flat_map(Machine::disks) {
+            if disk.remove(INDEX).is_ok() {
+                disk.sync_folder("").expect("the disk is well");
+                world.journal.count("last starts without an index");
+            }
         }
     }
 
@@ -163,7 +173,6 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
-    use disk::Disk;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 

@@ -67,6 +67,8 @@ pub(crate) struct Machine {
     /// Whether files of its disks other than extents rotted, or could not be read for a while: what it has may be there and not
     /// be found.
     pub(crate) is_doubtful: AtomicBool,
+    /// Whether any file of its disks was damaged or could not be read: with that, records of deletions may be lost.
+    pub(crate) is_harmed: AtomicBool,
     /// Until when its process may have written to an extent that had no name any more, and so lost what it said to have; for
     /// ever as long as that process runs.
     losing_until: Mutex<Option<Duration>>,
@@ -84,6 +86,7 @@ impl Machine {
             excuses: Mutex::default(),
             refusal: Mutex::default(),
             is_doubtful: AtomicBool::new(false),
+            is_harmed: AtomicBool::new(false),
             losing_until: Mutex::default(),
             starts: AtomicU32::new(0),
             done: AtomicBool::new(false),
