@@ -152,6 +152,10 @@ pub(crate) async fn harm(
     let (began, mut faults) = (Instant::now(), JoinSet::new());
     while began.elapsed() < harm_for && !world.journal.has_failed() {
         sleep(interval.mul_f64(chance.random_range(0.1..1.9))).await;
+        // A server that could not be mended must not be harmed once more.
+        if world.journal.has_failed() {
+            break;
+        }
         let harm = Harm {
             chance: StdRng::seed_from_u64(chance.next_u64()),
             is_dense,

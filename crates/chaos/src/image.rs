@@ -31,6 +31,8 @@ pub(crate) struct Image {
     below: PathBuf,
     file: PathBuf,
     kind: FileSystem,
+    /// In bytes.
+    size: u64,
     mount: PathBuf,
 }
 
@@ -54,9 +56,10 @@ impl Image {
             below,
             file,
             kind,
+            size: mib << 20,
             mount: mount.to_owned(),
         };
-        File::create(&image.file)?.set_len(mib << 20)?;
+        File::create(&image.file)?.set_len(image.size)?;
         match kind {
             FileSystem::Ext4 => {
                 let arguments = ["-q", "-F", "-m", "0"].map(AsRef::as_ref);
@@ -101,7 +104,7 @@ impl Image {
 
     /// Takes it to the last byte, as somebody else's files do.
     pub(crate) fn fill(&self) -> io::Result<()> {
-        fill(&self.filler())
+        fill(&self.mount, self.size)
     }
 
     /// Gives that back, also if power is cut then.
@@ -114,7 +117,7 @@ impl Image {
 
     /// From now on nothing more fits below: what is written to new places cannot be written back.
     pub(crate) fn starve(&self) -> io::Result<()> {
-        fill(&self.below.join(FILLER))
+        fill(&self.below, self.size + (BELOW_MORE_MIB << 20))
     }
 
     /// All fits again. What the file system lost meanwhile it only knows when it is mounted anew.
@@ -150,10 +153,35 @@ impl Drop for Image {
     }
 }
 
-fn fill(path: &Path) -> io::Result<()> {
+/// Takes all room of what is mounted here, which has so much of it at most.
+fn fill(mounted: &Path, most: u64) -> io::Result<()> {
+    // Else the machine's own disk would be filled.
+    drop(system::open_mounted(mounted)?);
+    let path = mounted.join(FILLER);
     let mut file = File::options().create(true).append(true).open(path)?;
-    for piece in [1 << 20, 64 << 10, 1 << 10] {
-        while file.write_all(&vec![0x55; piece]).is_ok() {}
+    let mut left = most.saturating_sub(file.metadata()?.len());
+    for piece in [1_u32 << 20, 64 << 10, 1 << 10] {
+        let bytes = vec![0x55; piece as usize];
+        while left >= u64::from(piece) && file.write_all(&bytes).is_ok() {
+            left -= u64::from(piece);
+        }
     }
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// The disk of a server was only mounted again if its file system let it. Where it did not, the next fault filled, or shut
+    /// down, the file system of the folder that it should have been mounted in: the machine's own.
+    #[test]
+    fn what_is_not_mounted_is_not_harmed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("node");
+        std::fs::create_dir(&place).expect("a folder");
+        fill(&place, 1 << 20).expect_err("it is the machine's own");
+        assert!(!place.join(FILLER).exists());
+        system::open_mounted(&place).expect_err("it is the machine's own");
+    }
 }

@@ -4,6 +4,7 @@
 //! The one file of this crate that asks which system it runs on, and the one with unsafe code.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -211,6 +212,27 @@ pub(crate) fn signal(process: u32, signal: Signal) -> io::Result<()> {
     ))
 }
 
+/// The root folder of the file system that is mounted here; an error if none is, so that what is done to it is never done to
+/// the machine's own.
+pub(crate) fn open_mounted(folder: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let root = File::open(folder)?;
+        let parent = folder.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        if root.metadata()?.dev() == std::fs::metadata(parent)?.dev() {
+            let problem = format!("nothing is mounted at {}", folder.display());
+            return Err(io::Error::other(problem));
+        }
+        Ok(root)
+    }
+    #[cfg(not(unix))]
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("nothing is mounted at {} on this system", folder.display()),
+    ))
+}
+
 /// Takes a mounted file system away from under its users, with all that was not synced, as a power cut does.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "no safe function has this call")]
@@ -220,7 +242,7 @@ pub(crate) fn shut_down(mounted: &Path) -> io::Result<()> {
     const SHUTDOWN: rustix::ioctl::Opcode = opcode::read::<u32>(b'X', 125);
     /// Its log is not flushed.
     const NOLOGFLUSH: u32 = 2;
-    let root = std::fs::File::open(mounted)?;
+    let root = open_mounted(mounted)?;
     // SAFETY: the call reads one u32 through its argument, and changes nothing of this process.
     unsafe { ioctl(root, Setter::<SHUTDOWN, u32>::new(NOLOGFLUSH))? };
     Ok(())
