@@ -18,6 +18,8 @@ use crate::system::{self, Signal, Usage};
 
 /// No process takes this long to start, or to stop when it is asked to.
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// A process that is told to stand still does so within this, also one that waits for its disk.
+const STILL_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +187,21 @@ impl Server {
             .id()
             .with_context(|| format!("{} does not run", self.name))?;
         system::signal(id, signal).with_context(|| format!("send {signal:?} to {}", self.name))
+    }
+
+    /// Waits until its process, which was told to stand still, does: until then its threads go on, and answer.
+    pub(crate) async fn until_still(&self) -> anyhow::Result<()> {
+        let name = &self.name;
+        let id = self.id().with_context(|| format!("{name} does not run"))?;
+        let began = Instant::now();
+        while !system::stands_still(id) {
+            ensure!(
+                began.elapsed() < STILL_WITHIN,
+                "{name} does not stand still"
+            );
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 
     /// Waits until it ends by itself, at most so long; whether it did.

@@ -212,6 +212,25 @@ pub(crate) fn signal(process: u32, signal: Signal) -> io::Result<()> {
     ))
 }
 
+/// Whether no thread of a process does anything: it was stopped, or has ended. A signal is only on its way when it is sent.
+pub(crate) fn stands_still(process: u32) -> bool {
+    !thread_states(process)
+        .into_iter()
+        .any(|state| "RSD".contains(state))
+}
+
+/// What the system says that each thread of a process does, in its letters; none of one that is gone.
+fn thread_states(process: u32) -> Vec<char> {
+    let tasks = Path::new("/proc").join(process.to_string()).join("task");
+    let tasks = std::fs::read_dir(tasks).into_iter().flatten().flatten();
+    // What is in brackets is a name, with anything in it.
+    let state = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    };
+    tasks.filter_map(state).collect()
+}
+
 /// The root folder of the file system that is mounted here; an error if none is, so that what is done to it is never done to
 /// the machine's own.
 pub(crate) fn open_mounted(folder: &Path) -> io::Result<File> {
@@ -267,4 +286,26 @@ pub(crate) fn usage(process: u32) -> Option<Usage> {
         descriptors: u64::try_from(descriptors).ok()?,
         resident: kib << 10,
     })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// A process that was told to stand still went on for a moment, and answered from a disk whose power was cut: what it
+    /// acknowledged then was lost.
+    #[test]
+    fn a_process_stands_still_only_when_it_was_stopped() -> io::Result<()> {
+        let mut child = Command::new("sleep").arg("600").spawn()?;
+        let still_before = stands_still(child.id());
+        signal(child.id(), Signal::Stop)?;
+        while !stands_still(child.id()) {
+            std::thread::yield_now();
+        }
+        child.kill()?;
+        child.wait()?;
+        assert!(!still_before, "it runs");
+        assert!(stands_still(child.id()), "it is gone");
+        Ok(())
+    }
 }

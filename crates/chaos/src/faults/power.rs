@@ -47,6 +47,7 @@ async fn cut_power(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     world.probes.doubt(number, true);
     if !runs_on {
         server.signal(Signal::Stop)?;
+        server.until_still().await?;
     }
     cut(&server)?;
     if runs_on {
@@ -69,6 +70,9 @@ pub(super) async fn cut_all(world: &World, mut harm: Harm) -> anyhow::Result<()>
     world.journal.note("cut the power of all");
     for server in &servers {
         server.signal(Signal::Stop)?;
+    }
+    for server in &servers {
+        server.until_still().await?;
     }
     for server in &servers {
         cut(server)?;
