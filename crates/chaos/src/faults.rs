@@ -24,7 +24,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueEnum;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -134,7 +134,7 @@ impl Harm {
     }
 }
 
-/// Harms a cluster for so long, and returns when the last fault has ended.
+/// Harms a cluster for so long, each family once before anything comes again, and returns when the last fault has ended.
 pub(crate) async fn harm(
     world: &Arc<World>,
     families: &[Family],
@@ -144,6 +144,8 @@ pub(crate) async fn harm(
 ) {
     let mut chance = StdRng::seed_from_u64(seed ^ 0x6661_756c_7473);
     let verbs: Vec<&Verb> = families.iter().flat_map(|family| family.verbs()).collect();
+    let mut firsts = families.to_vec();
+    firsts.shuffle(&mut chance);
     let interval = Duration::from_millis(if is_dense {
         300
     } else {
@@ -160,7 +162,9 @@ pub(crate) async fn harm(
             chance: StdRng::seed_from_u64(chance.next_u64()),
             is_dense,
         };
-        let Ok(verb) = verbs.choose_weighted(&mut chance, |verb| verb.weight) else {
+        let first = firsts.pop().map(|family| family.verbs().iter().collect());
+        let drawn_of = first.as_ref().unwrap_or(&verbs);
+        let Ok(verb) = drawn_of.choose_weighted(&mut chance, |verb| verb.weight) else {
             continue;
         };
         faults.spawn((verb.begin)(world.clone(), harm));
@@ -191,8 +195,8 @@ pub(crate) async fn end_all_at_once(
         is_dense: true,
     };
     if have_disks {
-        power::cut_all(world, harm).await
+        power::cut_all(world, harm, "power cuts of all in peace").await
     } else {
-        kills::kill_all(world, harm).await
+        kills::kill_all(world, harm, "kills of all in peace").await
     }
 }

@@ -20,7 +20,9 @@ pub(super) const VERBS: &[Verb] = &[
     },
     Verb {
         weight: 1,
-        begin: |world, harm| Box::pin(async move { kill_all(&world, harm).await }),
+        begin: |world, harm| {
+            Box::pin(async move { kill_all(&world, harm, "kills of all at once").await })
+        },
     },
     Verb {
         weight: 4,
@@ -35,7 +37,7 @@ pub(super) const VERBS: &[Verb] = &[
         begin: |world, _| Box::pin(kill_client(&world)),
     },
 ];
-pub(super) const MINIMA: &[(&str, f64)] = &[("kills", 4.0), ("kills of clients", 0.5)];
+pub(super) const MINIMA: &[(&str, f64)] = &[("kills", 2.0), ("kills of clients", 0.5)];
 
 /// How long a server is down.
 const DOWN_MAX: Duration = Duration::from_secs(4);
@@ -63,15 +65,14 @@ async fn kill(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     server.start().await
 }
 
-/// All servers die at once, and come back in any order.
-pub(super) async fn kill_all(world: &World, mut harm: Harm) -> anyhow::Result<()> {
+/// All servers die at once, and come back in any order. It is counted as this.
+pub(super) async fn kill_all(world: &World, mut harm: Harm, counted: &str) -> anyhow::Result<()> {
     let mut servers = world.all().await;
     world.journal.note("kill all");
     for server in &mut servers {
         server.kill().await;
-        world.journal.count("kills");
     }
-    world.journal.count("kills of all at once");
+    world.journal.count(counted);
     sleep(harm.up_to(DOWN_MAX)).await;
     servers.shuffle(&mut harm.chance);
     for server in &mut servers {

@@ -24,11 +24,13 @@ pub(super) const VERBS: &[Verb] = &[
     },
     Verb {
         weight: 1,
-        begin: |world, harm| Box::pin(async move { cut_all(&world, harm).await }),
+        begin: |world, harm| {
+            Box::pin(async move { cut_all(&world, harm, "power cuts of all at once").await })
+        },
     },
 ];
 pub(super) const MINIMA: &[(&str, f64)] =
-    &[("power cuts", 10.0), ("power cuts of all at once", 0.5)];
+    &[("power cuts", 3.0), ("power cuts of all at once", 0.1)];
 
 const OFF_MAX: Duration = Duration::from_secs(3);
 /// A disk without power is used for so long at most.
@@ -64,8 +66,8 @@ async fn cut_power(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All servers lose power at once, and come back in any order.
-pub(super) async fn cut_all(world: &World, mut harm: Harm) -> anyhow::Result<()> {
+/// All servers lose power at once, and come back in any order. It is counted as this.
+pub(super) async fn cut_all(world: &World, mut harm: Harm, counted: &str) -> anyhow::Result<()> {
     let mut servers = world.all().await;
     world.journal.note("cut the power of all");
     for server in &servers {
@@ -80,7 +82,7 @@ pub(super) async fn cut_all(world: &World, mut harm: Harm) -> anyhow::Result<()>
     for server in &mut servers {
         server.kill().await;
     }
-    world.journal.count("power cuts of all at once");
+    world.journal.count(counted);
     sleep(harm.up_to(OFF_MAX)).await;
     servers.shuffle(&mut harm.chance);
     for server in &mut servers {
