@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -47,9 +47,11 @@ impl Strace {
             let mut text = String::new();
             said.reopen()?.read_to_string(&mut text)?;
             // A process that was killed at once ends it too.
-            if text.contains("attached") || strace.child.try_wait()?.is_some() {
+            let has_ended = strace.child.try_wait()?.is_some();
+            if text.contains("attached") || has_ended && !system::is_alive(process) {
                 return Ok(strace);
             }
+            ensure!(!has_ended, "strace may not attach: {text}");
             if began.elapsed() > ATTACH_WITHIN {
                 bail!("strace does not attach: {text}");
             }

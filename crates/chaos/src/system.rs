@@ -5,9 +5,10 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// What can be sent to a process, beside kill -9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +68,11 @@ impl Means {
             Self::Images if !(root && has("mkfs.ext4") && has_loops() && is_isolated()) => {
                 Some("it takes Linux, root, unshare, loop devices and mkfs.ext4")
             }
-            Self::Strace if !(root && has("strace")) => Some("it takes Linux, root and strace"),
-            Self::Namespaces if !(root && has("ip") && has("iptables") && is_isolated()) => {
-                Some("it takes Linux, root, unshare, ip and iptables")
+            Self::Strace if !(root && has("strace") && can_attach()) => {
+                Some("it takes Linux, root, and strace that may attach")
+            }
+            Self::Namespaces if !(root && has("ip") && is_isolated() && can_lose_packets()) => {
+                Some("it takes Linux, root, unshare, ip, and iptables that can lose packets")
             }
             Self::Faketime if faketime().is_none() => Some("it takes Linux and libfaketime"),
             _ => None,
@@ -128,6 +131,43 @@ fn can_isolate() -> bool {
         tried.is_ok_and(|status| status.success())
     };
     cfg!(target_os = "linux") && is_root() && has("unshare") && is_given()
+}
+
+/// Also root may not attach to a process that is not its child, in a container.
+fn can_attach() -> bool {
+    static TRIED: OnceLock<bool> = OnceLock::new();
+    let attach = || -> io::Result<bool> {
+        let mut sleep = Command::new("sleep").arg("600").spawn()?;
+        let id = sleep.id().to_string();
+        let mut strace = Command::new("strace");
+        let strace = strace.args(["-f", "-o", "/dev/null", "-p", &id]);
+        let strace = strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut said = String::new();
+        if let Ok(mut strace) = strace {
+            if let Some(stderr) = strace.stderr.take() {
+                // Its first line says whether it has, or why it may not.
+                io::BufReader::new(stderr).read_line(&mut said)?;
+            }
+            strace.kill()?;
+            strace.wait()?;
+        }
+        sleep.kill()?;
+        sleep.wait()?;
+        Ok(said.contains(" attached"))
+    };
+    *TRIED.get_or_init(|| attach().unwrap_or(false))
+}
+
+/// Not every kernel has all that this takes.
+fn can_lose_packets() -> bool {
+    static TRIED: OnceLock<bool> = OnceLock::new();
+    let rule = |change: &str| {
+        let rule = format!(
+            "-w {change} INPUT -i none -m statistic --mode random --probability 0.5 -j DROP"
+        );
+        run("iptables", rule.split(' '))
+    };
+    *TRIED.get_or_init(|| rule("-A").and_then(|()| rule("-D")).is_ok())
 }
 
 /// Whether mounts, network and processes are this program's own.
@@ -217,6 +257,13 @@ pub(crate) fn stands_still(process: u32) -> bool {
     !thread_states(process)
         .into_iter()
         .any(|state| "RSD".contains(state))
+}
+
+/// Whether a process has not ended yet.
+pub(crate) fn is_alive(process: u32) -> bool {
+    thread_states(process)
+        .into_iter()
+        .any(|state| !"ZX".contains(state))
 }
 
 /// What the system says that each thread of a process does, in its letters; none of one that is gone.
