@@ -170,9 +170,10 @@ fn can_lose_packets() -> bool {
     *TRIED.get_or_init(|| rule("-A").and_then(|()| rule("-D")).is_ok())
 }
 
-/// Whether mounts, network and processes are this program's own.
+/// Whether mounts, network and processes are this program's own. What is in the environment may be inherited, but only
+/// `unshare` makes this the first of all processes.
 pub(crate) fn is_isolated() -> bool {
-    std::env::var_os(ISOLATED).is_some()
+    std::env::var_os(ISOLATED).is_some() && std::process::id() == 1
 }
 
 /// Runs this program again where its mounts, its network and its processes are nobody else's, so that none of them can be
