@@ -16,7 +16,7 @@ use crate::image::Image;
 use crate::programs;
 use crate::system::{self, Signal, Usage};
 
-/// No process takes this long to start, or to stop when it is asked to.
+/// No process takes this long to start, to stop when it is asked to, or to die.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// A process that is told to stand still does so within this, also one that waits for its disk.
 const STILL_WITHIN: Duration = Duration::from_secs(10);
@@ -89,7 +89,7 @@ impl Server {
     pub(crate) async fn start_under(&mut self, words: &[&str]) -> anyhow::Result<()> {
         let started = self.try_to_start(words).await;
         if started.is_err() {
-            self.kill().await;
+            self.kill().await?;
         }
         started
     }
@@ -163,12 +163,14 @@ impl Server {
     }
 
     /// Ends it at once: kill -9. When this returns, its port and its files are free.
-    pub(crate) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(mut child) = self.child.take() {
             // It may have ended already.
             drop(child.start_kill());
-            drop(child.wait().await);
+            let ended = timeout(START_WITHIN, child.wait()).await;
+            ended.with_context(|| format!("{} does not die", self.name))??;
         }
+        Ok(())
     }
 
     /// Asks it to end, and waits for that.

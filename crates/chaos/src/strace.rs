@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::system::{self, Signal};
 
 /// It has attached within this.
 const ATTACH_WITHIN: Duration = Duration::from_secs(20);
+/// It lets go within this, unless its process hangs.
+const DETACH_WITHIN: Duration = Duration::from_secs(60);
 
 /// One that is attached. What it does ends when it is detached, or dropped.
 #[derive(Debug)]
@@ -65,7 +67,8 @@ impl Strace {
             // It may have ended with its process.
             drop(system::signal(id, Signal::Terminate));
         }
-        self.child.wait().await?;
+        let ended = timeout(DETACH_WITHIN, self.child.wait()).await;
+        ended.context("strace does not let its process go")??;
         let mut trace = Vec::new();
         self.trace.reopen()?.read_to_end(&mut trace)?;
         let trace = String::from_utf8_lossy(&trace);

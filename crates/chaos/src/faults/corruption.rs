@@ -39,7 +39,7 @@ async fn corrupt(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     };
     let runs = harm.chance.random_bool(0.5);
     if !runs {
-        node.kill().await;
+        node.kill().await?;
     }
     let number = world.number_of(&node.name);
     world.probes.give_up(number);
@@ -65,7 +65,7 @@ async fn corrupt(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     if runs {
         sleep(harm.up_to(UNKNOWN_MAX)).await;
         if harm.chance.random_bool(0.5) {
-            node.kill().await;
+            node.kill().await?;
             node.start().await?;
         }
     }

@@ -29,7 +29,7 @@ async fn wipe(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
         .note(format_args!("empty the disk of {}", node.name));
     let number = world.number_of(&node.name);
     world.probes.give_up(number);
-    node.kill().await;
+    node.kill().await?;
     std::fs::remove_dir_all(node.data())?;
     world.journal.count("empty disks");
     sleep(harm.up_to(DOWN_MAX)).await;

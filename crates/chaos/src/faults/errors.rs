@@ -99,7 +99,7 @@ async fn fail(
         journal.note(format_args!("{} has ended: {status}", server.name));
         journal.count("processes ended by their disk");
     }
-    server.kill().await;
+    server.kill().await?;
     server.start().await
 }
 

@@ -37,7 +37,7 @@ async fn fail_writeback(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()>
     if node.log().matches(SAID).count() > before {
         world.journal.count("disks that failed to write back");
     }
-    node.kill().await;
+    node.kill().await?;
     let image = node.image.as_ref().context("it has a disk")?;
     image.feed()?;
     image.power_on().await?;

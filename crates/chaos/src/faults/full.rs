@@ -37,7 +37,7 @@ async fn fill(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
         world
             .journal
             .note(format_args!("restart {} on its full disk", server.name));
-        server.kill().await;
+        server.kill().await?;
         refused = server.start().await.err();
         sleep(harm.up_to(FULL_MAX)).await;
     }

@@ -58,7 +58,7 @@ async fn kill(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
         return Ok(());
     };
     world.journal.note(format_args!("kill {}", server.name));
-    server.kill().await;
+    server.kill().await?;
     world.journal.count("kills");
     sleep(harm.up_to(DOWN_MAX)).await;
     world.journal.note(format_args!("start {}", server.name));
@@ -70,7 +70,7 @@ pub(super) async fn kill_all(world: &World, mut harm: Harm, counted: &str) -> an
     let mut servers = world.all().await;
     world.journal.note("kill all");
     for server in &mut servers {
-        server.kill().await;
+        server.kill().await?;
     }
     world.journal.count(counted);
     sleep(harm.up_to(DOWN_MAX)).await;
@@ -120,7 +120,7 @@ async fn kill_in_start(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> 
     let Some(mut server) = world.any(&mut harm.chance) else {
         return Ok(());
     };
-    server.kill().await;
+    server.kill().await?;
     world.journal.count("kills");
     let nth = harm.chance.random_range(1..=8);
     let inject = format!("inject={calls}:signal=KILL:when={nth}");
@@ -144,7 +144,7 @@ async fn kill_in_start(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> 
     world.journal.note(format_args!(
         "{name} is killed in call {nth} of {calls} of its start: {has_ended}"
     ));
-    server.kill().await;
+    server.kill().await?;
     world.journal.count("kills");
     if has_ended {
         world.journal.count("kills in the middle of a call");

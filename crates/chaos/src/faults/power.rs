@@ -55,7 +55,7 @@ async fn cut_power(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     if runs_on {
         sleep(RUNS_ON_MAX.mul_f64(harm.chance.random())).await;
     }
-    server.kill().await;
+    server.kill().await?;
     world.journal.count("power cuts");
     sleep(harm.up_to(OFF_MAX)).await;
     switch_on(&mut server).await?;
@@ -80,7 +80,7 @@ pub(super) async fn cut_all(world: &World, mut harm: Harm, counted: &str) -> any
         cut(server)?;
     }
     for server in &mut servers {
-        server.kill().await;
+        server.kill().await?;
     }
     world.journal.count(counted);
     sleep(harm.up_to(OFF_MAX)).await;

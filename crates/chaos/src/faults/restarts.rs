@@ -57,7 +57,7 @@ async fn storm(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
         if harm.chance.random_bool(0.5) {
             stop_and_start(&world, &mut server).await?;
         } else {
-            server.kill().await;
+            server.kill().await?;
             server.start().await?;
             world.journal.count("restarts");
         }
