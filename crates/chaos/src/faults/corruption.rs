@@ -45,7 +45,11 @@ async fn corrupt(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     world.probes.give_up(number);
     let extents = node.data().join("extents");
     for _ in 0..harm.chance.random_range(1..=PLACES_MAX) {
-        let done = harm_a_file(&extents, runs, &mut harm.chance)?;
+        let done = match harm_a_file(&extents, runs, &mut harm.chance) {
+            // A node that runs may remove the file, or cut it, in this moment.
+            Err(error) if runs && is_of_less(&error) => None,
+            done => done?,
+        };
         if let Some(done) = done {
             let name = &node.name;
             world
@@ -73,6 +77,14 @@ async fn corrupt(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether there is less on a disk than there was a moment before.
+fn is_of_less(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
+}
+
 /// Harms one file, or two; says how, if anything has changed.
 fn harm_a_file(extents: &Path, runs: bool, chance: &mut StdRng) -> io::Result<Option<String>> {
     let mut paths = Vec::new();
@@ -83,10 +95,7 @@ fn harm_a_file(extents: &Path, runs: bool, chance: &mut StdRng) -> io::Result<Op
     let Some(path) = paths.choose(chance) else {
         return Ok(None);
     };
-    // A node may remove it in this moment.
-    let Ok(len) = fs::metadata(path).map(|file| file.len()) else {
-        return Ok(None);
-    };
+    let len = fs::metadata(path)?.len();
     let said = match chance.random_range(0..100) {
         0..80 => flip(path, len, chance)?,
         80..88 => cut(path, len, chance)?,
