@@ -160,6 +160,14 @@ async fn problem(
             "{} copies are to be deleted",
             status.chunks.to_delete
         )),
+        // What nobody needs any more must go, once nobody can want it back.
+        Ok(status) if many == Copies::Exactly && status.chunks.total != wanted.len() as u64 => {
+            let total = status.chunks.total;
+            Some(format!(
+                "there are {total} chunks, of which {} are wanted",
+                wanted.len()
+            ))
+        }
         Ok(_) => None,
     }
 }
