@@ -34,8 +34,8 @@ const ALWAYS: [&str; 5] = [
 ];
 /// What is asked for must have happened in so long a harm; in a shorter one, chance may leave something out,
 const HARM_THAT_SHOWS_ALL: Duration = Duration::from_secs(90);
-/// but not all of a family in one of more than a round's usual length.
-const HARM_THAT_SHOWS_SOME: Duration = Duration::from_secs(40);
+/// but not all of a family in one of three rounds of the usual length.
+const HARM_THAT_SHOWS_SOME: Duration = Duration::from_secs(60);
 
 /// The outcomes so far.
 #[derive(Debug, Default)]
