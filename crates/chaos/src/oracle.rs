@@ -10,11 +10,11 @@ use std::time::Duration;
 use client::{Cluster, Error};
 use disk::{MemoryDisk, RealDisk};
 use futures::{StreamExt, stream};
-use history::{Action, Answer, NAMES, Value, Verdict, check, path, read};
+use history::{Action, Answer, NAMES, Value, Verdict, check, healthy, path, read};
 use proto::connection::{CallerIdentity, Connection};
 use proto::hello::Role;
 use proto::id::ChunkId;
-use proto::master::{Health, NodeState};
+use proto::master::NodeState;
 use proto::net::Tcp;
 use proto::node::{CHUNKS_PER_MESSAGE_MAX, ChunkState, DescribeChunks, VerifyChunk};
 use tokio::time::{Instant, sleep};
@@ -146,20 +146,8 @@ async fn problem(
     if let Some((chunk, count)) = copies.iter().find(|(_, count)| is_wrong(**count)) {
         return Some(format!("{chunk} has {count} good copies"));
     }
-    match cluster.status().await {
-        Err(error) => Some(format!("the master does not say how it is: {error}")),
-        Ok(status) if status.health != Health::Green => {
-            let problems: Vec<_> = status
-                .problems
-                .iter()
-                .map(|problem| &*problem.message)
-                .collect();
-            Some(format!("the cluster says: {}", problems.join("; ")))
-        }
-        Ok(status) if status.chunks.to_delete > 0 => Some(format!(
-            "{} copies are to be deleted",
-            status.chunks.to_delete
-        )),
+    match healthy(cluster).await {
+        Err(problem) => Some(problem),
         // What nobody needs any more must go, once nobody can want it back.
         Ok(status) if many == Copies::Exactly && status.chunks.total != wanted.len() as u64 => {
             let total = status.chunks.total;

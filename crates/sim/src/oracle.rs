@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use client::{Cluster, Error};
 use futures::future::join_all;
-use history::{Action, Answer, GROUPS, NAMES, Value, Verdict, check, path, read};
+use history::{Action, Answer, GROUPS, NAMES, Value, Verdict, check, healthy, path, read};
 use proto::connection::{CallerIdentity, Connection};
 use proto::hello::Role;
 use proto::id::{ChunkId, NodeId};
-use proto::master::{Health, NodeState, ReportBadReplica};
+use proto::master::{NodeState, ReportBadReplica};
 use proto::net::Address;
 use proto::node::{ChunkState, ChunksDescribed, DescribeChunks, GetChunk};
 use tokio::time::{Instant, sleep};
@@ -152,22 +152,7 @@ async fn problem(world: &World, cluster: &Cluster, contents: &mut Contents) -> O
     if let Some(problem) = not_served(world, &wanted).await {
         return Some(problem);
     }
-    match cluster.status().await {
-        Err(error) => Some(format!("the master does not say how it is: {error}")),
-        Ok(status) if status.health != Health::Green => {
-            let problems: Vec<_> = status
-                .problems
-                .iter()
-                .map(|problem| &*problem.message)
-                .collect();
-            Some(format!("the cluster says: {}", problems.join("; ")))
-        }
-        Ok(status) if status.chunks.to_delete > 0 => Some(format!(
-            "{} copies are to be deleted",
-            status.chunks.to_delete
-        )),
-        Ok(_) => None,
-    }
+    healthy(cluster).await.err()
 }
 
 /// Fails the run, whatever else comes of it.

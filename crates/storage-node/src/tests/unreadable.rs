@@ -1,6 +1,8 @@
 //! Places that cannot be read and extents that cannot be opened, for a moment or for good.
 
+use bytes::Bytes;
 use disk::{Disk, MemoryDisk};
+use proto::id::ChunkId;
 use proto::node::ChunkState;
 
 use super::support::{
@@ -8,6 +10,18 @@ use super::support::{
 };
 use crate::extent::{EXTENT_HEADER_LEN, RECORD_HEADER_LEN, record_len};
 use crate::scrub::reread_bad;
+
+/// The disk of a node that was killed when it had stored these.
+async fn killed_with_three_chunks() -> (MemoryDisk, [(ChunkId, Bytes); 3]) {
+    let chunks = [1, 2, 3].map(|number| chunk(number, 3000));
+    let disk = MemoryDisk::new();
+    let node = TestNode::open(&[&disk]);
+    for chunk in &chunks {
+        node.put(chunk).await.unwrap();
+    }
+    node.kill().await;
+    (disk, chunks)
+}
 
 /// A bad sector: the chunk on it is reported and given up, the node and all else go on.
 #[tokio::test]
@@ -28,13 +42,7 @@ async fn an_unreadable_place_costs_one_chunk() {
 /// that replay found: for that one chunk the whole disk could not be opened.
 #[tokio::test]
 async fn a_node_starts_with_an_unreadable_place_in_its_last_extent() {
-    let chunks = [1, 2, 3].map(|number| chunk(number, 3000));
-    let disk = MemoryDisk::new();
-    let node = TestNode::open(&[&disk]);
-    for chunk in &chunks {
-        node.put(chunk).await.unwrap();
-    }
-    node.kill().await;
+    let (disk, chunks) = killed_with_three_chunks().await;
     let second = EXTENT_HEADER_LEN + record_len(3000);
     for place in [second + 10, second + RECORD_HEADER_LEN as u64 + 10] {
         let disk = disk.fork();
@@ -54,13 +62,7 @@ async fn a_node_starts_with_an_unreadable_place_in_its_last_extent() {
 /// unfinished, and cut off, with acknowledged chunks. Now it stays, and is there at the next start.
 #[tokio::test]
 async fn what_cannot_be_read_at_the_end_is_not_cut_off() {
-    let chunks = [1, 2, 3].map(|number| chunk(number, 3000));
-    let disk = MemoryDisk::new();
-    let node = TestNode::open(&[&disk]);
-    for chunk in &chunks {
-        node.put(chunk).await.unwrap();
-    }
-    node.kill().await;
+    let (disk, chunks) = killed_with_three_chunks().await;
     let third = EXTENT_HEADER_LEN + 2 * record_len(3000);
     for place in [third + 10, third + RECORD_HEADER_LEN as u64 + 10] {
         let disk = disk.fork();
