@@ -55,12 +55,15 @@ pub(crate) fn open(
     options: StoreOptions,
     environment: &Environment,
 ) -> Result<OpenedStore, OpenError> {
+    let has_index = || {
+        let index = disk.open(INDEX_PATH);
+        !index.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    // On a new disk there is none: what fails there is not tried again.
+    let was_there = has_index();
     let opened = open_once(disk, options.clone(), environment);
     // One that failed was given up, and has lost its name.
-    let is_given_up = || {
-        let index = disk.open(INDEX_PATH);
-        index.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-    };
+    let is_given_up = || was_there && !has_index();
     match opened {
         Err(error @ OpenError::Disk { .. }) if is_given_up() => {
             tracing::warn!(%error, "the index failed at the start; making it anew from the extents");
