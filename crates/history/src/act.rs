@@ -14,8 +14,8 @@ use rand::{Rng, RngExt};
 use tokio::time::sleep;
 use tokio_util::io::StreamReader;
 
-use crate::check::{Action, Answer, NAMES};
 use crate::content::Value;
+use crate::record::{Action, Answer, NAMES};
 
 /// Groups of names. All that happens, happens within one.
 pub const GROUPS: usize = 3;

@@ -11,9 +11,11 @@ mod content;
 mod health;
 mod memory;
 mod model;
+mod record;
 
 pub use act::{GROUPS, Pace, Told, carry_out, choose, path, read};
-pub use check::{Action, Answer, History, NAMES, Operation, State, Verdict, check};
+pub use check::{Verdict, check};
 pub use content::{CHUNK_LEN, Value};
 pub use health::healthy;
 pub use memory::Memory;
+pub use record::{Action, Answer, History, NAMES, Operation, State};

@@ -11,8 +11,8 @@ use rand::seq::IndexedRandom;
 use tokio::time::Instant;
 
 use crate::act::Told;
-use crate::check::{Action, Answer, NAMES};
 use crate::content::Value;
+use crate::record::{Action, Answer, NAMES};
 
 /// The clients' of one cluster.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::mem::size_of;
 
-use crate::check::{Action, Answer, NAMES, Operation};
 use crate::content::Value;
+use crate::record::{Action, Answer, NAMES, Operation};
 
 /// A file: its content, and those before that somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,6 +1,6 @@
 //! How long it takes until all is whole again when one of four nodes is lost with all that it had.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use proto::master::ClusterStatus;
@@ -9,6 +9,9 @@ use super::{Cluster, MIB, Options, append_rate, put, row};
 
 /// Chunks of one file.
 const CHUNKS_PER_FILE: u64 = 256;
+/// No repair takes as long as this.
+const LONGEST: Duration = Duration::from_secs(3600);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Files that are stored at once.
 const AT_ONCE: usize = 2;
 
@@ -61,13 +64,15 @@ pub(super) async fn measure(options: &Options, chunks: u64) {
     row("  as a share of the disk's rate", rate / disk, "");
 }
 
-/// Asks until it is so.
+/// Asks until it is so. Another process tells nobody of an event.
 async fn look(cluster: &Cluster, is_so: impl Fn(&ClusterStatus) -> bool) -> ClusterStatus {
+    let asked_since = Instant::now();
     loop {
         let status = cluster.client().status().await.unwrap();
         if is_so(&status) {
             return status;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(asked_since.elapsed() < LONGEST, "still: {status:#?}");
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }

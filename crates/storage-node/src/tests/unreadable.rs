@@ -23,6 +23,18 @@ async fn killed_with_three_chunks() -> (MemoryDisk, [(ChunkId, Bytes); 3]) {
     (disk, chunks)
 }
 
+/// The disk can be read again: a start finds just these chunks, and takes writes.
+async fn check_once_healed(disk: &MemoryDisk, chunks: &[(ChunkId, Bytes)]) {
+    disk.heal();
+    let node = TestNode::open(&[disk]);
+    node.check_digest(chunks.iter().map(|(id, _)| *id));
+    node.put(&chunk(9, 100)).await.unwrap();
+    for (id, bytes) in chunks {
+        assert_eq!(node.get(id).await.unwrap(), bytes);
+    }
+    node.stop().await;
+}
+
 /// A bad sector: the chunk on it is reported and given up, the node and all else go on.
 #[tokio::test]
 async fn an_unreadable_place_costs_one_chunk() {
@@ -74,13 +86,7 @@ async fn what_cannot_be_read_at_the_end_is_not_cut_off() {
         let error = node.put(&chunk(4, 100)).await.unwrap_err();
         assert!(error.message.contains(FIRST), "{error}");
         node.stop().await;
-        disk.heal();
-        let node = TestNode::open(&[&disk]);
-        for (id, bytes) in &chunks {
-            assert_eq!(node.get(id).await.unwrap(), bytes);
-        }
-        node.put(&chunk(4, 100)).await.unwrap();
-        node.stop().await;
+        check_once_healed(&disk, &chunks).await;
     }
 }
 
@@ -113,13 +119,7 @@ async fn an_extent_of_which_nothing_can_be_read_is_not_given_up() {
         let node = TestNode::open(&[&disk]);
         node.put(&chunk(4, 100)).await.unwrap_err();
         node.stop().await;
-        disk.heal();
-        let node = TestNode::open(&[&disk]);
-        node.put(&chunk(4, 100)).await.unwrap();
-        for (id, bytes) in &chunks {
-            assert_eq!(node.get(id).await.unwrap(), bytes, "{fault:?} {has_index}");
-        }
-        node.stop().await;
+        check_once_healed(&disk, &chunks).await;
     }
 }
 
@@ -212,14 +212,7 @@ async fn a_disk_of_which_not_all_is_known_takes_no_writes() {
     assert_eq!(node.get(&chunks[0].0).await.unwrap(), chunks[0].1);
     node.put(&chunk(9, 100)).await.unwrap_err();
     node.stop().await;
-    disk.heal();
-    let node = TestNode::open(&[&disk]);
-    node.check_digest(chunks.iter().map(|(id, _)| *id));
-    for (id, bytes) in &chunks {
-        assert_eq!(node.get(id).await.unwrap(), bytes);
-    }
-    node.put(&chunk(9, 100)).await.unwrap();
-    node.stop().await;
+    check_once_healed(&disk, &chunks).await;
 }
 
 /// An extent could not be opened at one start, and later ones were replayed without it: the index was then behind it, and

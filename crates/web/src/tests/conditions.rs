@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bolero::TypeGenerator;
 use fuzz::text::{Piece, text};
 
-use super::Site;
+use super::{Site, block_on};
 
 const ADDRESS: &str = "/api/v1/files/a.txt";
 const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -233,14 +233,6 @@ fn site(len: u8) -> (Site, Vec<u8>) {
     let bytes: Vec<u8> = (0..len % 33).collect();
     site.keep("/a.txt", &bytes);
     (site, bytes)
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(future)
 }
 
 async fn check_read(reading: &Reading) {

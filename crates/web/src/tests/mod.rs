@@ -112,3 +112,12 @@ impl Site {
         self.send(&format!("GET {address}"), &[], "").await
     }
 }
+
+/// For tests that draw what they do, and are no asynchronous functions.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}

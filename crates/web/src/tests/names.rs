@@ -6,7 +6,7 @@ use fuzz::text::{Piece, text};
 use percent_encoding::percent_decode_str;
 use proto::name::{EntryName, EntryPath};
 
-use super::Site;
+use super::{Site, block_on};
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::location::{encode, encode_text};
 
@@ -14,14 +14,6 @@ use crate::location::{encode, encode_text};
 struct Text {
     #[generator(bolero::produce_with::<Vec<_>>().len(1..8_usize))]
     pieces: Vec<Piece>,
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(future)
 }
 
 /// Only what RFC 3986 leaves alone, and `%` with two digits.
