@@ -275,10 +275,12 @@ pub(crate) async fn check_folders(world: &World, contents: &Contents) -> anyhow:
         let verified = storage_node::offline::verify(&*disk, &mut said);
         let said = String::from_utf8_lossy(&said);
         world.journal.note(format_args!("{name}: {}", said.trim()));
-        // Where the record of a deletion rotted, what is offline cannot know that the chunk was deleted.
-        let has_rotted = world.journal.count_of("corruptions") > 0;
+        // Where the record of a deletion rotted, what is offline cannot know that the chunk was deleted. And what a disk
+        // said to have kept when it failed, and had not, stays corrupt, if nobody else has it and it was never relied on.
+        let may_be_damaged = world.journal.count_of("corruptions") > 0
+            || world.probes.was_in_doubt(world.number_of(&name));
         if let Err(error) = verified
-            && !has_rotted
+            && !may_be_damaged
         {
             world
                 .journal

@@ -34,6 +34,8 @@ struct Answered {
     chunks: BTreeSet<ChunkId>,
     /// What it answers now counts for nothing.
     in_doubt: bool,
+    /// What it answered once counted for nothing.
+    was_in_doubt: bool,
     /// Its files were harmed: nothing is expected of it any more.
     given_up: bool,
 }
@@ -63,7 +65,14 @@ impl Probes {
 
     /// Whether what this node answers from now on counts for nothing.
     pub(crate) fn doubt(&self, node: usize, in_doubt: bool) {
-        self.0[node].lock().in_doubt = in_doubt;
+        let mut answered = self.0[node].lock();
+        answered.in_doubt = in_doubt;
+        answered.was_in_doubt |= in_doubt;
+    }
+
+    /// Whether this node may have chunks that it answered to have when that counted for nothing.
+    pub(crate) fn was_in_doubt(&self, node: usize) -> bool {
+        self.0[node].lock().was_in_doubt
     }
 
     /// Begins to put chunks to all nodes, until there is peace.
