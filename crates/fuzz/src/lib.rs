@@ -10,18 +10,22 @@ pub mod bytes;
 pub mod json;
 pub mod text;
 
+use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use bolero;
 
 /// One target's time at an effort of 1, at most: a slow machine tries less.
 const TIME: Duration = Duration::from_secs(4);
+/// What a target has to try of what it was given, or it shows nothing: a hundredth.
+const LEAST: u32 = 100;
 
 /// How much is tried, as a multiple of the default.
 ///
 /// # Panics
 /// If `DFS_TEST_EFFORT` is no whole number above 0.
-pub fn effort() -> usize {
+pub fn effort() -> u32 {
     let Some(text) = std::env::var_os("DFS_TEST_EFFORT") else {
         return 1;
     };
@@ -35,22 +39,55 @@ pub fn effort() -> usize {
 }
 
 /// So many cases at an effort of 1, and as many more as that is higher.
-pub fn cases(base: usize) -> usize {
+pub fn cases(base: u32) -> u32 {
     base.saturating_mul(effort())
 }
 
 /// The time that one target may take.
 pub fn time() -> Duration {
-    TIME.saturating_mul(u32::try_from(effort()).unwrap_or(u32::MAX))
+    TIME.saturating_mul(effort())
 }
 
-/// A target whose input is of this type, tried so often at an effort of 1: `fuzz::check!(Input, 5000).for_each(|input| …)`.
+/// How often a target was tried.
+#[derive(Debug, Default)]
+pub struct Tried(AtomicU32);
+
+impl Tried {
+    /// The same test, counted.
+    pub fn count<I, R>(&self, test: impl Fn(&I) -> R) -> impl Fn(&I) -> R {
+        move |input| {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            test(input)
+        }
+    }
+
+    /// Prints the count, also where the test's output is kept back.
+    ///
+    /// # Panics
+    /// If the target was hardly tried: so slow a machine proves nothing.
+    pub fn end(&self, wanted: u32) {
+        let tried = self.0.load(Ordering::Relaxed);
+        let thread = std::thread::current();
+        let target = thread.name().unwrap_or("a target");
+        // Whoever does not read it misses nothing.
+        drop(writeln!(std::io::stdout(), "  {tried} cases of {target}"));
+        assert!(
+            tried >= wanted / LEAST,
+            "{target} had time for {tried} of {wanted} cases"
+        );
+    }
+}
+
+/// A target whose input is of this type, tried so often at an effort of 1: `fuzz::check!(Input, 5000, |input| …)`.
 #[macro_export]
 macro_rules! check {
-    ($input:ty, $cases:expr) => {
+    ($input:ty, $cases:expr, $test:expr) => {{
+        let (tried, wanted) = ($crate::Tried::default(), $crate::cases($cases));
         $crate::bolero::check!()
             .with_type::<$input>()
-            .with_iterations($crate::cases($cases))
+            .with_iterations(wanted as usize)
             .with_test_time($crate::time())
-    };
+            .for_each(tried.count::<$input, _>($test));
+        tried.end(wanted);
+    }};
 }

@@ -304,6 +304,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(fuzz::cases(256)))]
+
         /// Whatever a person or a program sends is refused, or is a path that reads back as itself.
         #[test]
         fn any_text_is_refused_or_comes_back(text in "(\\PC|[/.\u{0}-\u{1f}\u{202e}]){0,40}") {

@@ -35,6 +35,17 @@ pub(crate) fn tests_in(said: &str) -> (u64, u64) {
     (passed, failed)
 }
 
+/// How many targets were fuzzed, and their cases.
+pub(crate) fn fuzzed_in(said: &str) -> (usize, u64) {
+    let counts = counts_in(said);
+    let fuzzed = counts
+        .iter()
+        .filter(|(what, _)| what.starts_with("cases of "));
+    fuzzed.fold((0, 0), |(targets, cases), (_, count)| {
+        (targets + 1, cases + count)
+    })
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let (number, what) = text.trim_start().split_once(' ')?;
     Some((number.parse().ok()?, what))
@@ -51,6 +62,12 @@ mod tests {
         assert_eq!(counts["kills"], 12);
         assert_eq!(counts["power cuts of all"], 3);
         assert_eq!(counts.len(), 2);
+    }
+
+    #[test]
+    fn cases_of_all_targets_are_added() {
+        let said = "test result: ok. 3 passed\n  200 cases of frames::one\n   30 cases of names::two\n  4 kills\n";
+        assert_eq!(fuzzed_in(said), (2, 230));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::bugs;
 use crate::command::{self, Ran, line_of};
-use crate::counts::{counts_in, tests_in};
+use crate::counts::{counts_in, fuzzed_in, tests_in};
 use crate::programs::{Checkout, Programs};
 use crate::table::{Proof, Row};
 
@@ -179,9 +179,13 @@ fn tests(checkout: &Checkout, effort: u32) -> anyhow::Result<Row> {
     let ran = command::run(&mut cargo)?;
     let (passed, failed) = tests_in(&ran.said);
     let is_whole = ran.succeeded && failed == 0 && passed > 0;
+    let (targets, cases) = fuzzed_in(&ran.said);
     Ok(Row {
         rung: "tests at greater effort",
-        shown: vec![format!("{passed} tests passed")],
+        shown: vec![
+            format!("{passed} tests passed"),
+            format!("{cases} cases of {targets} fuzzed targets"),
+        ],
         failed: (!is_whole)
             .then(|| format!("{failed} tests failed"))
             .into_iter()

@@ -218,7 +218,7 @@ fn a_value_is_the_same_wherever_it_is_given() {
         #[generator(bolero::produce_with::<Vec<_>>().len(1..5_usize))]
         sets: Vec<Set>,
     }
-    fuzz::check!(Given, 8_000).for_each(|given| check_alike(&given.sets));
+    fuzz::check!(Given, 8_000, |given| check_alike(&given.sets));
 }
 
 /// A line of a file.
@@ -302,5 +302,5 @@ fn check_file(file: &File) {
 
 #[test]
 fn any_file_is_read_or_refused_at_a_place_in_it() {
-    fuzz::check!(File, 8_000).for_each(check_file);
+    fuzz::check!(File, 8_000, check_file);
 }

@@ -277,6 +277,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(fuzz::cases(256)))]
+
         /// Whatever the room on the disk, it reads as was written; and once there is room, all of it is in the file.
         #[test]
         fn a_full_disk_is_not_seen(steps in steps()) {

@@ -98,6 +98,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(fuzz::cases(256)))]
+
         #[test]
         fn pages_of_any_length_find_each_difference_once(
             ours: BTreeSet<u8>,

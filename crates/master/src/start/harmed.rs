@@ -154,7 +154,7 @@ async fn views() -> Vec<BTreeSet<String>> {
 #[tokio::test]
 async fn a_power_cut_after_any_change_loses_nothing_that_was_answered() {
     let views = views().await;
-    let seeds = 3 * fuzz::effort() as u64;
+    let seeds = 3 * u64::from(fuzz::effort());
     for stop in 0.. {
         let mut made = 0;
         for seed in 0..seeds {
@@ -274,7 +274,7 @@ async fn a_store_with_a_bit_flipped_anywhere_is_whole_or_refused() {
             let Some(filled) = filled else { continue };
             for place in [filled, (number * 191) % sector.len()]
                 .into_iter()
-                .take(1 + fuzz::effort())
+                .take(1 + fuzz::effort() as usize)
             {
                 let at = number * SECTOR_LEN + place;
                 let disk = disk.fork();

@@ -173,7 +173,7 @@ fn read_all(bytes: Vec<u8>, lens: Vec<u16>) -> Vec<Got> {
 /// However it is cut into pieces, the same lines and bodies come out, and nothing is longer than it may be.
 #[test]
 fn any_bytes_in_any_pieces_are_read_as_the_protocol_says() {
-    fuzz::check!(Sent, 5_000).for_each(|sent| {
+    fuzz::check!(Sent, 5_000, |sent| {
         let mut bytes = Vec::new();
         sent.messages
             .iter()

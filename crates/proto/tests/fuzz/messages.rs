@@ -262,12 +262,14 @@ fn a_field_that_is_missing_or_there_twice_is_named() {
 
 #[test]
 fn requests_to_the_master_are_read_as_meant_or_refused() {
-    fuzz::check!(Request, 20_000).for_each(|request| run::<MasterRequest>(request, MASTER));
+    fuzz::check!(Request, 20_000, |request| run::<MasterRequest>(
+        request, MASTER
+    ));
 }
 
 #[test]
 fn requests_to_a_node_are_read_as_meant_or_refused() {
-    fuzz::check!(Request, 20_000).for_each(|request| run::<NodeRequest>(request, NODE));
+    fuzz::check!(Request, 20_000, |request| run::<NodeRequest>(request, NODE));
 }
 
 fn run<T: Written>(request: &Request, samples: &'static [(&str, &str)]) {

@@ -112,7 +112,7 @@ fn check_others(text: &str) {
 
 #[test]
 fn any_text_is_refused_or_the_same_everywhere() {
-    fuzz::check!(Text, 30_000).for_each(|input| {
+    fuzz::check!(Text, 30_000, |input| {
         let text = text(&input.pieces);
         check_name(&text);
         check_path(&text);

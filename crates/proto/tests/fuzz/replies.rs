@@ -85,7 +85,7 @@ fn each_field_of_each_reply_may_be_anything() {
 
 #[test]
 fn replies_are_read_as_meant_or_refused() {
-    fuzz::check!(Reply, 20_000).for_each(|reply| {
+    fuzz::check!(Reply, 20_000, |reply| {
         let (op, mut tree) = sample(reply.op);
         if reply.is_error {
             tree = Tree::parse(r#"{"id":7,"error":{"code":"not_found","message":"no \"x\""}}"#);

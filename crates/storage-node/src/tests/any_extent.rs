@@ -201,7 +201,7 @@ fn check_walk(extent: &Extent) {
 
 #[test]
 fn a_walk_shows_what_is_whole_and_nothing_else() {
-    fuzz::check!(Extent, 10_000).for_each(check_walk);
+    fuzz::check!(Extent, 10_000, check_walk);
 }
 
 /// A node starts on any such extent, serves nothing wrong, and takes what comes.
@@ -217,7 +217,7 @@ fn a_node_starts_on_any_extent() {
     runtime().block_on(async { TestNode::open(&[&disk]).stop().await });
     lose_index(&disk);
     let owner = node_of(&disk);
-    fuzz::check!(Extent, 1_000).for_each(|extent| {
+    fuzz::check!(Extent, 1_000, |extent| {
         let disk = disk.fork();
         let mut bytes = extent.found();
         let header = ExtentHeader {
@@ -261,7 +261,7 @@ fn an_extents_header_is_what_was_written_or_none() {
         #[generator(bolero::produce_with::<Vec<_>>().len(0..4_usize))]
         harms: Vec<Harm>,
     }
-    fuzz::check!(Header, 20_000).for_each(|input| {
+    fuzz::check!(Header, 20_000, |input| {
         let [number, salt, created_ms, previous_len, epoch] = input.numbers;
         let header = ExtentHeader {
             number,

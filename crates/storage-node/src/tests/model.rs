@@ -234,13 +234,10 @@ impl Model {
     }
 }
 
-/// Few in every run, since each case opens many nodes; `PROPTEST_CASES` sets more.
+/// Few in every run, since each case opens many nodes.
 fn config() -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok());
     ProptestConfig {
-        cases: cases.unwrap_or(100),
+        cases: fuzz::cases(100),
         failure_persistence: None,
         max_shrink_iters: 4000,
         ..ProptestConfig::default()

@@ -173,10 +173,10 @@ async fn check_sequence(sequence: &[Step], seeds: u64) -> u64 {
     unreachable!("a step makes an end of its changes")
 }
 
-async fn check_all(sequences: &[Vec<Step>], seeds: usize) {
+async fn check_all(sequences: &[Vec<Step>], seeds: u32) {
     let mut cuts = 0;
     for sequence in sequences {
-        cuts += check_sequence(sequence, seeds as u64).await;
+        cuts += check_sequence(sequence, u64::from(seeds)).await;
     }
     println!("{} sequences, {cuts} power cuts", sequences.len());
 }

@@ -337,10 +337,10 @@ async fn check_change(changing: &Changing) {
 
 #[test]
 fn reads_are_answered_as_the_standard_says() {
-    fuzz::check!(Reading, 4_000).for_each(|reading| block_on(check_read(reading)));
+    fuzz::check!(Reading, 4_000, |reading| block_on(check_read(reading)));
 }
 
 #[test]
 fn changes_are_made_when_the_standard_says() {
-    fuzz::check!(Changing, 4_000).for_each(|changing| block_on(check_change(changing)));
+    fuzz::check!(Changing, 4_000, |changing| block_on(check_change(changing)));
 }

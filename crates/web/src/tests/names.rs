@@ -111,10 +111,14 @@ async fn check_address(text: &str) {
 
 #[test]
 fn a_name_is_the_same_in_addresses_json_and_headers() {
-    fuzz::check!(Text, 2_000).for_each(|input| block_on(check_name(&text(&input.pieces))));
+    fuzz::check!(Text, 2_000, |input| block_on(check_name(&text(
+        &input.pieces
+    ))));
 }
 
 #[test]
 fn any_address_is_refused_or_is_the_name_that_it_says() {
-    fuzz::check!(Text, 4_000).for_each(|input| block_on(check_address(&text(&input.pieces))));
+    fuzz::check!(Text, 4_000, |input| block_on(check_address(&text(
+        &input.pieces
+    ))));
 }

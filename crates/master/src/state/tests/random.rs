@@ -142,7 +142,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[test]
 fn random_commands_keep_every_invariant() {
     let config = Config {
-        cases: std::env::var("PROPTEST_CASES").map_or(256, |cases| cases.parse().unwrap()),
+        cases: fuzz::cases(256),
         failure_persistence: None,
         ..Config::default()
     };
