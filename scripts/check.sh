@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold of a change: formatting, lints, documentation, tests. CI runs just this, by scripts/test.sh.
+# Everything that must hold of a change: formatting, lints, documentation, tests, and a quarter of an hour of proof: planted bugs
+# that have to be found, clusters simulated and real that are harmed. CI runs just this, by scripts/test.sh.
 # Ends with the sum of the tests' own counts. Needs the Rust toolchain and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +18,7 @@ RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" step cargo doc --
 count cargo test --locked --workspace --doc
 count cargo test --locked --workspace --exclude tests --all-targets
 count cargo test --locked --package tests
+step scripts/prove.sh --only bugs,simulation,chaos --minutes 6
 
 awk '/^test result:/ { runs += 1; passed += $4; failed += $6; ignored += $8 }
      END { printf "\ntest result, all %d runs: %d passed; %d failed; %d ignored\n", runs, passed, failed, ignored

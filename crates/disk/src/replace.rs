@@ -2,6 +2,8 @@
 
 use std::io;
 
+use planted::{Point, reach};
+
 use crate::Disk;
 
 /// Writes a file anew so that a crash leaves the old content or the new one, and makes it durable: beside, synced,
@@ -19,7 +21,9 @@ pub fn replace_file(disk: &dyn Disk, path: &str, content: &[u8]) -> io::Result<(
     let file = disk.create(&beside)?;
     file.write_all_at(content, 0)?;
     file.sync()?;
+    reach(Point::FileBeside);
     disk.rename(&beside, path)?;
+    reach(Point::FileRenamed);
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     disk.sync_folder(folder)?;
     file.sync()

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use disk::{Blocking, Disk};
-use planted::{Bug, is_planted};
+use planted::{Bug, Point, is_planted, reach};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -338,6 +338,7 @@ impl Batcher {
                 (timed, job.answer)
             })
             .unzip();
+        reach(Point::CommandsTaken);
         let result = match self.apply(&commands, durable) {
             Err(StateError::Damaged(_)) => self.apply_each(&commands, durable),
             result => result,
@@ -345,7 +346,9 @@ impl Batcher {
         match result {
             Ok(applied) => {
                 if durable {
+                    reach(Point::CommandsDurable);
                     self.witness.note(applied.commands);
+                    reach(Point::CommandsWitnessed);
                     let position = &self.shared.position;
                     position.store(applied.commands, Ordering::Relaxed);
                 }

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use planted::{Bug, is_planted};
+use planted::{Bug, Point, is_planted, reach};
 use proto::ErrorCode;
 use proto::connection::CallError;
 use proto::id::ChunkId;
@@ -231,6 +231,7 @@ impl Control {
             .filter(|chunk| !kept.contains(chunk))
             .collect();
         let count = gone.len();
+        reach(Point::DeletionsObeyed);
         if count > 0 && !confirm(&self.committer, node, &self.name_of(node), gone).await {
             return None;
         }

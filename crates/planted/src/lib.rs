@@ -2,11 +2,18 @@
 //!
 //! Each takes one protection out that everything else relies on, where the code asks [`is_planted`]. Only a program
 //! that is built with the feature `armed` can have one, and only if `DFS_PLANTED_BUG` names it; without the feature the
-//! question is answered by the compiler, and nothing is left of it.
+//! question is answered by the compiler, and nothing is left of it. The same holds for [`Point`]s, at which a process can be killed.
 //!
 //! ```text
 //! cargo run --release -p prove -- --only bugs       # each bug, and what finds it
 //! ```
+
+mod points;
+
+pub use points::{Point, PointOf, reach};
+
+/// Whether this program was built so that bugs can be planted in it, and that it can be killed at a point.
+pub const IS_ARMED: bool = cfg!(feature = "armed");
 
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])+ $bug:ident = $name:literal,)+) => {
@@ -133,6 +140,8 @@ mod tests {
         let names: BTreeSet<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
         assert_eq!(names.len(), Bug::ALL.len());
         assert!(Bug::ALL.iter().all(|bug| bug.what().ends_with('.')));
+        let names: BTreeSet<_> = Point::ALL.iter().map(|point| point.name()).collect();
+        assert_eq!(names.len(), Point::ALL.len());
     }
 
     #[cfg(not(feature = "armed"))]

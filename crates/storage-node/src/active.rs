@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use disk::{Disk, DiskFile};
-use planted::{Bug, is_planted};
+use planted::{Bug, Point, is_planted, reach};
 
 use crate::extent::{
     EXTENT_HEADER_LEN, EXTENTS_FOLDER, ExtentHeader, RECORD_HEADER_LEN, extent_path,
@@ -65,6 +65,7 @@ impl Active {
             }
             return Err(error);
         }
+        reach(Point::ExtentMade);
         Ok(Self {
             number: header.number,
             salt: header.salt,
@@ -101,6 +102,7 @@ impl Active {
             .collect();
         let written = self.file.write_all_parts_at(&parts, self.len);
         written.map_err(AppendError::Write)?;
+        reach(Point::RecordsWritten);
         let mut synced = self.file.sync();
         if is_planted(Bug::SyncRetried) {
             synced = synced.or_else(|_| self.file.sync());

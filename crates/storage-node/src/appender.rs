@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use disk::{Ballast, is_full};
-use planted::{Bug, is_planted};
+use planted::{Bug, Point, is_planted, reach};
 use proto::id::ChunkId;
 
 use crate::active::{Active, AppendError, RecordBytes};
@@ -209,6 +209,9 @@ impl Appender {
             }
         }
         let result = self.write(&batch);
+        if !batch.waiting.is_empty() {
+            reach(Point::RecordsIndexed);
+        }
         for answer in batch.waiting {
             answer(result.clone());
         }
@@ -252,6 +255,7 @@ impl Appender {
             .index
             .checkpoint(&catalog)
             .map_err(index_failed)?;
+        reach(Point::IndexDurable);
         self.bytes_since_checkpoint = 0;
         self.records_since_checkpoint = 0;
         self.changed_since_checkpoint = false;
@@ -271,6 +275,7 @@ impl Appender {
                 return Err(self.recover_from(error));
             }
             self.store.note_synced(position_of(active));
+            reach(Point::RecordsSynced);
         }
         let position = self.active.as_ref().map(position_of);
         let changes = Changes {

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use planted::{Bug, is_planted};
+use planted::{Bug, Point, is_planted, reach};
 use proto::id::ChunkId;
 use tokio_util::sync::CancellationToken;
 
@@ -168,6 +168,7 @@ async fn compact_extent(
             }
         }
     }
+    reach(Point::ExtentCopied);
     // It reads on from the extent when that has no name any more.
     let reader = Arc::clone(store);
     let again = move || reader.walk_extent(extent, EXTENT_HEADER_LEN);
@@ -189,6 +190,7 @@ async fn compact_extent(
         );
         return Ok(());
     }
+    reach(Point::ExtentForgotten);
     if let Some(walk) = walk {
         bury_puts(lane, writer, extent, walk).await?;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use planted::{Point, reach};
 use proto::ErrorCode;
 use proto::WireError;
 use proto::connection::CallError;
@@ -97,6 +98,7 @@ impl Control {
         self: Arc<Self>,
         copies: Vec<MadeCopy>,
     ) -> (Vec<MadeCopy>, Result<(), WireError>) {
+        reach(Point::CopiesMade);
         let mut by_node: BTreeMap<NodeNumber, Vec<(ChunkId, u32)>> = BTreeMap::new();
         for copy in &copies {
             let made = by_node.entry(copy.node).or_default();

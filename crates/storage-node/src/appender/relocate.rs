@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use planted::{Bug, is_planted};
+use planted::{Bug, Point, is_planted, reach};
 use proto::id::ChunkId;
 
 use super::Appender;
@@ -93,6 +93,7 @@ impl Appender {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        reach(Point::ExtentRemoved);
         summary::remove(&*self.store.disk, extent);
         let synced = self.store.disk.sync_folder(EXTENTS_FOLDER);
         synced.inspect_err(|error| self.store.fail("remove an extent", error))
