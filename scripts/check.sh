@@ -18,7 +18,7 @@ RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" step cargo doc --
 count cargo test --locked --workspace --doc
 count cargo test --locked --workspace --exclude tests --all-targets
 count cargo test --locked --package tests
-step scripts/prove.sh --only bugs,simulation,chaos --minutes 6
+step scripts/prove.sh --only bugs,points,simulation,chaos --minutes 6
 
 awk '/^test result:/ { runs += 1; passed += $4; failed += $6; ignored += $8 }
      END { printf "\ntest result, all %d runs: %d passed; %d failed; %d ignored\n", runs, passed, failed, ignored

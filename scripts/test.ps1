@@ -36,7 +36,7 @@ try {
     Step @('test', '--locked', '--workspace', '--doc')
     Step @('test', '--locked', '--workspace', '--exclude', 'tests', '--all-targets')
     Step @('test', '--locked', '--package', 'tests')
-    Step @('run', '--locked', '--profile', 'proof', '--quiet', '--package', 'prove', '--', '--only', 'bugs,simulation,chaos', '--minutes', '6')
+    Step @('run', '--locked', '--profile', 'proof', '--quiet', '--package', 'prove', '--', '--only', 'bugs,points,simulation,chaos', '--minutes', '6')
 } finally {
     # Also on an exit in the middle. What is set to nothing is removed.
     $env:DFS_TEST_BROWSER = $before.DFS_TEST_BROWSER

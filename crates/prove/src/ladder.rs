@@ -5,11 +5,11 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
-use crate::bugs;
 use crate::command::{self, Ran, line_of};
 use crate::counts::{counts_in, fuzzed_in, tests_in};
 use crate::programs::{Checkout, Programs};
 use crate::table::{Proof, Row};
+use crate::{bugs, points};
 
 /// Multiplies the cases of tests that can be given more.
 const EFFORT: &str = "DFS_TEST_EFFORT";
@@ -41,6 +41,8 @@ enum Rung {
     Tests,
     /// Bugs that are planted, each to be found
     Bugs,
+    /// Real processes, killed at named points
+    Points,
     /// The whole cluster under a simulated clock
     Simulation,
     /// Real processes, harmed
@@ -59,6 +61,10 @@ pub(crate) fn climb(arguments: &Arguments) -> anyhow::Result<Proof> {
     if arguments.wants(Rung::Bugs) {
         let found = bugs::find_all(&checkout, arguments.bug_seeds);
         rows.push(found.unwrap_or_else(|error| Row::broken("planted bugs", &error)));
+    }
+    if arguments.wants(Rung::Points) {
+        let killed = points::kill_at_all(&checkout, arguments.from);
+        rows.push(killed.unwrap_or_else(|error| Row::broken("kills at named points", &error)));
     }
     let harm = arguments.harm();
     if !harm.is_empty() {

@@ -14,6 +14,7 @@ mod bugs;
 mod command;
 mod counts;
 mod ladder;
+mod points;
 mod programs;
 mod table;
 
