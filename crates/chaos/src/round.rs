@@ -141,7 +141,7 @@ impl Plan {
 /// Copies what is on disks that are about to be unmounted to where it stays.
 async fn keep_disks(world: &World) -> anyhow::Result<()> {
     for mut server in world.all().await {
-        server.kill().await?;
+        server.end().await?;
         if server.image.is_some() {
             let (place, kept) = (server.place(), server.place().with_extension("disk"));
             system::run("cp", ["-a".as_ref(), place.as_os_str(), kept.as_os_str()])?;

@@ -18,6 +18,8 @@ use crate::system::{self, Signal, Usage};
 
 /// No process takes this long to start, to stop when it is asked to, or to die.
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// A process that says no more has ended within this.
+const END_WITHIN: Duration = Duration::from_secs(5);
 /// A process that is told to stand still does so within this, also one that waits for its disk.
 const STILL_WITHIN: Duration = Duration::from_secs(10);
 
@@ -44,6 +46,8 @@ pub(crate) struct Server {
     pub(crate) namespace: Option<String>,
     /// Where it is written how wrong its clock is, where it has one of its own.
     pub(crate) clock: Option<PathBuf>,
+    /// Its disk has failed to give what was asked of it, or to keep what it took: an index there may be damaged.
+    pub(crate) index_may_be_damaged: bool,
 }
 
 impl Server {
@@ -58,6 +62,7 @@ impl Server {
             image: None,
             namespace: None,
             clock: None,
+            index_may_be_damaged: false,
         }
     }
 
@@ -82,16 +87,26 @@ impl Server {
 
     /// Starts it, and waits until it listens.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
-        self.start_under(&[]).await
+        match self.start_or_end(&[]).await? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended before it listened: {status}", self.name),
+        }
     }
 
-    /// The same, behind these words for this start only.
-    pub(crate) async fn start_under(&mut self, words: &[&str]) -> anyhow::Result<()> {
-        let started = self.try_to_start(words).await;
-        if started.is_err() {
-            self.kill().await?;
+    /// The same, behind these words for this start only, where it may end before it listens: how it ended then.
+    pub(crate) async fn start_or_end(
+        &mut self,
+        words: &[&str],
+    ) -> anyhow::Result<Option<ExitStatus>> {
+        let Err(error) = self.try_to_start(words).await else {
+            return Ok(None);
+        };
+        let ended = self.has_ended_within(END_WITHIN).await;
+        self.end().await?;
+        match ended {
+            Some(status) => Ok(Some(status)),
+            None => Err(error),
         }
-        started
     }
 
     async fn try_to_start(&mut self, words: &[&str]) -> anyhow::Result<()> {
@@ -129,6 +144,7 @@ impl Server {
     fn command_line(&self, words: &[&str]) -> anyhow::Result<Vec<OsString>> {
         let mut line: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
+        add(system::end_with_parent());
         if let Some(namespace) = &self.namespace {
             add(&["ip", "netns", "exec", namespace]);
         }
@@ -162,15 +178,24 @@ impl Server {
         Ok(line)
     }
 
-    /// Ends it at once: kill -9. When this returns, its port and its files are free.
+    /// Ends it at once: kill -9. When this returns, its port and its files are free. It must not have ended by itself before.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
-        if let Some(mut child) = self.child.take() {
-            // It may have ended already.
-            drop(child.start_kill());
-            let ended = timeout(START_WITHIN, child.wait()).await;
-            ended.with_context(|| format!("{} does not die", self.name))??;
+        match self.end().await? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended by itself: {status}", self.name),
         }
-        Ok(())
+    }
+
+    /// The same, where it may have ended by itself before: how, if it did.
+    pub(crate) async fn end(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(None);
+        };
+        // It may have ended already.
+        drop(child.start_kill());
+        let ended = timeout(START_WITHIN, child.wait()).await;
+        let status = ended.with_context(|| format!("{} does not die", self.name))??;
+        Ok((!system::was_killed(status)).then_some(status))
     }
 
     /// Asks it to end, and waits for that.
@@ -206,17 +231,12 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until it ends by itself, at most so long; whether it did.
-    pub(crate) async fn has_ended_within(&mut self, within: Duration) -> bool {
-        let began = Instant::now();
-        while self.ended().is_none() {
-            if began.elapsed() > within {
-                return false;
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+    /// Waits until it ends without being asked to, at most so long; how it did.
+    pub(crate) async fn has_ended_within(&mut self, within: Duration) -> Option<ExitStatus> {
+        let child = self.child.as_mut()?;
+        let status = timeout(within, child.wait()).await.ok()?.ok()?;
         self.child = None;
-        true
+        Some(status)
     }
 
     /// How its process ended, if it was started and has.

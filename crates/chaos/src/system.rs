@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 
 /// What can be sent to a process, beside kill -9.
@@ -96,6 +96,16 @@ pub(crate) fn faketime() -> Option<&'static str> {
     ];
     let is_there = |place: &&str| cfg!(target_os = "linux") && Path::new(place).is_file();
     PLACES.into_iter().find(is_there)
+}
+
+/// Words in front of a program that has the system kill it when this one ends, however that does; none where all that run here
+/// end with this one anyway, or where the system has none. The thread that starts it must last as long as this program.
+pub(crate) fn end_with_parent() -> &'static [&'static str] {
+    if cfg!(target_os = "linux") && !is_isolated() && has("setpriv") {
+        &["setpriv", "--pdeathsig", "KILL", "--"]
+    } else {
+        &[]
+    }
 }
 
 /// Where images lie: in memory if that is possible, since their own file systems are what is tested.
@@ -251,6 +261,20 @@ pub(crate) fn signal(process: u32, signal: Signal) -> io::Result<()> {
         io::ErrorKind::Unsupported,
         format!("no {signal:?} for {process} on this system"),
     ))
+}
+
+/// Whether this is the end of a process that kill -9 made.
+pub(crate) fn was_killed(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        status.signal() == Some(rustix::process::Signal::KILL.as_raw())
+    }
+    // What it is here is not told apart from an end by an error.
+    #[cfg(not(unix))]
+    {
+        !status.success()
+    }
 }
 
 /// Whether no thread of a process does anything: it was stopped, or has ended. A signal is only on its way when it is sent.

@@ -48,14 +48,40 @@ fn look(world: &World) {
     }
 }
 
-/// Nobody may have panicked.
+/// Nobody may have panicked. A node catches the panics of an index that is damaged, which it makes anew.
 pub(crate) async fn check_logs(world: &World) {
     for server in world.all().await {
-        let log = server.log();
-        if let Some(line) = log.lines().find(|line| line.contains("panicked")) {
-            world
-                .journal
-                .fail(format_args!("{} logged: {line}", server.name));
+        let is_caught = !server.is_master() && server.index_may_be_damaged;
+        let (name, log) = (&server.name, server.log());
+        for line in log.lines().filter(|line| line.contains("panicked")) {
+            if is_caught && is_in_database(line) {
+                world.journal.note(format_args!("{name} caught: {line}"));
+                world.journal.count("panics of a damaged index");
+            } else {
+                world.journal.fail(format_args!("{name} logged: {line}"));
+            }
         }
+    }
+}
+
+/// Whether a line tells of a panic in the code of the index's database.
+fn is_in_database(line: &str) -> bool {
+    let place = line.rsplit_once(" panicked at ");
+    place.is_some_and(|(_, place)| place.replace('\\', "/").contains("/redb-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A panic that a node catches by design, on a page of its index that had rotted, failed a round. Any other still must.
+    #[test]
+    fn a_panic_is_excused_by_the_file_that_it_is_in() {
+        let of_database = "thread 'tokio-rt-worker' (41) panicked at /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/redb-4.0.0/src/tree_store/btree_base.rs:1020:9:";
+        let of_node =
+            "thread 'tokio-rt-worker' (41) panicked at crates/storage-node/src/index.rs:20:9:";
+        assert!(is_in_database(of_database));
+        assert!(!is_in_database(of_node));
+        assert!(!is_in_database("the folder /redb-4 panicked"));
     }
 }

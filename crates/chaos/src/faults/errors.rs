@@ -1,12 +1,12 @@
 //! System calls of running servers that fail, are interrupted or late, by strace.
 //!
-//! A disk of which an fsync failed takes nothing more until its process starts anew, so that happens at the end. A process
-//! may also end by itself while its calls fail: a master does, of whose loops one fails.
+//! A disk of which an fsync failed takes nothing more until its process starts anew, so that happens at the end. A master of
+//! whose loops one fails ends by itself, with an exit code, while its calls fail; a storage node goes on without its disk.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use tokio::time::sleep;
@@ -95,11 +95,16 @@ async fn fail(
     if failed > 0 {
         journal.count("servers with failing calls");
     }
-    if let Some(status) = server.ended() {
-        journal.note(format_args!("{} has ended: {status}", server.name));
-        journal.count("processes ended by their disk");
+    server.index_may_be_damaged |= failed > 0;
+    if let Some(status) = server.end().await? {
+        let name = &server.name;
+        ensure!(
+            server.is_master() && failed > 0 && status.code().is_some(),
+            "{name} ended by itself after {failed} failed calls: {status}"
+        );
+        journal.note(format_args!("{name} has ended: {status}"));
+        journal.count("masters ended by their disk");
     }
-    server.kill().await?;
     server.start().await
 }
 

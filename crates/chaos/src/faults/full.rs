@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rand::RngExt;
 use tokio::time::sleep;
 
@@ -38,7 +38,7 @@ async fn fill(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
             .journal
             .note(format_args!("restart {} on its full disk", server.name));
         server.kill().await?;
-        refused = server.start().await.err();
+        refused = server.start_or_end(&[]).await?;
         sleep(harm.up_to(FULL_MAX)).await;
     }
     let image = server.image.as_ref().context("it has a disk")?;
@@ -48,9 +48,14 @@ async fn fill(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
         .note(format_args!("{} has room again", server.name));
     if let Some(refused) = refused {
         // Where nothing at all is free, not even what a server had set aside, it says so.
+        ensure!(
+            refused.code().is_some(),
+            "{} did not refuse to start, it was ended: {refused}",
+            server.name
+        );
         world
             .journal
-            .note(format_args!("it had not started: {refused:#}"));
+            .note(format_args!("it had not started: {refused}"));
         world.journal.count("starts refused on full disks");
         server.start().await?;
     }

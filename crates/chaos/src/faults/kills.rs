@@ -1,16 +1,18 @@
 //! kill -9: of a server, of all, in the middle of a system call, and of clients.
 
 use std::future::{Ready, ready};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use tokio::time::sleep;
 
 use super::{Harm, Verb};
 use crate::strace::Strace;
-use crate::system::Means;
+use crate::system::{self, Means};
 use crate::world::World;
 
 pub(super) const VERBS: &[Verb] = &[
@@ -96,18 +98,28 @@ async fn kill_in_call(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
         return Ok(());
     };
     let strace = Strace::attach(id, calls, &format!("signal=KILL:when={nth}")).await?;
-    let has_ended = server.has_ended_within(CALL_WITHIN).await;
+    let ended = server.has_ended_within(CALL_WITHIN).await;
     let name = &server.name;
     world.journal.note(format_args!(
-        "{name} is killed in call {nth} of {calls}: {has_ended}"
+        "{name} is killed in call {nth} of {calls}: {ended:?}"
     ));
     strace.detach().await?;
-    if has_ended {
-        world.journal.count("kills");
-        world.journal.count("kills in the middle of a call");
+    if let Some(status) = ended {
+        note_kill_in_call(&world, name, status)?;
         sleep(harm.up_to(DOWN_MAX)).await;
         server.start().await?;
     }
+    Ok(())
+}
+
+/// What ends in such a moment for a reason of its own was not killed.
+fn note_kill_in_call(world: &World, name: &str, status: ExitStatus) -> anyhow::Result<()> {
+    ensure!(
+        system::was_killed(status),
+        "{name} was to be killed in the middle of a call, and ended by itself: {status}"
+    );
+    world.journal.count("kills");
+    world.journal.count("kills in the middle of a call");
     Ok(())
 }
 
@@ -138,16 +150,19 @@ async fn kill_in_start(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> 
         &inject,
     ];
     // It may die before it listens.
-    let started = server.start_under(&words).await;
-    let has_ended = started.is_err() || server.has_ended_within(CALL_WITHIN).await;
+    let mut ended = server.start_or_end(&words).await?;
+    if ended.is_none() {
+        ended = server.has_ended_within(CALL_WITHIN).await;
+    }
     let name = &server.name;
     world.journal.note(format_args!(
-        "{name} is killed in call {nth} of {calls} of its start: {has_ended}"
+        "{name} is killed in call {nth} of {calls} of its start: {ended:?}"
     ));
-    server.kill().await?;
-    world.journal.count("kills");
-    if has_ended {
-        world.journal.count("kills in the middle of a call");
+    if let Some(status) = ended {
+        note_kill_in_call(&world, name, status)?;
+    } else {
+        server.kill().await?;
+        world.journal.count("kills");
     }
     server.start().await
 }
