@@ -184,6 +184,11 @@ fn look_into(world: &World, ended: Result<anyhow::Result<()>, tokio::task::JoinE
     }
 }
 
+/// Whether clocks that jumped were the servers' clocks; all have been started anew since.
+pub(crate) async fn check_clocks(world: &World) -> anyhow::Result<()> {
+    clocks::check(world).await
+}
+
 /// All servers end in the same moment, where they have disks of their own by a loss of power, and come back.
 pub(crate) async fn end_all_at_once(
     world: &World,

@@ -162,8 +162,15 @@ fn fill(mounted: &Path, most: u64) -> io::Result<()> {
     let mut left = most.saturating_sub(file.metadata()?.len());
     for piece in [1_u32 << 20, 64 << 10, 1 << 10] {
         let bytes = vec![0x55; piece as usize];
-        while left >= u64::from(piece) && file.write_all(&bytes).is_ok() {
-            left -= u64::from(piece);
+        loop {
+            if left < u64::from(piece) {
+                return Err(io::Error::other("it takes more than it has room for"));
+            }
+            match file.write_all(&bytes) {
+                Ok(()) => left -= u64::from(piece),
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())

@@ -129,6 +129,7 @@ impl Plan {
         if before != after && !journal.has_failed() {
             journal.fail("the last end of all servers changed what files hold");
         }
+        faults::check_clocks(world).await?;
         Probes::judge(world).await;
         oracle::judge(world, groups).await;
         if !journal.has_failed() {
