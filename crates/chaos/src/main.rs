@@ -13,6 +13,7 @@
 //! program's own, so that nothing is left behind; what cannot be done elsewhere is left out, with a line that says so.
 
 mod faults;
+mod folders;
 mod image;
 mod journal;
 mod lines;
@@ -20,6 +21,7 @@ mod load;
 mod oracle;
 mod probes;
 mod programs;
+mod remains;
 mod round;
 mod series;
 mod server;

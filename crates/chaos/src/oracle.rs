@@ -1,17 +1,15 @@
 //! What must be true once the faults have ended, and a person who does what a person would do.
 //!
 //! Within a stated time every name can be read, every chunk of every file has just the wanted number of good copies, and
-//! the cluster calls itself healthy. Nodes are asked to read each copy; at the end, when they have stopped, their folders
-//! are read without them.
+//! the cluster calls itself healthy. Nodes are asked to read each copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use client::{Cluster, Error};
-use disk::{MemoryDisk, RealDisk};
 use futures::{StreamExt, stream};
 use history::{Action, Answer, NAMES, Value, Verdict, check, healthy, path, read};
-use proto::connection::{CallerIdentity, Connection};
+use proto::connection::{CallError, CallerIdentity, Connection};
 use proto::hello::Role;
 use proto::id::ChunkId;
 use proto::master::NodeState;
@@ -23,7 +21,7 @@ use crate::world::{COPIES, World, secret};
 
 /// Peace must be whole within this.
 const PEACE_WITHIN: Duration = Duration::from_secs(120);
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Chunks that a node is asked to read at the same time.
 const READS_AT_ONCE: usize = 16;
@@ -121,7 +119,8 @@ pub(crate) async fn contents(
     Ok(contents)
 }
 
-fn wanted(contents: &Contents) -> BTreeSet<ChunkId> {
+/// The chunks of these files.
+pub(crate) fn wanted(contents: &Contents) -> BTreeSet<ChunkId> {
     contents.values().flat_map(|value| value.chunks()).collect()
 }
 
@@ -192,21 +191,27 @@ pub(crate) async fn verify(
 pub(crate) async fn read_all(world: &World, node: usize) -> Result<(), String> {
     let (name, connection) = (&world.names[node], call(world, node).await?);
     for chunks in world.chunks().chunks(CHUNKS_PER_MESSAGE_MAX) {
-        let describe = DescribeChunks {
-            chunks: chunks.to_vec(),
-        };
-        let described = connection.call(describe, CALL_TIMEOUT).await;
-        let described = described.map_err(|error| format!("{name} does not describe: {error}"))?;
-        let held = described.chunks.into_iter();
-        let held = held
-            .filter(|chunk| chunk.state != ChunkState::Missing)
-            .map(|chunk| chunk.chunk);
-        let held: Vec<ChunkId> = held.collect();
+        let held = held(&connection, chunks).await;
+        let held = held.map_err(|error| format!("{name} does not describe: {error}"))?;
         let good = verify(world, node, held.iter().copied()).await?.len();
         let bad = u64::try_from(held.len() - good).unwrap_or(u64::MAX);
         world.journal.count_many("copies found corrupt", bad);
     }
     Ok(())
+}
+
+/// Which of these chunks a node has, good or not.
+pub(crate) async fn held(
+    connection: &Connection,
+    chunks: &[ChunkId],
+) -> Result<Vec<ChunkId>, CallError> {
+    let describe = DescribeChunks {
+        chunks: chunks.to_vec(),
+    };
+    let described = connection.call(describe, CALL_TIMEOUT).await?;
+    let held = described.chunks.into_iter();
+    let held = held.filter(|chunk| chunk.state != ChunkState::Missing);
+    Ok(held.map(|chunk| chunk.chunk).collect())
 }
 
 /// A connection to a node, as any client has.
@@ -220,8 +225,8 @@ pub(crate) async fn call(world: &World, node: usize) -> Result<Connection, Strin
     connection.map_err(|error| format!("{} does not answer: {error}", world.names[node]))
 }
 
-/// Reads all names for the last time, and judges what everybody was told.
-pub(crate) async fn judge(world: &World, groups: usize) {
+/// Reads all names, as a client whose answers are judged.
+pub(crate) async fn read_names(world: &World, groups: usize) {
     let (cluster, journal) = (world.connect(), &world.journal);
     for group in 0..groups {
         for name in 0..NAMES {
@@ -238,6 +243,13 @@ pub(crate) async fn judge(world: &World, groups: usize) {
             };
             world.history.lock().answer(operation, answer);
         }
+    }
+}
+
+/// Judges what everybody was told.
+pub(crate) fn judge(world: &World, groups: usize) {
+    let journal = &world.journal;
+    for group in 0..groups {
         let operations = world.history.lock().group(group);
         match check(&operations) {
             Verdict::Explained => journal.count("histories explained"),
@@ -255,57 +267,4 @@ pub(crate) async fn judge(world: &World, groups: usize) {
             }
         }
     }
-}
-
-/// Stops all servers as a person would, and reads the nodes' folders without them.
-pub(crate) async fn check_folders(world: &World, contents: &Contents) -> anyhow::Result<()> {
-    let mut copies = BTreeMap::<ChunkId, usize>::new();
-    for mut server in world.all().await {
-        let status = server.stop().await?;
-        let name = server.name.clone();
-        if !status.success() {
-            world.journal.fail(format_args!(
-                "{name} was asked to stop, and ended with {status}"
-            ));
-        }
-        if server.is_master() {
-            continue;
-        }
-        let (disk, mut said) = (RealDisk::read_only(server.data()), Vec::new());
-        let verified = storage_node::offline::verify(&*disk, &mut said);
-        let said = String::from_utf8_lossy(&said);
-        world.journal.note(format_args!("{name}: {}", said.trim()));
-        // Where the record of a deletion rotted, what is offline cannot know that the chunk was deleted. And what a disk
-        // said to have kept when it failed, and had not, stays corrupt, if nobody else has it and it was never relied on.
-        let may_be_damaged = world.journal.count_of("corruptions") > 0
-            || world.probes.was_in_doubt(world.number_of(&name));
-        if let Err(error) = verified
-            && !may_be_damaged
-        {
-            world
-                .journal
-                .fail(format_args!("verify says of {name}: {error:#}"));
-        }
-        let exported = MemoryDisk::new();
-        // It also fails when a chunk is corrupt, which is left out.
-        drop(storage_node::offline::export(
-            &*disk,
-            &exported,
-            &mut std::io::sink(),
-        ));
-        for entry in disk::Disk::list(&exported, "")? {
-            if let Ok(chunk) = entry.name.parse() {
-                *copies.entry(chunk).or_default() += 1;
-            }
-        }
-    }
-    for chunk in wanted(contents) {
-        let count = copies.get(&chunk).copied().unwrap_or(0);
-        if count < COPIES {
-            world.journal.fail(format_args!(
-                "the folders have {count} good copies of {chunk}"
-            ));
-        }
-    }
-    Ok(())
 }

@@ -30,6 +30,10 @@ pub(crate) struct Probes(Vec<Mutex<Answered>>);
 
 /// What one node answered to have.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is true or not, whatever the others are"
+)]
 struct Answered {
     chunks: BTreeSet<ChunkId>,
     /// What it answers now counts for nothing.
@@ -38,6 +42,8 @@ struct Answered {
     was_in_doubt: bool,
     /// Its files were harmed: nothing is expected of it any more.
     given_up: bool,
+    /// Its disk has said to keep what it did not keep, deletions too.
+    has_lied: bool,
 }
 
 impl Answered {
@@ -61,6 +67,17 @@ impl Probes {
     /// This node's files were harmed: nothing is expected of it any more.
     pub(crate) fn give_up(&self, node: usize) {
         self.0[node].lock().given_up = true;
+    }
+
+    /// The disk of this node says to keep what it does not.
+    pub(crate) fn lies(&self, node: usize) {
+        self.0[node].lock().has_lied = true;
+    }
+
+    /// Whether a chunk may be back on this node's disk that it had deleted, since the record of that is gone.
+    pub(crate) fn may_have_kept(&self, node: usize) -> bool {
+        let answered = self.0[node].lock();
+        answered.given_up || answered.has_lied
     }
 
     /// Whether what this node answers from now on counts for nothing.

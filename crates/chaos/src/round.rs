@@ -8,10 +8,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::faults::{self, Family};
+use crate::folders;
 use crate::journal::{Counts, Journal};
 use crate::load::{Load, groups_used};
 use crate::oracle::{self, Copies};
 use crate::probes::Probes;
+use crate::remains;
 use crate::system;
 use crate::watch;
 use crate::world::{Equipment, World};
@@ -118,22 +120,24 @@ impl Plan {
             ));
         }
         let groups = groups_used(world);
-        let before = oracle::until_whole(world, groups, Copies::AtLeast).await;
+        oracle::until_whole(world, groups, Copies::AtLeast).await;
         if journal.has_failed() {
             return Ok(());
         }
+        oracle::read_names(world, groups).await;
         // What is only in memory, or not yet synced, goes now. Nodes that come back tell all that they have.
         let mut chance = StdRng::seed_from_u64(self.seed);
         faults::end_all_at_once(world, self.equipment().disks, &mut chance).await?;
         let after = oracle::until_whole(world, groups, Copies::Exactly).await;
-        if before != after && !journal.has_failed() {
-            journal.fail("the last end of all servers changed what files hold");
+        if !journal.has_failed() {
+            remains::check(world, groups, &after).await;
         }
         faults::check_clocks(world).await?;
         Probes::judge(world).await;
-        oracle::judge(world, groups).await;
+        oracle::read_names(world, groups).await;
+        oracle::judge(world, groups);
         if !journal.has_failed() {
-            oracle::check_folders(world, &after).await?;
+            folders::check(world, &after).await?;
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ async fn fail_writeback(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()>
         .note(format_args!("{} has a disk that fails", node.name));
     // An fsync that is under way when the file system gives up may end well, though nothing was kept.
     world.probes.doubt(number, true);
+    world.probes.lies(number);
     node.index_may_be_damaged = true;
     let image = node.image.as_ref().context("it has a disk")?;
     image.starve()?;

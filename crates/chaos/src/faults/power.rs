@@ -47,7 +47,9 @@ async fn cut_power(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
         "cut the power of {name}, which runs on: {runs_on}"
     ));
     world.probes.doubt(number, true);
-    if !runs_on {
+    if runs_on {
+        world.probes.lies(number);
+    } else {
         server.signal(Signal::Stop)?;
         server.until_still().await?;
     }

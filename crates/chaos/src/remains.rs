@@ -1,0 +1,91 @@
+//! What is left on the nodes of files that are gone.
+//!
+//! Nothing may be, when the grace of garbage is over. Of each chunk a single copy may be, which the master does not know and keeps
+//! for a day: one that came to a node so late that nobody waited for it any more. And a node whose disk lost the record of a
+//! deletion may have again what it had deleted. What the master forgot in a crash, before anybody was told of it, waits a day too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use history::{Action, Answer, Value};
+use proto::id::ChunkId;
+use proto::node::CHUNKS_PER_MESSAGE_MAX;
+use tokio::time::{Instant, sleep};
+
+use crate::oracle::{self, Contents, LOOK_INTERVAL};
+use crate::world::World;
+
+/// The grace of garbage, and the time that the last rounds of it take.
+const GONE_WITHIN: Duration = Duration::from_secs(20);
+
+/// Waits until what acknowledged files had, and these do not, is gone.
+pub(crate) async fn check(world: &World, groups: usize, contents: &Contents) {
+    let (wanted, journal, began) = (oracle::wanted(contents), &world.journal, Instant::now());
+    let mut gone = recorded(world, groups);
+    gone.retain(|chunk| !wanted.contains(chunk));
+    let gone: Vec<ChunkId> = gone.into_iter().collect();
+    loop {
+        let copies = match remains(world, &gone).await {
+            Ok(copies) => copies,
+            Err(problem) => return journal.fail(problem),
+        };
+        let problem = copies.iter().find(|(_, nodes)| nodes.len() > 1);
+        match problem {
+            Some((chunk, nodes)) if began.elapsed() > GONE_WITHIN => {
+                return journal.fail(format_args!(
+                    "{chunk} is on the nodes {nodes:?}, and no file has needed it for {GONE_WITHIN:?}"
+                ));
+            }
+            Some((chunk, nodes)) => {
+                journal.note(format_args!("not yet: {chunk} is on the nodes {nodes:?}"));
+                sleep(LOOK_INTERVAL).await;
+            }
+            None => {
+                let removed = gone.len() - copies.len();
+                journal.count_many("copies that came too late", copies.len() as u64);
+                journal.count_many("chunks seen to be removed", removed as u64);
+                return;
+            }
+        }
+    }
+}
+
+/// Which nodes still have which of these.
+async fn remains(world: &World, gone: &[ChunkId]) -> Result<BTreeMap<ChunkId, Vec<usize>>, String> {
+    let mut copies = BTreeMap::<ChunkId, Vec<usize>>::new();
+    for node in (1..world.addresses.len()).filter(|node| !world.probes.may_have_kept(*node)) {
+        let (name, connection) = (&world.names[node], oracle::call(world, node).await?);
+        for chunks in gone.chunks(CHUNKS_PER_MESSAGE_MAX) {
+            let held = oracle::held(&connection, chunks).await;
+            for chunk in held.map_err(|error| format!("{name} does not describe: {error}"))? {
+                copies.entry(chunk).or_default().push(node);
+            }
+        }
+    }
+    Ok(copies)
+}
+
+/// The chunks that the master has recorded of files that clients were told of, without those that another upload has too.
+fn recorded(world: &World, groups: usize) -> BTreeSet<ChunkId> {
+    let (mut uploaded, mut told) = (BTreeSet::new(), BTreeSet::new());
+    for group in 0..groups {
+        for operation in world.history.lock().group(group) {
+            if let Action::Upload { value, .. } = operation.action {
+                uploaded.insert(value);
+            }
+            match (operation.action, operation.answer) {
+                (Action::Upload { value, .. }, Answer::Done) | (_, Answer::Content(value)) => {
+                    told.insert(value);
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut uploads = BTreeMap::<ChunkId, usize>::new();
+    for chunk in uploaded.into_iter().flat_map(Value::chunks) {
+        *uploads.entry(chunk).or_default() += 1;
+    }
+    let told = told.into_iter().flat_map(Value::chunks);
+    told.filter(|chunk| uploads.get(chunk) == Some(&1))
+        .collect()
+}
