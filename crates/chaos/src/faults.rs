@@ -12,9 +12,12 @@ mod errors;
 mod failing;
 mod full;
 mod kills;
+mod lost;
+mod own_files;
 mod partitions;
 mod pauses;
 mod power;
+mod records;
 mod restarts;
 
 use std::pin::Pin;
@@ -57,6 +60,8 @@ pub(crate) enum Family {
     Clocks,
     /// Servers are restarted, in turn or again and again
     Restarts,
+    /// All copies of a chunk rot
+    LostChunks,
 }
 
 /// Ends when the fault has.
@@ -91,7 +96,7 @@ impl Family {
     /// Why it cannot be done here, if it cannot.
     pub(crate) fn missing(self) -> Option<&'static str> {
         match self {
-            Self::Kills | Self::Corruption | Self::EmptyDisks => None,
+            Self::Kills | Self::Corruption | Self::EmptyDisks | Self::LostChunks => None,
             Self::Pauses | Self::Restarts => Means::Signals.missing(),
             Self::PowerCuts | Self::FullDisks | Self::FailingDisks => Means::Images.missing(),
             Self::Errors => Means::Strace.missing(),
@@ -122,6 +127,7 @@ impl Family {
             Self::Partitions => (partitions::VERBS, partitions::MINIMA),
             Self::Clocks => (clocks::VERBS, clocks::MINIMA),
             Self::Restarts => (restarts::VERBS, restarts::MINIMA),
+            Self::LostChunks => (lost::VERBS, lost::MINIMA),
         }
     }
 }

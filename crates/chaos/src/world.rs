@@ -29,6 +29,8 @@ use crate::system;
 pub(crate) const NODES: usize = 4;
 /// Copies of each chunk.
 pub(crate) const COPIES: usize = 3;
+/// An upload that pauses for longer is forgotten, as the settings below say, with some room for the time that a call takes.
+pub(crate) const UPLOAD_LEASE: Duration = Duration::from_secs(12);
 const MASTER_DISK_MIB: u64 = 256;
 const NODE_DISK_MIB: u64 = 64;
 const SECRET: &str = "a secret for chaos only";
@@ -164,6 +166,15 @@ impl World {
     pub(crate) async fn all(&self) -> Vec<Held> {
         let mut all = Vec::new();
         for server in &self.servers {
+            all.push(server.clone().lock_owned().await);
+        }
+        all
+    }
+
+    /// All storage nodes, when nobody else holds one.
+    pub(crate) async fn all_nodes(&self) -> Vec<Held> {
+        let mut all = Vec::new();
+        for server in &self.servers[1..] {
             all.push(server.clone().lock_owned().await);
         }
         all

@@ -111,3 +111,8 @@ fn rot_and_lost_disks() {
 fn partitions() {
     play("partitions", &["partitions"]);
 }
+
+#[test]
+fn chunks_that_nobody_can_save() {
+    play("lost-chunks", &["chunks rotten on all nodes that had them"]);
+}

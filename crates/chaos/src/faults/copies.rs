@@ -3,9 +3,11 @@
 //! **Invariant:** it is given only while every chunk has two copies that count, on nodes of which none was harmed since it
 //! was last read and mended: so a good one is left.
 
+use std::iter::once;
 use std::time::Duration;
 
 use client::Cluster;
+use proto::id::ChunkId;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep};
 
@@ -36,13 +38,13 @@ impl Leave {
         may_harm.then_some(Self { may_be_given })
     }
 
-    /// Has a node read all that it holds, as its scrubber would within a month, and waits until what it lost is there again.
-    pub(super) async fn mend(mut self, world: &World, node: usize) {
+    /// Has nodes read all that they hold, as their scrubbers would within a month, and waits until what they lost is there again.
+    pub(super) async fn mend(mut self, world: &World, nodes: &[usize]) {
         let (began, cluster) = (Instant::now(), world.connect());
         let mut read_at = None;
         while began.elapsed() < MEND_WITHIN {
             oracle::forget_dead_nodes(world, &cluster).await;
-            if read_at.is_none() && oracle::read_all(world, node).await.is_ok() {
+            if read_at.is_none() && read_all(world, nodes).await.is_ok() {
                 read_at = Some(Instant::now());
             }
             let has_told = read_at.is_some_and(|at| at.elapsed() > TELL_WITHIN);
@@ -59,6 +61,24 @@ impl Leave {
             .note("not mended for now: nothing more is destroyed");
         *self.may_be_given = false;
     }
+}
+
+async fn read_all(world: &World, nodes: &[usize]) -> Result<(), String> {
+    for node in nodes {
+        oracle::read_all(world, *node).await?;
+    }
+    Ok(())
+}
+
+/// Which nodes have a good copy of a chunk, by reading it; an error if not all can be asked.
+pub(super) async fn holders(world: &World, chunk: ChunkId) -> Result<Vec<usize>, String> {
+    let mut holders = Vec::new();
+    for node in 1..=NODES {
+        if !oracle::verify(world, node, once(chunk)).await?.is_empty() {
+            holders.push(node);
+        }
+    }
+    Ok(holders)
 }
 
 async fn has_two_copies_of_all(cluster: &Cluster) -> bool {

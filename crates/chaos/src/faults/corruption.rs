@@ -1,4 +1,5 @@
-//! Extents of a node rot: bits flip, files are cut, grow, are swapped or gone; of a node that runs, or that stands.
+//! Extents of a node rot: bits flip, files are cut, grow, are swapped or gone; of a node that runs, or that stands. Or the same
+//! chunk rots on two nodes.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,20 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 use tokio::time::sleep;
 
-use super::copies::Leave;
-use super::{Harm, Verb};
+use super::copies::{self, Leave};
+use super::{Harm, Verb, records};
 use crate::load::groups_used;
 use crate::oracle;
-use crate::world::World;
+use crate::world::{COPIES, World};
 
-pub(super) const VERBS: &[Verb] = &[Verb {
-    weight: 8,
-    begin: |world, harm| Box::pin(corrupt(world, harm)),
-}];
+pub(super) const VERBS: &[Verb] = &[
+    Verb {
+        weight: 8,
+        begin: |world, harm| Box::pin(corrupt(world, harm)),
+    },
+    Verb {
+        weight: 3,
+        begin: |world, harm| Box::pin(corrupt_on_two(world, harm)),
+    },
+];
 pub(super) const MINIMA: &[(&str, f64)] = &[("corruptions", 2.0)];
 
 /// Places that rot at once.
@@ -73,7 +80,44 @@ async fn corrupt(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
             node.start().await?;
         }
     }
-    leave.mend(&world, number).await;
+    leave.mend(&world, &[number]).await;
+    Ok(())
+}
+
+/// The same chunk of a file rots on two of the three nodes that have it. Nobody else harms a node meanwhile.
+async fn corrupt_on_two(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
+    let Some(leave) = Leave::ask(&world).await else {
+        return Ok(());
+    };
+    let (cluster, nodes) = (world.connect(), world.all_nodes().await);
+    let Ok(contents) = oracle::contents(&world, &cluster, groups_used(&world)).await else {
+        return Ok(());
+    };
+    let chunks: Vec<_> = contents.values().flat_map(|value| value.chunks()).collect();
+    let Some(chunk) = chunks.choose(&mut harm.chance).copied() else {
+        return Ok(());
+    };
+    let mut holders = match copies::holders(&world, chunk).await {
+        Ok(holders) if holders.len() == COPIES => holders,
+        _ => return Ok(()),
+    };
+    holders.shuffle(&mut harm.chance);
+    let rotten = &holders[..2];
+    for number in rotten {
+        let node = &nodes[number - 1];
+        records::rot(&node.data().join("extents"), chunk, &mut harm.chance)?;
+        world.journal.count("corruptions");
+    }
+    world
+        .journal
+        .note(format_args!("{chunk} has rotten on {rotten:?}"));
+    world.journal.count("chunks rotten on two nodes");
+    // Whoever reads now finds the third.
+    if let Err(problem) = oracle::contents(&world, &cluster, groups_used(&world)).await {
+        world.journal.note(problem);
+    }
+    drop(nodes);
+    leave.mend(&world, rotten).await;
     Ok(())
 }
 

@@ -34,6 +34,6 @@ async fn wipe(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     world.journal.count("empty disks");
     sleep(harm.up_to(DOWN_MAX)).await;
     node.start().await?;
-    leave.mend(&world, number).await;
+    leave.mend(&world, &[number]).await;
     Ok(())
 }
