@@ -5,6 +5,7 @@
 //! more than that nobody promises to survive. All else comes at any time, to any number of servers at once.
 
 mod clocks;
+mod commands;
 mod copies;
 mod corruption;
 mod disks;
@@ -62,6 +63,8 @@ pub(crate) enum Family {
     Restarts,
     /// All copies of a chunk rot
     LostChunks,
+    /// The command line is killed in the middle of uploads and downloads
+    Commands,
 }
 
 /// Ends when the fault has.
@@ -96,7 +99,11 @@ impl Family {
     /// Why it cannot be done here, if it cannot.
     pub(crate) fn missing(self) -> Option<&'static str> {
         match self {
-            Self::Kills | Self::Corruption | Self::EmptyDisks | Self::LostChunks => None,
+            Self::Kills
+            | Self::Corruption
+            | Self::EmptyDisks
+            | Self::LostChunks
+            | Self::Commands => None,
             Self::Pauses | Self::Restarts => Means::Signals.missing(),
             Self::PowerCuts | Self::FullDisks | Self::FailingDisks => Means::Images.missing(),
             Self::Errors => Means::Strace.missing(),
@@ -128,6 +135,7 @@ impl Family {
             Self::Clocks => (clocks::VERBS, clocks::MINIMA),
             Self::Restarts => (restarts::VERBS, restarts::MINIMA),
             Self::LostChunks => (lost::VERBS, lost::MINIMA),
+            Self::Commands => (commands::VERBS, commands::MINIMA),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-const SERVERS: [&str; 2] = ["dfs-master", "dfs-storage-node"];
+const PROGRAMS: [&str; 3] = ["dfs-master", "dfs-storage-node", "dfs"];
 /// The one environment variable of the programs that a server keeps: which bug is planted in it.
 const PLANTED_BUG: &str = "DFS_PLANTED_BUG";
 
@@ -22,14 +22,14 @@ pub(crate) fn build(as_built: bool) -> anyhow::Result<()> {
     let as_built = as_built
         || std::env::var_os(PLANTED_BUG).is_some()
         || !["dev", "release"].contains(&profile);
-    if as_built && !SERVERS.iter().any(is_missing) {
+    if as_built && !PROGRAMS.iter().any(is_missing) {
         return Ok(());
     }
     let target = folder.parent().context("programs are in cargo's folder")?;
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build
         .args(["build", "--quiet", "--bins", "--profile", profile])
-        .args(["-p", "master", "-p", "storage-node"])
+        .args(["-p", "master", "-p", "storage-node", "-p", "cli"])
         .arg("--target-dir")
         .arg(target)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));

@@ -73,6 +73,8 @@ pub(crate) type Held = OwnedMutexGuard<Server>;
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) journal: Journal,
+    /// Where the settings are.
+    folder: PathBuf,
     /// The master first.
     servers: Vec<Arc<tokio::sync::Mutex<Server>>>,
     pub(crate) addresses: Vec<Address>,
@@ -129,6 +131,7 @@ impl World {
         }
         Ok(Self {
             journal,
+            folder: folder.to_owned(),
             servers,
             addresses,
             names,
@@ -185,6 +188,11 @@ impl World {
         let free = self.servers.iter();
         free.filter_map(|server| server.clone().try_lock_owned().ok())
             .collect()
+    }
+
+    /// What all programs of this cluster are set to.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.folder.join("config.toml")
     }
 
     pub(crate) fn is_peace(&self) -> bool {

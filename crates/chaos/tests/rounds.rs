@@ -113,6 +113,11 @@ fn partitions() {
 }
 
 #[test]
+fn killed_commands() {
+    play("commands", &["kills of commands"]);
+}
+
+#[test]
 fn chunks_that_nobody_can_save() {
     play("lost-chunks", &["chunks rotten on all nodes that had them"]);
 }

@@ -10,9 +10,9 @@ use crate::command;
 
 /// Optimized as a release is, but for what takes a linker long.
 const PROFILE: &str = "proof";
-/// The harnesses, and the servers of one of them.
-const PACKAGES: [&str; 4] = ["sim", "chaos", "master", "storage-node"];
-const PROGRAMS: [&str; 4] = ["sim", "chaos", "dfs-master", "dfs-storage-node"];
+/// The harnesses, and what one of them harms.
+const PACKAGES: [&str; 5] = ["sim", "chaos", "master", "storage-node", "cli"];
+const PROGRAMS: [&str; 5] = ["sim", "chaos", "dfs-master", "dfs-storage-node", "dfs"];
 
 /// Where things are.
 #[derive(Debug, Clone)]
