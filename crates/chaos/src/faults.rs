@@ -14,6 +14,7 @@ mod failing;
 mod full;
 mod kills;
 mod lost;
+mod memory;
 mod own_files;
 mod partitions;
 mod pauses;
@@ -65,6 +66,8 @@ pub(crate) enum Family {
     LostChunks,
     /// The command line is killed in the middle of uploads and downloads
     Commands,
+    /// Servers get less memory than they need
+    Memory,
 }
 
 /// Ends when the fault has.
@@ -108,6 +111,7 @@ impl Family {
             Self::PowerCuts | Self::FullDisks | Self::FailingDisks => Means::Images.missing(),
             Self::Errors => Means::Strace.missing(),
             Self::Clocks => Means::Faketime.missing(),
+            Self::Memory => Means::MemoryGroups.missing(),
             Self::Partitions => Means::Namespaces.missing(),
         }
     }
@@ -136,6 +140,7 @@ impl Family {
             Self::Restarts => (restarts::VERBS, restarts::MINIMA),
             Self::LostChunks => (lost::VERBS, lost::MINIMA),
             Self::Commands => (commands::VERBS, commands::MINIMA),
+            Self::Memory => (memory::VERBS, memory::MINIMA),
         }
     }
 }

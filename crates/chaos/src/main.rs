@@ -18,6 +18,7 @@ mod image;
 mod journal;
 mod lines;
 mod load;
+mod memory_group;
 mod oracle;
 mod probes;
 mod programs;

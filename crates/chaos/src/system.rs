@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 
+use crate::memory_group::MemoryGroup;
+
 /// What can be sent to a process, beside kill -9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
@@ -43,6 +45,8 @@ pub(crate) enum Means {
     Namespaces,
     /// Give processes a clock of their own.
     Faketime,
+    /// Bound the memory of processes.
+    MemoryGroups,
 }
 
 /// What `unshare` is to give.
@@ -73,6 +77,9 @@ impl Means {
             }
             Self::Namespaces if !(root && has("ip") && is_isolated() && can_lose_packets()) => {
                 Some("it takes Linux, root, unshare, ip, and iptables that can lose packets")
+            }
+            Self::MemoryGroups if !(root && MemoryGroup::is_possible()) => {
+                Some("it takes Linux, root, and control groups of memory that may be made")
             }
             Self::Faketime if faketime().is_none() => Some("it takes Linux and libfaketime"),
             _ => None,

@@ -113,8 +113,11 @@ fn partitions() {
 }
 
 #[test]
-fn killed_commands() {
-    play("commands", &["kills of commands"]);
+fn killed_commands_and_servers_short_of_memory() {
+    play(
+        "commands,memory",
+        &["kills of commands", "servers short of memory"],
+    );
 }
 
 #[test]
