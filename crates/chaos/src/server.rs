@@ -46,6 +46,8 @@ pub(crate) struct Server {
     pub(crate) namespace: Option<String>,
     /// Where it is written how wrong its clock is, where it has one of its own.
     pub(crate) clock: Option<PathBuf>,
+    /// The group of processes that it goes into at a start, by the file that it writes its number to.
+    pub(crate) group: Option<PathBuf>,
     /// Its disk has failed to give what was asked of it, or to keep what it took: an index there may be damaged.
     pub(crate) index_may_be_damaged: bool,
 }
@@ -62,6 +64,7 @@ impl Server {
             image: None,
             namespace: None,
             clock: None,
+            group: None,
             index_may_be_damaged: false,
         }
     }
@@ -145,6 +148,11 @@ impl Server {
         let mut line: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
         add(system::end_with_parent());
+        // First of all: where a network is its own, /sys is another.
+        if let Some(group) = &self.group {
+            let enter = "echo $$ > \"$0\" && exec \"$@\"";
+            add(&["sh", "-c", enter, &group.to_string_lossy()]);
+        }
         if let Some(namespace) = &self.namespace {
             add(&["ip", "netns", "exec", namespace]);
         }

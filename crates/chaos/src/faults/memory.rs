@@ -89,8 +89,10 @@ async fn start_squeezed(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()>
     world
         .journal
         .note(format_args!("{name} starts with {bytes} bytes at most"));
-    let enter = format!("echo $$ > {} && exec \"$@\"", group.entry().display());
-    let mut ended = server.start_or_end(&["sh", "-c", &enter, "sh"]).await?;
+    server.group = Some(group.entry());
+    let started = server.start_or_end(&[]).await;
+    server.group = None;
+    let mut ended = started?;
     world.journal.count("servers short of memory");
     if ended.is_none() {
         ended = server.has_ended_within(harm.up_to(SHORT_MAX)).await;
