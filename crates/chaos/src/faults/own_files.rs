@@ -48,10 +48,12 @@ impl OwnFile {
         loop {
             let options = UploadOptions::default();
             let stored = cluster.upload(&self.path, &self.bytes[..], options).await;
-            self.doubt();
             match stored {
                 Ok(_) => return Ok(()),
-                Err(error) => patience.after(error).await?,
+                Err(error) => {
+                    self.doubt();
+                    patience.after(error).await?;
+                }
             }
         }
     }
