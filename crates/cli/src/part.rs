@@ -195,6 +195,18 @@ pub(crate) fn remove_outdated(target: &Path, whole: &Whole) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes the record of a part that is gone: it became the `target`, and who made it so was killed in this moment.
+pub(crate) fn remove_record(target: &Path, whole: &Whole) -> io::Result<()> {
+    let part = target.with_file_name(part_name(target, whole));
+    if part.try_exists()? {
+        return Ok(());
+    }
+    match fs::remove_file(record_path(&part)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Bytes of a target's name that go into its part's, so that this is not too long for any file system.
 const STEM_LEN_MAX: usize = 180;
 
@@ -349,6 +361,22 @@ mod tests {
         assert_eq!(names.len(), 1, "{names:?}");
         let modified = fs::metadata(&target).unwrap().modified().unwrap();
         assert_eq!(modified, SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
+    }
+
+    /// A download that was killed when its part had just become the file left `a.txt.7-….part.json` beside it for good: the next
+    /// one found the file there, and nothing to do.
+    #[test]
+    fn the_record_of_a_part_goes_when_the_part_has_become_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.txt");
+        let part = Part::open(&target, whole(7)).unwrap();
+        remove_record(&target, &whole(7)).unwrap();
+        assert!(record_path(&part.path).exists(), "the part is not whole");
+        fs::rename(&part.path, &target).unwrap();
+        remove_record(&target, &whole(7)).unwrap();
+        remove_record(&target, &whole(7)).unwrap();
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
     }
 
     #[test]

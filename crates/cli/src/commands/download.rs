@@ -126,11 +126,7 @@ async fn fetch(
     position: &Position,
     alone: bool,
 ) -> anyhow::Result<Fetched> {
-    let whole = Whole {
-        cluster: context.cluster_id().await?.to_string(),
-        version: file.version.0,
-        size: file.size,
-    };
+    let whole = whole(context, &file).await?;
     let to = || format!("write {}", path.display());
     if alone {
         // What cannot be cleaned up is no reason not to download.
@@ -150,6 +146,15 @@ async fn fetch(
     blocking(|| part.finish(modified_ms)).with_context(to)?;
     let path = path.to_owned();
     Ok(Fetched::At { path, size, kept })
+}
+
+/// What the file's part is a part of.
+async fn whole(context: &Context, file: &File) -> Result<Whole, client::Error> {
+    Ok(Whole {
+        cluster: context.cluster_id().await?.to_string(),
+        version: file.version.0,
+        size: file.size,
+    })
 }
 
 /// Makes the part hold all of the file. Says how many bytes of an earlier try were kept.

@@ -13,9 +13,9 @@ use client::{File, FileChunk};
 use futures::StreamExt;
 use proto::id::ChunkId;
 
-use super::{blocking, interrupted};
+use super::{blocking, interrupted, whole};
 use crate::context::Context;
-use crate::part::Part;
+use crate::part::{Part, remove_record};
 use crate::progress::Position;
 
 /// Puts right what the part has, and cuts off what is no whole chunk. Says how many bytes were right.
@@ -47,7 +47,8 @@ pub(super) async fn verify(
     Ok(right)
 }
 
-/// Whether the path has the file's very bytes already. What cannot be read, or is no plain file, has not.
+/// Whether the path has the file's very bytes already. What cannot be read, or is no plain file, has not. If it has, what a
+/// download left there that was killed when its part had just become the file goes.
 pub(super) async fn is_there(
     context: &Context,
     file: &File,
@@ -68,6 +69,9 @@ pub(super) async fn is_there(
         }
         position.kept(range.end);
     }
+    let whole = whole(context, file).await?;
+    // What cannot be cleaned up is no reason to download it again.
+    blocking(|| remove_record(path, &whole)).ok();
     Ok(true)
 }
 
