@@ -121,7 +121,8 @@ async fn is_honest(
     )?;
     match error {
         Some(Error::Corrupt { what, chunk }) => {
-            let says = what.contains(&file.path.to_string())
+            let index = rotten.start / CHUNK_LEN;
+            let says = what == format!("read {}: chunk {index}", file.path)
                 && chunk == ChunkId::of(&file.bytes[rotten.clone()]);
             must(
                 world,
