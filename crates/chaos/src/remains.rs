@@ -1,22 +1,65 @@
 //! What is left on the nodes of files that are gone.
 //!
-//! Nothing may be, when the grace of garbage is over. Of each chunk a single copy may be, which the master does not know and keeps
-//! for a day: one that came to a node so late that nobody waited for it any more. And a node whose disk lost the record of a
+//! Nothing may be, when the grace of garbage is over, of what the master was seen to have on record. Of another chunk a single copy
+//! may be, which the master does not know and keeps for a day: one that came to a node so late that nobody waited for it any more.
+//! And a node whose disk lost the record of a
 //! deletion may have again what it had deleted. What the master forgot in a crash, before anybody was told of it, waits a day too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use history::{Action, Answer, Value};
+use history::{Action, Answer, GROUPS, NAMES, Value, path};
+use parking_lot::Mutex;
 use proto::id::ChunkId;
 use proto::node::CHUNKS_PER_MESSAGE_MAX;
 use tokio::time::{Instant, sleep};
 
+use crate::load::groups_used;
 use crate::oracle::{self, Contents, LOOK_INTERVAL};
 use crate::world::World;
 
 /// The grace of garbage, and the time that the last rounds of it take.
 const GONE_WITHIN: Duration = Duration::from_secs(20);
+
+/// A file has no more chunks than this.
+const CHUNKS_MAX: u32 = 8;
+
+/// Copies that the master was seen to have on record: which chunk, and on which node.
+#[derive(Debug, Default)]
+pub(crate) struct OnRecord(Mutex<BTreeSet<(ChunkId, usize)>>);
+
+impl OnRecord {
+    fn has(&self, chunk: ChunkId, node: usize) -> bool {
+        self.0.lock().contains(&(chunk, node))
+    }
+}
+
+/// Looks what the master has on record of the files that clients use now, until there is peace.
+pub(crate) async fn look(world: Arc<World>) {
+    let cluster = world.connect();
+    while !world.is_peace() {
+        let now = groups_used(&world);
+        for (group, name) in (now - GROUPS..now).flat_map(|g| (0..NAMES).map(move |n| (g, n))) {
+            let Ok(file) = cluster.open(&path(group, name), None).await else {
+                continue;
+            };
+            let explained = file.explain(0, CHUNKS_MAX).await.unwrap_or_default();
+            for (chunk, copy) in explained
+                .iter()
+                .flat_map(|chunk| chunk.copies.iter().map(move |copy| (chunk.chunk, copy)))
+            {
+                let node = world.addresses.iter().position(|a| *a == copy.address);
+                world
+                    .on_record
+                    .0
+                    .lock()
+                    .extend(node.map(|node| (chunk, node)));
+            }
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
 
 /// Waits until what acknowledged files had, and these do not, is gone.
 pub(crate) async fn check(world: &World, groups: usize, contents: &Contents) {
@@ -29,7 +72,9 @@ pub(crate) async fn check(world: &World, groups: usize, contents: &Contents) {
             Ok(copies) => copies,
             Err(problem) => return journal.fail(problem),
         };
-        let problem = copies.iter().find(|(_, nodes)| nodes.len() > 1);
+        let problem = copies.iter().find(|(chunk, nodes)| {
+            nodes.len() > 1 || nodes.iter().any(|node| world.on_record.has(**chunk, *node))
+        });
         match problem {
             Some((chunk, nodes)) if began.elapsed() > GONE_WITHIN => {
                 return journal.fail(format_args!(
@@ -44,6 +89,8 @@ pub(crate) async fn check(world: &World, groups: usize, contents: &Contents) {
                 let removed = gone.len() - copies.len();
                 journal.count_many("copies that came too late", copies.len() as u64);
                 journal.count_many("chunks seen to be removed", removed as u64);
+                let on_record = world.on_record.0.lock().len();
+                journal.count_many("copies seen on record", on_record as u64);
                 return;
             }
         }

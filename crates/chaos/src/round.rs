@@ -84,6 +84,7 @@ impl Plan {
         oracle::until_whole(&world, 0, Copies::Exactly).await;
         let load = Load::begin(&world, self.seed);
         let mut probing = Probes::begin(&world, self.seed);
+        probing.spawn(remains::look(world.clone()));
         faults::harm(
             &world,
             &self.families,

@@ -22,6 +22,7 @@ use crate::image::{FileSystem, Image};
 use crate::journal::Journal;
 use crate::lines::Lines;
 use crate::probes::Probes;
+use crate::remains::OnRecord;
 use crate::server::{Kind, Server};
 use crate::system;
 
@@ -85,6 +86,8 @@ pub(crate) struct World {
     chunks: Mutex<BTreeSet<ChunkId>>,
     /// What single nodes answered to have.
     pub(crate) probes: Probes,
+    /// What the master was seen to have on record.
+    pub(crate) on_record: OnRecord,
     /// Whoever destroys copies has it, until there are enough again; whether it may be done at all.
     pub(crate) copies: Arc<tokio::sync::Mutex<bool>>,
     /// A client is killed when it is notified.
@@ -139,6 +142,7 @@ impl World {
             history: Mutex::default(),
             chunks: Mutex::default(),
             probes: Probes::new(NODES + 1),
+            on_record: OnRecord::default(),
             copies: Arc::new(tokio::sync::Mutex::new(true)),
             client_kill: Notify::new(),
             began: Instant::now(),
