@@ -18,6 +18,7 @@ mod memory;
 mod own_files;
 mod partitions;
 mod pauses;
+mod points;
 mod power;
 mod records;
 mod restarts;
@@ -68,6 +69,8 @@ pub(crate) enum Family {
     Commands,
     /// Servers get less memory than they need
     Memory,
+    /// Servers are killed between two steps whose order keeps a promise
+    Points,
 }
 
 /// Ends when the fault has.
@@ -112,6 +115,8 @@ impl Family {
             Self::Errors => Means::Strace.missing(),
             Self::Clocks => Means::Faketime.missing(),
             Self::Memory => Means::MemoryGroups.missing(),
+            Self::Points if planted::IS_ARMED => Means::Signals.missing(),
+            Self::Points => Some("this program is not built with --features planted/armed"),
             Self::Partitions => Means::Namespaces.missing(),
         }
     }
@@ -141,6 +146,7 @@ impl Family {
             Self::LostChunks => (lost::VERBS, lost::MINIMA),
             Self::Commands => (commands::VERBS, commands::MINIMA),
             Self::Memory => (memory::VERBS, memory::MINIMA),
+            Self::Points => (points::VERBS, points::MINIMA),
         }
     }
 }
