@@ -20,9 +20,15 @@ pub(super) const VERBS: &[Verb] = &[Verb {
 pub(super) const MINIMA: &[(&str, f64)] = &[("kills at named points", 4.0)];
 
 /// A point that is not reached is not waited for longer.
-const POINT_WITHIN: Duration = Duration::from_secs(3);
-/// How often a server gets to a point before it dies there.
-const TIMES_MAX: u64 = 8;
+const POINT_WITHIN: Duration = Duration::from_secs(5);
+/// How often a server gets to a point before it dies there: one that each request passes, and any other.
+const TIMES_MAX: [u64; 2] = [8, 1];
+
+/// Whether each request passes it that changes something.
+fn is_passed_often(point: Point) -> bool {
+    let name = point.name();
+    name.starts_with("records-") || name.starts_with("commands-")
+}
 
 /// A server is started anew, and dies when it gets to a point for the n-th time, perhaps before it listens.
 async fn kill_at_point(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
@@ -32,7 +38,13 @@ async fn kill_at_point(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> 
     let is_there = |point: &&Point| (point.server() == PointOf::Master) == server.is_master();
     let points: Vec<_> = Point::ALL.iter().filter(is_there).collect();
     let point = points.choose(&mut harm.chance).expect("there are points");
-    let (point, nth) = (point.name(), harm.chance.random_range(1..=TIMES_MAX));
+    let [often, seldom] = TIMES_MAX;
+    let times = if is_passed_often(**point) {
+        often
+    } else {
+        seldom
+    };
+    let (point, nth) = (point.name(), harm.chance.random_range(1..=times));
     server.kill().await?;
     world.journal.count("kills");
     let variable = format!("DFS_KILL_AT={point}:{nth}");
