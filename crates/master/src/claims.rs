@@ -11,8 +11,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use proto::id::ChunkId;
+use threads::Mutex;
 
 use crate::command::NodeNumber;
 

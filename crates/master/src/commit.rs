@@ -243,13 +243,11 @@ impl Writer {
         let stop = CancellationToken::new();
         let stop_when_dropped = stop.clone().drop_guard();
         let reserve = self.batcher.reserve.clone();
-        let keeping = tokio::spawn(reserve.keep(self.blocking, stop));
+        let keeping = threads::spawn(reserve.keep(self.blocking, stop));
         let result = self.write().await;
         drop(stop_when_dropped);
-        match keeping.await {
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            _ => result,
-        }
+        threads::join(keeping).await;
+        result
     }
 
     async fn write(mut self) -> Result<(), StateError> {

@@ -10,7 +10,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use disk::Disk;
-use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
 use proto::id::{ChunkId, ClusterId, Epoch, RunId};
 use proto::master::{NodeLocation, NodeState};
@@ -19,6 +18,7 @@ use proto::table::Operation;
 use proto::{ErrorCode, HistoryPoint, WireError};
 use rand::rngs::SmallRng;
 use settings::loops::Loops;
+use threads::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

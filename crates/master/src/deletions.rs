@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use planted::{Bug, Point, is_planted, reach};
 use proto::ErrorCode;
 use proto::connection::CallError;
 use proto::id::ChunkId;
 use proto::master::NodeState;
 use proto::node::{CHUNKS_PER_MESSAGE_MAX, ChunksDeleted, DeleteChunks};
+use threads::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -95,7 +95,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
 
 /// What came of a round with a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(crate) enum Round {
     /// It deleted something, or could not be asked.
     Done,
     /// It kept all that was ordered: so many copies.
@@ -173,7 +173,7 @@ impl Control {
     }
 
     /// Orders all that is planned on a node, a page at a time, until none is left or something fails.
-    async fn delete_planned(&self, node: NodeNumber) -> Round {
+    pub(crate) async fn delete_planned(&self, node: NodeNumber) -> Round {
         let (mut after, mut deleted, mut kept) = (None, 0, 0);
         while !self.deletions_wait() {
             let read = move |snapshot: &crate::state::Snapshot| {

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::Blocking;
-use parking_lot::Mutex;
 use proto::id::ChunkId;
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, ChunksAllocated, ChunksLocated, ChunksRecorded,
@@ -33,6 +32,7 @@ use proto::master::{
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
 use rand::rngs::StdRng;
+use threads::Mutex;
 
 use crate::command::NodeNumber;
 use crate::commit::Committer;

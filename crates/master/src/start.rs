@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use disk::{Disk, RedbBackend};
-use parking_lot::Mutex;
 use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;
@@ -20,6 +19,7 @@ use proto::server::{self, Identity};
 use rand::rngs::{SmallRng, StdRng};
 use rand::{RngExt, SeedableRng};
 use settings::loops::{LoopEnded, Loops};
+use threads::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;

@@ -39,10 +39,10 @@ mod versions;
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use proto::id::ClusterId;
 use proto::master::ClusterRules;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
+use threads::RwLock;
 
 use crate::command::TimedCommand;
 use tables::Tables;

@@ -64,7 +64,7 @@ impl Connection {
             waiting: Mutex::new(Some(HashMap::new())),
             closed: closed.clone(),
         });
-        tokio::spawn(route_replies(channel.reader, shared.clone()));
+        threads::spawn(route_replies(channel.reader, shared.clone()));
         Ok(Self {
             shared,
             writer: Arc::new(tokio::sync::Mutex::new(channel.writer)),

@@ -25,10 +25,10 @@ use bytes::Bytes;
 use disk::Blocking;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use parking_lot::{Mutex, RwLock};
 use proto::hello::ReceiptKey;
 use proto::id::{BootId, ChunkId, ClusterId, NodeId};
 use proto::{ErrorCode, WireError};
+use threads::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use crate::catalog::Row;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Blocking, Space};
-use parking_lot::{Mutex, MutexGuard};
 use proto::id::ChunkId;
+use threads::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 use crate::error::StoreError;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use threads::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// What one disk has begun and not finished. Clones are of the same disk.

@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use disk::{Disk, DiskFile, Space};
-use parking_lot::{Mutex, MutexGuard};
 use planted::{Bug, is_planted};
 use proto::id::{ChunkId, NodeId};
+use threads::{Mutex, MutexGuard};
 
 use crate::catalog::{Catalog, Location, Row};
 use crate::environment::Environment;

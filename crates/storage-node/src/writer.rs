@@ -112,7 +112,7 @@ impl Writer {
             stopped: CancellationToken::new(),
         };
         let (stop, stopped) = (writer.stop.clone(), writer.stopped.clone());
-        tokio::spawn(async move {
+        threads::spawn(async move {
             let _stopped = stopped.drop_guard();
             run(appender, queue, pulse, blocking, stop).await;
         });

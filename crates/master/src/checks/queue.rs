@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use parking_lot::Mutex;
 use proto::id::ChunkId;
+use threads::Mutex;
 use tokio::sync::Notify;
 
 use crate::command::NodeNumber;

@@ -4,7 +4,7 @@
 //! **Invariant:** none is lost without a word: where they do not fit, or nobody knows what a transaction that failed has
 //! left, all copies may be meant.
 
-use parking_lot::Mutex;
+use threads::Mutex;
 use tokio::sync::Notify;
 
 use crate::state::{CountedReceipt, Outcome};

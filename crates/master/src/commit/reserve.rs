@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use disk::{Ballast, Blocking, Disk};
-use parking_lot::{Mutex, MutexGuard};
+use threads::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 /// Free bytes of the disk below which nothing is taken that makes the store grow. Deletions need some to succeed.

@@ -11,9 +11,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use proto::id::ChunkId;
 use proto::node::ChunkState;
+use threads::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

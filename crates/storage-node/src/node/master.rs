@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
 use planted::{Bug, is_planted};
 use proto::id::{ClusterId, Epoch};
 use proto::{ErrorCode, HistoryPoint, WireError};
+use threads::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;

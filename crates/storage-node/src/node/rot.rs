@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use proto::id::ChunkId;
 use proto::node::{CHUNKS_PER_MESSAGE_MAX, ChunkState};
+use threads::Mutex;
 use tokio::sync::Semaphore;
 
 use super::Node;
@@ -103,7 +103,7 @@ impl Node {
             return;
         };
         let node = Arc::clone(self);
-        tokio::spawn(async move {
+        threads::spawn(async move {
             node.mark_corrupt(disk, chunk, at).await;
             drop(turn);
         });

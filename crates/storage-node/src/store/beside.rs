@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use proto::id::ChunkId;
+use threads::Mutex;
 
 use super::Store;
 use crate::catalog::{Location, Position, Row};
