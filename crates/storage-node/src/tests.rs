@@ -10,6 +10,8 @@ mod index_damage;
 mod membership;
 mod model;
 mod offline;
+#[cfg(feature = "races")]
+mod races;
 mod reopening;
 mod send;
 mod sequences;

@@ -244,6 +244,11 @@ impl TestNode {
 
     /// Stops it as `SIGTERM` does.
     pub(super) async fn stop(self) {
+        self.stop_writers().await;
+    }
+
+    /// The same, for one that several use.
+    pub(super) async fn stop_writers(&self) {
         for disk in self.node.disks().iter() {
             disk.writer.stop().await;
         }
