@@ -28,6 +28,9 @@ use reserve::Reserve;
 
 mod clock;
 mod counted;
+#[cfg(test)]
+#[cfg(feature = "races")]
+mod races;
 mod reserve;
 #[cfg(test)]
 mod tests;

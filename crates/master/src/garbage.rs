@@ -52,7 +52,7 @@ pub(crate) async fn run(control: Arc<Control>, shutdown: CancellationToken) {
 }
 
 impl Control {
-    async fn garbage_round(&self) -> Result<(), WireError> {
+    pub(crate) async fn garbage_round(&self) -> Result<(), WireError> {
         self.sweep().await?;
         if self.deletions_wait() {
             return Ok(());
@@ -233,6 +233,10 @@ impl Control {
         ClusterMillis(self.committer.now().0.saturating_sub(age))
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "races")]
+mod races;
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,9 @@ pub mod lineage;
 pub mod membership;
 mod node_tasks;
 pub mod placement;
+#[cfg(test)]
+#[cfg(feature = "races")]
+mod races;
 pub mod repair;
 pub mod safe_mode;
 mod start;

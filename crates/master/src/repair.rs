@@ -12,8 +12,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use proto::id::ChunkId;
+use threads::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,9 @@ mod flights;
 pub mod loads;
 pub mod plan;
 pub mod queue;
+#[cfg(test)]
+#[cfg(feature = "races")]
+mod races;
 pub mod rate_limit;
 pub mod rebalance;
 pub mod survey;

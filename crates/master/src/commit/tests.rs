@@ -16,7 +16,7 @@ use crate::state::StateOptions;
 
 mod stumbling;
 
-fn new_disk() -> MemoryDisk {
+pub(super) fn new_disk() -> MemoryDisk {
     let disk = MemoryDisk::new();
     disk.create("state.redb").unwrap();
     disk.sync_folder("").unwrap();
@@ -37,7 +37,7 @@ fn options() -> StateOptions {
     }
 }
 
-fn open(disk: &MemoryDisk) -> Result<Arc<State>, StateError> {
+pub(super) fn open(disk: &MemoryDisk) -> Result<Arc<State>, StateError> {
     let shared = disk.shared();
     let backend = move || Ok(RedbBackend::new(shared.open("state.redb")?));
     State::open(backend, &options()).map(Arc::new)
@@ -57,7 +57,7 @@ fn start_on(disk: &MemoryDisk, state: Arc<State>) -> (Committer, Running) {
     (committer, tokio::spawn(writer.run()))
 }
 
-fn options_of(disk: &MemoryDisk) -> CommitOptions {
+pub(super) fn options_of(disk: &MemoryDisk) -> CommitOptions {
     CommitOptions {
         blocking: Blocking::inline(),
         disk: disk.shared(),
@@ -65,7 +65,7 @@ fn options_of(disk: &MemoryDisk) -> CommitOptions {
     }
 }
 
-fn folder(number: u128) -> Command {
+pub(super) fn folder(number: u128) -> Command {
     Command::CreateFolder {
         request: RequestId::new(Uuid::from_u128(number)),
         path: format!("/f{number}").parse().unwrap(),

@@ -16,6 +16,12 @@ impl State {
         transaction.commit().unwrap();
     }
 
+    /// All that is derived is as what it is derived from.
+    #[cfg(feature = "races")]
+    pub(crate) fn check(&self) {
+        super::audit::audit(self);
+    }
+
     /// Adds chunks that nothing needs since the beginning, with copies on a node that was removed.
     pub(crate) fn add_garbage(&self, chunks: &[ChunkId]) {
         let transaction = self.write().unwrap().transaction;
