@@ -13,10 +13,13 @@ count() { step "$@" 2>&1 | tee -a "$counts"; }
 
 step cargo fmt --all --check
 step cargo clippy --locked --workspace --all-targets -- -D warnings
+step cargo clippy --locked --package threads --package master --package storage-node --features races --lib --profile test -- -D warnings
 # Private items are documented too, so that links to them lead somewhere.
 RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" step cargo doc --locked --workspace --no-deps --document-private-items
 count cargo test --locked --workspace --doc
 count cargo test --locked --workspace --exclude tests --all-targets
+# Built apart: locks are the scheduler's there.
+count cargo test --locked --package master --package storage-node --features races --lib races::
 count cargo test --locked --package tests
 step scripts/prove.sh --only bugs,points,simulation,chaos --minutes 6
 
