@@ -91,6 +91,8 @@ bugs! {
     TrimUnconfirmed = "trim-unconfirmed",
     /// A chunk that the master does not know is deleted when it is first seen, and no fuse stops that.
     UnknownDeletedAtOnce = "unknown-deleted-at-once",
+    /// A copy is ordered to be deleted while repair is about to record it.
+    ClaimsIgnored = "claims-ignored",
     /// A planned deletion is forgotten when it was ordered, whether the node did it or not.
     DeletionsUnconfirmed = "deletions-unconfirmed",
     /// What a node reports not to have stays on record.

@@ -61,6 +61,7 @@ fn rung_for(bug: Bug) -> Rung {
         Bug::OneCopyEnough => Rung::Tests("master", "only_receipts_that_prove"),
         Bug::TrimUnconfirmed => Rung::Tests("master", "unless_the_other_copies_are_confirmed"),
         Bug::UnknownDeletedAtOnce => Rung::Tests("master", "go_only_as_the_fuse_lets_them"),
+        Bug::ClaimsIgnored => Rung::Tests("master", "races::a_copy_is_made_where"),
         Bug::DeletionsUnconfirmed => Rung::Tests("master", "on_a_failed_disk_stays_planned"),
         Bug::MissingCopiesKept => Rung::Tests("master", "an_inventory_finds_what_a_node_lost"),
         Bug::RequestsRepeated => Rung::Tests("master", "a_repeated_request_gives_the_same"),
@@ -185,7 +186,13 @@ impl Hunt<'_> {
     fn in_tests(&self, bug: Bug, package: &str, filter: &str) -> anyhow::Result<Find> {
         let arguments = ["test", "--locked", "--package", package, "--tests"];
         let mut cargo = self.checkout.cargo(&arguments);
-        cargo.args(["--no-fail-fast", "--features", "planted/armed", filter]);
+        // Tests of races are for a build of their own.
+        let features = if filter.starts_with("races::") {
+            "planted/armed,races"
+        } else {
+            "planted/armed"
+        };
+        cargo.args(["--no-fail-fast", "--features", features, filter]);
         let sound = run_silently(&mut cargo, LONGEST)?;
         ensure!(
             sound.code == Some(0) && tests_in(&sound.said).0 > 0,
