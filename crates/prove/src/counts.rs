@@ -35,14 +35,12 @@ pub(crate) fn tests_in(said: &str) -> (u64, u64) {
     (passed, failed)
 }
 
-/// How many targets were fuzzed, and their cases.
-pub(crate) fn fuzzed_in(said: &str) -> (usize, u64) {
-    let counts = counts_in(said);
-    let fuzzed = counts
-        .iter()
-        .filter(|(what, _)| what.starts_with("cases of "));
-    fuzzed.fold((0, 0), |(targets, cases), (_, count)| {
-        (targets + 1, cases + count)
+/// How many targets counted `what` they tried, and how many of these in all.
+pub(crate) fn tried_in(said: &str, what: &str) -> (usize, u64) {
+    let (counts, begin) = (counts_in(said), format!("{what} of "));
+    let tried = counts.iter().filter(|(what, _)| what.starts_with(&begin));
+    tried.fold((0, 0), |(targets, sum), (_, count)| {
+        (targets + 1, sum + count)
     })
 }
 
@@ -67,7 +65,7 @@ mod tests {
     #[test]
     fn cases_of_all_targets_are_added() {
         let said = "test result: ok. 3 passed\n  200 cases of frames::one\n   30 cases of names::two\n  4 kills\n";
-        assert_eq!(fuzzed_in(said), (2, 230));
+        assert_eq!(tried_in(said, "cases"), (2, 230));
     }
 
     #[test]

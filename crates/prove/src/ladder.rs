@@ -5,11 +5,12 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 
+use crate::bugs::{self, RealSearches};
 use crate::command::{self, Ran, line_of};
-use crate::counts::{counts_in, fuzzed_in, tests_in};
+use crate::counts::{counts_in, tests_in, tried_in};
+use crate::points;
 use crate::programs::{Checkout, Programs};
 use crate::table::{Proof, Row};
-use crate::{bugs, points};
 
 /// Multiplies the cases of tests that can be given more.
 const EFFORT: &str = "DFS_TEST_EFFORT";
@@ -33,7 +34,16 @@ pub(crate) struct Arguments {
     /// Seeds that are played at most to find a planted bug
     #[arg(long, default_value_t = 200)]
     bug_seeds: u64,
+    /// What every change has to pass: programs built as for tests, planted bugs without searches in real processes, two rounds of
+    /// kills at named points, and two minutes of simulation
+    #[arg(long, conflicts_with_all = ["minutes", "only", "effort"])]
+    quick: bool,
 }
+
+/// How long the simulation is played in a quick proof.
+const QUICK_MINUTES: u64 = 2;
+/// Rounds of kills at named points then.
+const QUICK_ROUNDS: u64 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Rung {
@@ -51,28 +61,13 @@ enum Rung {
 
 /// Climbs, prints the table, and writes it to a file. A rung that cannot be climbed does not keep from the others.
 pub(crate) fn climb(arguments: &Arguments) -> anyhow::Result<Proof> {
-    let checkout = Checkout::find()?;
+    let checkout = Checkout::find(arguments.quick)?;
     let began = Instant::now();
-    let mut rows = Vec::new();
-    if arguments.wants(Rung::Tests) {
-        let tests = tests(&checkout, arguments.effort);
-        rows.push(tests.unwrap_or_else(|error| Row::broken("tests", &error)));
-    }
-    if arguments.wants(Rung::Bugs) {
-        let found = bugs::find_all(&checkout, arguments.bug_seeds);
-        rows.push(found.unwrap_or_else(|error| Row::broken("planted bugs", &error)));
-    }
-    if arguments.wants(Rung::Points) {
-        let killed = points::kill_at_all(&checkout, arguments.from);
-        rows.push(killed.unwrap_or_else(|error| Row::broken("kills at named points", &error)));
-    }
-    let harm = arguments.harm();
-    if !harm.is_empty() {
-        match checkout.build() {
-            Ok(programs) => rows.extend(harm.iter().map(|harm| harm.row(&programs))),
-            Err(error) => rows.push(Row::broken("harnesses", &error)),
-        }
-    }
+    let rows = if arguments.quick {
+        climb_quickly(arguments, &checkout)
+    } else {
+        climb_all(arguments, &checkout)
+    };
     let proof = Proof {
         commit: checkout.commit(),
         machine: machine(),
@@ -84,6 +79,57 @@ pub(crate) fn climb(arguments: &Arguments) -> anyhow::Result<Proof> {
     std::fs::write(&table, proof.to_string())
         .with_context(|| format!("write the table to {}", table.display()))?;
     Ok(proof)
+}
+
+/// With one build for all of it.
+fn climb_quickly(arguments: &Arguments, checkout: &Checkout) -> Vec<Row> {
+    let programs = match checkout.build_armed() {
+        Ok(programs) => programs,
+        Err(error) => return vec![Row::broken("harnesses", &error)],
+    };
+    let simulation = arguments.simulation("simulation", QUICK_MINUTES, &[]);
+    vec![
+        bugs::find_all(checkout, &programs, arguments.bug_seeds, RealSearches::No),
+        points::kill_at_some(&programs, arguments.from, QUICK_ROUNDS),
+        simulation.row(&programs),
+    ]
+}
+
+fn climb_all(arguments: &Arguments, checkout: &Checkout) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if arguments.wants(Rung::Tests) {
+        rows.extend(
+            TESTS
+                .iter()
+                .map(|tests| tests.row(checkout, arguments.effort)),
+        );
+    }
+    if arguments.wants(Rung::Bugs) || arguments.wants(Rung::Points) {
+        match checkout.build_armed() {
+            Ok(programs) => rows.extend(with_armed(arguments, checkout, &programs)),
+            Err(error) => rows.push(Row::broken("armed programs", &error)),
+        }
+    }
+    let harm = arguments.harm();
+    if !harm.is_empty() {
+        match checkout.build() {
+            Ok(programs) => rows.extend(harm.iter().map(|harm| harm.row(&programs))),
+            Err(error) => rows.push(Row::broken("harnesses", &error)),
+        }
+    }
+    rows
+}
+
+fn with_armed(arguments: &Arguments, checkout: &Checkout, programs: &Programs) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if arguments.wants(Rung::Bugs) {
+        let seeds = arguments.bug_seeds;
+        rows.push(bugs::find_all(checkout, programs, seeds, RealSearches::Yes));
+    }
+    if arguments.wants(Rung::Points) {
+        rows.push(points::kill_at_all(programs, arguments.from));
+    }
+    rows
 }
 
 /// A harness that is run for a time.
@@ -98,22 +144,32 @@ impl Arguments {
         self.only.is_empty() || self.only.contains(&rung)
     }
 
+    fn simulation(&self, said: &'static str, minutes: u64, others: &[&str]) -> Harm {
+        self.harm_by((said, "sim", "--from"), minutes, others)
+    }
+
+    fn chaos(&self, said: &'static str, minutes: u64, others: &[&str]) -> Harm {
+        self.harm_by((said, "chaos", "--seed"), minutes, others)
+    }
+
+    fn harm_by(
+        &self,
+        (said, program, first): (&'static str, &'static str, &str),
+        minutes: u64,
+        others: &[&str],
+    ) -> Harm {
+        let (first_seed, minutes) = (self.from.to_string(), minutes.max(1).to_string());
+        let arguments = [first, &first_seed, "--minutes", &minutes];
+        let arguments = [&arguments[..], others].concat();
+        Harm {
+            said,
+            program,
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
+        }
+    }
+
     /// The harnesses that are wanted, with their shares of the time.
     fn harm(&self) -> Vec<Harm> {
-        let harm = |said, program, minutes: u64, others: &[&str]| {
-            let first = if program == "sim" { "--from" } else { "--seed" };
-            let (first_seed, minutes) = (self.from.to_string(), minutes.max(1).to_string());
-            let arguments = [first, &first_seed, "--minutes", &minutes];
-            Harm {
-                said,
-                program,
-                arguments: [&arguments[..], others]
-                    .concat()
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
-            }
-        };
         let of_both = match (self.wants(Rung::Simulation), self.wants(Rung::Chaos)) {
             (true, true) => self.minutes / 2,
             _ => self.minutes,
@@ -121,14 +177,9 @@ impl Arguments {
         let mut all = Vec::new();
         if self.wants(Rung::Simulation) {
             let twice = of_both / 6;
-            all.push(harm("simulation", "sim", of_both - twice, &[]));
+            all.push(self.simulation("simulation", of_both - twice, &[]));
             if cfg!(all(target_os = "linux", target_env = "gnu")) {
-                all.push(harm(
-                    "simulation, each seed twice",
-                    "sim",
-                    twice,
-                    &["--twice"],
-                ));
+                all.push(self.simulation("simulation, each seed twice", twice, &["--twice"]));
             }
         }
         if self.wants(Rung::Chaos) {
@@ -139,8 +190,8 @@ impl Arguments {
                 "--mixed",
                 "--dense",
             ];
-            all.push(harm("real processes", "chaos", of_both - dense, &[]));
-            all.push(harm("real processes, harmed often", "chaos", dense, &often));
+            all.push(self.chaos("real processes", of_both - dense, &[]));
+            all.push(self.chaos("real processes, harmed often", dense, &often));
         }
         all
     }
@@ -179,25 +230,66 @@ fn row_of(rung: &'static str, ran: &Ran, command: String) -> Row {
     }
 }
 
-fn tests(checkout: &Checkout, effort: u32) -> anyhow::Result<Row> {
-    let mut cargo = checkout.cargo(&["test", "--locked", "--workspace"]);
-    cargo.env(EFFORT, effort.to_string());
-    let ran = command::run(&mut cargo)?;
-    let (passed, failed) = tests_in(&ran.said);
-    let is_whole = ran.succeeded && failed == 0 && passed > 0;
-    let (targets, cases) = fuzzed_in(&ran.said);
-    Ok(Row {
-        rung: "tests at greater effort",
-        shown: vec![
-            format!("{passed} tests passed"),
-            format!("{cases} cases of {targets} fuzzed targets"),
+/// Tests that can be given more cases.
+struct Tests {
+    said: &'static str,
+    arguments: &'static [&'static str],
+    /// What they count themselves.
+    counted: &'static str,
+}
+
+const TESTS: [Tests; 2] = [
+    Tests {
+        said: "tests at greater effort",
+        arguments: &["test", "--locked", "--workspace"],
+        counted: "cases",
+    },
+    Tests {
+        said: "races at greater effort",
+        arguments: &[
+            "test",
+            "--locked",
+            "--package",
+            "master",
+            "--package",
+            "storage-node",
+            "--features",
+            "races",
+            "--lib",
+            "races::",
         ],
-        failed: (!is_whole)
-            .then(|| format!("{failed} tests failed"))
-            .into_iter()
-            .collect(),
-        command: line_of(&cargo),
-    })
+        counted: "schedules",
+    },
+];
+
+impl Tests {
+    fn row(&self, checkout: &Checkout, effort: u32) -> Row {
+        let mut cargo = checkout.cargo(self.arguments);
+        cargo.env(EFFORT, effort.to_string());
+        let command = line_of(&cargo);
+        let ran = match command::run(&mut cargo) {
+            Ok(ran) => ran,
+            Err(error) => return Row::broken(self.said, &error),
+        };
+        let (passed, failed) = tests_in(&ran.said);
+        let (targets, cases) = tried_in(&ran.said, self.counted);
+        let mut problems = Vec::new();
+        if !ran.succeeded || failed > 0 || passed == 0 {
+            problems.push(format!("{failed} tests failed"));
+        }
+        if cases == 0 {
+            problems.push(format!("no {} were counted", self.counted));
+        }
+        Row {
+            rung: self.said,
+            shown: vec![
+                format!("{passed} tests passed"),
+                format!("{cases} {} of {targets} targets", self.counted),
+            ],
+            failed: problems,
+            command,
+        }
+    }
 }
 
 fn machine() -> String {

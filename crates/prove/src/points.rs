@@ -1,63 +1,78 @@
-//! Real processes that are killed at named points, until they were at each.
+//! Real processes that are killed at named points.
 
 use std::collections::BTreeSet;
 
 use planted::Point;
 
-use crate::command::{self, line_of};
+use crate::command::{self, Ran, line_of};
 use crate::counts::{Counts, counts_in};
-use crate::programs::{Checkout, Programs};
+use crate::programs::Programs;
 use crate::table::Row;
 
 /// Rounds that are played at most until all points were reached.
-const ROUNDS: u64 = 12;
+const ROUNDS_MAX: u64 = 16;
 /// How long servers are harmed in one.
 const SECONDS: &str = "20";
 
-/// Plays rounds from this seed on.
-pub(crate) fn kill_at_all(checkout: &Checkout, from: u64) -> anyhow::Result<Row> {
-    let programs = checkout.build_armed()?;
+/// Plays rounds from this seed on until something was killed at each point.
+pub(crate) fn kill_at_all(programs: &Programs, from: u64) -> Row {
+    let (mut row, counts) = play(programs, from, ROUNDS_MAX);
+    if row.failed.is_empty() && !counts.is_empty() {
+        let missed = missed(&counts).into_iter();
+        row.failed = missed
+            .map(|point| format!("nothing was killed at {point}"))
+            .collect();
+    }
+    row
+}
+
+/// Plays no more rounds than this, whichever points they reach.
+pub(crate) fn kill_at_some(programs: &Programs, from: u64, rounds: u64) -> Row {
+    play(programs, from, rounds).0
+}
+
+fn play(programs: &Programs, from: u64, rounds: u64) -> (Row, Counts) {
     let mut row = Row {
         rung: "kills at named points",
         command: "prove --only points".to_owned(),
         ..Row::default()
     };
     let mut counts = Counts::new();
-    for seed in from..from + ROUNDS {
-        let said = play(&programs, seed, &mut row)?;
-        if let Some(why) = said.lines().find(|line| line.contains(": left out: ")) {
+    for seed in from..from + rounds {
+        let (line, ran) = match play_one(programs, seed) {
+            Ok(played) => played,
+            Err(error) => return (Row::broken(row.rung, &error), counts),
+        };
+        if let Some(why) = ran.said.lines().find(|line| line.contains(": left out: ")) {
             row.shown.push(why.trim().to_owned());
-            return Ok(row);
+            return (row, counts);
         }
-        for (what, count) in counts_in(&said) {
+        for (what, count) in counts_in(&ran.said) {
             *counts.entry(what).or_default() += count;
         }
-        if missing(&counts).is_empty() || !row.failed.is_empty() {
+        if !ran.succeeded {
+            row.failed.push(line);
+        }
+        if missed(&counts).is_empty() || !row.failed.is_empty() {
             break;
         }
     }
-    let not_reached = missing(&counts).into_iter();
-    row.failed
-        .extend(not_reached.map(|point| format!("nothing was killed at {point}")));
     let shown = counts.iter().map(|(what, count)| format!("{count} {what}"));
     row.shown.extend(shown);
-    Ok(row)
+    (row, counts)
 }
 
-fn play(programs: &Programs, seed: u64, row: &mut Row) -> anyhow::Result<String> {
+fn play_one(programs: &Programs, seed: u64) -> anyhow::Result<(String, Ran)> {
     let seed = seed.to_string();
     let mut chaos = programs.command("chaos");
     chaos.args(["--as-built", "--rounds", "1", "--seed", &seed]);
     chaos.args(["--only", "points", "--dense", "--seconds", SECONDS]);
     let ran = command::run(&mut chaos)?;
-    if !ran.succeeded {
-        row.failed.push(format!("seed {seed}: {}", line_of(&chaos)));
-    }
-    Ok(ran.said)
+    Ok((line_of(&chaos), ran))
 }
 
 /// Where nothing was killed yet.
-fn missing(counts: &Counts) -> BTreeSet<&'static str> {
+fn missed(counts: &Counts) -> BTreeSet<&'static str> {
     let reached = |name: &str| counts.contains_key(&format!("kills at {name}"));
     let names = Point::ALL.iter().map(|point| point.name());
     names.filter(|name| !reached(name)).collect()

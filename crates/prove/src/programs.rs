@@ -9,7 +9,22 @@ use anyhow::{Context, ensure};
 use crate::command;
 
 /// Optimized as a release is, but for what takes a linker long.
-const PROFILE: &str = "proof";
+const PROOF: Profile = Profile {
+    name: "proof",
+    folder: "proof",
+};
+/// As for tests, which have built most of it.
+const DEV: Profile = Profile {
+    name: "dev",
+    folder: "debug",
+};
+
+/// How programs are built, and where cargo puts them.
+#[derive(Debug, Clone, Copy)]
+struct Profile {
+    name: &'static str,
+    folder: &'static str,
+}
 /// The harnesses, and what one of them harms.
 const PACKAGES: [&str; 5] = ["sim", "chaos", "master", "storage-node", "cli"];
 const PROGRAMS: [&str; 5] = ["sim", "chaos", "dfs-master", "dfs-storage-node", "dfs"];
@@ -20,11 +35,12 @@ pub(crate) struct Checkout {
     root: PathBuf,
     /// Cargo's.
     target: PathBuf,
+    profile: Profile,
 }
 
 impl Checkout {
-    /// The one that this program was built from.
-    pub(crate) fn find() -> anyhow::Result<Self> {
+    /// The one that this program was built from, whose programs are built as for tests if that is to go quickly.
+    pub(crate) fn find(quickly: bool) -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
         let root = root.context("find the checkout")?.to_owned();
         ensure!(
@@ -37,6 +53,7 @@ impl Checkout {
         Ok(Self {
             target: target.to_owned(),
             root,
+            profile: if quickly { DEV } else { PROOF },
         })
     }
 
@@ -75,13 +92,19 @@ impl Checkout {
 
     fn build_with(&self, packages: &[&str], features: &[&str]) -> anyhow::Result<Programs> {
         let packages = packages.iter().flat_map(|package| ["--package", package]);
-        let mut cargo = self.cargo(&["build", "--locked", "--profile", PROFILE, "--bins"]);
+        let mut cargo = self.cargo(&[
+            "build",
+            "--locked",
+            "--profile",
+            self.profile.name,
+            "--bins",
+        ]);
         cargo.args(packages).args(features);
         cargo.arg("--target-dir").arg(&self.target);
         let built = command::run(&mut cargo)?;
         ensure!(built.succeeded, "the programs do not build");
         Ok(Programs {
-            folder: self.target.join(PROFILE),
+            folder: self.target.join(self.profile.folder),
         })
     }
 

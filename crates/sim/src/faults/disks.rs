@@ -119,7 +119,13 @@ impl Faults {
         let (disk, Some(path)) = self.choose_file(node, |_| true) else {
             return;
         };
-        if !is_spare(&mut self.chance, world, node) {
+        // Two of them would keep nothing of what they take from now on, and that may be all copies of an upload.
+        let others_lose = world
+            .nodes
+            .iter()
+            .any(|other| other.name != node.name && other.is_losing());
+        let may_lose = verb == Verb::LoseFile && is_extent(&path);
+        if (may_lose && others_lose) || !is_spare(&mut self.chance, world, node) {
             world.journal.count("harm spared: the only good copy");
             return;
         }

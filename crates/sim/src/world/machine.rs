@@ -156,6 +156,11 @@ impl Machine {
         }
     }
 
+    /// Whether its present process may write to an extent that has no name any more.
+    pub(crate) fn is_losing(&self) -> bool {
+        *self.losing_until.lock() == Some(Duration::MAX)
+    }
+
     /// Whether that may have befallen something that was written at this time or later.
     pub(crate) fn may_have_lost(&self, since: Duration) -> bool {
         self.losing_until.lock().is_some_and(|until| until >= since)
