@@ -175,17 +175,24 @@ fn has_no_locks(error: &io::Error) -> bool {
     is_unavailable || error.kind() == io::ErrorKind::Unsupported
 }
 
-/// Removes parts of other versions of `target`, which nobody will go on with.
+/// Removes parts of other versions of `target`, which nobody will go on with, and records of such parts that are gone.
 pub(crate) fn remove_outdated(target: &Path, whole: &Whole) -> io::Result<()> {
     let folder = folder_of(target);
     let current = part_name(target, whole);
     for found in fs::read_dir(folder)? {
         let name = found?.file_name();
         let Some(name) = name.to_str() else { continue };
-        if name == current || !is_part_of(name, target) {
+        let part = name.strip_suffix(".json").unwrap_or(name);
+        if part == current || !is_part_of(part, target) {
             continue;
         }
-        let path = folder.join(name);
+        let path = folder.join(part);
+        if part != name {
+            if !path.try_exists()? {
+                fs::remove_file(record_path(&path)).ok();
+            }
+            continue;
+        }
         let is_free = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
         if is_free {
             fs::remove_file(record_path(&path)).ok();
@@ -375,6 +382,20 @@ mod tests {
         fs::rename(&part.path, &target).unwrap();
         remove_record(&target, &whole(7)).unwrap();
         remove_record(&target, &whole(7)).unwrap();
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+    }
+
+    /// A download was killed when its part had just become the file, and the file was replaced before the next one: the record of
+    /// the old part stayed for good.
+    #[test]
+    fn the_record_of_an_older_part_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("a.txt");
+        let part = Part::open(&target, whole(7)).unwrap();
+        fs::rename(&part.path, &target).unwrap();
+        drop(part);
+        remove_outdated(&target, &whole(8)).unwrap();
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
     }

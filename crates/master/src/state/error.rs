@@ -85,9 +85,18 @@ impl From<StateError> for WireError {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Refused(refusal) => refusal,
+            StateError::Store(error) if is_reopened_after(&error) => Self::new(
+                ErrorCode::Unavailable,
+                "the master's store is opened again after a failure: try again in a moment",
+            ),
             other => Self::new(ErrorCode::Disk, other.to_string()),
         }
     }
+}
+
+/// Whether this is what those get who had the store open when it failed for somebody else.
+fn is_reopened_after(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::DatabaseClosed | redb::Error::PreviousIo)
 }
 
 /// A refusal with this code and sentence.
@@ -109,6 +118,24 @@ mod tests {
         assert!(sentence.contains("Free some space"), "{sentence}");
         let other = redb::StorageError::Io(io::ErrorKind::TimedOut.into());
         assert!(!StateError::from(other).to_string().contains("Free"));
+    }
+
+    /// Whoever read while the store failed for somebody else was told that the disk failed, and `dfs` gave up, though the next try
+    /// would have been answered.
+    #[test]
+    fn whoever_meets_a_store_that_is_opened_again_may_try_again() {
+        for error in [
+            redb::StorageError::DatabaseClosed,
+            redb::StorageError::PreviousIo,
+        ] {
+            let refusal = WireError::from(StateError::from(error));
+            assert_eq!(refusal.code, ErrorCode::Unavailable);
+        }
+        let failed = redb::StorageError::Io(io::ErrorKind::TimedOut.into());
+        assert_eq!(
+            WireError::from(StateError::from(failed)).code,
+            ErrorCode::Disk
+        );
     }
 
     /// A store that was cut while it was in use only said that its file had ended.

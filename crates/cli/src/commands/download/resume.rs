@@ -69,9 +69,10 @@ pub(super) async fn is_there(
         }
         position.kept(range.end);
     }
-    let whole = whole(context, file).await?;
     // What cannot be cleaned up is no reason to download it again.
-    blocking(|| remove_record(path, &whole)).ok();
+    if let Ok(whole) = whole(context, file).await {
+        blocking(|| remove_record(path, &whole)).ok();
+    }
     Ok(true)
 }
 
