@@ -26,6 +26,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// Nor more seldom.
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+/// Corrupt chunks that are still here are reported again: by then, their files may be gone, and so they may go too.
+const REPORT_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
 /// Where the master is, and where it finds this node.
 #[derive(Debug, Clone)]
@@ -135,6 +137,8 @@ impl Reporter {
         let wanted = wanted.clamp(INTERVAL_MIN, INTERVAL_MAX);
         let mut ticks = interval_at(Instant::now() + wanted, wanted);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = interval_at(Instant::now() + REPORT_AGAIN_AFTER, REPORT_AGAIN_AFTER);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // A heartbeat that is due goes before the next page.
             tokio::select! {
@@ -145,6 +149,10 @@ impl Reporter {
                     owes |= self.node.owes_reports();
                 }
                 () = self.node.corrupt_found.notified() => owes = true,
+                _ = again.tick() => {
+                    self.node.report_all_corrupt();
+                    owes = true;
+                }
                 () = std::future::ready(()), if owes => {
                     owes = self.report_corrupt(&connection).await?;
                 }
@@ -188,7 +196,7 @@ impl Reporter {
                 boot: self.node.boot,
                 chunks: page.chunks,
             };
-            // If it fails, the next registration reports them all.
+            // If it fails, the next registration reports them all; what stays is reported again later in any case.
             connection.call(request, CALL_TIMEOUT).await?;
         }
         Ok(page.more)

@@ -165,6 +165,7 @@ impl Controller {
         let need = row.as_ref().map(|row| view.need(row));
         let (Some(row), Some(Need::Copy(missing))) = (row, need) else {
             self.queue.finish(&chunk);
+            self.trims.needs_no_copy(chunk);
             return;
         };
         let loads = &self.flights.loads;
@@ -286,7 +287,7 @@ impl Controller {
             0 => {
                 self.trims.add(copy.chunk);
             }
-            1 => self.trims.is_whole(copy.chunk),
+            1 => self.trims.needs_no_copy(copy.chunk),
             _ => {
                 self.queue.push(copy.chunk, copy.present + 1);
             }

@@ -86,8 +86,8 @@ impl Trims {
         self.wait((chunk, Some(node)));
     }
 
-    /// A chunk has all its copies by now.
-    pub(super) fn is_whole(&mut self, chunk: ChunkId) {
+    /// A chunk has all its copies by now, or nobody needs any.
+    pub(super) fn needs_no_copy(&mut self, chunk: ChunkId) {
         let all = (chunk, NodeNumber(0))..=(chunk, NodeNumber(u32::MAX));
         let corrupt: Vec<_> = self.corrupt.range(all).copied().collect();
         for (chunk, node) in corrupt {
@@ -146,6 +146,8 @@ struct Found {
     surplus: Vec<Surplus>,
     /// Corrupt copies of chunks that the state does not know.
     unknown: BTreeMap<NodeNumber, Vec<ChunkId>>,
+    /// Corrupt copies of chunks that no file needs any more.
+    unneeded: BTreeMap<NodeNumber, Vec<ChunkId>>,
     settled: Vec<(ChunkId, NodeNumber)>,
 }
 
@@ -163,9 +165,12 @@ impl Found {
                 self.unknown.entry(node).or_default().push(chunk);
                 self.settled.push((chunk, node));
             }
-            // A good one was made in its place, or it goes with the chunk.
-            (Some(node), Some(row)) if row.replicas.contains(&node) || row.references == 0 => {
+            // A good one was made in its place.
+            (Some(node), Some(row)) if row.replicas.contains(&node) => {
                 self.settled.push((chunk, node));
+            }
+            (Some(node), Some(row)) if row.references == 0 => {
+                self.unneeded.entry(node).or_default().push(chunk);
             }
             (Some(node), Some(row)) => {
                 let (_, kept) = view.surplus(&row.replicas, 0);
@@ -191,11 +196,21 @@ impl Control {
         let Found {
             surplus,
             unknown,
+            unneeded,
             mut settled,
         } = self.find_surplus(trims).await;
         for (node, chunks) in unknown {
             if let Err(error) = self.note_unknown(node, chunks).await {
                 warn!(node = self.name_of(node), %error, "cannot note corrupt copies of unknown chunks; they are reported again");
+            }
+        }
+        for (node, chunks) in unneeded {
+            // From now on it goes with the chunk, also if that was needed when the copy was reported.
+            match self.remove_replicas(node, chunks.clone()).await {
+                Ok(_) => settled.extend(chunks.into_iter().map(|chunk| (chunk, node))),
+                Err(error) => {
+                    warn!(node = self.name_of(node), %error, "cannot note corrupt copies that nobody needs; they are reported again");
+                }
             }
         }
         let good = self.confirm(&surplus).await;

@@ -96,3 +96,29 @@ async fn rotten_copies_of_purged_files_go() {
         })
         .await;
 }
+
+/// A copy was reported to be corrupt while its file was there, and the file was purged before good copies had been made: the copy was
+/// not on record any more, so it did not go with the chunk, and stayed a day longer, as one that the master does not know.
+#[tokio::test(start_paused = true)]
+async fn a_rotten_copy_goes_with_the_file_that_is_purged_before_its_repair() {
+    let mut config = config();
+    config.unknown_chunk_grace = Duration::from_secs(24 * 60 * 60);
+    let mut world = World::new(config, 4).await;
+    world.fill(10).await;
+    for node in &world.nodes {
+        node.refuse_copies(true);
+    }
+    world.rot_all_on(0);
+    world
+        .until("copies are missing", |status| {
+            status.chunks.missing_copies > 0
+        })
+        .await;
+    world.purge("/fill").await;
+    let took = world
+        .until_so("no node holds anything", || {
+            world.nodes.iter().all(|node| node.disk().chunks.is_empty())
+        })
+        .await;
+    assert!(took < Duration::from_secs(3600), "{took:?}");
+}

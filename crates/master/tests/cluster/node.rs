@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const CAPACITY: u64 = 1 << 30;
+const HEARTBEATS_UNTIL_REPORTED_AGAIN: u64 = 100;
 
 /// What a node holds and has seen; lives on while its process does not.
 #[derive(Debug, Default)]
@@ -314,7 +315,9 @@ impl Node {
         }
     }
 
+    /// Heartbeats, and corrupt chunks: those that are new, and now and then all of them.
     async fn keep_beating(&self, connection: &Connection, interval_ms: u64) {
+        let mut reported = BTreeSet::new();
         for sequence in 0.. {
             self.answers_again().await;
             let heartbeat = ReportHeartbeat {
@@ -329,10 +332,14 @@ impl Node {
             if self.disk().follow(noted.master).is_err() {
                 return;
             }
-            let known: Vec<_> = self.disk().corrupt.iter().copied().collect();
-            for chunk in known {
-                self.report_corrupt(connection, chunk).await;
+            if sequence.is_multiple_of(HEARTBEATS_UNTIL_REPORTED_AGAIN) {
+                reported.clear();
             }
+            let known = self.disk().corrupt.clone();
+            for chunk in known.difference(&reported) {
+                self.report_corrupt(connection, *chunk).await;
+            }
+            reported = known;
             tokio::select! {
                 () = connection.closed() => return,
                 () = tokio::time::sleep(Duration::from_millis(interval_ms)) => {}
