@@ -109,6 +109,23 @@ impl Folder {
     }
 }
 
+/// Where a chunk lay before it was put again, the latest last: what is there may be good where the later one is not.
+type Older = BTreeMap<ChunkId, Vec<(u64, RecordHeader)>>;
+
+fn remember(older: &mut Older, live: &Live, item: &Item) {
+    if let Item::Record { header, .. } = item {
+        match header.kind {
+            RecordKind::Put { .. } => {
+                if let Some(place) = live.get(&header.chunk) {
+                    older.entry(header.chunk).or_default().push(*place);
+                }
+            }
+            RecordKind::Delete { .. } => drop(older.remove(&header.chunk)),
+            RecordKind::Order { .. } => {}
+        }
+    }
+}
+
 fn follow(live: &mut Live, extent: u64, item: &Item) {
     if let Item::Record { header, .. } = item {
         match header.kind {
@@ -338,10 +355,12 @@ fn needed(disk: &dyn Disk, owner: (NodeId, u32), damage: &[(u64, Range<u64>)]) -
 pub fn export(disk: &dyn Disk, to: &dyn Disk, out: &mut dyn Write) -> anyhow::Result<()> {
     let folder = Folder::open(disk, out)?;
     let (mut live, mut damage) = (Live::new(), Vec::new());
+    let mut older = Older::new();
     folder.walk(|extent, item| {
         if let Item::Damage(range) = &item {
             damage.push((extent, range.clone()));
         }
+        remember(&mut older, &live, &item);
         follow(&mut live, extent, &item);
         Ok(())
     })?;
@@ -352,7 +371,11 @@ pub fn export(disk: &dyn Disk, to: &dyn Disk, out: &mut dyn Write) -> anyhow::Re
             there += 1;
             continue;
         }
-        let Some(bytes) = folder.read(extent, &header) else {
+        let before = older.get(&chunk).into_iter().flatten().rev();
+        let last = (extent, header);
+        let mut places = std::iter::once(&last).chain(before);
+        let good = places.find_map(|(extent, header)| folder.read(*extent, header));
+        let Some(bytes) = good else {
             let path = extent_path(extent);
             writeln!(out, "chunk {chunk} in {path} is corrupt: left out")?;
             corrupt += 1;

@@ -3,8 +3,8 @@
 use disk::MemoryDisk;
 
 use super::support::{
-    FIRST, TestNode, disk_with, disk_with_three_extents, extents, lose_index, rng, small_chunks,
-    swap,
+    FIRST, TestNode, chunk, disk_with, disk_with_three_extents, extents, lose_index, rng,
+    small_chunks, swap,
 };
 use crate::extent::{EXTENT_HEADER_LEN, record_len};
 use crate::offline;
@@ -166,4 +166,38 @@ async fn an_export_goes_on_where_it_was_stopped() {
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains("there already: 1 chunk"), "{text}");
     assert!(text.contains("5 chunks written, 0 left out"), "{text}");
+}
+
+/// A chunk had rotted and been put again, and two files of extents changed their names: the rotten copy came last, and the export
+/// left the chunk out although the good one was there.
+#[tokio::test]
+async fn an_export_takes_any_good_copy() {
+    let chunks = small_chunks();
+    let (id, bytes) = &chunks[0];
+    let disk = disk_with(&chunks).await;
+    let places = |disk: &MemoryDisk| {
+        let extents = extents(disk).into_iter();
+        let found = extents.flat_map(|path| {
+            let content = disk.content(&path).unwrap();
+            let at = content.windows(bytes.len()).position(|part| part == bytes);
+            at.map(|at| (path, at as u64))
+        });
+        found.collect::<Vec<_>>()
+    };
+    let (first, at) = places(&disk).remove(0);
+    disk.flip(&first, at, 1);
+    let node = TestNode::open(&[&disk]);
+    node.scrub().await;
+    assert!(node.put(&chunks[0]).await.unwrap());
+    // A bad record at the very end would be taken for a torn one.
+    node.put(&chunk(99, 500)).await.unwrap();
+    node.stop().await;
+    let (later, later_at) = places(&disk).remove(0);
+    assert_ne!((&first, at), (&later, later_at));
+    // Now the earlier one is the good one.
+    disk.flip(&first, at, 1);
+    disk.flip(&later, later_at, 1);
+    let to = MemoryDisk::new();
+    offline::export(&disk, &to, &mut Vec::new()).unwrap();
+    assert_eq!(&to.content(&id.to_string()).unwrap(), bytes);
 }
