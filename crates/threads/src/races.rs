@@ -5,6 +5,8 @@
 //! All tasks run in one thread, one at a time, and change at locks of this crate, where something is awaited that is not
 //! there yet, and at [`switch`]. Time stands still unless a test advances it: no timeout ends by itself.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -15,10 +17,11 @@ pub use shuttle;
 
 /// redb goes deep.
 const STACK_LEN: usize = 1 << 20;
-/// So many changes of whose turn it is, at places that are drawn.
-const CHANGES_MAX: usize = 3;
+/// Whose turn it is changes once less than that, at places that are drawn.
+const DEPTH: usize = 5;
 
-/// Runs a model under so many schedules of each kind.
+/// Runs a model under so many schedules of each kind, and prints how many that were, also where the test's output is kept
+/// back.
 ///
 /// # Panics
 /// If the model does under one of them.
@@ -26,9 +29,37 @@ pub fn check<F: Future<Output = ()>>(
     schedules: u32,
     model: impl Fn() -> F + Clone + Send + Sync + 'static,
 ) {
-    let schedules = usize::try_from(schedules).expect("it is no small machine");
-    run(RandomScheduler::new(schedules), model.clone());
-    run(PctScheduler::new(CHANGES_MAX, schedules), model);
+    let of_each = usize::try_from(schedules).expect("it is no small machine");
+    run(RandomScheduler::new(of_each), model.clone());
+    run(PctScheduler::new(DEPTH, of_each), model);
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a model");
+    // Whoever does not read it misses nothing.
+    drop(writeln!(
+        std::io::stdout(),
+        "  {} schedules of {name}",
+        2 * of_each
+    ));
+}
+
+/// In how many schedules something happened: a model in which it never does shows nothing. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Happened(Arc<AtomicU32>);
+
+impl Happened {
+    /// Counts this schedule, if it happened in it.
+    pub fn note(&self, happened: bool) {
+        self.0.fetch_add(happened.into(), Ordering::Relaxed);
+    }
+
+    /// To be asked after all schedules.
+    ///
+    /// # Panics
+    /// If it happened in none.
+    pub fn expect(&self, what: &str) {
+        let count = self.0.load(Ordering::Relaxed);
+        assert!(count > 0, "in none of the schedules {what}");
+    }
 }
 
 /// What all schedules of a model begin with.
