@@ -112,7 +112,17 @@ impl Beginning {
                 disk,
                 held: Held::default(),
             };
-            let world = World::open(&beginning).await;
+            let world = World::start(&beginning).await;
+            for node in NODES {
+                let upsert = Command::UpsertNode {
+                    node: node_id(node),
+                    address: address(node),
+                    zone: String::new(),
+                    receipt_key: key_of(node),
+                };
+                world.control.committer.submit(upsert).await.unwrap();
+            }
+            world.rely_on_all();
             world.upload(1, path, &[number]).await.unwrap();
             beginning
         })
@@ -137,12 +147,20 @@ pub(crate) struct World {
 impl World {
     /// All nodes are live, and the master relies on them.
     pub(crate) async fn open(beginning: &Beginning) -> Arc<Self> {
-        let config = Config {
+        let world = Self::start(beginning).await;
+        world.rely_on_all();
+        Arc::new(world)
+    }
+
+    /// No node is there yet.
+    async fn start(beginning: &Beginning) -> Self {
+        let mut config = Config {
             blocking: Blocking::inline(),
             garbage_grace: Duration::from_secs(1),
             cache_bytes: 1 << 20,
             ..Config::default()
         };
+        config.rules.chunk_size = LEN;
         let state = Arc::new(open_state(&beginning.disk, &config));
         let options = CommitOptions {
             blocking: config.blocking,
@@ -168,16 +186,6 @@ impl World {
         });
         let control = control.unwrap();
         control.safe_mode().leave();
-        for node in NODES {
-            let upsert = Command::UpsertNode {
-                node: node_id(node),
-                address: address(node),
-                zone: String::new(),
-                receipt_key: key_of(node),
-            };
-            committer.submit(upsert).await.unwrap();
-            join(&control, node);
-        }
         let files = Files {
             state,
             committer,
@@ -186,14 +194,20 @@ impl World {
             upload_lease: Duration::from_secs(3600),
             chance: Arc::new(threads::Mutex::new(StdRng::seed_from_u64(1))),
         };
-        Arc::new(Self {
+        Self {
             held: beginning.held.clone(),
             master: Master {
                 files,
                 control: control.clone(),
             },
             control,
-        })
+        }
+    }
+
+    fn rely_on_all(&self) {
+        for node in NODES {
+            join(&self.control, node);
+        }
     }
 
     /// Uploads a file of these chunks, as a client does that sends each to all nodes that it is told.
