@@ -1,12 +1,10 @@
 //! The group commit under several at once: repeated requests, and a disk that fails.
 
-use std::collections::BTreeSet;
-
 use disk::MemoryDisk;
 use proto::id::RequestId;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use threads::races::{check, draw, prepare, switch};
+use threads::races::{Happened, check, draw, prepare, switch};
 use threads::spawn;
 use uuid::Uuid;
 
@@ -70,8 +68,10 @@ fn requests_that_are_repeated_at_once_are_done_once() {
 #[test]
 fn a_disk_that_fails_while_many_wait() {
     let beginning = beginning();
+    let refused = Happened::default();
+    let count = refused.clone();
     check(fuzz::cases(300), move || {
-        let disk = beginning.fork();
+        let (disk, refused) = (beginning.fork(), count.clone());
         async move {
             let (state, committer) = start(&disk);
             let failing = disk.clone();
@@ -82,33 +82,32 @@ fn a_disk_that_fails_while_many_wait() {
                 failing.fail_next_sync();
             });
             let tasks = [1, 2, 3, 4].map(|number| {
-                let committer = committer.clone();
+                let (committer, refused) = (committer.clone(), refused.clone());
                 spawn(async move {
-                    for attempt in [number, number + 10] {
+                    switch();
+                    let done = committer.submit(folder(number)).await;
+                    refused.note(done.is_err());
+                    if let Err(error) = done {
+                        assert_eq!(error.code, ErrorCode::Unavailable);
                         switch();
-                        let done = committer.submit(folder(attempt)).await;
-                        let code = done.as_ref().err().map(|error| error.code);
-                        assert!(matches!(code, None | Some(ErrorCode::Unavailable)));
-                        if done.is_ok() {
-                            return (attempt, done);
-                        }
+                        let repeated = committer.submit(folder(number)).await;
+                        repeated.expect("only one sync fails");
                     }
-                    panic!("only one sync fails");
                 })
             });
-            let mut done = BTreeSet::new();
             for task in tasks {
-                done.insert(threads::join(task).await.unwrap().0);
+                threads::join(task).await;
             }
             threads::join(fail).await;
             drop((state, committer));
             disk.crash(&mut StdRng::seed_from_u64(draw()));
             let state = open(&disk).unwrap();
-            for number in done {
+            for number in 1..=4 {
                 let path = format!("/f{number}").parse().unwrap();
                 let entry = state.read().unwrap().entry(&path);
                 assert!(entry.is_ok(), "an acknowledged folder is lost");
             }
         }
     });
+    refused.expect("did the disk fail while somebody waited");
 }

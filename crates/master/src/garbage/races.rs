@@ -1,6 +1,6 @@
 //! A file is deleted and its chunk collected, while another file with that chunk is uploaded.
 
-use threads::races::{check, draw};
+use threads::races::{Happened, check, draw};
 use threads::spawn;
 
 use crate::races::{Beginning, World, chunk, join_all};
@@ -11,8 +11,11 @@ const TRIES: usize = 3;
 #[test]
 fn an_upload_of_a_chunk_that_is_being_collected() {
     let beginning = Beginning::with_file("/old", 1);
+    let (uploaded, collected) = (Happened::default(), Happened::default());
+    let counts = (uploaded.clone(), collected.clone());
     check(fuzz::cases(300), move || {
         let beginning = beginning.fork();
+        let (uploaded, collected) = counts.clone();
         async move {
             let world = World::open(&beginning).await;
             if draw().is_multiple_of(2) {
@@ -32,9 +35,11 @@ fn an_upload_of_a_chunk_that_is_being_collected() {
                 deleting.delete("/old").await;
                 deleting.collect().await;
                 deleting.collect().await;
+                collected.note(deleting.recorded(&chunk(1)).is_empty());
             });
             join_all(vec![collect]).await;
             let is_there = threads::join(upload).await.unwrap();
+            uploaded.note(is_there);
             for number in [1, 2] {
                 let copies = world.check_copies(&chunk(number));
                 assert!(!is_there || copies.len() >= 2, "a file has lost its chunk");
@@ -44,4 +49,6 @@ fn an_upload_of_a_chunk_that_is_being_collected() {
             assert!(!is_there || copies.len() >= 2, "a file has lost its chunk");
         }
     });
+    uploaded.expect("was the file uploaded");
+    collected.expect("was the chunk collected before it was needed");
 }

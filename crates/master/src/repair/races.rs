@@ -1,6 +1,6 @@
 //! Copies that are made, trimmed, deleted and lost at once.
 
-use threads::races::{check, switch};
+use threads::races::{Happened, check, switch};
 use threads::spawn;
 
 use super::copy::{CopyOrder, MadeCopy};
@@ -17,11 +17,11 @@ fn holders_and_another(world: &World) -> (Vec<u32>, u32) {
     (holders, other)
 }
 
-/// Has a copy made and records it, as repair does.
-async fn copy(world: &World, source: u32, target: u32) {
+/// Has a copy made and records it, as repair does; whether it was made.
+async fn copy(world: &World, source: u32, target: u32) -> bool {
     let (control, chunk, node) = (&world.control, chunk(1), NodeNumber(target));
     let Some(claim) = control.claims.claim(node, chunk) else {
-        return;
+        return false;
     };
     let order = CopyOrder {
         chunk,
@@ -30,7 +30,7 @@ async fn copy(world: &World, source: u32, target: u32) {
         target: node,
     };
     if control.make_copy(&order).await.is_err() {
-        return;
+        return false;
     }
     let made = MadeCopy {
         chunk,
@@ -43,21 +43,25 @@ async fn copy(world: &World, source: u32, target: u32) {
     };
     let (_made, recorded) = control.clone().record_copies(vec![made]).await;
     recorded.unwrap();
+    true
 }
 
 /// A copy is made where a bad one was, whose deletion is planned and ordered at the same time.
 #[test]
 fn a_copy_is_made_where_one_is_to_be_deleted() {
     let beginning = Beginning::with_file(FILE, 1);
+    let (copied, deleted) = (Happened::default(), Happened::default());
+    let counts = (copied.clone(), deleted.clone());
     check(fuzz::cases(300), move || {
         let beginning = beginning.fork();
+        let (copied, deleted) = counts.clone();
         async move {
             let world = World::open(&beginning).await;
             let (holders, other) = holders_and_another(&world);
             world.held.store(other, chunk(1));
             let (copying, trimming, deleting) = (world.clone(), world.clone(), world.clone());
             let tasks = vec![
-                spawn(async move { copy(&copying, holders[0], other).await }),
+                spawn(async move { copied.note(copy(&copying, holders[0], other).await) }),
                 spawn(async move {
                     let bad = (chunk(1), Some(NodeNumber(other)));
                     trimming.control.trim(vec![bad]).await;
@@ -72,21 +76,27 @@ fn a_copy_is_made_where_one_is_to_be_deleted() {
             join_all(tasks).await;
             world.check_copies(&chunk(1));
             world.carry_out_deletions().await;
+            deleted.note(!world.held.has(other, &chunk(1)));
             assert!(world.check_copies(&chunk(1)).len() >= 3);
         }
     });
+    copied.expect("was a copy made");
+    deleted.expect("was the bad copy deleted");
 }
 
 /// A chunk has a copy too much, which is trimmed, while another of its copies is lost.
 #[test]
 fn a_surplus_copy_is_trimmed_while_another_is_lost() {
     let beginning = Beginning::with_file(FILE, 1);
+    let (trimmed, was_lost) = (Happened::default(), Happened::default());
+    let counts = (trimmed.clone(), was_lost.clone());
     check(fuzz::cases(300), move || {
         let beginning = beginning.fork();
+        let (trimmed, was_lost) = counts.clone();
         async move {
             let world = World::open(&beginning).await;
             let (holders, other) = holders_and_another(&world);
-            copy(&world, holders[0], other).await;
+            assert!(copy(&world, holders[0], other).await);
             assert_eq!(world.check_copies(&chunk(1)).len(), 4);
             let (trimming, losing) = (world.clone(), world.clone());
             let trim = spawn(async move {
@@ -105,23 +115,30 @@ fn a_surplus_copy_is_trimmed_while_another_is_lost() {
             let left = world.check_copies(&chunk(1)).len();
             // Each of the two comes first; what is trimmed after the loss was known would be one too many.
             assert!(left_then < 3 || left == 3, "trimmed after the loss");
-            assert!(left >= 3 - usize::try_from(removed).unwrap());
+            let removed = usize::try_from(removed).unwrap();
+            assert!(left >= 3 - removed);
+            trimmed.note(left + removed < 4);
+            was_lost.note(removed > 0);
         }
     });
+    trimmed.expect("was a copy trimmed");
+    was_lost.expect("was a copy lost that was on record");
 }
 
 /// The file is deleted and its chunk collected, while a copy of it is made.
 #[test]
 fn a_copy_is_made_of_what_is_being_collected() {
     let beginning = Beginning::with_file(FILE, 1);
+    let copied = Happened::default();
+    let count = copied.clone();
     check(fuzz::cases(300), move || {
-        let beginning = beginning.fork();
+        let (beginning, copied) = (beginning.fork(), count.clone());
         async move {
             let world = World::open(&beginning).await;
             let (holders, other) = holders_and_another(&world);
             let (copying, deleting) = (world.clone(), world.clone());
             let tasks = vec![
-                spawn(async move { copy(&copying, holders[0], other).await }),
+                spawn(async move { copied.note(copy(&copying, holders[0], other).await) }),
                 spawn(async move {
                     deleting.delete(FILE).await;
                     deleting.collect().await;
@@ -135,4 +152,5 @@ fn a_copy_is_made_of_what_is_being_collected() {
             assert!(recorded.is_empty(), "nothing needs it: {recorded:?}");
         }
     });
+    copied.expect("was a copy made");
 }
