@@ -1,12 +1,12 @@
 //! Puts and deletions of one chunk at once: some order, one after another, explains what all were told.
 
-use disk::MemoryDisk;
+use disk::{Disk, MemoryDisk, Space};
 use proto::ErrorCode;
-use threads::races::{check, draw, prepare};
+use threads::races::{Happened, check, draw, prepare};
 use threads::{JoinHandle, spawn};
 
 use super::super::support::{TestNode, order, rng};
-use super::{begin, numbered};
+use super::{LEN, begin, numbered};
 
 /// The highest order that the node has seen at the beginning.
 const SEEN: u64 = 5;
@@ -97,8 +97,11 @@ async fn all_of(tasks: Vec<JoinHandle<Did>>) -> Vec<Did> {
 #[test]
 fn a_chunk_is_put_and_deleted_at_once() {
     let beginning = beginning();
+    let (anew, overtaken) = (Happened::default(), Happened::default());
+    let counts = (anew.clone(), overtaken.clone());
     check(fuzz::cases(300), move || {
         let disk = beginning.fork();
+        let (anew, overtaken) = counts.clone();
         async move {
             let node = begin(&[&disk]);
             let mut tasks = Vec::new();
@@ -111,6 +114,10 @@ fn a_chunk_is_put_and_deleted_at_once() {
                 tasks.push(spawn(async move { delete(&node, sequence).await }));
             }
             let did = all_of(tasks).await;
+            let new = |did: &Did| matches!(did, Did::Put { is_new: true });
+            let late = |did: &Did| matches!(did, Did::Refused { sequence } if *sequence > SEEN);
+            anew.note(did.iter().any(new));
+            overtaken.note(did.iter().any(late));
             disk.crash(&mut rng(draw()));
             node.stop_writers().await;
             let node = begin(&[&disk]);
@@ -127,32 +134,52 @@ fn a_chunk_is_put_and_deleted_at_once() {
             node.stop_writers().await;
         }
     });
+    anew.expect("was the chunk put after a deletion");
+    overtaken.expect("did one order overtake another");
+}
+
+/// So little that a chunk more or less makes a difference to whoever chooses a disk.
+fn leave_little_room(disk: &MemoryDisk) {
+    let Space { capacity, free, .. } = disk.space().unwrap();
+    disk.set_capacity(capacity - free + 100 * LEN as u64);
 }
 
 /// The disks have other room at each moment: the chunk goes to one of them all the same, and is new once.
 #[test]
 fn a_chunk_that_is_put_several_times_at_once_is_stored_once() {
-    check(fuzz::cases(300), || async {
-        let disks = [MemoryDisk::new(), MemoryDisk::new()];
-        let node = begin(&[&disks[0], &disks[1]]);
-        let mut tasks = Vec::new();
-        for number in [1, 2, 1, 3, 1] {
-            let node = node.clone();
-            tasks.push(spawn(async move {
-                let is_new = node.put(&numbered(number)).await.unwrap();
-                (number == 1 && is_new).then_some(())
-            }));
+    let places = [Happened::default(), Happened::default()];
+    let counts = places.clone();
+    check(fuzz::cases(300), move || {
+        let places = counts.clone();
+        async move {
+            let disks = [MemoryDisk::new(), MemoryDisk::new()];
+            let node = begin(&[&disks[0], &disks[1]]);
+            disks.iter().for_each(leave_little_room);
+            let mut tasks = Vec::new();
+            for number in [1, 2, 1, 3, 1] {
+                let node = node.clone();
+                tasks.push(spawn(async move {
+                    let is_new = node.put(&numbered(number)).await.unwrap();
+                    (number == 1 && is_new).then_some(())
+                }));
+            }
+            let mut stored = 0;
+            for task in tasks {
+                stored += usize::from(threads::join(task).await.unwrap().is_some());
+            }
+            assert_eq!(stored, 1);
+            let disks = node.node.disks();
+            let mut has = 0;
+            for (disk, place) in disks.iter().zip(&places) {
+                let is_here = disk.store.find(&numbered(1).0).unwrap().is_some();
+                place.note(is_here);
+                has += usize::from(is_here);
+            }
+            assert_eq!(has, 1, "it is on both disks");
+            node.stop_writers().await;
         }
-        let mut stored = 0;
-        for task in tasks {
-            stored += usize::from(threads::join(task).await.unwrap().is_some());
-        }
-        assert_eq!(stored, 1);
-        let disks = node.node.disks();
-        let has = disks
-            .iter()
-            .filter(|disk| disk.store.find(&numbered(1).0).unwrap().is_some());
-        assert_eq!(has.count(), 1, "it is on both disks");
-        node.stop_writers().await;
     });
+    for place in places {
+        place.expect("was the chunk on this disk");
+    }
 }
