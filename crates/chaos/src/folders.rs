@@ -12,9 +12,9 @@ use crate::world::{COPIES, World};
 pub(crate) async fn check(world: &World, contents: &Contents) -> anyhow::Result<()> {
     let mut copies = BTreeMap::<ChunkId, usize>::new();
     for mut server in world.all().await {
-        let status = server.stop().await?;
+        let ended_badly = server.stop().await?;
         let name = server.name.clone();
-        if !status.success() {
+        if let Some(status) = ended_badly {
             world.journal.fail(format_args!(
                 "{name} was asked to stop, and ended with {status}"
             ));

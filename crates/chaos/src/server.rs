@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::image::Image;
 use crate::programs;
-use crate::system::{self, Signal, Usage};
+use crate::system::{self, Means, Signal, Usage};
 
 /// No process takes this long to start, to stop when it is asked to, or to die.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -206,14 +206,18 @@ impl Server {
         Ok((!system::was_killed(status)).then_some(status))
     }
 
-    /// Asks it to end, and waits for that.
-    pub(crate) async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+    /// Asks it to end, and waits for that: how it did, if not well. Where the system has no way to ask, it is killed.
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        if Means::Signals.missing().is_some() {
+            self.kill().await?;
+            return Ok(None);
+        }
         self.signal(Signal::Terminate)?;
         let child = self.child.as_mut().context("it runs")?;
         let status = timeout(START_WITHIN, child.wait()).await;
         let status = status.with_context(|| format!("{} does not stop", self.name))??;
         self.child = None;
-        Ok(status)
+        Ok((!status.success()).then_some(status))
     }
 
     /// Sends its process a signal.

@@ -67,12 +67,8 @@ async fn storm(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
 }
 
 async fn stop_and_start(world: &World, server: &mut Server) -> anyhow::Result<()> {
-    let status = server.stop().await?;
-    world.journal.note(format_args!(
-        "{} is restarted; it ended with {status}",
-        server.name
-    ));
-    if !status.success() {
+    world.journal.note(format_args!("restart {}", server.name));
+    if let Some(status) = server.stop().await? {
         let name = &server.name;
         world.journal.fail(format_args!(
             "{name} was asked to stop, and ended with {status}"
