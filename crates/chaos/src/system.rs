@@ -108,11 +108,17 @@ pub(crate) fn faketime() -> Option<&'static str> {
 /// Words in front of a program that has the system kill it when this one ends, however that does; none where all that run here
 /// end with this one anyway, or where the system has none. The thread that starts it must last as long as this program.
 pub(crate) fn end_with_parent() -> &'static [&'static str] {
-    if cfg!(target_os = "linux") && !is_isolated() && has("setpriv") {
-        &["setpriv", "--pdeathsig", "KILL", "--"]
-    } else {
-        &[]
-    }
+    const WORDS: &[&str] = &["setpriv", "--pdeathsig", "KILL", "--"];
+    static WORDS_HERE: OnceLock<&[&str]> = OnceLock::new();
+    // Not every setpriv can.
+    let can = || run(WORDS[0], WORDS[1..].iter().chain(&["true"])).is_ok();
+    WORDS_HERE.get_or_init(|| {
+        if cfg!(target_os = "linux") && !is_isolated() && can() {
+            WORDS
+        } else {
+            &[]
+        }
+    })
 }
 
 /// Where images lie: in memory if that is possible, since their own file systems are what is tested.
