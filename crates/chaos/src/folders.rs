@@ -29,7 +29,7 @@ pub(crate) async fn check(world: &World, contents: &Contents) -> anyhow::Result<
         // Where the record of a deletion rotted, what is offline cannot know that the chunk was deleted. And what a disk
         // said to have kept when it failed, and had not, stays corrupt, if nobody else has it and it was never relied on.
         let may_be_damaged = world.journal.count_of("corruptions") > 0
-            || world.probes.was_in_doubt(world.number_of(&name));
+            || world.probes.has_lied(world.number_of(&name));
         if let Err(error) = verified
             && !may_be_damaged
         {

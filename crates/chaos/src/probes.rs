@@ -30,16 +30,10 @@ pub(crate) struct Probes(Vec<Mutex<Answered>>);
 
 /// What one node answered to have.
 #[derive(Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is true or not, whatever the others are"
-)]
 struct Answered {
     chunks: BTreeSet<ChunkId>,
     /// What it answers now counts for nothing.
     in_doubt: bool,
-    /// What it answered once counted for nothing.
-    was_in_doubt: bool,
     /// Its files were harmed: nothing is expected of it any more.
     given_up: bool,
     /// Its disk has said to keep what it did not keep, deletions too.
@@ -82,14 +76,12 @@ impl Probes {
 
     /// Whether what this node answers from now on counts for nothing.
     pub(crate) fn doubt(&self, node: usize, in_doubt: bool) {
-        let mut answered = self.0[node].lock();
-        answered.in_doubt = in_doubt;
-        answered.was_in_doubt |= in_doubt;
+        self.0[node].lock().in_doubt = in_doubt;
     }
 
-    /// Whether this node may have chunks that it answered to have when that counted for nothing.
-    pub(crate) fn was_in_doubt(&self, node: usize) -> bool {
-        self.0[node].lock().was_in_doubt
+    /// Whether this node's disk once said to keep what it did not.
+    pub(crate) fn has_lied(&self, node: usize) -> bool {
+        self.0[node].lock().has_lied
     }
 
     /// Begins to put chunks to all nodes, until there is peace.
