@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use tokio::task::JoinError;
 
 /// Counts by name.
 pub(crate) type Counts = BTreeMap<String, u64>;
@@ -67,6 +68,15 @@ impl Journal {
     pub(crate) fn fail(&self, what: impl fmt::Display) {
         self.note(format_args!("FAILED: {what}"));
         self.0.lock().failures.push(what.to_string());
+    }
+
+    /// A task of the round has ended, which must not have panicked.
+    pub(crate) fn ended(&self, task: Result<(), JoinError>) {
+        if let Err(error) = task
+            && error.is_panic()
+        {
+            self.fail(error);
+        }
     }
 
     pub(crate) fn has_failed(&self) -> bool {

@@ -13,6 +13,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::journal::Journal;
 use crate::world::World;
 
 /// Clients at work.
@@ -41,8 +42,12 @@ impl Load {
     }
 
     /// Waits until they have ended; it is peace.
-    pub(crate) async fn end(mut self) {
-        let all = async { while self.0.join_next().await.is_some() {} };
+    pub(crate) async fn end(mut self, journal: &Journal) {
+        let all = async {
+            while let Some(ended) = self.0.join_next().await {
+                journal.ended(ended);
+            }
+        };
         drop(timeout(END_WITHIN, all).await);
         self.0.shutdown().await;
     }

@@ -95,11 +95,13 @@ impl Plan {
         .await;
         journal.note("peace begins");
         world.begin_peace();
-        load.end().await;
-        while probing.join_next().await.is_some() {}
+        load.end(journal).await;
+        while let Some(ended) = probing.join_next().await {
+            journal.ended(ended);
+        }
         let judged = self.judge(&world).await;
         watching.abort();
-        drop(watching.await);
+        journal.ended(watching.await);
         watch::check_logs(&world).await;
         if journal.has_failed() {
             keep_disks(&world).await?;

@@ -37,11 +37,15 @@ const HARM_THAT_SHOWS_ALL: Duration = Duration::from_secs(90);
 /// but not all of a family in one of three rounds of the usual length.
 const HARM_THAT_SHOWS_SOME: Duration = Duration::from_secs(60);
 
+/// What every such run has, whatever it is harmed by: a judge that sees none of it judges nothing.
+const SEEN: [&str; 2] = ["copies seen on record", "chunks seen to be removed"];
+
 /// The outcomes so far.
 #[derive(Debug, Default)]
 struct Sum {
     rounds: u64,
     failed: Vec<u64>,
+    harmed_in_all: Duration,
     /// Time of harm by family, as an index of all.
     harmed: Vec<(Family, Duration)>,
     counts: Counts,
@@ -130,6 +134,7 @@ impl Outcome {
 impl Sum {
     fn add(&mut self, plan: &Plan, outcome: Outcome) {
         self.rounds += 1;
+        self.harmed_in_all += plan.harm_for;
         if !outcome.failures.is_empty() {
             self.failed.push(plan.seed);
         }
@@ -150,7 +155,7 @@ impl Sum {
 
     /// Whether enough of everything happened that was asked for; says what did not.
     fn has_shown_all(&self) -> bool {
-        let mut all = true;
+        let mut all = self.harmed_in_all < HARM_THAT_SHOWS_SOME || self.has_seen_all();
         for (family, harmed) in &self.harmed {
             let minima = family.minima();
             if *harmed >= HARM_THAT_SHOWS_SOME
@@ -161,6 +166,15 @@ impl Sum {
             } else if *harmed >= HARM_THAT_SHOWS_ALL {
                 all &= self.has_enough(minima, *harmed);
             }
+        }
+        all
+    }
+
+    fn has_seen_all(&self) -> bool {
+        let mut all = true;
+        for what in SEEN.iter().filter(|what| self.count_of(what) == 0) {
+            println!("no {what}");
+            all = false;
         }
         all
     }
@@ -236,5 +250,20 @@ mod tests {
         assert!(!after(300, &[("kills", 1)]).has_shown_all());
         assert!(after(300, &[("kills", 50), ("kills of clients", 9)]).has_shown_all());
         assert!(after(6, &[]).has_shown_all());
+    }
+
+    /// Who looks what the master has on record may see nothing, or may have died: then nothing that is left of files that are
+    /// gone was ever found.
+    #[test]
+    fn a_judge_that_sees_nothing_is_seen() {
+        let seen = SEEN.map(|what| (what, 1));
+        let run = |seconds, counts| Sum {
+            harmed_in_all: Duration::from_secs(seconds),
+            ..after(0, counts)
+        };
+        assert!(run(60, &seen).has_shown_all());
+        assert!(!run(60, &seen[..1]).has_shown_all());
+        assert!(!run(60, &seen[1..]).has_shown_all());
+        assert!(run(6, &[]).has_shown_all());
     }
 }
