@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
+use client::{Cluster, Error};
+use history::Value;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 use tokio::time::sleep;
 
 use super::copies::{self, Leave};
+use super::own_files::Patience;
 use super::{Harm, Verb, records};
 use crate::load::groups_used;
 use crate::oracle;
@@ -93,8 +97,12 @@ async fn corrupt_on_two(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()>
     let Ok(contents) = oracle::contents(&world, &cluster, groups_used(&world)).await else {
         return Ok(());
     };
-    let chunks: Vec<_> = contents.values().flat_map(|value| value.chunks()).collect();
-    let Some(chunk) = chunks.choose(&mut harm.chance).copied() else {
+    let chunks = contents.iter().flat_map(|(place, value)| {
+        let chunks = value.chunks().into_iter();
+        chunks.map(move |chunk| (*place, *value, chunk))
+    });
+    let chunks: Vec<_> = chunks.collect();
+    let Some((place, value, chunk)) = chunks.choose(&mut harm.chance).copied() else {
         return Ok(());
     };
     let mut holders = match copies::holders(&world, chunk).await {
@@ -102,23 +110,48 @@ async fn corrupt_on_two(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()>
         _ => return Ok(()),
     };
     holders.shuffle(&mut harm.chance);
-    let rotten = &holders[..2];
-    for number in rotten {
-        let node = &nodes[number - 1];
-        records::rot(&node.data().join("extents"), chunk, &mut harm.chance)?;
-        world.journal.count("corruptions");
+    let mut rotten = Vec::new();
+    for number in &holders[..2] {
+        let extents = nodes[number - 1].data().join("extents");
+        // A node that runs may move the chunk, or have deleted it, in this moment.
+        if records::rot(&extents, chunk, &mut harm.chance)? > 0 {
+            world.journal.count("corruptions");
+            rotten.push(*number);
+        }
     }
     world
         .journal
         .note(format_args!("{chunk} has rotten on {rotten:?}"));
-    world.journal.count("chunks rotten on two nodes");
+    if rotten.len() == 2 {
+        world.journal.count("chunks rotten on two nodes");
+    }
     // Whoever reads now finds the third.
-    if let Err(problem) = oracle::contents(&world, &cluster, groups_used(&world)).await {
-        world.journal.note(problem);
+    if read_name(&world, &cluster, place).await? == Some(value) {
+        world.journal.count("reads of what has rotten on two nodes");
     }
     drop(nodes);
-    leave.mend(&world, rotten).await;
+    leave.mend(&world, &rotten).await;
     Ok(())
+}
+
+/// Reads a name, as often as it takes: nothing if it is gone.
+async fn read_name(
+    world: &World,
+    cluster: &Cluster,
+    (group, name): (usize, usize),
+) -> anyhow::Result<Option<Value>> {
+    let (path, patience) = (history::path(group, name), Patience::new(world));
+    loop {
+        match history::read(cluster, &path).await {
+            Ok(Some(value)) => return Ok(Some(value)),
+            Ok(None) => {
+                world.journal.count("wrong answers");
+                bail!("the bytes of {path} are nobody's content");
+            }
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => patience.after(error).await?,
+        }
+    }
 }
 
 /// Whether there is less on a disk than there was a moment before.
