@@ -16,7 +16,7 @@ use proto::net::{Address, Tcp};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::{Notify, OwnedMutexGuard};
+use tokio::sync::{Notify, OwnedMutexGuard, Semaphore};
 
 use crate::image::{FileSystem, Image};
 use crate::journal::Journal;
@@ -32,6 +32,8 @@ pub(crate) const NODES: usize = 4;
 pub(crate) const COPIES: usize = 3;
 /// An upload that pauses for longer is forgotten, as the settings below say, with some room for the time that a call takes.
 pub(crate) const UPLOAD_LEASE: Duration = Duration::from_secs(12);
+/// Faults that run commands at the same time.
+const COMMANDS_MAX: usize = 3;
 const MASTER_DISK_MIB: u64 = 256;
 const NODE_DISK_MIB: u64 = 64;
 const SECRET: &str = "a secret for chaos only";
@@ -92,6 +94,8 @@ pub(crate) struct World {
     pub(crate) copies: Arc<tokio::sync::Mutex<bool>>,
     /// A client is killed when it is notified.
     pub(crate) client_kill: Notify,
+    /// Turns of running commands: they hold no server, and so many at once would make all else late.
+    pub(crate) commands: Semaphore,
     pub(crate) began: Instant,
     peace: AtomicBool,
     values: AtomicU32,
@@ -145,6 +149,7 @@ impl World {
             on_record: OnRecord::default(),
             copies: Arc::new(tokio::sync::Mutex::new(true)),
             client_kill: Notify::new(),
+            commands: Semaphore::new(COMMANDS_MAX),
             began: Instant::now(),
             peace: AtomicBool::new(false),
             values: AtomicU32::new(0),

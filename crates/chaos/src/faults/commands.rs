@@ -41,6 +41,9 @@ const END_WITHIN: Duration = Duration::from_secs(180);
 const REFUSED: [i32; 3] = [5, 6, 7];
 
 async fn kill_uploads(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
+    let Ok(_turn) = world.commands.try_acquire() else {
+        return Ok(());
+    };
     let folder = tempfile::tempdir()?;
     let mut file = new_file(&mut harm.chance)?;
     let local = folder.path().join("local");
@@ -66,6 +69,9 @@ async fn kill_uploads(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
 }
 
 async fn kill_downloads(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
+    let Ok(_turn) = world.commands.try_acquire() else {
+        return Ok(());
+    };
     let folder = tempfile::tempdir()?;
     let mut file = new_file(&mut harm.chance)?;
     file.store(&world).await?;
