@@ -96,6 +96,8 @@ pub(crate) struct World {
     pub(crate) client_kill: Notify,
     /// Turns of running commands: they hold no server, and so many at once would make all else late.
     pub(crate) commands: Semaphore,
+    /// The turn of letting all copies of a chunk rot.
+    pub(crate) losses: Semaphore,
     pub(crate) began: Instant,
     peace: AtomicBool,
     values: AtomicU32,
@@ -150,6 +152,7 @@ impl World {
             copies: Arc::new(tokio::sync::Mutex::new(true)),
             client_kill: Notify::new(),
             commands: Semaphore::new(COMMANDS_MAX),
+            losses: Semaphore::new(1),
             began: Instant::now(),
             peace: AtomicBool::new(false),
             values: AtomicU32::new(0),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use client::Cluster;
 use proto::id::ChunkId;
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::oracle;
 use crate::world::{NODES, World};
@@ -36,6 +36,23 @@ impl Leave {
             world.journal.count("harm spared: too few copies");
         }
         may_harm.then_some(Self { may_be_given })
+    }
+
+    /// The same, as soon as it can be given, within this.
+    pub(super) async fn wait(world: &World, within: Duration) -> Option<Self> {
+        let asked = world.copies.clone().lock_owned();
+        let given = timeout(within, async {
+            let (may_be_given, cluster) = (asked.await, world.connect());
+            while *may_be_given && !has_two_copies_of_all(&cluster).await {
+                sleep(LOOK_INTERVAL).await;
+            }
+            may_be_given
+        });
+        let may_be_given = given.await.ok().filter(|may_be_given| **may_be_given);
+        if may_be_given.is_none() {
+            world.journal.count("harm spared: too few copies");
+        }
+        may_be_given.map(|may_be_given| Self { may_be_given })
     }
 
     /// Has nodes read all that they hold, as their scrubbers would within a month, and waits until what they lost is there again.

@@ -4,6 +4,7 @@
 //! and deleted, and then the cluster must be whole.
 
 use std::fmt::Display;
+use std::iter::once;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use tokio::time::{Instant, sleep};
 use super::copies::{self, Leave};
 use super::own_files::{OwnFile, Patience};
 use super::{Harm, Verb, records};
-use crate::world::{COPIES, World};
+use crate::oracle;
+use crate::world::{COPIES, NODES, World};
 
 pub(super) const VERBS: &[Verb] = &[Verb {
     weight: 3,
@@ -29,39 +31,26 @@ pub(super) const VERBS: &[Verb] = &[Verb {
 pub(super) const MINIMA: &[(&str, f64)] = &[("chunks rotten on all nodes that had them", 0.3)];
 
 const CHUNKS_MAX: usize = 6;
+/// Others that destroy copies have mended what they did within this.
+const LEAVE_WITHIN: Duration = Duration::from_secs(30);
+/// Files that are tried, until one has all its copies where they can be told.
+const TRIES_MAX: usize = 3;
 /// A file that has not got all its copies by then is none for this.
 const WHOLE_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 async fn lose(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
-    let Some(leave) = Leave::ask(&world).await else {
+    let Ok(_turn) = world.losses.try_acquire() else {
         return Ok(());
     };
-    let chunks = harm.chance.random_range(1..=CHUNKS_MAX);
-    let mut file = OwnFile::new("lost", chunks * CHUNK_LEN, &mut harm.chance)?;
-    let mut other = OwnFile::new("kept", chunks * CHUNK_LEN, &mut harm.chance)?;
-    file.store(&world).await?;
-    other.store(&world).await?;
-    let which = harm.chance.random_range(0..chunks);
-    let at = which * CHUNK_LEN..(which + 1) * CHUNK_LEN;
-    let chunk = ChunkId::of(&file.bytes[at.clone()]);
-    if rot_all(&world, chunk, &mut harm.chance).await? {
-        let (cluster, patience) = (world.connect(), Patience::new(&world));
-        while let Err(error) = is_honest(&world, &cluster, &file, &at).await {
-            patience.after(error).await?;
+    let Some(leave) = Leave::wait(&world, LEAVE_WITHIN).await else {
+        return Ok(());
+    };
+    for _ in 0..TRIES_MAX {
+        if lose_a_chunk(&world, &mut harm.chance).await? {
+            break;
         }
-        for part in [0..at.start, at.end..file.bytes.len()] {
-            while let Err(error) = is_good(&world, &cluster, &file, part.clone()).await {
-                patience.after(error).await?;
-            }
-        }
-        other.expect_whole(&world).await?;
-        world
-            .journal
-            .count("chunks rotten on all nodes that had them");
     }
-    file.delete(&world).await?;
-    other.delete(&world).await?;
     // When a node comes back, the master counts anew what can be read, and not only within its next minute.
     if let Some(mut node) = world.any_node(&mut harm.chance) {
         node.kill().await?;
@@ -69,6 +58,37 @@ async fn lose(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     }
     drop(leave);
     Ok(())
+}
+
+/// Has a chunk of a new file rot on all nodes, and looks what is said of it and of all else; whether it could be done.
+async fn lose_a_chunk(world: &World, chance: &mut StdRng) -> anyhow::Result<bool> {
+    let chunks = chance.random_range(1..=CHUNKS_MAX);
+    let mut file = OwnFile::new("lost", chunks * CHUNK_LEN, chance)?;
+    let mut other = OwnFile::new("kept", chunks * CHUNK_LEN, chance)?;
+    file.store(world).await?;
+    other.store(world).await?;
+    let which = chance.random_range(0..chunks);
+    let at = which * CHUNK_LEN..(which + 1) * CHUNK_LEN;
+    let chunk = ChunkId::of(&file.bytes[at.clone()]);
+    let is_lost = rot_all(world, chunk, chance).await?;
+    if is_lost {
+        let (cluster, patience) = (world.connect(), Patience::new(world));
+        while let Err(error) = is_honest(world, &cluster, &file, &at).await {
+            patience.after(error).await?;
+        }
+        for part in [0..at.start, at.end..file.bytes.len()] {
+            while let Err(error) = is_good(world, &cluster, &file, part.clone()).await {
+                patience.after(error).await?;
+            }
+        }
+        other.expect_whole(world).await?;
+        world
+            .journal
+            .count("chunks rotten on all nodes that had them");
+    }
+    file.delete(world).await?;
+    other.delete(world).await?;
+    Ok(is_lost)
 }
 
 /// Has a chunk rot wherever it is; whether it has. Nobody else harms a node meanwhile.
@@ -91,6 +111,18 @@ async fn rot_all(world: &World, chunk: ChunkId, chance: &mut StdRng) -> anyhow::
     // A node that runs might copy it in this moment.
     for number in &holders {
         nodes[number - 1].kill().await?;
+    }
+    // Or has done so in the moment before.
+    let mut is_elsewhere = false;
+    for number in (1..=NODES).filter(|number| !holders.contains(number)) {
+        let verified = oracle::verify(world, number, once(chunk)).await;
+        is_elsewhere |= verified.map_or(true, |good| !good.is_empty());
+    }
+    if is_elsewhere {
+        for number in &holders {
+            nodes[number - 1].start().await?;
+        }
+        return Ok(false);
     }
     for number in &holders {
         let node = &mut nodes[number - 1];
