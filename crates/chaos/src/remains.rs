@@ -1,7 +1,7 @@
 //! What is left on the nodes of files that are gone.
 //!
-//! Nothing may be, when the grace of garbage is over, of what the master was seen to have on record. Of another chunk a single copy
-//! may be, which the master does not know and keeps for a day: one that came to a node so late that nobody waited for it any more.
+//! Nothing may be, when the grace of garbage is over, of what the master was seen to have on record. Other copies may be, which the
+//! master does not know and keeps for a day: those that came to a node so late that nobody waited for them any more. They are counted.
 //! And a node whose disk lost the record of a
 //! deletion may have again what it had deleted. What the master forgot in a crash, before anybody was told of it, waits a day too.
 
@@ -68,32 +68,46 @@ pub(crate) async fn check(world: &World, groups: usize, contents: &Contents) {
     gone.retain(|chunk| !wanted.contains(chunk));
     let gone: Vec<ChunkId> = gone.into_iter().collect();
     loop {
-        let copies = match remains(world, &gone).await {
-            Ok(copies) => copies,
-            Err(problem) => return journal.fail(problem),
+        let is_over = began.elapsed() > GONE_WITHIN;
+        let problem = match remains(world, &gone).await {
+            Ok(copies) => match to_go(world, &copies, is_over) {
+                Some((chunk, nodes)) => {
+                    format!("{chunk}, which no file needs, is on the nodes {nodes:?}")
+                }
+                None => return count(world, gone.len(), &copies),
+            },
+            Err(problem) => problem,
         };
-        let problem = copies.iter().find(|(chunk, nodes)| {
-            nodes.len() > 1 || nodes.iter().any(|node| world.on_record.has(**chunk, *node))
-        });
-        match problem {
-            Some((chunk, nodes)) if began.elapsed() > GONE_WITHIN => {
-                return journal.fail(format_args!(
-                    "{chunk} is on the nodes {nodes:?}, and no file has needed it for {GONE_WITHIN:?}"
-                ));
-            }
-            Some((chunk, nodes)) => {
-                journal.note(format_args!("not yet: {chunk} is on the nodes {nodes:?}"));
-                sleep(LOOK_INTERVAL).await;
-            }
-            None => {
-                let removed = gone.len() - copies.len();
-                journal.count_many("copies that came too late", copies.len() as u64);
-                journal.count_many("chunks seen to be removed", removed as u64);
-                let on_record = world.on_record.0.lock().len();
-                journal.count_many("copies seen on record", on_record as u64);
-                return;
-            }
+        if is_over {
+            return journal.fail(format_args!("after {GONE_WITHIN:?}, {problem}"));
         }
+        journal.note(format_args!("not yet: {problem}"));
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// What must go: what was on record. Until that time is over, also what is on more nodes than one, and hardly came late.
+fn to_go<'c>(
+    world: &World,
+    copies: &'c BTreeMap<ChunkId, Vec<usize>>,
+    is_over: bool,
+) -> Option<(&'c ChunkId, &'c Vec<usize>)> {
+    copies.iter().find(|(chunk, nodes)| {
+        let mut nodes_on_record = nodes.iter();
+        let on_record = nodes_on_record.any(|node| world.on_record.has(**chunk, *node));
+        on_record || (nodes.len() > 1 && !is_over)
+    })
+}
+
+fn count(world: &World, gone: usize, copies: &BTreeMap<ChunkId, Vec<usize>>) {
+    let late = copies.values().map(Vec::len).sum::<usize>();
+    let on_record = world.on_record.0.lock().len();
+    for (what, many) in [
+        ("copies that came too late", late),
+        ("chunks seen to be removed", gone - copies.len()),
+        ("copies seen on record", on_record),
+    ] {
+        world.journal.count_many(what, many as u64);
     }
 }
 
