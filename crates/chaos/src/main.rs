@@ -10,7 +10,8 @@
 //! A round is a new cluster (a master and four storage nodes, chunks of 4 KiB), eight clients that work on a few files at
 //! the same time, and faults drawn from a seed; then `oracle.rs` says what must be true. A seed draws the same faults each
 //! time, but when they hit depends on the machine. With root on Linux everything runs where mounts, network and processes are this
-//! program's own, so that nothing is left behind; what cannot be done elsewhere is left out, with a line that says so.
+//! program's own, so that nothing is left behind (but, if it is killed, an empty control group, which a later run removes); what cannot
+//! be done elsewhere is left out, with a line that says so.
 
 mod faults;
 mod folders;

@@ -4,24 +4,64 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the groups of the second version are, and of the first.
 const SECOND: &str = "/sys/fs/cgroup";
 const FIRST: &str = "/sys/fs/cgroup/memory";
+/// What all begin with that this program makes; then comes when, in seconds.
+const PREFIX: &str = "chaos-";
+/// One that is as old as this, and empty, was left by a program that was killed.
+const OLD: Duration = Duration::from_secs(3600);
+const TRIED_BYTES: u64 = 1 << 30;
 
 /// One that this program has made. It is gone when this is dropped; who is in it goes back to where this program is.
 #[derive(Debug)]
 pub(crate) struct MemoryGroup {
     folder: PathBuf,
     home: PathBuf,
-    /// The files of this version: the limit, and what has happened.
-    files: [&'static str; 2],
+    files: &'static Files,
 }
 
+/// The files of a version.
+#[derive(Debug)]
+struct Files {
+    limit: &'static str,
+    /// What is written there where there is no limit.
+    no_limit: &'static str,
+    /// What has happened.
+    events: &'static str,
+    /// 0 there has the kernel put nothing aside on a disk; not each kernel has it.
+    swap: &'static str,
+}
+
+const FILES_OF_SECOND: Files = Files {
+    limit: "memory.max",
+    no_limit: "max",
+    events: "memory.events",
+    swap: "memory.swap.max",
+};
+const FILES_OF_FIRST: Files = Files {
+    limit: "memory.limit_in_bytes",
+    no_limit: "-1",
+    events: "memory.oom_control",
+    swap: "memory.swappiness",
+};
+
 impl MemoryGroup {
-    /// Whether there can be one.
+    /// Whether there can be one, with a process in it whose end would be counted. Removes what earlier programs have left.
     pub(crate) fn is_possible() -> bool {
-        cfg!(target_os = "linux") && Self::new("try", 1 << 30).is_ok()
+        let tried = || {
+            let group = Self::new("try", TRIED_BYTES)?;
+            group.remove_old();
+            let mut process = Command::new("sleep").arg("600").spawn()?;
+            let entered = fs::write(group.entry(), process.id().to_string());
+            process.kill()?;
+            process.wait()?;
+            entered.and_then(|()| group.kills())
+        };
+        cfg!(target_os = "linux") && tried().is_ok()
     }
 
     /// An empty one.
@@ -30,21 +70,25 @@ impl MemoryGroup {
         let is_second = controllers.is_ok_and(|all| all.split_whitespace().any(|c| c == "memory"));
         let (parent, home, files) = if is_second {
             let home = home(SECOND, "::")?;
-            (PathBuf::from(SECOND), home, ["memory.max", "memory.events"])
+            (PathBuf::from(SECOND), home, &FILES_OF_SECOND)
         } else {
             let home = home(FIRST, ":memory:")?;
-            let files = ["memory.limit_in_bytes", "memory.oom_control"];
-            (home.clone(), home, files)
+            (home.clone(), home, &FILES_OF_FIRST)
         };
         // Its name is one of all programs on the machine, of which several may call themselves the first.
         let mut folder = tempfile::Builder::new();
-        let folder = folder.prefix("chaos-").suffix(name).tempdir_in(parent)?;
+        let prefix = format!("{PREFIX}{}-", now().as_secs());
+        let folder = folder.prefix(&prefix).suffix(name).tempdir_in(parent)?;
         let group = Self {
             folder: folder.keep(),
             home,
             files,
         };
-        fs::write(group.folder.join(group.files[0]), bytes.to_string())?;
+        let swap = group.folder.join(files.swap);
+        if swap.exists() {
+            fs::write(swap, "0")?;
+        }
+        fs::write(group.folder.join(files.limit), bytes.to_string())?;
         Ok(group)
     }
 
@@ -55,23 +99,28 @@ impl MemoryGroup {
 
     /// It may have as much as there is.
     pub(crate) fn lift(&self) -> io::Result<()> {
-        let no_limit = if self.files[0] == "memory.max" {
-            "max"
-        } else {
-            "-1"
-        };
-        fs::write(self.folder.join(self.files[0]), no_limit)
+        fs::write(self.folder.join(self.files.limit), self.files.no_limit)
     }
 
     /// How many processes were killed since they needed more.
     pub(crate) fn kills(&self) -> io::Result<u64> {
-        let events = fs::read_to_string(self.folder.join(self.files[1]))?;
+        let events = fs::read_to_string(self.folder.join(self.files.events))?;
         let kills = events
             .lines()
             .find_map(|line| line.strip_prefix("oom_kill "));
         kills
             .and_then(|kills| kills.trim().parse().ok())
             .ok_or_else(|| io::Error::other("the kernel does not count whom it kills"))
+    }
+
+    /// Removes old ones beside this. The kernel keeps those that processes are in.
+    fn remove_old(&self) {
+        let entries = self.folder.parent().map(fs::read_dir);
+        for entry in entries.into_iter().flatten().flatten().flatten() {
+            if is_old(&entry.file_name().to_string_lossy(), now()) {
+                drop(fs::remove_dir(entry.path()));
+            }
+        }
     }
 }
 
@@ -85,6 +134,18 @@ impl Drop for MemoryGroup {
     }
 }
 
+fn now() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
+}
+
+/// Whether a group of this name was made long ago by a program like this.
+fn is_old(name: &str, now: Duration) -> bool {
+    let made = name.strip_prefix(PREFIX);
+    let made = made.and_then(|rest| rest.split_once('-')?.0.parse().ok());
+    made.is_some_and(|made| now.saturating_sub(Duration::from_secs(made)) > OLD)
+}
+
 fn entry(group: &Path) -> PathBuf {
     group.join("cgroup.procs")
 }
@@ -95,4 +156,19 @@ fn home(root: &str, mark: &str) -> io::Result<PathBuf> {
     let path = groups.lines().find_map(|line| line.split_once(mark));
     let (_, path) = path.ok_or(io::ErrorKind::Unsupported)?;
     Ok(Path::new(root).join(path.trim_start_matches('/')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that was killed left its groups behind for good. One that is younger may be in use, though nobody is in it yet.
+    #[test]
+    fn only_what_this_program_made_long_ago_is_old() {
+        let now = Duration::from_secs(1_000_000);
+        assert!(is_old("chaos-990000-AbCdEfnode-1", now));
+        assert!(!is_old("chaos-999000-AbCdEfnode-1", now));
+        assert!(!is_old("chaos-AbCdEfnode-1", now));
+        assert!(!is_old("system.slice", now));
+    }
 }

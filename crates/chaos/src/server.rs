@@ -272,6 +272,12 @@ impl Server {
         String::from_utf8_lossy(&log).into_owned()
     }
 
+    /// The last line of that.
+    pub(crate) fn last_words(&self) -> String {
+        let log = self.log();
+        log.lines().next_back().unwrap_or_default().to_owned()
+    }
+
     fn log_path(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.name))
     }

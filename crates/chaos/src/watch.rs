@@ -28,8 +28,7 @@ fn look(world: &World) {
         if let Some(status) = server.ended() {
             let name = &server.name;
             if !journal.has_failed() {
-                let log = server.log();
-                let last = log.lines().next_back().unwrap_or_default();
+                let last = server.last_words();
                 journal.fail(format_args!(
                     "{name} ended by itself: {status}; it said: {last}"
                 ));

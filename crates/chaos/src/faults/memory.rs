@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use rand::RngExt;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Harm, Verb};
 use crate::memory_group::MemoryGroup;
@@ -36,6 +36,8 @@ const SHORT_MAX: Duration = Duration::from_secs(4);
 /// Whom the system has chosen dies within this.
 const DIES_WITHIN: Duration = Duration::from_secs(10);
 const DOWN_MAX: Duration = Duration::from_secs(2);
+/// What takes longer is ended.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// From now on, and for a while, a server gets hardly any more memory.
 async fn squeeze(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
@@ -67,7 +69,8 @@ async fn squeeze(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()> {
     if let Some(status) = ended {
         ensure!(
             system::was_killed(status) && kills > 0,
-            "{name} ended by itself when it was short of memory: {status}"
+            "{name} ended by itself when it was short of memory: {status}; it said: {}",
+            server.last_words()
         );
         world.journal.count("kills for want of memory");
         sleep(harm.up_to(DOWN_MAX)).await;
@@ -90,19 +93,27 @@ async fn start_squeezed(world: Arc<World>, mut harm: Harm) -> anyhow::Result<()>
         .journal
         .note(format_args!("{name} starts with {bytes} bytes at most"));
     server.group = Some(group.entry());
-    let started = server.start_or_end(&[]).await;
+    let started = timeout(STARTS_WITHIN, server.start_or_end(&[])).await;
     server.group = None;
-    let mut ended = started?;
     world.journal.count("servers short of memory");
-    if ended.is_none() {
-        ended = server.has_ended_within(harm.up_to(SHORT_MAX)).await;
-    }
+    let ended = match started {
+        Ok(Ok(Some(status))) => Some(status),
+        Ok(Ok(None)) => server.has_ended_within(harm.up_to(SHORT_MAX)).await,
+        // Without swap it gives up what it can read again, again and again: it may crawl.
+        slow => {
+            world
+                .journal
+                .note(format_args!("{name} does not start: {slow:?}"));
+            server.end().await?
+        }
+    };
     world.journal.note(format_args!("{name}: {ended:?}"));
     match ended {
         Some(status) => {
             ensure!(
                 system::was_killed(status) && group.kills()? > 0,
-                "{name} ended by itself when it was short of memory: {status}"
+                "{name} ended by itself when it was short of memory: {status}; it said: {}",
+                server.last_words()
             );
             world.journal.count("kills for want of memory");
         }
