@@ -177,7 +177,7 @@ async fn an_export_takes_any_good_copy() {
     let disk = disk_with(&chunks).await;
     let places = |disk: &MemoryDisk| {
         let extents = extents(disk).into_iter();
-        let found = extents.flat_map(|path| {
+        let found = extents.filter_map(|path| {
             let content = disk.content(&path).unwrap();
             let at = content.windows(bytes.len()).position(|part| part == bytes);
             at.map(|at| (path, at as u64))
