@@ -15,8 +15,9 @@ use super::disks::files_of;
 use super::{Faults, Verb};
 use crate::world::{Excuse, MASTER, MASTER_CAPACITY, World};
 
-/// All machines are there, and hear of each other, for so long before an old master comes: then all nodes know better.
-const CALM: Duration = Duration::from_secs(6);
+/// All machines are there, and hear of each other, for so long before an old master comes: then all nodes know better. A node waits
+/// ten seconds for the answer of a master that lost its power, before it looks for the one that is there now.
+const CALM: Duration = Duration::from_secs(14);
 /// An old master is found out within this.
 const FOUND_OUT_WITHIN: Duration = Duration::from_secs(10);
 /// Orders that the right master gave have been carried out after this.
