@@ -2,8 +2,8 @@
 //!
 //! Nothing may be, when the grace of garbage is over, of what the master was seen to have on record. Other copies may be, which the
 //! master does not know and keeps for a day: those that came to a node so late that nobody waited for them any more. They are counted.
-//! And a node whose disk lost the record of a
-//! deletion may have again what it had deleted. What the master forgot in a crash, before anybody was told of it, waits a day too.
+//! And a node whose disk lost the record of a deletion may have again what it had deleted. What the master forgot in a crash, before
+//! anybody was told of it, waits a day too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
