@@ -102,6 +102,7 @@ fn open_once(
         |number: &u64| *number < catalog.position.extent && catalog.extents.contains_key(number);
     let recovery = Recovery {
         is_partial: !unopened.iter().all(is_known),
+        hidden_in: None,
         is_rebuild,
         catalog,
         index,
@@ -169,10 +170,12 @@ struct Recovery {
     extents: BTreeMap<u64, Found>,
     /// Extents that are there and cannot be opened.
     unopened: BTreeSet<u64>,
-    /// Whether one of them may hold what the index does not know. Nothing is changed then: a deletion that seems to undo
+    /// Whether one of them, or a place that cannot be read, may hold what the index does not know. Nothing is changed then: a deletion that seems to undo
     /// nothing may undo a put in there. Nor is anything replayed that comes later: the index stays as it is, and where it is,
     /// so that a start that can open all of them replays all. An index that is made anew is for this start only.
     is_partial: bool,
+    /// The first extent with such a place.
+    hidden_in: Option<u64>,
     is_rebuild: bool,
     rows: BTreeMap<ChunkId, Option<Row>>,
     dead: Vec<(ChunkId, u64)>,
@@ -233,9 +236,14 @@ impl Recovery {
                 "chunks on this disk are corrupt: they are being replaced from other nodes"
             );
         }
+        let hidden = self
+            .hidden_in
+            .map(|number| unreadable("a place in", number, &options));
         let store = Store::new(disk, options, environment, self.index, self.catalog);
         let store = Arc::new(store);
-        if self.is_partial {
+        if let Some(error) = hidden {
+            store.fail("read an extent", &error);
+        } else if self.is_partial {
             let error = io::Error::other("its chunks are not all in the index");
             store.fail("open an extent", &error);
         }
@@ -306,7 +314,7 @@ impl Recovery {
         };
         // Whatever else is wrong with it: a new extent would say for good that nothing is behind.
         if !self.is_end_certain {
-            return Err(unreadable_end(*number, options));
+            return Err(unreadable("the end of", *number, options));
         }
         let end = self.catalog.extents.get(number).map_or(0, |sums| sums.len);
         let was_cut = *number == start.extent && found.len < start.offset;
@@ -338,11 +346,11 @@ impl Recovery {
     }
 }
 
-fn unreadable_end(number: u64, options: &StoreOptions) -> io::Error {
+fn unreadable(part: &str, number: u64, options: &StoreOptions) -> io::Error {
     let path = extent_path(number);
     let replace = how_to_replace(options.disk_number as usize);
     io::Error::other(format!(
-        "the end of {path} cannot be read; if that is so after a restart too, wait until other nodes have copies of this disk's \
+        "{part} {path} cannot be read; if that is so after a restart too, wait until other nodes have copies of this disk's \
          chunks, and {replace}"
     ))
 }

@@ -59,6 +59,9 @@ pub(crate) struct Walk {
     window: Vec<u8>,
     window_start: u64,
     unreadable_to: u64,
+    /// Reads that failed.
+    failed_reads: u64,
+    hides_records: bool,
 }
 
 impl Walk {
@@ -88,6 +91,8 @@ impl Walk {
             window: Vec::new(),
             window_start: 0,
             unreadable_to: 0,
+            failed_reads: 0,
+            hides_records: false,
         })
     }
 
@@ -104,6 +109,11 @@ impl Walk {
     /// Whether anything that was needed could not be read, perhaps only now.
     pub(crate) fn met_unreadable(&self) -> bool {
         self.unreadable_to > 0
+    }
+
+    /// Whether records may stand where it could not be read, perhaps only now. A payload hides none.
+    pub(crate) fn hides_records(&self) -> bool {
+        self.hides_records
     }
 
     /// Up to where something was needed and could not be read.
@@ -123,7 +133,7 @@ impl Walk {
             self.offset = missing.end;
             return Some(Item::Damage(missing));
         }
-        let start = self.offset;
+        let (start, failed_before) = (self.offset, self.failed_reads);
         if let Some(header) = self.header_at(start) {
             let payload_good = match self.payloads {
                 Payloads::Skip => true,
@@ -136,6 +146,7 @@ impl Walk {
             });
         }
         self.offset = self.find_header(start + 1);
+        self.hides_records |= self.failed_reads > failed_before;
         Some(Item::Damage(start..self.offset))
     }
 
@@ -224,6 +235,7 @@ impl Walk {
         }
         filled.inspect_err(|_| {
             self.window.clear();
+            self.failed_reads += 1;
             self.unreadable_to = self.unreadable_to.max(offset + len as u64);
         })
     }

@@ -47,6 +47,7 @@ pub(crate) fn open_anew(old: &Store) -> Result<OpenedStore, OpenError> {
         extents,
         unopened: BTreeSet::new(),
         is_partial: false,
+        hidden_in: None,
         is_rebuild: true,
         rows: BTreeMap::new(),
         dead: Vec::new(),

@@ -13,7 +13,7 @@ use proto::id::ChunkId;
 
 use super::Recovery;
 use crate::catalog::{Location, Position, Row};
-use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind};
+use crate::extent::{EXTENT_HEADER_LEN, RecordHeader, RecordKind, extent_path};
 use crate::found::sealed_len;
 use crate::summary::Summarized;
 use crate::tail::find_end;
@@ -30,6 +30,8 @@ pub(super) struct Replayed {
     damaged_ranges: u64,
     /// Whether anything that was needed could not be read.
     pub(super) met_unreadable: bool,
+    /// Whether there may be records that could not be read.
+    hides_records: bool,
 }
 
 impl Recovery {
@@ -62,6 +64,9 @@ impl Recovery {
         let summarized = salt.filter(|_| self.is_rebuild && !is_last);
         let summary = summarized.and_then(|salt| self.summary(disk, number, salt));
         let replayed = self.replay_part(number, from..end, payloads, summary)?;
+        if replayed.hides_records {
+            self.note_hidden(number)?;
+        }
         if is_last {
             self.unsettled = replayed.taken;
         }
@@ -73,6 +78,21 @@ impl Recovery {
             );
         }
         Ok(())
+    }
+
+    /// What could not be read may be a deletion, and a later start that can read it would undo what is acknowledged until
+    /// then. So an index that knows more is not brought up to date: there is one for this start only, and no writes.
+    fn note_hidden(&mut self, number: u64) -> io::Result<()> {
+        if self.is_rebuild {
+            self.is_partial = true;
+            self.hidden_in.get_or_insert(number);
+            return Ok(());
+        }
+        self.index.retire()?;
+        let path = extent_path(number);
+        Err(io::Error::other(format!(
+            "a place in {path} cannot be read"
+        )))
     }
 
     /// Takes the records of a part of an extent: as its summary tells them, if there is one.
@@ -111,6 +131,7 @@ impl Recovery {
         };
         replayed.report(number);
         replayed.met_unreadable = walk.met_unreadable();
+        replayed.hides_records = walk.hides_records();
         Ok(replayed)
     }
 
