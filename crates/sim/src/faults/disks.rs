@@ -297,13 +297,14 @@ fn note_damage(world: &World, node: &Machine, path: &str, before: &BTreeSet<Chun
     }
 }
 
-/// Whether other nodes hold a good copy of all that this one holds, durably, and will find it.
+/// Whether other nodes hold a good copy of all that this one holds, durably, and will find it. A copy in a file that was taken
+/// away counts neither way: its removal may not be durable, and it is gone all the same.
 fn is_spare(chance: &mut StdRng, world: &World, node: &Machine) -> bool {
     let is_other =
         |other: &&Machine| other.name != node.name && !other.is_doubtful.load(Ordering::Relaxed);
     let others = world.nodes.iter().filter(is_other);
     let elsewhere: BTreeSet<_> = others
-        .flat_map(|other| other.durable_chunks(chance))
+        .flat_map(|other| &other.durable_chunks(chance) & &other.good_chunks())
         .collect();
     node.good_chunks().is_subset(&elsewhere)
 }
