@@ -4,7 +4,9 @@
 pub fn count(count: impl Into<u64>, noun: &str) -> String {
     let count = count.into();
     let number = grouped(count);
-    match (count, noun.strip_suffix('y')) {
+    let stem = noun.strip_suffix('y');
+    let stem = stem.filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    match (count, stem) {
         (1, _) => format!("{number} {noun}"),
         (_, Some(stem)) => format!("{number} {stem}ies"),
         (_, None) => format!("{number} {noun}s"),
@@ -34,6 +36,7 @@ mod tests {
         assert_eq!(count(1_u32, "copy"), "1 copy");
         assert_eq!(count(2_u32, "copy"), "2 copies");
         assert_eq!(count(123_456_u64, "entry"), "123,456 entries");
+        assert_eq!(count(30_u32, "day"), "30 days");
         assert_eq!(count(1_234_567_u64, "chunk"), "1,234,567 chunks");
     }
 }
