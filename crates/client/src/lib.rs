@@ -19,6 +19,7 @@ mod master;
 mod options;
 pub mod people;
 mod upload;
+mod versions;
 
 use std::fmt;
 use std::sync::Arc;

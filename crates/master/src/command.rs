@@ -101,6 +101,26 @@ pub enum Command {
         /// One row only.
         trash: Option<TrashId>,
     },
+    /// Makes a version of a file the current one.
+    RestoreVersion {
+        /// Done once for this id.
+        request: RequestId,
+        /// Which file.
+        path: EntryPath,
+        /// Which of its versions.
+        version: VersionId,
+        /// Only in this state.
+        precondition: Precondition,
+    },
+    /// Purges a former version of a file.
+    RemoveVersion {
+        /// Done once for this id.
+        request: RequestId,
+        /// Which file.
+        path: EntryPath,
+        /// Which of its versions.
+        version: VersionId,
+    },
 
     /// Opens or renews an upload, and promises it chunks. Need not be durable before it is answered: an
     /// upload that a crash forgets is begun again.

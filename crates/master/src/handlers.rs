@@ -11,6 +11,7 @@ mod control;
 mod downloads;
 mod names;
 mod uploads;
+mod versions;
 
 use std::fmt;
 use std::future::Future;
@@ -24,10 +25,11 @@ use proto::master::{
     ClusterStatus, CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset,
     EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened, FolderCreated,
     FolderListed, GetStatus, HeartbeatNoted, LeaveSafeMode, ListFolder, ListNodes, ListTrash,
-    LocateChunks, LookUpEntry, MasterHandlers, MoveEntry, NodeLocation, NodeRegistered,
-    NodeRemoved, NodesListed, OpenFile, RecordChunks, RegisterNode, RemoveNode, ReportBadReplica,
-    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, SafeModeLeft,
-    TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
+    ListVersions, LocateChunks, LookUpEntry, MasterHandlers, MoveEntry, NodeLocation,
+    NodeRegistered, NodeRemoved, NodesListed, OpenFile, RecordChunks, RegisterNode, RemoveNode,
+    RemoveVersion, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse,
+    RestoreEntry, RestoreVersion, SafeModeLeft, TrashEmptied, TrashListed, UploadAbandoned,
+    UploadCommitted, VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
@@ -204,6 +206,9 @@ answered_by! {
         list_trash: ListTrash => TrashListed;
         restore_entry: RestoreEntry => EntryRestored;
         empty_trash: EmptyTrash => TrashEmptied;
+        list_versions: ListVersions => VersionsListed;
+        restore_version: RestoreVersion => VersionRestored;
+        remove_version: RemoveVersion => VersionRemoved;
         allocate_chunks: AllocateChunks => ChunksAllocated;
         record_chunks: RecordChunks => ChunksRecorded;
         commit_upload: CommitUpload => UploadCommitted;

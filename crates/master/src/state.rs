@@ -27,6 +27,7 @@ mod rows;
 mod rules;
 mod snapshot;
 mod snapshot_chunks;
+mod snapshot_versions;
 mod store;
 mod sweep;
 mod tables;
@@ -55,6 +56,7 @@ pub use outcome::{Allocation, CountedReceipt, Outcome};
 pub(crate) use replicas::INVENTORIES_MIN;
 pub use rows::{
     ChunkRow, NodeRow, NodeTally, PromiseRow, Sums, UnknownChunk, UploadRow, VersionRow,
+    VersionSums,
 };
 pub use snapshot::Snapshot;
 

@@ -8,11 +8,13 @@ mod downloads;
 mod names;
 mod nodes;
 mod uploads;
+mod versions;
 
 pub use cluster::{
-    ChunkCounts, ClusterRules, ClusterStatus, DeleteFuse, DeleteFuseReset, GetStatus, Health,
-    LeaveSafeMode, ListNodes, NodeCounts, NodeRemoved, NodeState, NodeSummary, NodesListed,
-    Problem, RemoveNode, RepairStatus, ResetDeleteFuse, SafeMode, SafeModeLeft,
+    ChunkCounts, ClusterRules, ClusterStatus, DeleteFuse, DeleteFuseReset, FormerVersionsKept,
+    GetStatus, Health, LeaveSafeMode, ListNodes, NodeCounts, NodeRemoved, NodeState, NodeSummary,
+    NodesListed, Problem, RemoveNode, RepairStatus, ResetDeleteFuse, SafeMode, SafeModeLeft,
+    TrashKept,
 };
 pub use downloads::{
     BadReplicaNoted, ChunkLocations, ChunksLocated, FileOpened, LocateChunks, LocatedChunk,
@@ -30,6 +32,10 @@ pub use nodes::{
 pub use uploads::{
     AbandonUpload, AllocateChunks, ChunkToStore, ChunksAllocated, ChunksRecorded, CommitUpload,
     NodeLocation, Placement, RecordChunks, StoredChunk, UploadAbandoned, UploadCommitted,
+};
+pub use versions::{
+    FileVersion, ListVersions, RemoveVersion, RestoreVersion, VersionRemoved, VersionRestored,
+    VersionsListed,
 };
 
 crate::operations! {
@@ -56,6 +62,13 @@ crate::operations! {
     restore_entry: RestoreEntry => EntryRestored;
     /// Removes for good what is in the trash.
     empty_trash: EmptyTrash => TrashEmptied;
+
+    /// Lists a file's versions, the current one and a page of former ones.
+    list_versions: ListVersions => VersionsListed;
+    /// Makes a former version the current one, which becomes a former one: no chunk is touched.
+    restore_version: RestoreVersion => VersionRestored;
+    /// Removes a former version for good.
+    remove_version: RemoveVersion => VersionRemoved;
 
     /// Says where chunks of an upload go, and keeps what it promises for the upload's lease.
     allocate_chunks: AllocateChunks => ChunksAllocated;

@@ -14,8 +14,8 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
 use proto::id::{ClusterId, Epoch, NodeId, RunId, VersionId};
 use proto::master::{
-    ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NodeCounts, NodesListed,
-    Precondition, Problem, RepairStatus, TrashId,
+    ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, FormerVersionsKept, Health,
+    NodeCounts, NodesListed, Precondition, Problem, RepairStatus, TrashId, TrashKept,
 };
 use proto::name::{EntryName, EntryPath, NameRules};
 use proto::net::{ByteSource, Pending};
@@ -461,6 +461,8 @@ fn status(kept: &Kept) -> ClusterStatus {
         files: sizes.len() as u64,
         folders: (kept.entries.len() - sizes.len()) as u64,
         file_bytes: sizes.iter().sum(),
+        trash: TrashKept::default(),
+        former_versions: FormerVersionsKept::default(),
         capacity_bytes: 3_000_000_000_000,
         free_bytes: 2_400_000_000_000,
         room_bytes: 800_000_000_000,

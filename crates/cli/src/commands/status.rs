@@ -77,25 +77,50 @@ const fn colour(health: Health) -> Colour {
 
 /// The figures, a line each; what is zero and should be is left out.
 fn sums(status: &ClusterStatus) -> Vec<String> {
-    let mut lines = vec![
-        format!(
-            "{} in {}, {}",
-            count(status.files, "file"),
-            count(status.folders, "folder"),
-            size(status.file_bytes)
-        ),
-        format!(
-            "{} of {} live, {} free of {}{}",
-            status.nodes.live,
-            count(u64::from(status.nodes.total), "node"),
-            size(status.free_bytes),
-            size(status.capacity_bytes),
-            room(status)
-        ),
-    ];
+    let mut lines = vec![format!(
+        "{} in {}, {}",
+        count(status.files, "file"),
+        count(status.folders, "folder"),
+        size(status.file_bytes)
+    )];
+    lines.extend(trash(status));
+    lines.extend(former_versions(status));
+    lines.push(format!(
+        "{} of {} live, {} free of {}{}",
+        status.nodes.live,
+        count(u64::from(status.nodes.total), "node"),
+        size(status.free_bytes),
+        size(status.capacity_bytes),
+        room(status)
+    ));
     lines.extend(copies(status));
     lines.extend(repair(status));
     lines
+}
+
+fn trash(status: &ClusterStatus) -> Option<String> {
+    let trash = &status.trash;
+    (trash.files + trash.folders > 0).then(|| {
+        format!(
+            "in the trash: {} in {}, {}; kept for {}",
+            count(trash.files, "file"),
+            count(trash.folders, "folder"),
+            size(trash.bytes),
+            span(Duration::from_millis(trash.kept_ms))
+        )
+    })
+}
+
+fn former_versions(status: &ClusterStatus) -> Option<String> {
+    let former = &status.former_versions;
+    (former.versions > 0).then(|| {
+        format!(
+            "former versions: {}, {}; kept for {}",
+            grouped(former.versions),
+            size(former.bytes),
+            span(Duration::from_millis(former.kept_ms))
+        )
+    })
 }
 
 /// What still fits; nothing where nothing can be uploaded, which a problem says.
@@ -149,7 +174,9 @@ fn repair(status: &ClusterStatus) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use proto::id::{ClusterId, Epoch, RunId};
-    use proto::master::{ChunkCounts, ClusterRules, NodeCounts, RepairStatus};
+    use proto::master::{
+        ChunkCounts, ClusterRules, FormerVersionsKept, NodeCounts, RepairStatus, TrashKept,
+    };
     use proto::name::NameRules;
 
     use super::*;
@@ -171,6 +198,8 @@ mod tests {
             files: 1,
             folders: 0,
             file_bytes: 1024,
+            trash: TrashKept::default(),
+            former_versions: FormerVersionsKept::default(),
             capacity_bytes: 4096,
             free_bytes: 2048,
             room_bytes: 682,
@@ -195,6 +224,30 @@ mod tests {
             [
                 "1 file in 0 folders, 1.0 kB",
                 "2 of 3 nodes live, 2.0 kB free of 4.1 kB: room for about 682 bytes more"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_deleted_and_overwritten_is_said_with_how_long_it_is_kept() {
+        const DAY_MS: u64 = 24 * 3600 * 1000;
+        let mut status = status();
+        status.trash = TrashKept {
+            files: 2,
+            folders: 1,
+            bytes: 3000,
+            kept_ms: 30 * DAY_MS,
+        };
+        status.former_versions = FormerVersionsKept {
+            versions: 1500,
+            bytes: 1,
+            kept_ms: 7 * DAY_MS,
+        };
+        assert_eq!(
+            sums(&status)[1..3],
+            [
+                "in the trash: 2 files in 1 folder, 3.0 kB; kept for 30 days",
+                "former versions: 1,500, 1 byte; kept for 7 days"
             ]
         );
     }

@@ -5,6 +5,7 @@
 
 mod handlers;
 mod names;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};

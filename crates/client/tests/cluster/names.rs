@@ -1,7 +1,7 @@
 //! The plain calls: names, the trash, and what people ask of the cluster.
 
 use client::{Cluster, DeleteOptions, Error};
-use proto::master::{Entry, TrashId};
+use proto::master::{Entry, Precondition, TrashId};
 use proto::name::EntryPath;
 
 use crate::support::{TestCluster, name};
@@ -77,6 +77,40 @@ async fn names_are_changed_once_although_answers_are_lost() {
         assert_eq!(cluster.master().calls(operation), 2, "{operation}");
     }
     assert!(listed(client, &EntryPath::ROOT).await.is_empty());
+}
+
+/// The same for versions: what was asked for again is refused where it is done again.
+#[tokio::test(start_paused = true)]
+async fn versions_are_restored_once_although_answers_are_lost() {
+    let cluster = TestCluster::start(3, CHUNK).await;
+    let (client, path) = (&cluster.client, name("/a"));
+    let lose = |operation| cluster.master().lock().cut_answer_to = Some(operation);
+    let first = cluster.upload("/a", b"first").await.unwrap().version;
+    cluster.upload("/a", b"second").await.unwrap();
+
+    lose("restore_version");
+    let restored = client
+        .restore_version(&path, first, Precondition::Any)
+        .await;
+    assert!(
+        matches!(restored, Ok(Entry::File { version, .. }) if version == first),
+        "{restored:?}"
+    );
+    assert_eq!(cluster.download("/a").await.unwrap(), b"first");
+    let listed = client.versions(&path, None, 9).await.unwrap();
+    assert_eq!(listed.current.version, first);
+    lose("remove_version");
+    let former = listed.former[0].version;
+    client.remove_version(&path, former).await.unwrap();
+    let listed = client.versions(&path, None, 9).await.unwrap();
+    assert!(listed.former.is_empty() && !listed.more);
+    for operation in ["restore_version", "remove_version"] {
+        assert_eq!(cluster.master().calls(operation), 2, "{operation}");
+    }
+    let gone = client
+        .restore_version(&path, former, Precondition::Any)
+        .await;
+    assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use proto::hello::Role;
 use proto::master::{
     BadReplicaNoted, ChunkCounts, ClusterStatus, CorruptChunksNoted, DeleteFuse, DeleteFuseReset,
-    GetStatus, HeartbeatNoted, LeaveSafeMode, ListNodes, NodeRegistered, NodeRemoved, NodeState,
-    NodeSummary, NodesListed, PAGE_LEN_MAX, RegisterNode, RemoveNode, ReportBadReplica,
-    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, SafeMode, SafeModeLeft,
+    FormerVersionsKept, GetStatus, HeartbeatNoted, LeaveSafeMode, ListNodes, NodeRegistered,
+    NodeRemoved, NodeState, NodeSummary, NodesListed, PAGE_LEN_MAX, RegisterNode, RemoveNode,
+    ReportBadReplica, ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, SafeMode,
+    SafeModeLeft, TrashKept,
 };
 use proto::net::Address;
 use proto::node::CHUNKS_PER_MESSAGE_MAX;
@@ -22,7 +23,7 @@ use crate::commit::RESERVE_BYTES;
 use crate::control::Control;
 use crate::membership::DiskNews;
 use crate::repair::RepairReport;
-use crate::state::{Counters, NodeTally, Snapshot, StateError, Sums, TrippedFuse};
+use crate::state::{Counters, NodeTally, Snapshot, StateError, Sums, TrippedFuse, VersionSums};
 use crate::status::{self, Facts};
 
 /// Nodes named in a status.
@@ -73,6 +74,8 @@ impl ControlHandlers for Control {
             files: sums.files,
             folders: sums.folders,
             file_bytes: sums.bytes,
+            trash: self.trash_kept(&counters),
+            former_versions: self.former_versions_kept(&counters),
             capacity_bytes,
             free_bytes,
             room_bytes: if uploads_possible { room } else { 0 },
@@ -313,6 +316,29 @@ impl Control {
         }
     }
 
+    fn trash_kept(&self, counters: &Counters) -> TrashKept {
+        let Sums {
+            files,
+            folders,
+            bytes,
+        } = counters.trashed;
+        TrashKept {
+            files,
+            folders,
+            bytes,
+            kept_ms: milliseconds(self.config.trash_retention),
+        }
+    }
+
+    fn former_versions_kept(&self, counters: &Counters) -> FormerVersionsKept {
+        let VersionSums { versions, bytes } = counters.former;
+        FormerVersionsKept {
+            versions,
+            bytes,
+            kept_ms: milliseconds(self.config.version_retention),
+        }
+    }
+
     fn not_compared(&self) -> Option<(Address, String)> {
         let (node, reason) = {
             let safe_mode = self.safe_mode();
@@ -348,6 +374,10 @@ impl Control {
             repair_waits,
         })
     }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn require_node(caller: &Caller) -> Result<(), WireError> {

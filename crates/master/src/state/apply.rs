@@ -8,7 +8,7 @@ use super::tables::Tables;
 use super::trash::Deletion;
 use super::uploads::Allocate;
 
-use super::{commits, lineage, names, nodes, replicas, rules, sweep, trash, uploads};
+use super::{commits, lineage, names, nodes, replicas, rules, sweep, trash, uploads, versions};
 use crate::command::{Command, TimedCommand};
 
 /// Does what a command says, or refuses it and changes nothing.
@@ -55,6 +55,17 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
         Command::EmptyTrash { request, trash } => {
             trash::empty_trash(tables, timed, *request, *trash)
         }
+        Command::RestoreVersion {
+            request,
+            path,
+            version,
+            precondition,
+        } => versions::restore_version(tables, timed, *request, path, *version, *precondition),
+        Command::RemoveVersion {
+            request,
+            path,
+            version,
+        } => versions::remove_version(tables, timed, *request, path, *version),
         Command::AllocateChunks {
             upload,
             lease_until,

@@ -4,12 +4,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::StateError;
 use super::fuse::Fuse;
-use super::rows::Sums;
+use super::rows::{self, Sums, VersionSums};
 use crate::command::ClusterMillis;
 
 /// Places in [`Counters::chunks_by_copies`]; the last one counts all chunks with that many copies or more.
 pub const COPIES_COUNTED: usize = 8;
+
+/// The format of the row that this program writes.
+const FORMAT: u8 = 2;
+/// An older one, which ended before [`Counters::former`].
+const FORMAT_WITHOUT_FORMER: u8 = 1;
 
 /// The row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +36,23 @@ pub(super) struct Head {
     pub(super) trash_emptied_below: u64,
     pub(super) fuse: Fuse,
     pub(super) counters: Counters,
+}
+
+impl Head {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        rows::encode_as(FORMAT, self)
+    }
+
+    /// The head, and whether the former versions are in its sums: a store of an older program has yet to count them.
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, bool), StateError> {
+        if bytes.first() != Some(&FORMAT_WITHOUT_FORMER) {
+            return Ok((rows::decode_as(FORMAT, bytes)?, true));
+        }
+        // What is missing is at the end: of the sums of none, only the fields, without their format.
+        let none = rows::encode(&VersionSums::default());
+        let bytes = [bytes, &none[1..]].concat();
+        Ok((rows::decode_as(FORMAT_WITHOUT_FORMER, &bytes)?, false))
+    }
 }
 
 impl Default for Head {
@@ -74,6 +97,9 @@ pub struct Counters {
     pub uploads: u64,
     /// Work left to the sweep.
     pub purges: u64,
+    /// All former versions that are listed, wherever their files are: those of a file that was purged are taken off the list
+    /// by the sweep.
+    pub former: VersionSums,
 }
 
 impl Counters {

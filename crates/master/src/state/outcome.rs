@@ -27,6 +27,8 @@ pub enum Outcome {
     },
     /// `RestoreEntry`: where it is now.
     Restored(EntryPath),
+    /// `RestoreVersion`: what the file is now.
+    VersionRestored(Entry),
     /// `AllocateChunks`: one for each chunk, in the order asked.
     Allocated(Vec<Allocation>),
     /// `RecordChunks`: the receipts that were counted; nothing if it was done before, with whichever receipts then.

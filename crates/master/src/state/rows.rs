@@ -14,23 +14,33 @@ use serde::{Deserialize, Serialize};
 use super::error::StateError;
 use crate::command::{ClusterMillis, CommittedVersion, NodeNumber};
 
-/// The format of all rows that this program writes.
+/// The format of all rows that this program writes, but for the head.
 const FORMAT: u8 = 1;
 
 /// A row as its bytes.
 pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
-    let bytes = Vec::with_capacity(64);
-    let bytes = postcard::to_extend(&FORMAT, bytes).expect("a vector takes all bytes");
-    postcard::to_extend(row, bytes).expect("rows hold only what postcard can write")
+    encode_as(FORMAT, row)
 }
 
 /// A row out of its bytes.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
+    decode_as(FORMAT, bytes)
+}
+
+/// A row of this format as its bytes.
+pub(super) fn encode_as<T: Serialize>(format: u8, row: &T) -> Vec<u8> {
+    let bytes = Vec::with_capacity(64);
+    let bytes = postcard::to_extend(&format, bytes).expect("a vector takes all bytes");
+    postcard::to_extend(row, bytes).expect("rows hold only what postcard can write")
+}
+
+/// A row that has to be of this format.
+pub(super) fn decode_as<T: DeserializeOwned>(format: u8, bytes: &[u8]) -> Result<T, StateError> {
     match bytes.split_first() {
-        Some((&FORMAT, fields)) => postcard::from_bytes(fields)
+        Some((found, fields)) if *found == format => postcard::from_bytes(fields)
             .map_err(|error| StateError::Damaged(format!("a row cannot be read ({error})"))),
-        Some((format, _)) => Err(StateError::Damaged(format!(
-            "a row has format {format}, and this program knows {FORMAT} only"
+        Some((found, _)) => Err(StateError::Damaged(format!(
+            "a row has format {found}, and this program knows {format} only"
         ))),
         None => Err(StateError::Damaged("a row is empty".to_owned())),
     }
@@ -63,6 +73,33 @@ impl Sums {
             files: self.files.saturating_sub(other.files),
             folders: self.folders.saturating_sub(other.folders),
             bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+/// Sums of versions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionSums {
+    /// How many.
+    pub versions: u64,
+    /// Their bytes, each version counted whole.
+    pub bytes: u64,
+}
+
+impl VersionSums {
+    /// With a version of this size.
+    pub(super) fn with(self, size: u64) -> Self {
+        Self {
+            versions: self.versions + 1,
+            bytes: self.bytes + size,
+        }
+    }
+
+    /// Without it.
+    pub(super) fn without(self, size: u64) -> Self {
+        Self {
+            versions: self.versions.saturating_sub(1),
+            bytes: self.bytes.saturating_sub(size),
         }
     }
 }
@@ -330,4 +367,6 @@ pub(super) enum Answer {
     TrashEmptied,
     Committed(CommittedVersion),
     UploadEnded,
+    VersionRestored { name: EntryName, entry: EntryRow },
+    VersionRemoved,
 }

@@ -153,36 +153,6 @@ impl Snapshot {
         })
     }
 
-    /// A file's current version, or a former one. Refused with `not_found`, `is_a_folder`.
-    pub fn file(
-        &self,
-        path: &EntryPath,
-        version: Option<VersionId>,
-    ) -> Result<(VersionId, VersionRow), StateError> {
-        if path.is_root() {
-            return refuse(ErrorCode::IsAFolder, "/ is a folder, not a file");
-        }
-        let EntryRow::File {
-            file,
-            version: current,
-            ..
-        } = self.entry_row(path)?
-        else {
-            return refuse(
-                ErrorCode::IsAFolder,
-                format!("{path} is a folder, not a file"),
-            );
-        };
-        let wanted = version.unwrap_or(VersionId(current));
-        match self.version(wanted)? {
-            Some(row) if row.file == file => Ok((wanted, row)),
-            _ => refuse(
-                ErrorCode::NotFound,
-                format!("{path} has no version {wanted} (any more)"),
-            ),
-        }
-    }
-
     /// A version, whatever names it.
     pub fn version(&self, version: VersionId) -> Result<Option<VersionRow>, StateError> {
         match self.table(tables::VERSIONS)?.get(version.0)? {
@@ -225,7 +195,7 @@ impl Snapshot {
 
     pub(super) fn head(&self) -> Result<Head, StateError> {
         match self.table(tables::META)?.get(tables::HEAD_KEY)? {
-            Some(row) => rows::decode(row.value()),
+            Some(row) => Ok(Head::decode(row.value())?.0),
             None => Ok(Head::default()),
         }
     }
@@ -238,7 +208,7 @@ impl Snapshot {
         self.transaction.open_table(definition)
     }
 
-    fn entry_row(&self, path: &EntryPath) -> Result<EntryRow, StateError> {
+    pub(super) fn entry_row(&self, path: &EntryPath) -> Result<EntryRow, StateError> {
         let table = self.table(tables::ENTRIES)?;
         match names::find(&table, path)? {
             Some(row) => Ok(row),

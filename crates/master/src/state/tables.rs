@@ -16,7 +16,7 @@ use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::error::StateError;
 use super::head::Head;
-use super::rows::{self, NodeRow, NodeTally};
+use super::rows::{NodeRow, NodeTally};
 use super::rules::ClusterRow;
 
 /// A chunk's id as a key.
@@ -150,11 +150,11 @@ impl<'txn> Tables<'txn> {
         let meta = transaction.open_table(META)?;
         let cluster = ClusterRow::read(&meta)?
             .ok_or_else(|| StateError::Damaged("it does not say which cluster it is".to_owned()))?;
-        let head = match meta.get(HEAD_KEY)? {
-            Some(row) => rows::decode(row.value())?,
-            None => Head::default(),
+        let (head, is_counted) = match meta.get(HEAD_KEY)? {
+            Some(row) => Head::decode(row.value())?,
+            None => (Head::default(), true),
         };
-        Ok(Self {
+        let mut tables = Self {
             cluster: cluster.cluster,
             rules: cluster.rules(),
             head,
@@ -188,7 +188,12 @@ impl<'txn> Tables<'txn> {
             nodes: transaction.open_table(NODES)?,
             node_numbers: transaction.open_table(NODE_NUMBERS)?,
             tallies: transaction.open_table(TALLIES)?,
-        })
+        };
+        if !is_counted {
+            // In the transaction that also writes the head in its new format: it is done once, or again.
+            tables.count_former()?;
+        }
+        Ok(tables)
     }
 
     /// Writes the sums. Call it once, last.
@@ -218,8 +223,7 @@ impl<'txn> Tables<'txn> {
                 self.tallies.insert(node, tally.into_tuple())?;
             }
         }
-        self.meta
-            .insert(HEAD_KEY, rows::encode(&self.head).as_slice())?;
+        self.meta.insert(HEAD_KEY, self.head.encode().as_slice())?;
         Ok(())
     }
 }

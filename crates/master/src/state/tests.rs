@@ -12,4 +12,5 @@ mod replicas;
 mod store;
 mod sweep;
 mod uploads;
+mod versions;
 mod world;

@@ -15,4 +15,5 @@ mod rebalance;
 mod repair;
 mod slow_sources;
 mod starting;
+mod versions;
 mod world;

@@ -50,6 +50,12 @@ pub struct ClusterStatus {
     pub folders: u64,
     /// Bytes of all current versions.
     pub file_bytes: u64,
+    /// What lies in the trash.
+    #[serde(default)]
+    pub trash: TrashKept,
+    /// What former versions of files take.
+    #[serde(default)]
+    pub former_versions: FormerVersionsKept,
     /// Bytes of the disks of live nodes; a disk that several of them are on counts once.
     pub capacity_bytes: u64,
     /// Bytes that live nodes can still take, copies included; counted likewise.
@@ -108,6 +114,31 @@ pub struct NodeCounts {
     pub dead: u32,
     /// Live ones that take writes.
     pub writable: u32,
+}
+
+/// What lies in the trash. Former versions of its files are in [`FormerVersionsKept`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashKept {
+    /// Files, in the versions that were current.
+    pub files: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// How long each is kept, in milliseconds that the master runs.
+    pub kept_ms: u64,
+}
+
+/// The versions that were replaced and are still there: of files that have a name, of files in the trash, and of those whose
+/// space is about to be freed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerVersionsKept {
+    /// How many.
+    pub versions: u64,
+    /// Their bytes, each version counted whole.
+    pub bytes: u64,
+    /// How long each is kept, in milliseconds that the master runs.
+    pub kept_ms: u64,
 }
 
 /// How many chunks there are.

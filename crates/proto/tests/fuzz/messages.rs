@@ -46,7 +46,8 @@ macro_rules! written {
 }
 
 written!(MasterRequest in master:
-    LookUpEntry, ListFolder, CreateFolder, MoveEntry, DeleteEntry, ListTrash, RestoreEntry, EmptyTrash, AllocateChunks,
+    LookUpEntry, ListFolder, CreateFolder, MoveEntry, DeleteEntry, ListTrash, RestoreEntry, EmptyTrash,
+    ListVersions, RestoreVersion, RemoveVersion, AllocateChunks,
     RecordChunks, CommitUpload, AbandonUpload, OpenFile, LocateChunks, ReportBadReplica, GetStatus, ListNodes,
     LeaveSafeMode, ResetDeleteFuse, RemoveNode, RegisterNode, ReportHeartbeat, ReportCorruptChunks,
 );

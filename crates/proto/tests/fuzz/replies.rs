@@ -4,7 +4,7 @@ use bolero::TypeGenerator;
 use fuzz::json::{Change, Tree};
 use proto::frame::ReplyHead;
 use proto::hello::HelloReply;
-use proto::master::{ChunksAllocated, FileOpened, FolderListed};
+use proto::master::{ChunksAllocated, FileOpened, FolderListed, VersionsListed};
 use proto::node::{BucketListed, ChunkStored, ChunksDescribed, InventoryDigest};
 use proto::table::Message;
 use serde_json::Value;
@@ -40,6 +40,7 @@ fn check_reply(op: &str, fields: &[u8]) {
         "list_folder" => check::<FolderListed>(fields),
         "allocate_chunks" => check::<ChunksAllocated>(fields),
         "open_file" => check::<FileOpened>(fields),
+        "list_versions" => check::<VersionsListed>(fields),
         "describe_chunks" => check::<ChunksDescribed>(fields),
         "digest_inventory" => check::<InventoryDigest>(fields),
         "list_bucket" => check::<BucketListed>(fields),

@@ -30,6 +30,15 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
         r#"{"request":"UUID","trash":12,"to":"/a"}"#,
     ),
     ("empty_trash", r#"{"request":"UUID","trash":12}"#),
+    ("list_versions", r#"{"path":"/a","before":7,"limit":1000}"#),
+    (
+        "restore_version",
+        r#"{"request":"UUID","path":"/a","version":7,"precondition":{"version":8}}"#,
+    ),
+    (
+        "remove_version",
+        r#"{"request":"UUID","path":"/a","version":7}"#,
+    ),
     (
         "allocate_chunks",
         r#"{"upload":"UUID","chunks":[{"chunk":"CHUNK","len":3}],"avoid":["UUID"]}"#,
@@ -116,6 +125,11 @@ pub(crate) const REPLIES: &[(&str, &str)] = &[
         "open_file",
         r#"{"version":7,"size":3,"modified_ms":1,"chunk_size":1048576,"first":{"chunks":[{"chunk":"CHUNK","len":3,
             "nodes":[0],"failing":1}],"nodes":[{"node":"UUID","address":"127.0.0.1:1","live":false}]}}"#,
+    ),
+    (
+        "list_versions",
+        r#"{"current":{"version":9,"size":3,"modified_ms":1,"committed_ms":2},"former":[{"version":7,"size":0,
+            "modified_ms":1,"committed_ms":2,"former_for_ms":3}],"more":true}"#,
     ),
     (
         "describe_chunks",

@@ -7,12 +7,13 @@ use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, CHUNKS_PER_BLOCK, ChunkCounts, ChunksAllocated,
     ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload, CorruptChunksNoted,
     CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, EntryDeleted, EntryFound, EntryMoved,
-    EntryRestored, FileOpened, FolderCreated, FolderListed, GetStatus, Health, HeartbeatNoted,
-    LeaveSafeMode, ListFolder, ListNodes, ListTrash, LocateChunks, LookUpEntry, MasterHandlers,
-    MoveEntry, NodeCounts, NodeRegistered, NodeRemoved, NodeState, NodeSummary, NodesListed,
-    OpenFile, Placement, RecordChunks, RegisterNode, RemoveNode, RepairStatus, ReportBadReplica,
-    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, SafeModeLeft,
-    TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
+    EntryRestored, FileOpened, FolderCreated, FolderListed, FormerVersionsKept, GetStatus, Health,
+    HeartbeatNoted, LeaveSafeMode, ListFolder, ListNodes, ListTrash, ListVersions, LocateChunks,
+    LookUpEntry, MasterHandlers, MoveEntry, NodeCounts, NodeRegistered, NodeRemoved, NodeState,
+    NodeSummary, NodesListed, OpenFile, Placement, RecordChunks, RegisterNode, RemoveNode,
+    RemoveVersion, RepairStatus, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat,
+    ResetDeleteFuse, RestoreEntry, RestoreVersion, SafeModeLeft, TrashEmptied, TrashKept,
+    TrashListed, UploadAbandoned, UploadCommitted, VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::name::NameRules;
 use proto::node::NodeUsage;
@@ -232,6 +233,8 @@ impl MasterHandlers for FakeMaster {
             files: 0,
             folders: 0,
             file_bytes: 0,
+            trash: TrashKept::default(),
+            former_versions: FormerVersionsKept::default(),
             capacity_bytes: 0,
             free_bytes: 0,
             room_bytes: 0,
@@ -285,6 +288,35 @@ impl MasterHandlers for FakeMaster {
         let emptied = self.once(ask.request, |state| Ok(state.empty_trash(&ask)));
         self.note("empty_trash");
         emptied
+    }
+
+    async fn list_versions(
+        &self,
+        _: &Caller,
+        ask: ListVersions,
+    ) -> Result<VersionsListed, WireError> {
+        self.note("list_versions");
+        self.lock().list_versions(&ask)
+    }
+
+    async fn restore_version(
+        &self,
+        _: &Caller,
+        ask: RestoreVersion,
+    ) -> Result<VersionRestored, WireError> {
+        let restored = self.once(ask.request, |state| state.restore_version(&ask));
+        self.note("restore_version");
+        restored
+    }
+
+    async fn remove_version(
+        &self,
+        _: &Caller,
+        ask: RemoveVersion,
+    ) -> Result<VersionRemoved, WireError> {
+        let removed = self.once(ask.request, |state| state.remove_version(&ask));
+        self.note("remove_version");
+        removed
     }
 
     async fn list_nodes(&self, _: &Caller, ask: ListNodes) -> Result<NodesListed, WireError> {

@@ -57,8 +57,7 @@ pub(super) fn dump(state: &State) -> BTreeMap<&'static str, Rows> {
         node_numbers,
         tallies
     );
-    let head = crate::state::rows::encode(&tables.head);
-    dump.insert("head", vec![(Vec::new(), head)]);
+    dump.insert("head", vec![(Vec::new(), tables.head.encode())]);
     dump
 }
 
@@ -455,6 +454,9 @@ impl Facts {
         counters.planned_deletions = count(self.planned.len());
         counters.uploads = count(self.uploads.len());
         counters.purges = count(self.purges.len());
+        for (_, version) in &self.former {
+            counters.former = counters.former.with(self.versions[version].size);
+        }
         counters
     }
 }

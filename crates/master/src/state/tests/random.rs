@@ -40,6 +40,15 @@ pub(super) enum Step {
     Empty {
         trash: Option<u64>,
     },
+    /// `which` of the versions that the file has, in order, or one that it has not.
+    RestoreVersion {
+        at: usize,
+        which: usize,
+    },
+    RemoveVersion {
+        at: usize,
+        which: usize,
+    },
     Allocate {
         upload: usize,
         chunks: Vec<u32>,
@@ -118,6 +127,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(at, recursive, purge)| Step::Delete { at, recursive, purge }),
         2 => (1..6_u64, proptest::option::of(at())).prop_map(|(trash, to)| Step::Restore { trash, to }),
         1 => proptest::option::of(1..6_u64).prop_map(|trash| Step::Empty { trash }),
+        2 => (at(), 0..4_usize).prop_map(|(at, which)| Step::RestoreVersion { at, which }),
+        1 => (at(), 0..4_usize).prop_map(|(at, which)| Step::RemoveVersion { at, which }),
         6 => (upload(), chunks(), nodes(), down())
             .prop_map(|(upload, chunks, nodes, down)| Step::Allocate { upload, chunks, nodes, down }),
         8 => (upload(), node()).prop_map(|(upload, node)| Step::Store { upload, node }),
@@ -157,6 +168,67 @@ fn random_commands_keep_every_invariant() {
         Ok(())
     };
     TestRunner::new(config).run(&steps, run).unwrap();
+}
+
+/// Versions are restored and removed, so that the random steps are known to get there.
+#[test]
+fn the_steps_of_a_version_succeed_in_order() {
+    let mut world = World::new();
+    let upload = |chunks: &[u32]| {
+        let allocate = Step::Allocate {
+            upload: 0,
+            chunks: chunks.to_vec(),
+            nodes: vec![1, 2],
+            down: Vec::new(),
+        };
+        let commit = Step::Commit {
+            upload: 0,
+            at: 0,
+            chunks: chunks.to_vec(),
+            down: Vec::new(),
+        };
+        let store = |node| Step::Store { upload: 0, node };
+        [allocate, store(1), store(2), commit]
+    };
+    let versions = [&[0, 1][..], &[2]];
+    let change = [
+        Step::RestoreVersion { at: 0, which: 0 },
+        Step::Delete {
+            at: 0,
+            recursive: false,
+            purge: false,
+        },
+        Step::Restore { trash: 1, to: None },
+        Step::PowerCut { seed: 1 },
+        Step::RestoreVersion { at: 0, which: 1 },
+        Step::RemoveVersion { at: 0, which: 0 },
+        Step::Sweep {
+            limit: 10,
+            old: false,
+        },
+    ];
+    let steps = versions.into_iter().flat_map(upload).chain(change);
+    let mut seen = Vec::new();
+    for step in steps {
+        world.run(&step);
+        world.check();
+        let former = world.bench.read().counters().unwrap().former;
+        seen.push((former.versions, former.bytes));
+    }
+    assert_eq!(
+        seen[7..],
+        [
+            (1, 200),
+            (1, 100),
+            (1, 100),
+            (1, 100),
+            (1, 100),
+            (1, 200),
+            (0, 0),
+            (0, 0)
+        ]
+    );
+    world.check_replay();
 }
 
 /// The steps of an upload in their simplest order, so that the random ones are known to get there.

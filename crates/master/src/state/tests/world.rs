@@ -3,6 +3,7 @@
 mod copies;
 mod names;
 mod uploads;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +65,8 @@ impl World {
             } => self.delete(PATHS[*at], *recursive, *purge),
             Step::Restore { trash, to } => self.restore(*trash, to.map(|to| PATHS[to])),
             Step::Empty { trash } => self.empty(*trash),
+            Step::RestoreVersion { at, which } => self.restore_version(PATHS[*at], *which),
+            Step::RemoveVersion { at, which } => self.remove_version(PATHS[*at], *which),
             Step::Allocate {
                 upload,
                 chunks,
@@ -93,6 +96,7 @@ impl World {
                 let before = ClusterMillis(if *old { self.bench.now + 1 } else { 0 });
                 if *old {
                     self.trash.clear();
+                    self.forget_versions();
                 }
                 let sweep = Command::SweepSome {
                     trash_before: before,

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use proto::ErrorCode;
-use proto::id::ChunkId;
 use proto::master::{Precondition, TrashId};
 
 use super::World;
+use super::versions::FileVersions;
 use crate::command::Command;
-use crate::state::tests::bench::{chunk, path};
+use crate::state::tests::bench::path;
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Item {
     Folder,
-    File(Vec<u32>),
+    File(FileVersions),
 }
 
 /// Paths to items; a path's parents are all in it.
@@ -210,12 +210,9 @@ impl World {
         assert_eq!(self.bench.tree(), expected);
         let snapshot = self.bench.read();
         for (key, item) in &self.names {
-            let Item::File(chunks) = item else { continue };
-            let (version, row) = snapshot.file(&path(key), None).unwrap();
-            let found = snapshot.chunks_of(version, &row, 0, 99).unwrap();
-            let ids: Vec<ChunkId> = found.iter().map(|(id, _)| *id).collect();
-            let expected: Vec<ChunkId> = chunks.iter().map(|n| chunk(*n).chunk).collect();
-            assert_eq!(ids, expected, "{key}");
+            if let Item::File(versions) = item {
+                versions.check(&snapshot, &path(key));
+            }
         }
         let trash = snapshot.trash_page(None, 99).unwrap().entries;
         let listed: Vec<u64> = trash.iter().rev().map(|entry| entry.trash.0).collect();

@@ -7,6 +7,7 @@ use proto::master::{Precondition, StoredChunk};
 
 use super::World;
 use super::names::Item;
+use super::versions::FileVersions;
 use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
 use crate::state::tests::bench::{chunk, with_receipts};
 use crate::state::{Allocation, Outcome};
@@ -111,8 +112,12 @@ impl World {
         assert_eq!(committed.created, before.is_none());
         assert_ne!(before, Some(Item::Folder));
         self.make_parents(at);
-        self.names
-            .insert(at.to_owned(), Item::File(chunks.to_vec()));
+        let mut versions = match before {
+            Some(Item::File(versions)) => versions,
+            _ => FileVersions::default(),
+        };
+        versions.add(committed.version, chunks);
+        self.names.insert(at.to_owned(), Item::File(versions));
         self.uploads[upload] = Upload::default();
     }
 
