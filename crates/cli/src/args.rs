@@ -69,6 +69,15 @@ pub enum Command {
     /// Show the trash, put things back, or empty it
     #[command(subcommand)]
     Trash(Trash),
+    /// Put back what was deleted, by its name
+    ///
+    /// If several things of that name lie in the trash, the one that was deleted last comes back; `dfs trash list` shows them all.
+    Restore(Restore),
+    /// Show the versions of a file, bring a former one back, or remove it for good
+    ///
+    /// Whatever replaces a file's content keeps the former one for a while. A version that is brought back is the current one from
+    /// then on, and what it replaced is kept in its turn.
+    Versions(Versions),
     /// Tell how the cluster does: what is wrong, what happens next, and how long it takes
     Status(Status),
     /// Tell where a file's chunks are and how each copy is, or which files of a folder lack copies
@@ -136,11 +145,15 @@ pub struct Upload {
   dfs download photos              fetch a folder, as ./photos
   dfs download photos copy         fetch what is in it into the folder copy, made if need be
   dfs download photos backup/      fetch it into another folder, as backup/photos
-  dfs download all.tar - | tar x   write it to standard output")]
+  dfs download all.tar - | tar x   write it to standard output
+  dfs download a.txt --version 7   fetch what it was once, as `dfs versions a.txt` shows it")]
 pub struct Download {
     /// What: a file or a folder of the cluster
     #[arg(value_name = "NAME")]
     pub source: EntryPath,
+    /// A former version of a file, by its number, as `dfs versions` shows it [default: the current one]
+    #[arg(long, value_name = "NUMBER")]
+    pub version: Option<u64>,
     /// Where to: a file gets this name, or goes into it if it is a folder; a folder becomes this one. What ends with / is
     /// a folder to put either into; - is standard output [default: this folder]
     pub destination: Option<PathBuf>,
@@ -241,6 +254,42 @@ pub enum Trash {
         #[arg(value_name = "NUMBER")]
         trash: Option<u64>,
     },
+}
+
+/// Put back what was deleted.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dfs restore a.txt               put it back where it was
+  dfs restore photos --to old     put it back under another name, if something has taken its place")]
+pub struct Restore {
+    /// What it was called
+    #[arg(value_name = "NAME")]
+    pub path: EntryPath,
+    /// Where to, if not where it was
+    #[arg(long, short, value_name = "NAME")]
+    pub to: Option<EntryPath>,
+}
+
+/// The versions of a file.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dfs versions a.txt                  show them, with their numbers
+  dfs download a.txt --version 7      fetch one
+  dfs versions a.txt --restore 7      make it the current one; what was it until then is kept
+  dfs versions a.txt --remove 7       remove a former one for good")]
+pub struct Versions {
+    /// Which file
+    #[arg(value_name = "NAME")]
+    pub path: EntryPath,
+    /// Make this one the current one
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["remove", "json"])]
+    pub restore: Option<u64>,
+    /// Remove this one for good
+    #[arg(long, value_name = "NUMBER", conflicts_with = "json")]
+    pub remove: Option<u64>,
+    /// For programs: one JSON array, the current version first
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Tell how the cluster does.
@@ -367,6 +416,11 @@ mod tests {
             "dfs mv a b --replace",
             "dfs rm -r --purge a b",
             "dfs trash restore 7 --to /b",
+            "dfs restore a --to /b",
+            "dfs versions a.txt --json",
+            "dfs versions a.txt --restore 7",
+            "dfs versions a.txt --remove 7",
+            "dfs download a.txt --version 7 old.txt",
             "dfs status --json --config x.toml",
             "dfs explain a.txt --problems",
             "dfs node remove 127.0.0.1:9001 --lose-chunks",
@@ -390,6 +444,9 @@ mod tests {
             "dfs up --nodes 0",
             "dfs --master nowhere list",
             "dfs rm",
+            "dfs restore",
+            "dfs versions a --restore 1 --remove 2",
+            "dfs versions a --restore first",
         ] {
             assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words}");
         }

@@ -10,6 +10,7 @@ mod operate;
 mod status;
 mod trash;
 mod upload;
+mod versions;
 mod walk;
 
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<()> {
         Command::Trash(Trash::List { json }) => trash::list(&context, json).await,
         Command::Trash(Trash::Restore { trash, to }) => trash::restore(&context, trash, to).await,
         Command::Trash(Trash::Empty { trash }) => trash::empty(&context, trash).await,
+        Command::Restore(arguments) => trash::restore_by_name(&context, &arguments).await,
+        Command::Versions(arguments) => versions::run(&context, &arguments).await,
         Command::Status(arguments) => status::run(&context, arguments.json).await,
         Command::Explain(arguments) => explain::run(&context, &arguments).await,
         Command::Node(Node::List { json }) => node::list(&context, json).await,

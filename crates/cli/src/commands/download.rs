@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use client::File;
 use futures::StreamExt;
+use proto::id::VersionId;
 use proto::master::Entry;
 use proto::name::EntryPath;
 use tokio::task::JoinHandle;
@@ -48,18 +49,23 @@ pub(super) async fn run(mut context: Context, arguments: Download) -> anyhow::Re
     let entry = context.cluster.entry(source).await;
     let entry = entry.with_context(|| format!("download {source}"))?;
     let target = target::choose(source, &entry, arguments.destination.as_deref())?;
+    let version = arguments.version.map(VersionId);
     match (entry, target) {
         (Entry::File { .. }, Target::Stdout) => {
             context.narrator.keep_off_stdout();
-            let written = write_to_stdout(&context, source).await;
+            let written = write_to_stdout(&context, source, version).await;
             written.with_context(|| format!("download {source}"))
         }
         (Entry::File { .. }, Target::Path(path)) => {
             target::make_folder_if_written_as_one(arguments.destination.as_deref())?;
             target::refuse_without_folder(&path)?;
-            let downloaded = download_one(&context, source, &path, arguments.if_exists).await;
+            let downloaded =
+                download_one(&context, source, version, &path, arguments.if_exists).await;
             downloaded.with_context(|| format!("download {source}"))
         }
+        (Entry::Folder { .. }, _) if version.is_some() => Err(Stop::usage(format!(
+            "{source} is a folder, and only files have versions"
+        ))),
         (Entry::Folder { .. }, Target::Stdout) => Err(Stop::usage(format!(
             "{source} is a folder, which standard output cannot take"
         ))),
@@ -72,6 +78,7 @@ pub(super) async fn run(mut context: Context, arguments: Download) -> anyhow::Re
 async fn download_one(
     context: &Context,
     source: &EntryPath,
+    version: Option<VersionId>,
     path: &Path,
     if_exists: IfExists,
 ) -> anyhow::Result<()> {
@@ -79,7 +86,7 @@ async fn download_one(
         let line = format!("skipped {source}: {} is there already", path.display());
         return Ok(context.narrator.done(&line)?);
     };
-    let file = context.cluster.open(source, None).await?;
+    let file = context.cluster.open(source, version).await?;
     if target::is_special(&path) {
         return write_into(context, source, file, &path).await;
     }
@@ -249,8 +256,12 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
-async fn write_to_stdout(context: &Context, source: &EntryPath) -> anyhow::Result<()> {
-    let file = context.cluster.open(source, None).await?;
+async fn write_to_stdout(
+    context: &Context,
+    source: &EntryPath,
+    version: Option<VersionId>,
+) -> anyhow::Result<()> {
+    let file = context.cluster.open(source, version).await?;
     stream(context, source, file, &mut std::io::stdout()).await
 }
 

@@ -4,8 +4,11 @@ use anyhow::Context as _;
 use proto::master::{Entry, PAGE_LEN_MAX, TrashEntry, TrashId};
 use proto::name::EntryPath;
 
+use crate::args::Restore;
 use crate::context::Context;
+use crate::exit::{Exit, Stop, advise};
 use crate::output::{Output, time};
+use client::Error;
 use client::people::size;
 
 pub(super) async fn list(context: &Context, json: bool) -> anyhow::Result<()> {
@@ -66,8 +69,33 @@ pub(super) async fn restore(
     trash: u64,
     to: Option<EntryPath>,
 ) -> anyhow::Result<()> {
-    let restored = context.cluster.restore(TrashId(trash), to.as_ref()).await;
-    let path = restored.with_context(|| format!("restore {trash} from the trash"))?;
+    put_back(context, TrashId(trash), to.as_ref())
+        .await
+        .with_context(|| format!("restore {trash} from the trash"))
+}
+
+/// `dfs restore`: the latest thing of this name.
+pub(super) async fn restore_by_name(context: &Context, arguments: &Restore) -> anyhow::Result<()> {
+    let path = &arguments.path;
+    let mut before = None;
+    while let Some(page) = next_page(context, &mut before).await? {
+        let Some(found) = page.iter().find(|entry| entry.path == *path) else {
+            continue;
+        };
+        return put_back(context, found.trash, arguments.to.as_ref())
+            .await
+            .with_context(|| format!("restore {path} from the trash"));
+    }
+    let message = format!("there is no {path} in the trash; `dfs trash list` shows what is");
+    Err(Stop::error(Exit::NotFound, message))
+}
+
+async fn put_back(context: &Context, trash: TrashId, to: Option<&EntryPath>) -> anyhow::Result<()> {
+    let restored = context.cluster.restore(trash, to).await;
+    let path = restored.map_err(|error| match error {
+        Error::AlreadyExists { .. } => advise(&error, "--to says where to"),
+        error => error.into(),
+    })?;
     context.narrator.done(&format!("restored {path}"))?;
     Ok(())
 }
