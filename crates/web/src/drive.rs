@@ -2,6 +2,8 @@
 //!
 //! It has no rules of its own: every method is one of [`client::Cluster`], with its errors.
 
+mod past;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -14,8 +16,10 @@ use proto::master::{ClusterStatus, Entry, FolderListed, NodesListed, TrashId};
 use proto::name::{EntryName, EntryPath};
 use proto::net::{ByteSource, Pending};
 
+pub use past::Past;
+
 /// Keeps files.
-pub trait Drive: fmt::Debug + Send + Sync + 'static {
+pub trait Drive: Past + fmt::Debug + Send + Sync + 'static {
     /// How it does.
     fn status(&self) -> Pending<'_, Result<ClusterStatus, Error>>;
 

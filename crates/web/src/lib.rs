@@ -35,12 +35,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
 
-pub use drive::{Content, Drive, OpenFile};
+pub use drive::{Content, Drive, OpenFile, Past};
 pub use error::Problem;
 pub use guard::Hosts;
 pub use serve::{Limits, listen, serve};
@@ -108,7 +108,7 @@ impl fmt::Debug for AppState {
 
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
-    use routes::{cluster, download, files, folders, moving};
+    use routes::{cluster, download, files, folders, moving, trash, versions};
     let folder = || {
         get(folders::get)
             .post(folders::post)
@@ -123,6 +123,15 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/api/v1/folders/", folder()),
         ("/api/v1/folders/{*path}", folder()),
         ("/api/v1/move", post(moving::post)),
+        ("/api/v1/trash", get(trash::list).delete(trash::empty)),
+        ("/api/v1/trash/{id}", delete(trash::remove)),
+        ("/api/v1/trash/{id}/restore", post(trash::restore)),
+        (
+            "/api/v1/versions/{*path}",
+            get(versions::get)
+                .post(versions::post)
+                .delete(versions::delete),
+        ),
         ("/api/v1/status", get(cluster::status)),
         ("/api/v1/nodes", get(cluster::nodes)),
         ("/api/v1/openapi.json", get(openapi::get)),

@@ -15,6 +15,8 @@ use crate::error::{Kind, Problem};
 pub(crate) const FILES: &str = "/api/v1/files/";
 /// Where the routes of folders begin.
 pub(crate) const FOLDERS: &str = "/api/v1/folders";
+/// Where the routes of versions begin.
+const VERSIONS: &str = "/api/v1/versions/";
 /// Where the pages of folders begin.
 pub(crate) const PAGES: &str = "/folder";
 
@@ -29,6 +31,10 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Debug)]
 pub(crate) struct FilePath(pub(crate) EntryPath);
 
+/// The file whose versions a request's address names.
+#[derive(Debug)]
+pub(crate) struct VersionsPath(pub(crate) EntryPath);
+
 /// The folder that a request's address names, be it of the API or of a page.
 #[derive(Debug)]
 pub(crate) struct FolderPath(pub(crate) EntryPath);
@@ -37,14 +43,15 @@ impl<S: Sync> FromRequestParts<S> for FilePath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let rest = below(&parts.uri, FILES)?;
-        if rest.ends_with('/') {
-            return Err(Problem::new(
-                Kind::InvalidArgument,
-                "a file's address does not end with `/`",
-            ));
-        }
-        decode(rest).map(Self)
+        file(&parts.uri, FILES).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for VersionsPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        file(&parts.uri, VERSIONS).map(Self)
     }
 }
 
@@ -78,6 +85,17 @@ pub(crate) fn encode(path: &EntryPath) -> String {
 /// Text as one segment, or as a value in a query.
 pub(crate) fn encode_text(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+fn file(uri: &Uri, prefix: &str) -> Result<EntryPath, Problem> {
+    let rest = below(uri, prefix)?;
+    if rest.ends_with('/') {
+        return Err(Problem::new(
+            Kind::InvalidArgument,
+            "a file's address does not end with `/`",
+        ));
+    }
+    decode(rest)
 }
 
 fn below<'a>(uri: &'a Uri, prefix: &str) -> Result<&'a str, Problem> {

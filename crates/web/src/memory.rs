@@ -1,6 +1,8 @@
 //! A drive that keeps everything in memory: for tests, and to work on the page without a cluster
 //! (`cargo run -p web --example page`). It answers as a cluster does, and fails where it is told to.
 
+mod past;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -14,14 +16,15 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
 use proto::id::{ClusterId, Epoch, NodeId, RunId, VersionId};
 use proto::master::{
-    ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, FormerVersionsKept, Health,
-    NodeCounts, NodesListed, Precondition, Problem, RepairStatus, TrashId, TrashKept,
+    ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NodeCounts, NodesListed,
+    Precondition, Problem, RepairStatus, TrashId,
 };
 use proto::name::{EntryName, EntryPath, NameRules};
 use proto::net::{ByteSource, Pending};
 use tokio::io::AsyncReadExt;
 
 use crate::drive::{Content, Drive, OpenFile};
+use past::Trashed;
 
 const CHUNK_LEN: usize = 64 * 1024;
 
@@ -34,8 +37,10 @@ pub struct MemoryDrive {
 #[derive(Debug, Default)]
 struct Kept {
     entries: BTreeMap<EntryPath, Node>,
-    former: BTreeMap<VersionId, Version>,
-    versions: u64,
+    versions: BTreeMap<VersionId, Version>,
+    last_version: u64,
+    trash: BTreeMap<u64, Trashed>,
+    trashed: u64,
     faults: Faults,
 }
 
@@ -48,6 +53,9 @@ enum Node {
 #[derive(Debug, Clone)]
 struct Version {
     id: VersionId,
+    /// The first version of its file.
+    file: VersionId,
+    committed_ms: u64,
     bytes: Bytes,
     modified_ms: u64,
 }
@@ -113,14 +121,20 @@ impl Kept {
 
     fn store(&mut self, path: &EntryPath, bytes: Bytes, modified_ms: u64) -> VersionId {
         self.make_parents(path);
-        self.versions += 1;
-        let version = VersionId(self.versions);
+        self.last_version += 1;
+        let version = VersionId(self.last_version);
+        let file = match self.entries.get(path) {
+            Some(Node::File(before)) => before.file,
+            _ => version,
+        };
         let file = Version {
             id: version,
+            file,
+            committed_ms: now_ms(),
             bytes,
             modified_ms,
         };
-        self.former.insert(version, file.clone());
+        self.versions.insert(version, file.clone());
         self.entries.insert(path.clone(), Node::File(file));
         version
     }
@@ -285,17 +299,8 @@ impl Drive for MemoryDrive {
                     message: format!("{to} is there already"),
                 });
             }
-            let below: Vec<EntryPath> = kept.entries.keys().cloned().collect();
-            for path in below.into_iter().filter(|path| path.is_within(from)) {
-                let rest = path.names()[from.names().len()..].iter();
-                let target = rest.fold(to.clone(), |at, name| {
-                    at.join(name.clone())
-                        .expect("no longer than before in a test")
-                });
-                if let Some(node) = kept.entries.remove(&path) {
-                    kept.entries.insert(target, node);
-                }
-            }
+            let nodes = kept.take(from);
+            kept.put_back(from, to, nodes);
             Ok(entry(to.name(), &node))
         });
         now(moved)
@@ -320,8 +325,12 @@ impl Drive for MemoryDrive {
                     message: format!("{path} is not empty"),
                 });
             }
-            kept.entries.retain(|other, _| !other.is_within(path));
-            Ok((!options.purge).then_some(TrashId(1)))
+            let nodes = kept.take(path);
+            if options.purge {
+                kept.purge(&nodes);
+                return Ok(None);
+            }
+            Ok(Some(kept.put_in_trash(path, nodes)))
         });
         now(deleted)
     }
@@ -380,12 +389,10 @@ impl Drive for MemoryDrive {
                 });
             };
             let file = match version {
-                Some(version) => kept.former.get(&version).ok_or_else(|| Error::NotFound {
-                    message: format!("{path} has no version {version}"),
-                })?,
-                None => &current,
+                Some(version) => kept.version(path, version)?,
+                None => current,
             };
-            Ok(open(file.clone(), kept.faults.clone()))
+            Ok(open(file, kept.faults.clone()))
         });
         now(opened)
     }
@@ -461,8 +468,8 @@ fn status(kept: &Kept) -> ClusterStatus {
         files: sizes.len() as u64,
         folders: (kept.entries.len() - sizes.len()) as u64,
         file_bytes: sizes.iter().sum(),
-        trash: TrashKept::default(),
-        former_versions: FormerVersionsKept::default(),
+        trash: kept.trash_kept(),
+        former_versions: kept.former_versions_kept(),
         capacity_bytes: 3_000_000_000_000,
         free_bytes: 2_400_000_000_000,
         room_bytes: 800_000_000_000,

@@ -42,6 +42,11 @@ pub(crate) struct StatusCache {
 }
 
 impl StatusCache {
+    /// What was asked before may not be true any more: a person who changed something wants to see it.
+    pub(crate) async fn forget(&self) {
+        *self.last.lock().await = None;
+    }
+
     /// The status, at most a second old.
     pub(crate) async fn get(&self, drive: &dyn Drive) -> Known {
         let mut last = self.last.lock().await;

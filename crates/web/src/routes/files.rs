@@ -92,8 +92,9 @@ pub(crate) async fn delete(
         purge: query.purge,
         precondition,
     };
-    let trashed = state.drive.delete(&path, options).await?;
-    Ok(Json(Deleted { trashed }))
+    let trashed = state.drive.delete(&path, options).await;
+    state.status.forget().await;
+    Ok(Json(Deleted { trashed: trashed? }))
 }
 
 fn stored(path: EntryPath, uploaded: Uploaded) -> Response {
@@ -211,7 +212,10 @@ async fn check_size(state: &AppState, size_hint: Option<u64>) -> Result<(), Prob
 }
 
 /// The file as it is now; a folder in its place is an error.
-async fn current(state: &AppState, path: &EntryPath) -> Result<Option<Validators>, Problem> {
+pub(super) async fn current(
+    state: &AppState,
+    path: &EntryPath,
+) -> Result<Option<Validators>, Problem> {
     match state.drive.entry(path).await {
         Ok(Entry::File {
             version,
@@ -229,7 +233,8 @@ async fn current(state: &AppState, path: &EntryPath) -> Result<Option<Validators
     }
 }
 
-fn changed_only_if(
+/// What must hold when the file is changed, by the headers of the request; refused if it does not hold now.
+pub(super) fn changed_only_if(
     headers: &HeaderMap,
     current: Option<Validators>,
 ) -> Result<Precondition, Problem> {

@@ -105,8 +105,9 @@ pub(crate) async fn delete(
         purge: query.purge,
         precondition: Precondition::Any,
     };
-    let trashed = state.drive.delete(&path, options).await?;
-    Ok(Json(Deleted { trashed }))
+    let trashed = state.drive.delete(&path, options).await;
+    state.status.forget().await;
+    Ok(Json(Deleted { trashed: trashed? }))
 }
 
 /// The last name, if more follow.

@@ -6,6 +6,8 @@ pub(crate) mod download;
 pub(crate) mod files;
 pub(crate) mod folders;
 pub(crate) mod moving;
+pub(crate) mod trash;
+pub(crate) mod versions;
 
 use proto::master::PAGE_LEN_MAX;
 

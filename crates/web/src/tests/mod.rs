@@ -4,6 +4,7 @@ mod conditions;
 mod files;
 mod folders;
 mod names;
+mod past;
 mod site;
 
 use std::sync::Arc;
