@@ -26,7 +26,7 @@ export class ConnectionError extends Error {
 }
 
 const encodeName = (name) => encodeURIComponent(name);
-const encodePath = (path) => path.map((name) => `/${encodeName(name)}`).join("");
+export const encodePath = (path) => path.map((name) => `/${encodeName(name)}`).join("");
 
 export const fileAddress = (path) => `/api/v1/files${encodePath(path)}`;
 const folderAddress = (path) => `/api/v1/folders${encodePath(path)}`;
@@ -50,7 +50,7 @@ export function readPageAddress(url) {
   }
 }
 
-async function call(method, address, body, signal) {
+export async function call(method, address, body, signal) {
   const options = { method, headers: {}, cache: "no-store", signal };
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";

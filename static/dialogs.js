@@ -1,12 +1,7 @@
 // Questions, each a modal <dialog>, and short news for all.
 
 import { nameElement } from "./format.js";
-
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
+import { element } from "./rows.js";
 
 /** Text in which `{name}` stands for a name, shown as names are. */
 export function withName(text, name) {
@@ -19,7 +14,7 @@ export function withName(text, name) {
 
 /**
  * Asks, and gives the chosen action's `value`, or null. Options: `title`, `text` (nodes or strings), `actions`
- * ([{label, value, style}]; the last is what Enter does), `input` ({label, value, selectTo}), `checkbox` (label),
+ * ([{label, value, style}]; the last is what Enter does), `input` ({label, value, selectFrom, selectTo}), `checkbox` (label),
  * `submit` (async, called with {value, text, checked}; while it fails, the dialog stays and says why).
  */
 export function ask({ title, text = "", actions, input, checkbox, submit = async () => {} }) {
@@ -81,7 +76,7 @@ export function ask({ title, text = "", actions, input, checkbox, submit = async
     dialog.showModal();
     if (field) {
       field.focus();
-      field.setSelectionRange(0, input.selectTo ?? field.value.length);
+      field.setSelectionRange(input.selectFrom ?? 0, input.selectTo ?? field.value.length);
     } else {
       buttons[0].focus();
     }

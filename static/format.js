@@ -24,6 +24,16 @@ export function formatDuration(seconds) {
   return hours < 10 ? `${hours.toFixed(1)} h` : `${Math.round(hours)} h`;
 }
 
+const SPANS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+
+/** A span of time in its largest unit that says it roughly: `30 days`. */
+export function formatSpan(milliseconds) {
+  const seconds = Math.floor(milliseconds / 1000);
+  const [length, unit] = SPANS.find(([length]) => seconds >= 2 * length) ?? SPANS.at(-1);
+  const number = Math.round(seconds / length);
+  return `${number} ${unit}${number === 1 ? "" : "s"}`;
+}
+
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const DAY_AND_YEAR = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });

@@ -4,6 +4,10 @@
 import * as api from "./api.js";
 import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
 import { formatSize, machineTime, nameElement, showTime } from "./format.js";
+import { offerUndo } from "./restoring.js";
+import { cell, closeMenus, connectMenus, downloadLink, focusAfter, hiddenText, icon, menu, menuButton, placeOf } from "./rows.js";
+import { hideToast } from "./toast.js";
+import { showVersions } from "./versions.js";
 
 const byId = (id) => document.getElementById(id);
 export const ROOT_NAME = "All files";
@@ -22,11 +26,8 @@ export function start() {
   shown.path = document.body.dataset.path.split("/").filter(Boolean);
   shown.after = new URL(location.href).searchParams.get("after");
   document.querySelectorAll("#rows time").forEach(showTime);
+  connectMenus();
   document.addEventListener("click", onClick);
-  document.addEventListener("toggle", onToggle, true);
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") closeMenus(null, true);
-  });
   addEventListener("popstate", () => {
     const target = api.readPageAddress(new URL(location.href));
     if (target) go(target, { push: false });
@@ -49,6 +50,7 @@ export async function refresh({ quiet = false, fresh = [] } = {}) {
 /** Shows another folder. */
 async function go(target, { push }) {
   if (!(await fetchAndDraw(target, {}))) return;
+  hideToast();
   if (push) history.pushState(null, "", api.pageAddress(target.path, target.after));
   Object.assign(shown, target);
   drawPlace();
@@ -160,67 +162,17 @@ function row(folder, entry, fresh) {
 }
 
 function rowMenu(entry, download) {
-  const summary = document.createElement("summary");
-  summary.className = "button quiet";
-  summary.textContent = "More";
-  summary.setAttribute("aria-label", `More for ${entry.name}`);
-  const items = document.createElement("div");
-  items.className = "menu-items";
-  if (download) items.append(downloadLink(download, "menu-item"));
-  items.append(menuButton("Rename…", "rename", ""), menuButton("Delete…", "delete", "danger"));
-  const menu = document.createElement("details");
-  menu.className = "menu";
-  menu.append(summary, items);
-  return menu;
-}
-
-function menuButton(label, action, style) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = `menu-item ${style}`;
-  button.dataset.action = action;
-  button.textContent = label;
-  return button;
-}
-
-function downloadLink(address, style) {
-  const link = document.createElement("a");
-  link.className = style;
-  link.href = address;
-  link.download = "";
-  link.textContent = "Download";
-  return link;
-}
-
-function cell(name, ...children) {
-  const made = document.createElement("td");
-  made.className = name;
-  made.setAttribute("role", "cell");
-  made.append(...children.filter((child) => child !== ""));
-  return made;
-}
-
-function hiddenText(text) {
-  const made = document.createElement("span");
-  made.className = "visually-hidden";
-  made.textContent = text;
-  return made;
-}
-
-function icon(kind) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", `icon ${kind}`);
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `#icon-${kind}`);
-  svg.append(use);
-  return svg;
+  const items = [menuButton("Rename…", "rename", ""), menuButton("Delete", "delete", "danger")];
+  if (download) {
+    items.splice(1, 0, menuButton("Versions…", "versions", ""));
+    items.unshift(downloadLink(download, "menu-item"));
+  }
+  return menu(`More for ${entry.name}`, ...items);
 }
 
 // What clicks do.
 
 function onClick(event) {
-  closeMenus(event.target.closest?.(".menu, .status"));
   const action = event.target.closest?.("[data-action]");
   if (action) {
     closeMenus(null);
@@ -229,7 +181,8 @@ function onClick(event) {
     row.querySelector("summary").focus();
     const { name, kind } = row.dataset;
     if (action.dataset.action === "rename") rename(name);
-    else remove(name, kind === "folder");
+    else if (action.dataset.action === "versions") showVersions([...shown.path, name], () => refresh({ quiet: true, fresh: [name] }));
+    else remove(name, kind === "folder", placeOf(row));
     return;
   }
   const link = event.target.closest?.("a[data-folder]");
@@ -240,23 +193,6 @@ function onClick(event) {
     event.preventDefault();
     go(target, { push: true });
   }
-}
-
-function closeMenus(except, refocus = false) {
-  document.querySelectorAll("details[open]").forEach((menu) => {
-    if (menu === except) return;
-    if (refocus && menu.contains(document.activeElement)) menu.querySelector("summary").focus();
-    menu.open = false;
-  });
-}
-
-/** Opens upwards where there is no room below. */
-function onToggle(event) {
-  const menu = event.target;
-  if (!menu.open || !menu.classList.contains("menu")) return;
-  menu.classList.remove("up");
-  const { bottom } = menu.querySelector(".menu-items").getBoundingClientRect();
-  menu.classList.toggle("up", bottom > innerHeight && innerHeight > 320);
 }
 
 /** Makes folders with these paths below the one that is shown, but for those that are there. */
@@ -303,19 +239,20 @@ function rename(name) {
   });
 }
 
-function remove(name, isFolder) {
-  return ask({
-    title: withName("Delete {name}?", name),
-    text: `${isFolder ? "The folder moves to the trash, with everything in it." : "The file moves to the trash."} It stays there for 30 days, if nothing else is set; until then the command “dfs trash” brings it back.`,
-    actions: [{ label: "Cancel", value: "cancel" }, { label: "Delete", value: "ok", style: "danger" }],
-    submit: async () => {
-      const path = [...shown.path, name];
-      await (isFolder ? api.removeFolder(path) : api.removeFile(path)).catch((error) => {
-        // Somebody was quicker.
-        if (error.code !== "not_found") throw error;
-      });
-      await refresh();
-      announce(`${name} is deleted.`);
-    },
-  });
+/** Moves to the trash, without a question: there is a way back. */
+async function remove(name, isFolder, place) {
+  const path = [...shown.path, name];
+  try {
+    const { trashed } = await (isFolder ? api.removeFolder(path) : api.removeFile(path));
+    await refresh();
+    offerUndo(path, trashed, () => refresh({ fresh: [name] }));
+  } catch (error) {
+    // Somebody was quicker.
+    if (error.code !== "not_found") {
+      showNotice(error.message);
+      return;
+    }
+    await refresh();
+  }
+  focusAfter(place);
 }

@@ -71,6 +71,9 @@ function figures(status) {
     ["Files", `${count(status.files, "file", "files")}, ${count(status.folders, "folder", "folders")}`],
     ["Kept", `${formatSize(status.file_bytes)}, ${copies(status)}`],
   ];
+  const { trash, former_versions: former } = status;
+  if (trash.files + trash.folders > 0) rows.push(["In the trash", formatSize(trash.bytes)]);
+  if (former.versions > 0) rows.push(["Former versions", formatSize(former.bytes)]);
   if (status.uploads_possible) {
     rows.push(["Room for", `about ${formatSize(status.room_bytes)} more`]);
   }

@@ -36,9 +36,12 @@ export function start() {
     update();
   });
   addEventListener("beforeunload", (event) => {
-    if (active.size + waiting.length > 0) event.preventDefault();
+    if (isBusy()) event.preventDefault();
   });
 }
+
+/** Whether any are under way, or wait. */
+export const isBusy = () => active.size + waiting.length > 0;
 
 /** Takes files with their paths below the folder that is shown. */
 export function add(picked) {

@@ -15,4 +15,5 @@ mod loss;
 mod page;
 mod starting;
 mod support;
+mod trash;
 mod wire;

@@ -127,7 +127,6 @@ async fn entries_are_made_renamed_and_deleted() {
         page.answer("Rename").await;
         until_listed(page, &["letters", "final.txt"]).await;
         choose_from_menu(page, "letters", "delete").await;
-        page.answer("Delete").await;
         until_listed(page, &["final.txt"]).await;
     })
     .await;
@@ -337,7 +336,6 @@ async fn the_page_fits_a_phone() {
         assert_eq!(small, json!([]), "too small for a finger");
         page.click(".entry[data-kind=folder] .menu summary").await;
         page.click(".entry[data-kind=folder] [data-action=delete]").await;
-        page.answer("Delete").await;
         page.until(&format!("{NAMES}.length === 1")).await;
     })
     .await;

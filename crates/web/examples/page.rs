@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use client::DeleteOptions;
 use proto::net::Address;
 use tokio_util::sync::CancellationToken;
 use web::memory::{Faults, MemoryDrive};
-use web::{AppState, Hosts, Limits, TransferLimits, app, serve};
+use web::{AppState, Drive, Hosts, Limits, TransferLimits, app, serve};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -18,6 +19,7 @@ async fn main() -> anyhow::Result<()> {
     let fault = std::env::var("PAGE_FAULT").unwrap_or_default();
     let drive = MemoryDrive::default();
     fill(&drive)?;
+    fill_the_past(&drive).await?;
     drive.set_faults(Faults {
         unreachable: fault == "unreachable",
         node_down: fault == "node_down",
@@ -71,6 +73,38 @@ fn fill(drive: &MemoryDrive) -> anyhow::Result<()> {
     for number in 0..450 {
         let path = format!("/Many files/scan {number:04}.txt");
         drive.put(&path.parse()?, Bytes::from("scan"), YEAR_2026_MS);
+    }
+    Ok(())
+}
+
+/// Something in the trash, and a file with versions.
+async fn fill_the_past(drive: &MemoryDrive) -> anyhow::Result<()> {
+    const YEAR_2026_MS: u64 = 1_767_225_600_000;
+    for (number, len) in (0..).zip([900, 1_100, 4_200, 1_200]) {
+        let recipe = Bytes::from(vec![b'x'; len]);
+        drive.put(
+            &"/Recipes/bread.txt".parse()?,
+            recipe,
+            YEAR_2026_MS + number,
+        );
+    }
+    let deleted = [
+        "/Old photos/1998/beach.jpg",
+        "/Drafts/love letter (final).txt",
+        "/photo\u{202e}gpj.exe",
+    ];
+    for path in deleted {
+        drive.put(
+            &path.parse()?,
+            Bytes::from(vec![b'x'; 34_000]),
+            YEAR_2026_MS,
+        );
+        let deleted = path.trim_end_matches("/1998/beach.jpg").parse()?;
+        let options = DeleteOptions {
+            recursive: true,
+            ..DeleteOptions::default()
+        };
+        drive.delete(&deleted, options).await?;
     }
     Ok(())
 }

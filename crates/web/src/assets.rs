@@ -35,10 +35,17 @@ assets! {
     "dialogs.js": SCRIPT,
     "format.js": SCRIPT,
     "listing.js": SCRIPT,
+    "past.js": SCRIPT,
     "picking.js": SCRIPT,
+    "restoring.js": SCRIPT,
+    "rows.js": SCRIPT,
     "status.js": SCRIPT,
+    "texts.js": SCRIPT,
+    "toast.js": SCRIPT,
     "transfer.js": SCRIPT,
+    "trash.js": SCRIPT,
     "uploads.js": SCRIPT,
+    "versions.js": SCRIPT,
 }
 
 /// One `ETag` an asset, in the same order: weak, since it may be sent compressed.

@@ -139,6 +139,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/readyz", get(cluster::readyz)),
         ("/", smaller(get(pages::folder))),
         ("/folder/{*path}", smaller(get(pages::folder))),
+        ("/trash", smaller(get(pages::trash))),
         ("/static/{name}", smaller(get(assets::get))),
         ("/favicon.ico", get(assets::icon)),
     ]

@@ -1,5 +1,7 @@
 //! The page, rendered here so that the list and downloads work without a script; scripts do the rest by the API.
 
+mod trash;
+
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -16,6 +18,8 @@ use crate::location::{self, FolderPath};
 use crate::present::{self, NamePart};
 use crate::readiness::Known;
 use crate::routes::folders::{PageQuery, next};
+
+pub(crate) use trash::trash;
 
 /// Rows of one page.
 const ROWS: u32 = 200;
@@ -120,7 +124,7 @@ pub(crate) async fn folder(
             status
         }
     };
-    view.answer(status, page_policy(&uri, &headers))
+    answer(&view, status, page_policy(&uri, &headers))
 }
 
 /// Any other address, for somebody who looks at it in a browser.
@@ -129,10 +133,25 @@ pub(crate) async fn nothing_there(state: Shared, uri: &Uri, headers: &HeaderMap)
     let mut view = FolderView::new(&EntryPath::ROOT, StatusView::new(&known), false);
     view.trouble = Some(Trouble {
         title: "There is no page at this address".into(),
-        detail: "It may be mistyped: all pages are of folders, and begin with /folder/.".into(),
+        detail: "It may be mistyped: the pages of folders begin with /folder/, and that of the trash is /trash.".into(),
         may_pass: false,
     });
-    view.answer(StatusCode::NOT_FOUND, page_policy(uri, headers))
+    answer(&view, StatusCode::NOT_FOUND, page_policy(uri, headers))
+}
+
+fn answer(view: &impl Template, status: StatusCode, policy: HeaderValue) -> Response {
+    match view.render() {
+        Ok(html) => {
+            let fields = [
+                (header::CONTENT_SECURITY_POLICY, policy),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            (status, fields, Html(html)).into_response()
+        }
+        Err(error) => {
+            Problem::new(Kind::Internal, format!("render the page: {error}")).into_response()
+        }
+    }
 }
 
 impl FolderView {
@@ -150,21 +169,6 @@ impl FolderView {
             own_address: page_address(path),
             next_address: None,
             rows_max: ROWS,
-        }
-    }
-
-    fn answer(&self, status: StatusCode, policy: HeaderValue) -> Response {
-        match self.render() {
-            Ok(html) => {
-                let fields = [
-                    (header::CONTENT_SECURITY_POLICY, policy),
-                    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                ];
-                (status, fields, Html(html)).into_response()
-            }
-            Err(error) => {
-                Problem::new(Kind::Internal, format!("render the page: {error}")).into_response()
-            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Values as people read them: times, and names that cannot lie.
 
-use client::people::is_deceptive;
+use client::people::{count, is_deceptive};
 use jiff::Timestamp;
 
 /// A part of a name: text as it is, or a character that would not be seen but changes how the rest is shown.
@@ -53,6 +53,20 @@ pub(crate) fn time(modified_ms: u64) -> (String, String) {
     )
 }
 
+/// A span of time in its largest unit that says it roughly: `30 days`.
+pub(crate) fn span(milliseconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (86_400, "day"),
+        (3600, "hour"),
+        (60, "minute"),
+        (1, "second"),
+    ];
+    let seconds = milliseconds / 1000;
+    let fits = |(length, _): &&(u64, &str)| seconds >= 2 * length;
+    let (length, unit) = UNITS.iter().find(fits).unwrap_or(&UNITS[3]);
+    count(seconds / length, unit)
+}
+
 #[cfg(test)]
 mod tests {
     use std::ops::RangeInclusive;
@@ -97,6 +111,21 @@ mod tests {
         for character in '\0'..=char::MAX {
             let is_hidden = hidden.iter().any(|range| range.contains(&character));
             assert_eq!(is_hidden, is_deceptive(character), "{character:?}");
+        }
+    }
+
+    #[test]
+    fn spans_are_in_their_largest_unit() {
+        for (seconds, expected) in [
+            (30 * 86_400, "30 days"),
+            (2 * 86_400, "2 days"),
+            (86_400, "24 hours"),
+            (90 * 60, "90 minutes"),
+            (90, "90 seconds"),
+            (1, "1 second"),
+            (0, "0 seconds"),
+        ] {
+            assert_eq!(span(seconds * 1000), expected);
         }
     }
 

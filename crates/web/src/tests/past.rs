@@ -1,8 +1,9 @@
-//! The routes of the trash and of versions.
+//! The trash and versions: their routes, and the page of the trash.
 
 use serde_json::{Value, json};
 
 use super::{Answer, Site};
+use crate::memory::Faults;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
@@ -227,4 +228,79 @@ async fn a_version_is_restored_only_if_the_file_is_as_it_was_seen() {
     let again = restore(&[("if-match", "\"v3\"")], 2).await;
     again.expect_problem(412, "precondition_failed");
     assert_eq!(restore(&[("if-match", "*")], 1).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_page_of_the_trash_is_whole_without_a_script() {
+    let site = Site::new();
+    let page = site.get("/trash").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text().contains("The trash is empty"),
+        "{}",
+        page.text()
+    );
+    site.keep("/letters/<b>\u{202e}.txt", b"words");
+    site.keep("/letters/<b>\u{202e}.txt", b"other words");
+    site.delete("/api/v1/folders/letters?recursive=true").await;
+    site.keep("/a.txt", b"12345");
+    site.delete("/api/v1/files/a.txt").await;
+    let page = site.get("/trash").await;
+    let text = page.text();
+    for expected in [
+        "What is deleted stays here for 30 days",
+        "Here: 2 files and 1 folder, 16 bytes.",
+        "Former versions of files take 5 bytes besides; they are kept for 30 days.",
+        "data-trash=\"1\"",
+        "data-path=\"/letters\"",
+        "was in <bdi>All files</bdi>",
+        "5 bytes",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(
+        page.header("content-security-policy")
+            .contains("script-src")
+    );
+    let wrong = site.get("/trash?before=x").await;
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.text().contains("This address cannot be right"));
+    let late = site.get("/trash?before=1").await;
+    assert!(late.text().contains("That was all"));
+    assert!(
+        late.text().contains("href=\"/trash\">First page"),
+        "{}",
+        late.text()
+    );
+}
+
+#[tokio::test]
+async fn the_page_of_the_trash_says_what_is_wrong() {
+    let site = Site::new();
+    site.drive.set_faults(Faults {
+        unreachable: true,
+        ..Faults::default()
+    });
+    let page = site.get("/trash").await;
+    assert_eq!(page.status, 503);
+    assert!(page.text().contains("The trash cannot be listed right now"));
+    let listed = site.get("/api/v1/trash").await;
+    listed.expect_problem(503, "unavailable");
+}
+
+/// Names in the trash are those that people gave.
+#[tokio::test]
+async fn names_in_the_trash_do_nothing_to_the_page() {
+    let site = Site::new();
+    site.keep("/<script>alert(1)<\u{200f}script>", b"x");
+    let listed = site.get("/api/v1/folders").await.json();
+    let name = listed["entries"][0]["name"].as_str().unwrap().to_owned();
+    site.delete(&format!(
+        "/api/v1/files/{}",
+        crate::location::encode_text(&name)
+    ))
+    .await;
+    let page = site.get("/trash").await;
+    assert!(!page.text().contains("<script>alert"));
+    assert!(page.text().contains("U+200F"));
 }
