@@ -136,6 +136,7 @@ async fn upload(committer: &Committer, uploader: u32, number: u32) -> Result<()>
         size: 4096,
         modified_ms: None,
         blocks: 0,
+        place: 0,
         doubtful: Vec::new(),
         chunks: vec![stored],
         parents: true,

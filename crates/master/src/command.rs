@@ -6,7 +6,7 @@
 
 use proto::hello::ReceiptKey;
 use proto::id::{ChunkId, NodeId, PromiseId, RequestId, RunId, UploadId, VersionId};
-use proto::master::{ChunkToStore, ClusterRules, Precondition, StoredChunk, TrashId};
+use proto::master::{ChunkToStore, ClusterRules, Precondition, StoredChunk, TrashId, UploadPlan};
 use proto::name::EntryPath;
 use proto::net::Address;
 use serde::{Deserialize, Serialize};
@@ -138,7 +138,16 @@ pub enum Command {
         /// What is promised.
         chunks: Vec<ChunkPromise>,
     },
-    /// Adds a full block to an upload's version.
+    /// Opens an upload that outlives crashes, and keeps what it is to become.
+    KeepUpload {
+        /// The session.
+        upload: UploadId,
+        /// Its lease ends then.
+        lease_until: ClusterMillis,
+        /// What it is to become.
+        plan: UploadPlan,
+    },
+    /// Adds chunks to an upload's version.
     RecordChunks {
         /// The session.
         upload: UploadId,
@@ -146,6 +155,8 @@ pub enum Command {
         lease_until: ClusterMillis,
         /// Which block.
         block: u32,
+        /// Chunks recorded of it before.
+        place: u16,
         /// Nodes on whose recorded copies nobody can rely now, ascending: what they hold counts only if a receipt comes
         /// with it.
         doubtful: Vec<NodeNumber>,
@@ -162,8 +173,10 @@ pub enum Command {
         size: u64,
         /// When the content was last changed, if said.
         modified_ms: Option<u64>,
-        /// Blocks recorded before.
+        /// Full blocks recorded before.
         blocks: u32,
+        /// Chunks recorded of the block after those.
+        place: u16,
         /// Nodes on whose recorded copies nobody can rely now, ascending: what they hold counts only if a receipt comes
         /// with it.
         doubtful: Vec<NodeNumber>,

@@ -472,6 +472,7 @@ fn grows(command: &Command) -> bool {
     matches!(
         command,
         Command::AllocateChunks { .. }
+            | Command::KeepUpload { .. }
             | Command::RecordChunks { .. }
             | Command::CommitUpload { .. }
             | Command::CreateFolder { .. }

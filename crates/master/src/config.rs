@@ -25,6 +25,8 @@ pub struct Config {
     pub failure_timeout: Duration,
     /// How long an upload may be silent.
     pub upload_lease: Duration,
+    /// How long an upload is kept that can be gone on with by whoever knows its id, from its beginning.
+    pub resumable_upload_retention: Duration,
     /// How long chunks that nothing needs are kept.
     pub garbage_grace: Duration,
     /// How long deleted entries stay in the trash.
@@ -71,6 +73,7 @@ impl Config {
             heartbeat_interval: cluster.heartbeat_interval.duration(),
             failure_timeout: cluster.failure_timeout.duration(),
             upload_lease: cluster.upload_lease.duration(),
+            resumable_upload_retention: cluster.resumable_upload_retention.duration(),
             garbage_grace: cluster.garbage_grace.duration(),
             trash_retention: cluster.trash_retention.duration(),
             version_retention: cluster.version_retention.duration(),
@@ -103,6 +106,7 @@ impl Default for Config {
             heartbeat_interval: Duration::from_secs(5),
             failure_timeout: Duration::from_secs(15),
             upload_lease: HOUR * 24,
+            resumable_upload_retention: HOUR * 24 * 7,
             garbage_grace: HOUR,
             trash_retention: HOUR * 24 * 30,
             version_retention: HOUR * 24 * 30,

@@ -257,6 +257,7 @@ mod tests {
             size: 0,
             modified_ms: None,
             blocks: 0,
+            place: 0,
             doubtful: Vec::new(),
             chunks: Vec::new(),
             parents: false,

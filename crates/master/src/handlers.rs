@@ -24,12 +24,13 @@ use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, ChunksAllocated, ChunksLocated, ChunksRecorded,
     ClusterStatus, CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset,
     EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened, FolderCreated,
-    FolderListed, GetStatus, HeartbeatNoted, LeaveSafeMode, ListFolder, ListNodes, ListTrash,
-    ListVersions, LocateChunks, LookUpEntry, MasterHandlers, MoveEntry, NodeLocation,
-    NodeRegistered, NodeRemoved, NodesListed, OpenFile, RecordChunks, RegisterNode, RemoveNode,
-    RemoveVersion, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse,
-    RestoreEntry, RestoreVersion, SafeModeLeft, TrashEmptied, TrashListed, UploadAbandoned,
-    UploadCommitted, VersionRemoved, VersionRestored, VersionsListed,
+    FolderListed, GetStatus, HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes,
+    ListTrash, ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry,
+    NodeLocation, NodeRegistered, NodeRemoved, NodesListed, OpenFile, RecordChunks, RegisterNode,
+    RemoveNode, RemoveVersion, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat,
+    ResetDeleteFuse, RestoreEntry, RestoreVersion, SafeModeLeft, TrashEmptied, TrashListed,
+    UploadAbandoned, UploadCommitted, UploadFound, UploadKept, VersionRemoved, VersionRestored,
+    VersionsListed,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
@@ -135,6 +136,8 @@ pub struct Files<V> {
     pub blocking: Blocking,
     /// How long an upload may be silent.
     pub upload_lease: Duration,
+    /// How long an upload that outlives crashes is kept from its beginning.
+    pub resumable_upload_retention: Duration,
     /// Chance, for placement and for the ids of promises: nobody can foretell it.
     pub chance: Arc<Mutex<StdRng>>,
 }
@@ -147,6 +150,7 @@ impl<V> Clone for Files<V> {
             cluster: self.cluster.clone(),
             blocking: self.blocking,
             upload_lease: self.upload_lease,
+            resumable_upload_retention: self.resumable_upload_retention,
             chance: self.chance.clone(),
         }
     }
@@ -209,6 +213,8 @@ answered_by! {
         list_versions: ListVersions => VersionsListed;
         restore_version: RestoreVersion => VersionRestored;
         remove_version: RemoveVersion => VersionRemoved;
+        keep_upload: KeepUpload => UploadKept;
+        look_up_upload: LookUpUpload => UploadFound;
         allocate_chunks: AllocateChunks => ChunksAllocated;
         record_chunks: RecordChunks => ChunksRecorded;
         commit_upload: CommitUpload => UploadCommitted;

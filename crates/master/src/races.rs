@@ -192,6 +192,7 @@ impl World {
             cluster: control.clone(),
             blocking: Blocking::inline(),
             upload_lease: Duration::from_secs(3600),
+            resumable_upload_retention: Duration::from_secs(3600),
             chance: Arc::new(threads::Mutex::new(StdRng::seed_from_u64(1))),
         };
         Self {
@@ -255,6 +256,7 @@ impl World {
             size: stored.iter().map(|chunk| u64::from(chunk.len)).sum(),
             modified_ms: None,
             blocks: 0,
+            place: 0,
             chunks: stored,
             parents: true,
             precondition: Precondition::Any,

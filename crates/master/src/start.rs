@@ -191,6 +191,7 @@ pub async fn start(
         cluster: control.clone(),
         blocking: config.blocking,
         upload_lease: config.upload_lease,
+        resumable_upload_retention: config.resumable_upload_retention,
         chance: Arc::new(Mutex::new(StdRng::seed_from_u64(
             seed.rotate_left(32) ^ epoch.0,
         ))),

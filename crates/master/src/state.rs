@@ -16,6 +16,7 @@ mod commits;
 mod error;
 mod fuse;
 mod head;
+mod kept;
 mod lineage;
 mod names;
 mod nodes;
@@ -52,6 +53,7 @@ pub use error::StateError;
 pub(crate) use error::refuse;
 pub use fuse::{Fuse, TrippedFuse};
 pub use head::{COPIES_COUNTED, Counters};
+pub use kept::KeptUpload;
 pub use outcome::{Allocation, CountedReceipt, Outcome};
 pub(crate) use replicas::INVENTORIES_MIN;
 pub use rows::{

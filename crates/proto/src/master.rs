@@ -31,7 +31,8 @@ pub use nodes::{
 };
 pub use uploads::{
     AbandonUpload, AllocateChunks, ChunkToStore, ChunksAllocated, ChunksRecorded, CommitUpload,
-    NodeLocation, Placement, RecordChunks, StoredChunk, UploadAbandoned, UploadCommitted,
+    KeepUpload, LookUpUpload, NOTE_LEN_MAX, NodeLocation, Placement, RecordChunks, StoredChunk,
+    UploadAbandoned, UploadCommitted, UploadFound, UploadKept, UploadPlan,
 };
 pub use versions::{
     FileVersion, ListVersions, RemoveVersion, RestoreVersion, VersionRemoved, VersionRestored,
@@ -70,6 +71,10 @@ crate::operations! {
     /// Removes a former version for good.
     remove_version: RemoveVersion => VersionRemoved;
 
+    /// Opens an upload that is to outlive crashes of everybody, with what it is to become.
+    keep_upload: KeepUpload => UploadKept;
+    /// Says how far such an upload is, or what it became.
+    look_up_upload: LookUpUpload => UploadFound;
     /// Says where chunks of an upload go, and keeps what it promises for the upload's lease.
     allocate_chunks: AllocateChunks => ChunksAllocated;
     /// Adds stored chunks, in the order of the file, to the version that an upload makes.

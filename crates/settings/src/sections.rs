@@ -102,6 +102,8 @@ sections! {
         secret: Option<Secret> = None;
         /// How long an upload may be silent before it is given up.
         upload_lease: TimeSpan = TimeSpan::days(1);
+        /// How long a resumable upload is kept from its beginning, at least for a lease from the last that came.
+        resumable_upload_retention: TimeSpan = TimeSpan::days(7);
         /// How long chunks that no file needs are kept.
         garbage_grace: TimeSpan = TimeSpan::hours(1);
         /// How long deleted files stay in the trash.

@@ -132,6 +132,7 @@ fn master_config(chance_seed: u64) -> master::Config {
         heartbeat_interval: Duration::from_secs(1),
         failure_timeout: Duration::from_secs(5),
         upload_lease: Duration::from_secs(8),
+        resumable_upload_retention: Duration::from_secs(16),
         garbage_grace: Duration::from_secs(2),
         trash_retention: KEPT_FOR,
         version_retention: KEPT_FOR,

@@ -198,6 +198,7 @@ async fn requests_over_their_bounds_are_refused() {
     let request = RecordChunks {
         upload: upload_id(1),
         block: 0,
+        place: 0,
         chunks: vec![StoredChunk {
             chunk: chunk(1).chunk,
             len: 100,

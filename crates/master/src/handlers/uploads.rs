@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::id::{ChunkId, NodeId, PromiseId};
 use proto::master::{
     AbandonUpload, AllocateChunks, CHUNKS_PER_BLOCK, ChunkToStore, ChunksAllocated, ChunksRecorded,
-    CommitUpload, Placement, RecordChunks, StoredChunk, UploadAbandoned, UploadCommitted,
+    CommitUpload, KeepUpload, LookUpUpload, Placement, RecordChunks, StoredChunk, UploadAbandoned,
+    UploadCommitted, UploadFound, UploadKept,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError, words};
@@ -14,10 +16,10 @@ use rand::RngExt;
 
 use super::downloads::NodePlaces;
 use super::{ClusterView, Files, unexpected};
-use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
+use crate::command::{ChunkPromise, ClusterMillis, Command, CommittedVersion, NodeNumber};
 use crate::membership::Placeable;
 use crate::placement::{self, Candidates};
-use crate::state::{Allocation, Outcome, Snapshot, StateError};
+use crate::state::{Allocation, KeptUpload, Outcome, Snapshot, StateError};
 
 /// Receipts that a chunk may come with: more nodes are never promised one.
 const RECEIPTS_MAX: usize = 32;
@@ -25,6 +27,44 @@ const RECEIPTS_MAX: usize = 32;
 const AVOIDED_MAX: usize = 64;
 
 impl<V: ClusterView> Files<V> {
+    pub(super) async fn keep_upload(
+        &self,
+        _caller: &Caller,
+        request: KeepUpload,
+    ) -> Result<UploadKept, WireError> {
+        let command = Command::KeepUpload {
+            upload: request.upload,
+            lease_until: self.time_after(self.resumable_upload_retention),
+            plan: request.plan,
+        };
+        self.committer.submit(command).await?;
+        Ok(UploadKept {
+            kept_ms: millis(self.resumable_upload_retention),
+        })
+    }
+
+    #[expect(clippy::unused_async, reason = "all handlers are awaited alike")]
+    pub(super) async fn look_up_upload(
+        &self,
+        _caller: &Caller,
+        request: LookUpUpload,
+    ) -> Result<UploadFound, WireError> {
+        let rules = self.state.rules();
+        match self.state.read()?.kept_upload(request.upload)? {
+            KeptUpload::Committed(size, committed) => {
+                let committed = self.committed(committed);
+                Ok(UploadFound::Committed { size, committed })
+            }
+            KeptUpload::Open(plan, row) => Ok(UploadFound::Open {
+                plan,
+                chunks: row.chunk_count(rules.chunk_size),
+                bytes: row.bytes,
+                chunk_size: rules.chunk_size,
+                kept_ms: row.lease_until.0.saturating_sub(self.committer.now().0),
+            }),
+        }
+    }
+
     pub(super) async fn allocate_chunks(
         &self,
         _caller: &Caller,
@@ -62,6 +102,7 @@ impl<V: ClusterView> Files<V> {
             upload: request.upload,
             lease_until: self.lease_until(),
             block: request.block,
+            place: request.place,
             doubtful: self.cluster.placeable().doubtful.clone(),
             chunks: request.chunks,
         };
@@ -84,6 +125,7 @@ impl<V: ClusterView> Files<V> {
             size: request.size,
             modified_ms: request.modified_ms,
             blocks: request.blocks,
+            place: request.place,
             doubtful: self.cluster.placeable().doubtful.clone(),
             chunks: request.chunks,
             parents: request.parents,
@@ -92,12 +134,7 @@ impl<V: ClusterView> Files<V> {
         let outcome = self.committer.submit(command).await;
         self.cluster.copies_missing(missing);
         match outcome? {
-            Outcome::Committed(committed, _) => Ok(UploadCommitted {
-                version: committed.version,
-                created: committed.created,
-                copies: committed.copies,
-                copies_wanted: self.state.rules().replication_factor,
-            }),
+            Outcome::Committed(committed, _) => Ok(self.committed(committed)),
             other => Err(unexpected(&other)),
         }
     }
@@ -115,6 +152,15 @@ impl<V: ClusterView> Files<V> {
         Ok(UploadAbandoned {})
     }
 
+    fn committed(&self, committed: CommittedVersion) -> UploadCommitted {
+        UploadCommitted {
+            version: committed.version,
+            created: committed.created,
+            copies: committed.copies,
+            copies_wanted: self.state.rules().replication_factor,
+        }
+    }
+
     /// Chunks that come with fewer receipts than copies are wanted.
     fn with_copies_missing(&self, chunks: &[StoredChunk]) -> Vec<ChunkId> {
         let wanted = usize::from(self.state.rules().replication_factor);
@@ -124,8 +170,11 @@ impl<V: ClusterView> Files<V> {
     }
 
     fn lease_until(&self) -> ClusterMillis {
-        let lease = u64::try_from(self.upload_lease.as_millis()).unwrap_or(u64::MAX);
-        ClusterMillis(self.committer.now().0.saturating_add(lease))
+        self.time_after(self.upload_lease)
+    }
+
+    fn time_after(&self, span: Duration) -> ClusterMillis {
+        ClusterMillis(self.committer.now().0.saturating_add(millis(span)))
     }
 
     fn new_promise(&self) -> PromiseId {
@@ -295,10 +344,14 @@ impl<V: ClusterView> Files<V> {
             placements,
             nodes: places.nodes,
             chunk_size: rules.chunk_size,
-            lease_ms: u64::try_from(self.upload_lease.as_millis()).unwrap_or(u64::MAX),
+            lease_ms: millis(self.upload_lease),
             min_write_replicas: rules.min_write_replicas,
         }
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn nodes(live: usize) -> String {

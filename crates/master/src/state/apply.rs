@@ -6,9 +6,12 @@ use super::outcome::Outcome;
 use super::sweep::Ages;
 use super::tables::Tables;
 use super::trash::Deletion;
-use super::uploads::Allocate;
+use super::uploads::{Allocate, Record};
+use super::versions::first_of;
 
-use super::{commits, lineage, names, nodes, replicas, rules, sweep, trash, uploads, versions};
+use super::{
+    commits, kept, lineage, names, nodes, replicas, rules, sweep, trash, uploads, versions,
+};
 use crate::command::{Command, TimedCommand};
 
 /// Does what a command says, or refuses it and changes nothing.
@@ -84,19 +87,35 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
             };
             uploads::allocate_chunks(tables, &allocation)
         }
+        Command::KeepUpload {
+            upload,
+            lease_until,
+            plan,
+        } => kept::keep_upload(tables, *upload, *lease_until, plan),
         Command::RecordChunks {
             upload,
             lease_until,
             block,
+            place,
             doubtful,
             chunks,
-        } => uploads::record_chunks(tables, *upload, *lease_until, *block, doubtful, chunks),
+        } => {
+            let record = Record {
+                upload: *upload,
+                lease_until: *lease_until,
+                first: first_of(*block, *place),
+                doubtful,
+                chunks,
+            };
+            uploads::record_chunks(tables, &record)
+        }
         Command::CommitUpload {
             upload,
             path,
             size,
             modified_ms,
             blocks,
+            place,
             doubtful,
             chunks,
             parents,
@@ -107,7 +126,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
                 path,
                 size: *size,
                 modified_ms: *modified_ms,
-                blocks: *blocks,
+                recorded: first_of(*blocks, *place),
                 doubtful,
                 chunks,
                 parents: *parents,

@@ -17,6 +17,7 @@ use super::rows::{self, Answer, EntryRow, NO_CHUNK_YET, Sums, UploadRow, Version
 use super::tables::Tables;
 use super::trash::check_precondition;
 use super::uploads::{check_file_size, check_lens, keep, upload_unknown};
+use super::versions::place_of;
 use crate::command::{CommittedVersion, NodeNumber, TimedCommand};
 
 /// What `CommitUpload` asks for.
@@ -26,7 +27,8 @@ pub(super) struct Commit<'c> {
     pub(super) path: &'c EntryPath,
     pub(super) size: u64,
     pub(super) modified_ms: Option<u64>,
-    pub(super) blocks: u32,
+    /// Chunks recorded before.
+    pub(super) recorded: u64,
     pub(super) doubtful: &'c [NodeNumber],
     pub(super) chunks: &'c [StoredChunk],
     pub(super) parents: bool,
@@ -46,7 +48,7 @@ pub(super) fn commit_upload(
     }
     let open = tables.upload(commit.upload)?;
     // An empty file needs no chunks, and so no upload before its commit.
-    let is_empty = commit.size == 0 && commit.blocks == 0 && commit.chunks.is_empty();
+    let is_empty = commit.size == 0 && commit.recorded == 0 && commit.chunks.is_empty();
     if open.is_none() && !is_empty {
         return upload_unknown(commit.upload);
     }
@@ -86,22 +88,25 @@ fn check_shape(
     draft: &UploadRow,
     commit: &Commit<'_>,
 ) -> Result<(), StateError> {
-    if commit.blocks > draft.blocks {
+    let recorded = draft.chunk_count(tables.rules.chunk_size);
+    if commit.recorded > recorded {
         return upload_unknown(commit.upload);
     }
-    if commit.blocks < draft.blocks {
+    if commit.recorded < recorded {
         return refuse(
             ErrorCode::InvalidArgument,
             format!(
-                "the commit says {} blocks, and {} are recorded: it cannot leave any out",
-                commit.blocks, draft.blocks
+                "the commit says {} chunks, and {recorded} are recorded: it cannot leave any out",
+                commit.recorded
             ),
         );
     }
-    if commit.chunks.len() > CHUNKS_PER_BLOCK {
+    if place_of(recorded).1 + commit.chunks.len() > CHUNKS_PER_BLOCK {
         return refuse(
             ErrorCode::InvalidArgument,
-            format!("a commit takes {CHUNKS_PER_BLOCK} chunks at most: record full blocks before"),
+            format!(
+                "a commit takes the rest of one block of {CHUNKS_PER_BLOCK} chunks: record the others before"
+            ),
         );
     }
     check_file_size(tables, commit.size)?;
@@ -132,7 +137,7 @@ fn write_version(
     };
     if !commit.chunks.is_empty() {
         let ids = commit.chunks.iter().map(|stored| stored.chunk);
-        tables.put_block(draft.version, draft.blocks, ids)?;
+        tables.add_to_block(draft.version, commit.recorded, ids)?;
     }
     let row = VersionRow {
         file,

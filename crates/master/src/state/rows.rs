@@ -5,7 +5,7 @@
 
 use proto::hello::ReceiptKey;
 use proto::id::{ChunkId, NodeId, PromiseId, VersionId};
-use proto::master::{CHUNKS_PER_BLOCK, Entry, TrashId};
+use proto::master::{CHUNKS_PER_BLOCK, Entry, Precondition, TrashId, UploadPlan};
 use proto::name::EntryName;
 use proto::net::Address;
 use serde::de::DeserializeOwned;
@@ -225,7 +225,7 @@ pub struct UploadRow {
     pub version: u64,
     /// Its lease ends then.
     pub lease_until: ClusterMillis,
-    /// Blocks recorded.
+    /// Full blocks recorded.
     pub blocks: u32,
     /// Bytes recorded.
     pub bytes: u64,
@@ -252,6 +252,49 @@ impl UploadRow {
             copies: NO_CHUNK_YET,
             promises: 0,
         }
+    }
+
+    /// Chunks recorded, of which only the last may be shorter than this.
+    pub fn chunk_count(&self, chunk_size: u32) -> u64 {
+        self.bytes.div_ceil(u64::from(chunk_size))
+    }
+}
+
+/// What an upload that outlives crashes is to become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptRow {
+    pub(super) path: String,
+    pub(super) size: u64,
+    pub(super) modified_ms: Option<u64>,
+    pub(super) parents: bool,
+    pub(super) precondition: Precondition,
+    pub(super) note: String,
+}
+
+impl KeptRow {
+    pub(super) fn new(plan: &UploadPlan) -> Self {
+        Self {
+            path: plan.path.to_string(),
+            size: plan.size,
+            modified_ms: plan.modified_ms,
+            parents: plan.parents,
+            precondition: plan.precondition,
+            note: plan.note.clone(),
+        }
+    }
+
+    pub(super) fn into_plan(self) -> Result<UploadPlan, StateError> {
+        let path = self.path.parse().map_err(|error| {
+            StateError::Damaged(format!("the path of an upload is none: {error}"))
+        })?;
+        Ok(UploadPlan {
+            path,
+            size: self.size,
+            modified_ms: self.modified_ms,
+            parents: self.parents,
+            precondition: self.precondition,
+            note: self.note,
+        })
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) const UNKNOWN: Definition<(u32, ChunkKey), (u64, u32)> =
     TableDefinition::new("unknown_chunks");
 /// Open upload -> `UploadRow`.
 pub(super) const UPLOADS: Definition<u128, Row> = TableDefinition::new("uploads");
+/// Upload -> `KeptRow`, for those that outlive crashes.
+pub(super) const KEPT_UPLOADS: Definition<u128, Row> = TableDefinition::new("kept_uploads");
 /// (upload, chunk) -> `PromiseRow`.
 pub(super) const PROMISES: Definition<(u128, ChunkKey), Row> = TableDefinition::new("promises");
 /// (chunk, upload): the same, found by chunk.
@@ -130,6 +132,7 @@ pub(super) struct Tables<'txn> {
     pub(super) planned: Table<'txn, (u32, ChunkKey), ()>,
     pub(super) unknown: Table<'txn, (u32, ChunkKey), (u64, u32)>,
     pub(super) uploads: Table<'txn, u128, Row>,
+    pub(super) kept_uploads: Table<'txn, u128, Row>,
     pub(super) promises: Table<'txn, (u128, ChunkKey), Row>,
     pub(super) promised: Table<'txn, (ChunkKey, u128), ()>,
     pub(super) trash: Table<'txn, u64, Row>,
@@ -176,6 +179,7 @@ impl<'txn> Tables<'txn> {
             planned: transaction.open_table(PLANNED)?,
             unknown: transaction.open_table(UNKNOWN)?,
             uploads: transaction.open_table(UPLOADS)?,
+            kept_uploads: transaction.open_table(KEPT_UPLOADS)?,
             promises: transaction.open_table(PROMISES)?,
             promised: transaction.open_table(PROMISED)?,
             trash: transaction.open_table(TRASH)?,

@@ -1,7 +1,8 @@
 //! Uploads until their commit (`commits.rs`): an upload is a version that has no name yet.
 //!
-//! `AllocateChunks` opens it and promises chunks, `RecordChunks` writes full blocks under its version, and `CommitUpload`
-//! writes the last block, the version and the name: work in proportion to one block, never to the file. However an
+//! `AllocateChunks` opens it and promises chunks, `RecordChunks` writes chunks under its version, block by block or in
+//! smaller pieces, and `CommitUpload` writes the last ones, the version and the name: work in proportion to one block, never
+//! to the file. However an
 //! upload ends, its promises end with it: what may lie on a node unrecorded becomes garbage, and blocks that no
 //! version took over go to the sweep.
 //!
@@ -20,6 +21,7 @@ use super::promises::unite;
 use super::proofs::{Proved, check_len, check_same_len, known_copies, prove};
 use super::rows::{self, Answer, PromiseRow, PurgeRow, UploadRow};
 use super::tables::Tables;
+use super::versions::place_of;
 use crate::command::{ChunkPromise, ClusterMillis, NodeNumber};
 
 /// Promises that one upload may hold: what it allocates and does not record.
@@ -35,7 +37,11 @@ impl Tables<'_> {
         }
     }
 
-    fn put_upload(&mut self, upload: UploadId, row: &UploadRow) -> Result<(), StateError> {
+    pub(super) fn put_upload(
+        &mut self,
+        upload: UploadId,
+        row: &UploadRow,
+    ) -> Result<(), StateError> {
         let row = rows::encode(row);
         let before = self
             .uploads
@@ -62,6 +68,7 @@ impl Tables<'_> {
             self.drop_promise(upload, &chunk)?;
             self.leave_over(&chunk, &promise, at)?;
         }
+        self.kept_uploads.remove(upload.uuid().as_u128())?;
         let was_open = self.uploads.remove(upload.uuid().as_u128())?.is_some();
         self.head.counters.uploads -= u64::from(was_open);
         self.remember(Kind::Upload, upload.uuid(), at, answer)
@@ -293,62 +300,78 @@ pub(super) fn check_file_size(tables: &Tables<'_>, bytes: u64) -> Result<(), Sta
     }
 }
 
+/// What `RecordChunks` asks for.
+#[derive(Debug)]
+pub(super) struct Record<'c> {
+    pub(super) upload: UploadId,
+    pub(super) lease_until: ClusterMillis,
+    /// The index of the first of the chunks.
+    pub(super) first: u64,
+    pub(super) doubtful: &'c [NodeNumber],
+    pub(super) chunks: &'c [StoredChunk],
+}
+
 /// `RecordChunks`.
 pub(super) fn record_chunks(
     tables: &mut Tables<'_>,
-    upload: UploadId,
-    lease_until: ClusterMillis,
-    block: u32,
-    doubtful: &[NodeNumber],
-    chunks: &[StoredChunk],
+    record: &Record<'_>,
 ) -> Result<Outcome, StateError> {
-    let Some(mut row) = tables.upload(upload)? else {
-        return upload_unknown(upload);
+    let Some(mut row) = tables.upload(record.upload)? else {
+        return upload_unknown(record.upload);
     };
-    if block < row.blocks {
-        return recorded_again(tables, &row, block, chunks);
+    check_in_block(record.first, record.chunks.len())?;
+    let recorded = row.chunk_count(tables.rules.chunk_size);
+    if record.first < recorded {
+        return recorded_again(tables, &row, record);
     }
-    if block > row.blocks {
-        return upload_unknown(upload);
+    if record.first > recorded {
+        return upload_unknown(record.upload);
     }
-    if chunks.len() != CHUNKS_PER_BLOCK {
-        return refuse(
-            ErrorCode::InvalidArgument,
-            format!(
-                "block {block} was sent with {} chunks: it has to have {CHUNKS_PER_BLOCK}",
-                chunks.len()
-            ),
-        );
-    }
-    let (bytes, ended_short) = check_lens(tables, &row, chunks)?;
-    let proved = prove(tables, upload, chunks, doubtful)?;
+    let (bytes, ended_short) = check_lens(tables, &row, record.chunks)?;
+    let proved = prove(tables, record.upload, record.chunks, record.doubtful)?;
 
-    let receipts = keep(tables, upload, proved, &mut row)?;
-    tables.put_block(row.version, block, chunks.iter().map(|stored| stored.chunk))?;
-    row.blocks += 1;
+    let receipts = keep(tables, record.upload, proved, &mut row)?;
+    let ids = record.chunks.iter().map(|stored| stored.chunk);
+    tables.add_to_block(row.version, recorded, ids)?;
+    (row.blocks, _) = place_of(recorded + record.chunks.len() as u64);
     row.bytes = bytes;
     row.ended_short = ended_short;
-    row.lease_until = row.lease_until.max(lease_until);
-    tables.put_upload(upload, &row)?;
+    row.lease_until = row.lease_until.max(record.lease_until);
+    tables.put_upload(record.upload, &row)?;
     Ok(Outcome::Recorded(Some(receipts)))
+}
+
+fn check_in_block(first: u64, count: usize) -> Result<(), StateError> {
+    let (block, place) = place_of(first);
+    if count > 0 && place + count <= CHUNKS_PER_BLOCK {
+        return Ok(());
+    }
+    refuse(
+        ErrorCode::InvalidArgument,
+        format!(
+            "{count} chunks from place {place} of block {block} on were sent: there has to be one, and a block has \
+             {CHUNKS_PER_BLOCK}"
+        ),
+    )
 }
 
 fn recorded_again(
     tables: &Tables<'_>,
     row: &UploadRow,
-    block: u32,
-    chunks: &[StoredChunk],
+    record: &Record<'_>,
 ) -> Result<Outcome, StateError> {
+    let (block, place) = place_of(record.first);
     let recorded = tables.block(row.version, block)?;
-    if recorded
-        .iter()
-        .eq(chunks.iter().map(|stored| &stored.chunk))
-    {
+    let recorded = recorded.iter().skip(place).take(record.chunks.len());
+    if recorded.eq(record.chunks.iter().map(|stored| &stored.chunk)) {
         return Ok(Outcome::Recorded(None));
     }
     refuse(
         ErrorCode::InvalidArgument,
-        format!("block {block} is recorded with other chunks: a block is recorded once"),
+        format!(
+            "chunk {} is recorded, and what follows is not what was sent now: a chunk is recorded once",
+            record.first
+        ),
     )
 }
 
@@ -366,10 +389,12 @@ pub(super) fn end_upload(
         return Ok(Outcome::UploadEnded(false));
     }
     tables.close_upload(upload, at, Answer::UploadEnded)?;
-    if row.blocks > 0 {
+    let blocks = row.chunk_count(tables.rules.chunk_size);
+    let blocks = blocks.div_ceil(CHUNKS_PER_BLOCK as u64);
+    if blocks > 0 {
         tables.push_purge(&PurgeRow::Draft {
             version: row.version,
-            blocks: row.blocks,
+            blocks: u32::try_from(blocks).expect("checked when they were recorded"),
         })?;
     }
     Ok(Outcome::UploadEnded(true))

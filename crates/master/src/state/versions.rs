@@ -29,6 +29,11 @@ pub(super) fn place_of(index: u64) -> (u32, usize) {
     (block, place)
 }
 
+/// The index of the chunk at this place of a block.
+pub(super) fn first_of(block: u32, place: u16) -> u64 {
+    u64::from(block) * CHUNKS_PER_BLOCK as u64 + u64::from(place)
+}
+
 /// The ids in a block.
 pub(super) fn block_ids(bytes: &[u8]) -> Result<&[[u8; ChunkId::LEN]], StateError> {
     match bytes.as_chunks() {
@@ -47,12 +52,22 @@ impl Tables<'_> {
         }
     }
 
-    pub(super) fn put_block(
+    /// Adds the chunks that follow the first `recorded` ones: all of them in one block.
+    pub(super) fn add_to_block(
         &mut self,
         version: u64,
-        block: u32,
+        recorded: u64,
         chunks: impl Iterator<Item = ChunkId>,
     ) -> Result<(), StateError> {
+        let (block, place) = place_of(recorded);
+        let before = self.block(version, block)?;
+        if before.len() != place {
+            return Err(StateError::Damaged(format!(
+                "block {block} of version {version} has {} chunks and not {place}",
+                before.len()
+            )));
+        }
+        let chunks = before.into_iter().chain(chunks);
         let bytes: Vec<u8> = chunks.flat_map(|chunk| *chunk.as_bytes()).collect();
         self.blocks.insert((version, block), bytes.as_slice())?;
         Ok(())

@@ -11,6 +11,10 @@ use crate::node::Receipt;
 use crate::table::without_body;
 
 without_body!(
+    KeepUpload,
+    UploadKept,
+    LookUpUpload,
+    UploadFound,
     AllocateChunks,
     ChunksAllocated,
     RecordChunks,
@@ -20,6 +24,81 @@ without_body!(
     AbandonUpload,
     UploadAbandoned
 );
+
+/// See [`keep_upload`](super::MasterHandlers::keep_upload). Fails with `upload_unknown` (it has ended already),
+/// `invalid_argument` (it is kept for something else), `too_large`, and where the name could not be given now, as
+/// `commit_upload` does.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeepUpload {
+    /// The session; the caller makes its id. Repeated with the same plan, it is done once.
+    pub upload: UploadId,
+    /// What is to become of it.
+    pub plan: UploadPlan,
+}
+
+/// What an upload is to become: whoever goes on with it, maybe days later and on another machine, needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadPlan {
+    /// The name that the file gets.
+    pub path: EntryPath,
+    /// Bytes in all.
+    pub size: u64,
+    /// When the content was last changed; the time of the commit if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_ms: Option<u64>,
+    /// Make missing parent folders.
+    #[serde(default)]
+    pub parents: bool,
+    /// Only if the name is in this state.
+    #[serde(default, skip_serializing_if = "Precondition::is_any")]
+    pub precondition: Precondition,
+    /// What its caller wants to be told again, as it is; at most [`NOTE_LEN_MAX`] bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// Bytes of the longest note.
+pub const NOTE_LEN_MAX: usize = 8 << 10;
+
+/// The upload is kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UploadKept {
+    /// How long it is kept from now if nothing more comes; what comes renews its lease.
+    pub kept_ms: u64,
+}
+
+/// See [`look_up_upload`](super::MasterHandlers::look_up_upload). Fails with `upload_unknown`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LookUpUpload {
+    /// The session.
+    pub upload: UploadId,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum UploadFound {
+    /// It goes on behind what is recorded.
+    Open {
+        /// What is to become of it.
+        plan: UploadPlan,
+        /// Chunks recorded. All of them have the chunk size, but for the last if it is the file's last.
+        chunks: u64,
+        /// Bytes recorded.
+        bytes: u64,
+        /// The cluster's chunk size.
+        chunk_size: u32,
+        /// How long it is kept from now if nothing more comes.
+        kept_ms: u64,
+    },
+    /// It was committed: the file is there, or was.
+    Committed {
+        /// Its bytes.
+        size: u64,
+        /// What its commit was answered.
+        committed: UploadCommitted,
+    },
+}
 
 /// See [`allocate_chunks`](super::MasterHandlers::allocate_chunks). Opens the upload's lease, or renews it. Fails with
 /// `not_enough_replicas` (fewer nodes take writes than a write needs), `no_space`, `unavailable`.
@@ -95,16 +174,27 @@ impl<'a> From<&'a NodeLocation> for Peer<'a> {
 }
 
 /// See [`record_chunks`](super::MasterHandlers::record_chunks). Fails with `upload_unknown` (also if
-/// blocks before this one are not recorded: begin again), `not_enough_replicas` (a chunk with too few good receipts).
+/// chunks before these are not recorded: begin again), `not_enough_replicas` (a chunk with too few good receipts).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RecordChunks {
     /// The session.
     pub upload: UploadId,
-    /// Which block, from 0: repeated, a block is recorded once.
+    /// Which block, from 0.
     pub block: u32,
-    /// Exactly [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK): the last block, which may be shorter, comes with the
-    /// commit.
+    /// How many chunks of that block are recorded before these. Repeated, a chunk is recorded once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub place: u16,
+    /// At least one, and none behind the end of the block, which is [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK). The
+    /// last ones may come with the commit.
     pub chunks: Vec<StoredChunk>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(place: &u16) -> bool {
+    *place == 0
 }
 
 /// A chunk of a file, with what proves that it is stored.
@@ -119,7 +209,7 @@ pub struct StoredChunk {
     pub receipts: Vec<Receipt>,
 }
 
-/// The block is recorded.
+/// They are recorded.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ChunksRecorded {}
 
@@ -139,9 +229,12 @@ pub struct CommitUpload {
     /// When the content was last changed; the time of the commit if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified_ms: Option<u64>,
-    /// Blocks recorded before.
+    /// Full blocks recorded before.
     pub blocks: u32,
-    /// The rest: fewer than [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK).
+    /// Chunks recorded of the block after those.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub place: u16,
+    /// The rest: none behind the end of that block.
     pub chunks: Vec<StoredChunk>,
     /// Make missing parent folders.
     #[serde(default)]

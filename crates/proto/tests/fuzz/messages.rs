@@ -182,7 +182,8 @@ fn is_default(value: &Value) -> bool {
         Value::Bool(yes) => !yes,
         Value::Number(number) => number.as_u64() == Some(0),
         Value::Array(values) => values.is_empty(),
-        Value::String(_) | Value::Object(_) => false,
+        Value::String(text) => text.is_empty(),
+        Value::Object(_) => false,
     }
 }
 

@@ -40,6 +40,11 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
         r#"{"request":"UUID","path":"/a","version":7}"#,
     ),
     (
+        "keep_upload",
+        r#"{"upload":"UUID","plan":{"path":"/a/b","size":7,"modified_ms":3,"parents":true,"precondition":"absent","note":"n"}}"#,
+    ),
+    ("look_up_upload", r#"{"upload":"UUID"}"#),
+    (
         "allocate_chunks",
         r#"{"upload":"UUID","chunks":[{"chunk":"CHUNK","len":3}],"avoid":["UUID"]}"#,
     ),

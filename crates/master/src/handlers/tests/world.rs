@@ -150,6 +150,7 @@ pub(super) async fn files_on(disk: &MemoryDisk) -> Files<Told> {
         cluster: Arc::new(Told::default()),
         blocking: Blocking::inline(),
         upload_lease: Duration::from_secs(900),
+        resumable_upload_retention: Duration::from_secs(3600),
         chance: Arc::new(Mutex::new(StdRng::seed_from_u64(1))),
     }
 }
@@ -225,6 +226,7 @@ impl Files<Told> {
             size: 100 * chunks.len() as u64,
             modified_ms: None,
             blocks: 0,
+            place: 0,
             chunks: stored.collect(),
             parents: true,
             precondition: Precondition::Any,

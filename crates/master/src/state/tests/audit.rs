@@ -8,6 +8,7 @@ use proto::name::{EntryName, NameRules};
 use proto::node::BucketDigest;
 use redb::{Key, ReadableTable, Table, Value};
 
+use super::bench::CHUNK_SIZE;
 use crate::command::NodeNumber;
 use crate::state::head::Counters;
 use crate::state::rows::{
@@ -415,7 +416,10 @@ impl Facts {
             }
         }
         for upload in self.uploads.values() {
-            drafts.insert(upload.version, upload.blocks);
+            let blocks = upload
+                .chunk_count(CHUNK_SIZE)
+                .div_ceil(CHUNKS_PER_BLOCK as u64);
+            drafts.insert(upload.version, u32::try_from(blocks).unwrap());
         }
         let listed: BTreeSet<_> = self.versions.keys().copied().collect();
         assert_eq!(listed, owned, "versions");

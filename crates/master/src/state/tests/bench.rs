@@ -13,6 +13,7 @@ use super::audit::{audit, dump};
 use crate::command::{
     ChunkPromise, ClusterMillis, Command, CommittedVersion, NodeNumber, TimedCommand,
 };
+use crate::state::versions::place_of;
 use crate::state::{Allocation, Outcome, Snapshot, State, StateOptions};
 
 /// The chunk size of all tests.
@@ -181,28 +182,49 @@ impl Bench {
         &mut self,
         upload: UploadId,
         path: &str,
-        blocks: u32,
+        recorded: u64,
         chunks: &[StoredChunk],
     ) -> Result<CommittedVersion, WireError> {
-        let recorded = u64::from(blocks) * 512 * u64::from(CHUNK_SIZE);
-        let size = recorded + chunks.iter().map(|c| u64::from(c.len)).sum::<u64>();
-        self.commit_if(upload, path, (size, blocks), chunks, Precondition::Any)
+        let size = recorded * u64::from(CHUNK_SIZE);
+        let size = size + chunks.iter().map(|c| u64::from(c.len)).sum::<u64>();
+        self.commit_if(upload, path, (size, recorded), chunks, Precondition::Any)
+    }
+
+    /// Records chunks that follow the first `recorded` ones.
+    pub(super) fn record(
+        &mut self,
+        upload: UploadId,
+        recorded: u64,
+        chunks: &[StoredChunk],
+    ) -> Result<Outcome, WireError> {
+        let (block, place) = place_of(recorded);
+        let command = Command::RecordChunks {
+            upload,
+            lease_until: ClusterMillis(self.now + LEASE),
+            block,
+            place: u16::try_from(place).unwrap(),
+            doubtful: self.doubtful(),
+            chunks: chunks.to_vec(),
+        };
+        self.apply(command)
     }
 
     pub(super) fn commit_if(
         &mut self,
         upload: UploadId,
         path: &str,
-        (size, blocks): (u64, u32),
+        (size, recorded): (u64, u64),
         chunks: &[StoredChunk],
         precondition: Precondition,
     ) -> Result<CommittedVersion, WireError> {
+        let (blocks, place) = place_of(recorded);
         let command = Command::CommitUpload {
             upload,
             path: self::path(path),
             size,
             modified_ms: None,
             blocks,
+            place: u16::try_from(place).unwrap(),
             doubtful: self.doubtful(),
             chunks: chunks.to_vec(),
             parents: true,

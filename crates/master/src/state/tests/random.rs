@@ -59,6 +59,16 @@ pub(super) enum Step {
         upload: usize,
         node: u32,
     },
+    Keep {
+        upload: usize,
+        at: usize,
+    },
+    Record {
+        upload: usize,
+        chunks: Vec<u32>,
+        down: Vec<u32>,
+        again: bool,
+    },
     Commit {
         upload: usize,
         at: usize,
@@ -132,6 +142,9 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (upload(), chunks(), nodes(), down())
             .prop_map(|(upload, chunks, nodes, down)| Step::Allocate { upload, chunks, nodes, down }),
         8 => (upload(), node()).prop_map(|(upload, node)| Step::Store { upload, node }),
+        2 => (upload(), at()).prop_map(|(upload, at)| Step::Keep { upload, at }),
+        4 => (upload(), chunks(), down(), any::<bool>())
+            .prop_map(|(upload, chunks, down, again)| Step::Record { upload, chunks, down, again }),
         6 => (upload(), at(), chunks(), down())
             .prop_map(|(upload, at, chunks, down)| Step::Commit { upload, at, chunks, down }),
         1 => upload().prop_map(|upload| Step::End { upload }),

@@ -1,15 +1,15 @@
 //! Uploads: what a commit takes, and what an upload leaves behind.
 
-use proto::ErrorCode;
 use proto::id::VersionId;
-use proto::master::{ChunkToStore, ClusterRules, Precondition, StoredChunk};
+use proto::master::{ChunkToStore, ClusterRules, Precondition, StoredChunk, UploadPlan};
+use proto::{ErrorCode, WireError};
 
 use super::audit::holds;
 use super::bench::{
     Bench, CHUNK_SIZE, changed, chunk, chunk_of, code, numbers, path, rules, sent, stored,
 };
 use crate::command::{ClusterMillis, Command, NodeNumber};
-use crate::state::{Allocation, Outcome};
+use crate::state::{Allocation, KeptUpload, Outcome};
 
 #[test]
 fn a_committed_file_has_its_chunks_in_order_with_their_copies() {
@@ -129,25 +129,17 @@ fn a_big_file_is_recorded_block_by_block() {
             .iter()
             .map(|c| stored(upload, c, &[1, 2, 3]))
             .collect();
-        let record = |block, chunks: &[StoredChunk]| Command::RecordChunks {
-            upload,
-            lease_until: ClusterMillis(5_000),
-            block,
-            doubtful: Vec::new(),
-            chunks: chunks.to_vec(),
-        };
-        let early = bench.apply(record(block + 1, &proved));
+        let first = block * 512;
+        let early = bench.record(upload, first + 512, &proved);
         assert_eq!(code(early), ErrorCode::UploadUnknown);
-        let short = bench.apply(record(block, &proved[1..]));
-        assert_eq!(code(short), ErrorCode::InvalidArgument);
-        let recorded = bench.apply(record(block, &proved));
+        let recorded = bench.record(upload, first, &proved);
         let is_counted = matches!(recorded, Ok(Outcome::Recorded(Some(_))));
         assert!(is_counted, "the first time");
-        let again = bench.apply(record(block, &proved));
+        let again = bench.record(upload, first, &proved);
         assert_eq!(again, Ok(Outcome::Recorded(None)));
         let mut other = proved.clone();
         other.swap(0, 1);
-        let changed = bench.apply(record(block, &other));
+        let changed = bench.record(upload, first, &other);
         assert_eq!(code(changed), ErrorCode::InvalidArgument);
     }
     let rest: Vec<_> = blocks
@@ -156,7 +148,7 @@ fn a_big_file_is_recorded_block_by_block() {
         .iter()
         .map(|c| stored(upload, c, &[]))
         .collect();
-    let committed = bench.commit(upload, "/big", 2, &rest).unwrap();
+    let committed = bench.commit(upload, "/big", 1024, &rest).unwrap();
     let snapshot = bench.read();
     let row = snapshot.version(committed.version).unwrap().unwrap();
     assert_eq!(row.chunk_count(), 1030);
@@ -183,6 +175,138 @@ fn a_big_file_is_recorded_block_by_block() {
 }
 
 #[test]
+fn chunks_are_recorded_in_pieces_of_any_length_within_a_block() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    let chunks: Vec<_> = (0..512).chain([7, 512]).map(chunk).collect();
+    let mut recorded = 0;
+    for len in [1, 30, 2, 479] {
+        let piece = &chunks[recorded..recorded + len];
+        bench.allocate(upload, piece, &[1, 2, 3]).unwrap();
+        let piece: Vec<_> = piece.iter().map(|c| stored(upload, c, &[1, 2])).collect();
+        let first = recorded as u64;
+        let too_many = vec![piece[0].clone(); 513 - recorded];
+        let result = bench.record(upload, first, &too_many);
+        assert_eq!(
+            code(result),
+            ErrorCode::InvalidArgument,
+            "over the end of the block"
+        );
+        let early = bench.record(upload, first + 1, &piece[..1]);
+        assert_eq!(code(early), ErrorCode::UploadUnknown);
+        bench.record(upload, first, &piece).unwrap();
+        let again = bench.record(upload, first, &piece);
+        assert_eq!(again, Ok(Outcome::Recorded(None)));
+        recorded += len;
+    }
+    assert_eq!(
+        code(bench.record(upload, 512, &[])),
+        ErrorCode::InvalidArgument
+    );
+    let rest = &chunks[512..];
+    bench.allocate(upload, rest, &[1, 2, 3]).unwrap();
+    let rest = [
+        stored(upload, &rest[0], &[]),
+        stored(upload, &rest[1], &[1, 2]),
+    ];
+    bench.record(upload, 512, &rest[..1]).unwrap();
+    let early = bench.commit(upload, "/f", 512, &rest[1..]);
+    assert_eq!(code(early), ErrorCode::InvalidArgument, "one left out");
+    let committed = bench.commit(upload, "/f", 513, &rest[1..]).unwrap();
+    let snapshot = bench.read();
+    let row = snapshot.version(committed.version).unwrap().unwrap();
+    let mut found = snapshot.chunks_of(committed.version, &row, 0, 512).unwrap();
+    found.extend(
+        snapshot
+            .chunks_of(committed.version, &row, 512, 512)
+            .unwrap(),
+    );
+    assert!(
+        found
+            .iter()
+            .map(|found| found.0)
+            .eq(chunks.iter().map(|c| c.chunk))
+    );
+}
+
+#[test]
+fn a_kept_upload_says_how_far_it_is_and_what_became_of_it() {
+    let mut bench = Bench::new(3);
+    let upload = bench.upload_id();
+    let plan = UploadPlan {
+        path: path("/f"),
+        size: 150,
+        modified_ms: Some(7),
+        parents: false,
+        precondition: Precondition::Absent,
+        note: "a note".to_owned(),
+    };
+    let keep = |plan: &UploadPlan| Command::KeepUpload {
+        upload,
+        lease_until: ClusterMillis(9_000),
+        plan: plan.clone(),
+    };
+    assert_eq!(
+        code(bench.read().kept_upload(upload).map_err(WireError::from)),
+        ErrorCode::UploadUnknown
+    );
+    bench.apply(keep(&plan)).unwrap();
+    bench.apply(keep(&plan)).unwrap();
+    let other = UploadPlan {
+        size: 151,
+        ..plan.clone()
+    };
+    assert_eq!(code(bench.apply(keep(&other))), ErrorCode::InvalidArgument);
+
+    let chunks = [chunk(1), chunk_of(2, 50)];
+    bench.allocate(upload, &chunks, &[1, 2, 3]).unwrap();
+    let chunks = chunks.map(|chunk| stored(upload, &chunk, &[1, 2]));
+    bench.record(upload, 0, &chunks[..1]).unwrap();
+    let Ok(KeptUpload::Open(found, row)) = bench.read().kept_upload(upload) else {
+        panic!("it is open");
+    };
+    assert_eq!((found, row.bytes), (plan, 100));
+    let committed = bench.commit_if(upload, "/f", (150, 1), &chunks[1..], Precondition::Absent);
+    let expected = KeptUpload::Committed(150, committed.unwrap());
+    assert_eq!(bench.read().kept_upload(upload).unwrap(), expected);
+    assert_eq!(code(bench.apply(keep(&other))), ErrorCode::UploadUnknown);
+}
+
+#[test]
+fn an_upload_that_could_not_be_committed_is_not_kept() {
+    let mut bench = Bench::new(3);
+    bench.put("/f", &[chunk(1)]);
+    bench.put("/folder/g", &[chunk(1)]);
+    let upload = bench.upload_id();
+    let mut check = |at: &str, size, precondition, expected| {
+        let plan = UploadPlan {
+            path: path(at),
+            size,
+            modified_ms: None,
+            parents: false,
+            precondition,
+            note: String::new(),
+        };
+        let lease_until = ClusterMillis(9_000);
+        let kept = bench.apply(Command::KeepUpload {
+            upload,
+            lease_until,
+            plan,
+        });
+        assert_eq!(code(kept), expected, "{at}");
+    };
+    check("/folder", 1, Precondition::Any, ErrorCode::IsAFolder);
+    check("/none/f", 1, Precondition::Any, ErrorCode::NotFound);
+    check("/f/g", 1, Precondition::Any, ErrorCode::NotAFolder);
+    check("/f", 1, Precondition::Absent, ErrorCode::PreconditionFailed);
+    assert_eq!(
+        code(bench.read().kept_upload(upload).map_err(WireError::from)),
+        ErrorCode::UploadUnknown
+    );
+    assert_eq!(bench.read().counters().unwrap().uploads, 0);
+}
+
+#[test]
 fn a_file_of_exactly_one_block_may_end_short_there() {
     let mut bench = Bench::new(3);
     let upload = bench.upload_id();
@@ -193,21 +317,14 @@ fn a_file_of_exactly_one_block_may_end_short_there() {
         .iter()
         .map(|c| stored(upload, c, &[1, 2, 3]))
         .collect();
-    let record = Command::RecordChunks {
-        upload,
-        lease_until: ClusterMillis(5_000),
-        block: 0,
-        doubtful: Vec::new(),
-        chunks,
-    };
-    bench.apply(record).unwrap();
+    bench.record(upload, 0, &chunks).unwrap();
     bench.allocate(upload, &[chunk(1)], &[1, 2, 3]).unwrap();
     let more = [stored(upload, &chunk(1), &[])];
     let size = 511 * u64::from(CHUNK_SIZE) + 1;
-    let result = bench.commit_if(upload, "/f", (size + 100, 1), &more, Precondition::Any);
+    let result = bench.commit_if(upload, "/f", (size + 100, 512), &more, Precondition::Any);
     assert_eq!(code(result), ErrorCode::InvalidArgument);
     bench
-        .commit_if(upload, "/f", (size, 1), &[], Precondition::Any)
+        .commit_if(upload, "/f", (size, 512), &[], Precondition::Any)
         .unwrap();
 }
 
@@ -350,14 +467,7 @@ fn blocks_of_an_ended_upload_are_swept() {
         .iter()
         .map(|c| stored(upload, c, &[1, 2, 3]))
         .collect();
-    let record = Command::RecordChunks {
-        upload,
-        lease_until: ClusterMillis(5_000),
-        block: 0,
-        doubtful: Vec::new(),
-        chunks,
-    };
-    bench.apply(record).unwrap();
+    bench.record(upload, 0, &chunks).unwrap();
     bench
         .apply(Command::EndUpload {
             upload,

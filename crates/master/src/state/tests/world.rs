@@ -76,6 +76,13 @@ impl World {
                 self.allocate(*upload, chunks, nodes, down);
             }
             Step::Store { upload, node } => self.store(*upload, *node),
+            Step::Keep { upload, at } => self.keep(*upload, PATHS[*at]),
+            Step::Record {
+                upload,
+                chunks,
+                down,
+                again,
+            } => self.record(*upload, chunks, down, *again),
             Step::Commit {
                 upload,
                 at,
@@ -132,6 +139,7 @@ impl World {
             }
         }
         self.check_receipts();
+        self.check_kept();
     }
 
     /// The same log makes the same state, however it is cut into transactions.

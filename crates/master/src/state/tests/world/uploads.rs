@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::id::{PromiseId, UploadId};
-use proto::master::{Precondition, StoredChunk};
+use proto::master::{Precondition, StoredChunk, UploadPlan};
 
 use super::World;
 use super::names::Item;
 use super::versions::FileVersions;
 use crate::command::{ChunkPromise, ClusterMillis, Command, NodeNumber};
-use crate::state::tests::bench::{chunk, with_receipts};
-use crate::state::{Allocation, Outcome};
+use crate::state::tests::bench::{chunk, path, with_receipts};
+use crate::state::{Allocation, KeptUpload, Outcome};
 
 /// An uploader. It goes on under its id whatever the master forgot, and keeps all receipts that it ever got.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,10 @@ pub(super) struct Upload {
     told: BTreeMap<u32, PromiseId>,
     /// (node, chunk, promise).
     receipts: BTreeSet<(u32, u32, PromiseId)>,
+    /// What it is to become, if it is kept.
+    kept: Option<String>,
+    /// Chunks recorded.
+    recorded: Vec<u32>,
 }
 
 impl World {
@@ -84,24 +88,93 @@ impl World {
         }
     }
 
+    /// The upload is to outlive crashes, under its id: it may have been opened before, or not.
+    pub(super) fn keep(&mut self, upload: usize, at: &str) {
+        let id = self.uploads[upload].id;
+        let id = id.unwrap_or_else(|| self.bench.upload_id());
+        let command = Command::KeepUpload {
+            upload: id,
+            lease_until: ClusterMillis(u64::MAX),
+            plan: plan(at),
+        };
+        let kept = self.bench.apply(command);
+        if kept.is_err() {
+            return;
+        }
+        let before = self.uploads[upload].kept.replace(at.to_owned());
+        assert!(
+            before.is_none_or(|before| before == at),
+            "kept for another name"
+        );
+        self.uploads[upload].id = Some(id);
+    }
+
+    /// Records what follows, or once more what was recorded last.
+    pub(super) fn record(&mut self, upload: usize, chunks: &[u32], down: &[u32], again: bool) {
+        let Some(id) = self.uploads[upload].id else {
+            return;
+        };
+        let recorded = self.uploads[upload].recorded.len();
+        let first = if again {
+            recorded.saturating_sub(chunks.len())
+        } else {
+            recorded
+        };
+        let proved = self.proved(upload, chunks);
+        self.bench.down = self.numbers(down);
+        let result = self.bench.record(id, first as u64, &proved);
+        let recorded = &mut self.uploads[upload].recorded;
+        match result {
+            Ok(Outcome::Recorded(Some(_))) => {
+                assert_eq!(first, recorded.len());
+                recorded.extend(chunks);
+            }
+            Ok(Outcome::Recorded(None)) => assert_eq!(recorded[first..], *chunks),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => {}
+        }
+    }
+
+    /// A kept upload is as far as it was recorded, whatever the master forgot.
+    pub(super) fn check_kept(&self) {
+        let snapshot = self.bench.read();
+        for upload in &self.uploads {
+            let (Some(id), Some(at)) = (upload.id, &upload.kept) else {
+                continue;
+            };
+            let KeptUpload::Open(found, row) = snapshot.kept_upload(id).unwrap() else {
+                panic!("it was not committed");
+            };
+            assert_eq!(found, plan(at));
+            assert_eq!(row.bytes, 100 * upload.recorded.len() as u64);
+        }
+    }
+
+    fn proved(&self, upload: usize, chunks: &[u32]) -> Vec<StoredChunk> {
+        let of = |number: &u32| {
+            let receipts = self.uploads[upload].receipts.iter();
+            let receipts = receipts.filter(|(_, chunk, _)| chunk == number);
+            let receipts = receipts.map(|(node, _, promise)| (*node, *promise));
+            with_receipts(&chunk(*number), receipts)
+        };
+        chunks.iter().map(of).collect()
+    }
+
     pub(super) fn commit(&mut self, upload: usize, at: &str, chunks: &[u32], down: &[u32]) {
         let Some(id) = self.uploads[upload].id else {
             return;
         };
-        let proved: Vec<StoredChunk> = chunks
-            .iter()
-            .map(|number| {
-                let receipts = self.uploads[upload].receipts.iter();
-                let receipts = receipts.filter(|(_, chunk, _)| chunk == number);
-                let receipts = receipts.map(|(node, _, promise)| (*node, *promise));
-                with_receipts(&chunk(*number), receipts)
-            })
-            .collect();
-        let size = 100 * chunks.len() as u64;
+        let proved = self.proved(upload, chunks);
+        let recorded = self.uploads[upload].recorded.clone();
+        let size = 100 * (recorded.len() + chunks.len()) as u64;
         self.bench.down = self.numbers(down);
-        let result = self
-            .bench
-            .commit_if(id, at, (size, 0), &proved, Precondition::Any);
+        let result = self.bench.commit_if(
+            id,
+            at,
+            (size, recorded.len() as u64),
+            &proved,
+            Precondition::Any,
+        );
         let parent_error = self.parent_error(at, true);
         let Ok(committed) = result else {
             return;
@@ -116,7 +189,7 @@ impl World {
             Some(Item::File(versions)) => versions,
             _ => FileVersions::default(),
         };
-        versions.add(committed.version, chunks);
+        versions.add(committed.version, &[&recorded, chunks].concat());
         self.names.insert(at.to_owned(), Item::File(versions));
         self.uploads[upload] = Upload::default();
     }
@@ -128,6 +201,19 @@ impl World {
                 expired_by: None,
             };
             self.bench.apply(end).unwrap();
+            self.uploads[upload].kept = None;
+            self.uploads[upload].recorded.clear();
         }
+    }
+}
+
+fn plan(at: &str) -> UploadPlan {
+    UploadPlan {
+        path: path(at),
+        size: 300,
+        modified_ms: None,
+        parents: true,
+        precondition: Precondition::Any,
+        note: String::new(),
     }
 }
