@@ -175,6 +175,16 @@ impl Error {
         }
     }
 
+    /// To whoever goes on with an upload, one that is not open any more is a thing that is not there.
+    pub(crate) fn with_upload_gone(self) -> Self {
+        match self {
+            Self::Refused(error) if error.code == ErrorCode::UploadUnknown => Self::NotFound {
+                message: error.message,
+            },
+            other => other,
+        }
+    }
+
     /// Whether it is a server's refusal with this code, for those that only this crate acts on.
     pub(crate) fn is_refusal(&self, code: ErrorCode) -> bool {
         matches!(self, Self::Refused(error) if error.code == code)

@@ -28,12 +28,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proto::connection::CallerIdentity;
 use proto::hello::{ClusterSecret, Role};
-use proto::id::{ChunkId, NodeId, RequestId, VersionId};
+use proto::id::{ChunkId, NodeId, RequestId, UploadId, VersionId};
 use proto::master::{
-    ClusterRules, ClusterStatus, CreateFolder, DeleteEntry, EmptyTrash, Entry, FolderListed,
-    GetStatus, LeaveSafeMode, ListFolder, ListNodes, ListTrash, LookUpEntry, MoveEntry,
-    NodesListed, Precondition, RemoveNode, ReportBadReplica, ResetDeleteFuse, RestoreEntry,
-    TrashId, TrashListed,
+    AbandonUpload, ClusterRules, ClusterStatus, CreateFolder, DeleteEntry, EmptyTrash, Entry,
+    FolderListed, GetStatus, KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListTrash,
+    LookUpEntry, LookUpUpload, MoveEntry, NodesListed, Precondition, RemoveNode, ReportBadReplica,
+    ResetDeleteFuse, RestoreEntry, TrashId, TrashListed, UploadFound, UploadPlan,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::{Address, Network};
@@ -51,7 +51,7 @@ pub use error::{Cause, Error};
 pub use explain::{ExplainedChunk, ExplainedCopy};
 pub use hashing::Hashing;
 pub use options::ClientOptions;
-pub use upload::{Progress, UploadOptions, Uploaded};
+pub use upload::{Appended, OpenUpload, Progress, UploadOptions, Uploaded};
 
 use health::Health;
 use line::Line;
@@ -274,6 +274,42 @@ impl Cluster {
         options: UploadOptions,
     ) -> Result<Uploaded, Error> {
         upload::upload(self, path, reader, options).await
+    }
+
+    /// Opens an upload that others may go on with, by its id, in another process and days later; says how long it is kept if
+    /// nothing comes. What a commit would refuse now is refused.
+    pub async fn begin_upload(&self, plan: &UploadPlan) -> Result<(UploadId, Duration), Error> {
+        let upload = UploadId::new(self.shared.new_uuid());
+        let request = || KeepUpload {
+            upload,
+            plan: plan.clone(),
+        };
+        let kept = self.ask(request).await?;
+        Ok((upload, Duration::from_millis(kept.kept_ms)))
+    }
+
+    /// How far such an upload is, or what became of it. Fails with [`Error::NotFound`] if it ended.
+    pub async fn find_upload(&self, upload: UploadId) -> Result<UploadFound, Error> {
+        let found = self.ask(|| LookUpUpload { upload }).await;
+        found.map_err(Error::with_upload_gone)
+    }
+
+    /// Stores what `reader` gives behind what is recorded of such an upload, and commits the file if that was its end. When
+    /// it fails, or is dropped, a part may have been recorded: [`find_upload`](Self::find_upload) says how much. Fails with
+    /// [`Error::NotFound`] if the upload ended, or is not as far as `open` says.
+    pub async fn append<R: AsyncRead + Send + Unpin>(
+        &self,
+        open: OpenUpload,
+        reader: R,
+    ) -> Result<Appended, Error> {
+        let appended = upload::append(self, open, reader).await;
+        appended.map_err(Error::with_upload_gone)
+    }
+
+    /// Gives such an upload up: what it has sent is freed.
+    pub async fn end_upload(&self, upload: UploadId) -> Result<(), Error> {
+        self.ask(|| AbandonUpload { upload }).await?;
+        Ok(())
     }
 
     /// Finds a file in its current version, or in a former one, to be read.

@@ -11,6 +11,7 @@ mod checks;
 mod ledger;
 mod options;
 mod recover;
+mod resume;
 mod session;
 mod store;
 
@@ -39,6 +40,8 @@ use checks::{check_entry, check_size};
 use ledger::{Ledger, Standing};
 pub use options::{Progress, UploadOptions, Uploaded};
 use recover::Trouble;
+pub(crate) use resume::append;
+pub use resume::{Appended, OpenUpload};
 use session::Session;
 use store::ChunkStore;
 
@@ -82,6 +85,8 @@ struct Upload {
     recording: bool,
     /// The reader is at its end.
     ended: bool,
+    /// What it gave last, if that is no whole chunk and not the end of the file.
+    rest: Bytes,
     copies_min: usize,
     /// Where the nodes are that this upload met, to read a chunk back from.
     nodes: HashMap<NodeId, NodeLocation>,
@@ -122,13 +127,14 @@ impl Upload {
         options: UploadOptions,
         rules: ClusterRules,
     ) -> Self {
+        let session = Session::new(shared.clone());
         Self {
-            session: Session::new(shared.clone()),
+            session,
             shared,
             path,
             options,
             rules,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(),
             events: FuturesUnordered::new(),
             waiting: Vec::new(),
             deferred: Vec::new(),
@@ -136,13 +142,20 @@ impl Upload {
             allocating: false,
             recording: false,
             ended: false,
+            rest: Bytes::new(),
             copies_min: usize::from(rules.min_write_replicas),
             nodes: HashMap::new(),
             recoveries: 0,
         }
     }
 
-    async fn run<R: AsyncRead + Send + Unpin>(mut self, mut reader: R) -> Result<Uploaded, Error> {
+    async fn run<R: AsyncRead + Send + Unpin>(mut self, reader: R) -> Result<Uploaded, Error> {
+        self.store_all(reader).await?;
+        self.commit().await
+    }
+
+    /// Stores all that the reader gives, and records all but what goes with the commit.
+    async fn store_all<R: AsyncRead + Send + Unpin>(&mut self, mut reader: R) -> Result<(), Error> {
         let mut buffer = BytesMut::new();
         while !self.is_drained() {
             self.start_calls();
@@ -166,11 +179,22 @@ impl Upload {
                 self.recover(trouble, error).await?;
             }
         }
-        self.commit().await
+        Ok(())
     }
 
     fn is_drained(&self) -> bool {
-        self.ended && self.in_flight == 0 && !self.recording && self.ledger.rest().is_some()
+        let is_idle = self.ended && self.in_flight == 0 && !self.recording;
+        is_idle
+            && match self.stops_short() {
+                true => self.ledger.is_recorded(),
+                false => self.ledger.rest().is_some(),
+            }
+    }
+
+    /// Whether the reader ended before the file does, and others go on.
+    fn stops_short(&self) -> bool {
+        let size = self.options.size_hint;
+        self.ended && self.session.is_kept() && size != Some(self.ledger.begun_bytes())
     }
 
     fn may_read(&self) -> bool {
@@ -194,10 +218,15 @@ impl Upload {
     fn take_in(&mut self, bytes: Bytes, more: bool) -> Result<(), Error> {
         self.ended = !more;
         let read = self.ledger.begun_bytes() + bytes.len() as u64;
-        if let Some(expected) = self.options.size_hint
-            && (read > expected || (self.ended && read < expected))
-        {
-            return Err(Error::SizeMismatch { expected, read });
+        if let Some(expected) = self.options.size_hint {
+            let is_short = self.ended && read < expected;
+            if read > expected || (is_short && !self.session.is_kept()) {
+                return Err(Error::SizeMismatch { expected, read });
+            }
+            if is_short && bytes.len() < self.rules.chunk_size as usize {
+                self.rest = bytes;
+                return Ok(());
+            }
         }
         check_size(&self.rules, Some(read))?;
         if bytes.is_empty() {
@@ -334,17 +363,17 @@ impl Upload {
             });
         }
         if !self.recording
-            && let Some((block, chunks)) = self.ledger.next_to_record()
+            && let Some(chunks) = self.ledger.next_to_record(self.stops_short())
         {
             self.recording = true;
-            let recorded = self.record(block, chunks);
+            let recorded = self.record(self.ledger.recorded(), chunks);
             self.spawn(async move { Event::Recorded(recorded.await) });
         }
     }
 
     fn record(
         &self,
-        block: u32,
+        (block, place): (u32, u16),
         chunks: Vec<StoredChunk>,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let (shared, upload) = (self.shared.clone(), self.session.id());
@@ -352,6 +381,7 @@ impl Upload {
             let request = || RecordChunks {
                 upload,
                 block,
+                place,
                 chunks: chunks.clone(),
             };
             let retry_for = shared.options.transfer_retry_for;
@@ -407,7 +437,7 @@ impl Upload {
         let chunks = self.ledger.rest().expect("all is stored and recorded");
         let (shared, path) = (self.shared.clone(), self.path.clone());
         let (upload, size) = (self.session.id(), self.ledger.begun_bytes());
-        let blocks = self.ledger.blocks_recorded();
+        let (blocks, place) = self.ledger.recorded();
         let (modified_ms, parents) = (self.options.modified_ms, self.options.parents);
         let precondition = self.options.precondition;
         async move {
@@ -417,6 +447,7 @@ impl Upload {
                 size,
                 modified_ms,
                 blocks,
+                place,
                 chunks: chunks.clone(),
                 parents,
                 precondition,

@@ -1,8 +1,9 @@
 //! What an upload has read so far: which chunks, in which order, which of them are stored, and which recorded.
 //!
-//! Chunks come to be hashed and stored in any order; blocks are recorded in the order of the file, each when all of its
-//! chunks are stored. Equal chunks within a block are stored once. One that is equal to a chunk of an earlier block
-//! waits until that block is recorded: then the master says that it is stored.
+//! Chunks come to be hashed and stored in any order; they are recorded in the order of the file, piece by piece, each when
+//! all of its chunks are stored. A piece is a block, or of an upload that others may go on with a smaller part of
+//! one. Equal chunks within a piece are stored once. One that is equal to a chunk of an earlier piece
+//! waits until that one is recorded: then the master says that it is stored.
 //!
 //! A value without any waiting or calling. For what is recorded it keeps the 32 bytes of the id, in case the master
 //! forgets the upload.
@@ -13,24 +14,32 @@ use proto::id::ChunkId;
 use proto::master::{CHUNKS_PER_BLOCK, ChunkToStore, StoredChunk};
 use proto::node::Receipt;
 
-/// Blocks that are begun and not recorded, at most: twins take no memory for bytes, so that nothing else would
+/// Pieces that are begun and not recorded, at most: twins take no memory for bytes, so that nothing else would
 /// bound them.
-const BLOCKS_PENDING_MAX: usize = 3;
+const PIECES_PENDING_MAX: usize = 3;
+/// Chunks in a piece of an upload that others may go on with: what has to be sent again if all processes die.
+const SMALL_PIECE_LEN: usize = 32;
 
 /// The chunks of one upload.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
+    /// Chunks in a piece: a part of a block without a rest.
+    piece_len: usize,
+    /// Chunks that somebody recorded before.
+    recorded_before: u64,
     recorded: Vec<ChunkId>,
     /// The length of all recorded chunks: none of them is the file's last.
     recorded_len: u32,
-    pending: VecDeque<Block>,
+    pending: VecDeque<Piece>,
     begun: u64,
     begun_bytes: u64,
     stored_bytes: u64,
 }
 
-#[derive(Debug, Default)]
-struct Block {
+#[derive(Debug)]
+struct Piece {
+    /// How many slots it gets.
+    len: usize,
     slots: Vec<Slot>,
     /// The receipts of each distinct chunk, once it is stored.
     copies: HashMap<ChunkId, Option<Vec<Receipt>>>,
@@ -48,29 +57,59 @@ struct Slot {
 pub(crate) enum Standing {
     /// It is to be stored.
     New,
-    /// An equal one in its block is stored for both.
+    /// An equal one in its piece is stored for both.
     Twin,
-    /// An equal one is in a block that is not recorded yet: ask again when that is.
+    /// An equal one is in a piece that is not recorded yet: ask again when that is.
     Deferred,
 }
 
 impl Ledger {
+    /// Of an upload that begins now, recorded block by block.
+    pub(crate) fn new() -> Self {
+        Self {
+            piece_len: CHUNKS_PER_BLOCK,
+            recorded_before: 0,
+            recorded: Vec::new(),
+            recorded_len: 0,
+            pending: VecDeque::new(),
+            begun: 0,
+            begun_bytes: 0,
+            stored_bytes: 0,
+        }
+    }
+
+    /// Of an upload that has so many chunks of this length and goes on behind them, recorded in small pieces.
+    pub(crate) fn resumed(chunks: u64, chunk_size: u32) -> Self {
+        let bytes = chunks * u64::from(chunk_size);
+        Self {
+            piece_len: SMALL_PIECE_LEN,
+            recorded_before: chunks,
+            begun: chunks,
+            begun_bytes: bytes,
+            stored_bytes: bytes,
+            ..Self::new()
+        }
+    }
+
     /// Whether another chunk may be begun now.
     pub(crate) fn has_room(&self) -> bool {
-        let open = self.pending.back().is_some_and(|block| !block.is_full());
-        open || self.pending.len() < BLOCKS_PENDING_MAX
+        let open = self.pending.back().is_some_and(|piece| !piece.is_full());
+        open || self.pending.len() < PIECES_PENDING_MAX
     }
 
     /// Takes in the next chunk of the file and says its place, from 0.
     pub(crate) fn begin(&mut self, len: u32) -> u64 {
-        if self.pending.back().is_none_or(Block::is_full) {
-            self.pending.push_back(Block::default());
+        if self.pending.back().is_none_or(Piece::is_full) {
+            let into_piece = self.begun % self.piece_len as u64;
+            let into_piece = usize::try_from(into_piece).expect("less than a piece");
+            self.pending
+                .push_back(Piece::new(self.piece_len - into_piece));
         }
-        let block = self
+        let piece = self
             .pending
             .back_mut()
             .expect("just made, if there was none");
-        block.slots.push(Slot { chunk: None, len });
+        piece.slots.push(Slot { chunk: None, len });
         self.begun += 1;
         self.begun_bytes += u64::from(len);
         self.begun - 1
@@ -79,64 +118,80 @@ impl Ledger {
     /// Notes a chunk's hash.
     pub(crate) fn note_hash(&mut self, index: u64, chunk: ChunkId) -> Standing {
         let standing = self.standing(index, chunk);
-        let (block, slot) = self.position(index);
-        let block = &mut self.pending[block];
-        block.slots[slot].chunk = Some(chunk);
-        if let Some(copies) = block.copies.get(&chunk) {
+        let (piece, slot) = self.position(index);
+        let piece = &mut self.pending[piece];
+        piece.slots[slot].chunk = Some(chunk);
+        if let Some(copies) = piece.copies.get(&chunk) {
             if copies.is_some() {
-                self.stored_bytes += u64::from(block.slots[slot].len);
+                self.stored_bytes += u64::from(piece.slots[slot].len);
             }
             return Standing::Twin;
         }
-        block.copies.insert(chunk, None);
+        piece.copies.insert(chunk, None);
         standing
     }
 
     /// [`Standing::New`] or [`Standing::Deferred`], by what is recorded now.
     pub(crate) fn standing(&self, index: u64, chunk: ChunkId) -> Standing {
-        let (block, _) = self.position(index);
-        let mut earlier = self.pending.iter().take(block);
-        if earlier.any(|block| block.copies.contains_key(&chunk)) {
+        let (piece, _) = self.position(index);
+        let mut earlier = self.pending.iter().take(piece);
+        if earlier.any(|piece| piece.copies.contains_key(&chunk)) {
             return Standing::Deferred;
         }
         Standing::New
     }
 
-    /// Notes that a chunk, and its twins in its block, are stored.
+    /// Notes that a chunk, and its twins in its piece, are stored.
     pub(crate) fn note_stored(&mut self, index: u64, chunk: ChunkId, receipts: Vec<Receipt>) {
-        let (block, _) = self.position(index);
-        let block = &mut self.pending[block];
-        let twins = block.slots.iter().filter(|slot| slot.chunk == Some(chunk));
+        let (piece, _) = self.position(index);
+        let piece = &mut self.pending[piece];
+        let twins = piece.slots.iter().filter(|slot| slot.chunk == Some(chunk));
         self.stored_bytes += twins.map(|slot| u64::from(slot.len)).sum::<u64>();
-        block.copies.insert(chunk, Some(receipts));
+        piece.copies.insert(chunk, Some(receipts));
     }
 
-    /// The block to record next, with its number, if it is full and all of its chunks are stored.
-    pub(crate) fn next_to_record(&self) -> Option<(u32, Vec<StoredChunk>)> {
-        let block = self.pending.front().filter(|block| block.is_full())?;
-        Some((self.blocks_recorded(), block.stored_chunks()?))
+    /// The piece to record next, if it is full, or `also_short`, and all of its chunks are stored.
+    pub(crate) fn next_to_record(&self, also_short: bool) -> Option<Vec<StoredChunk>> {
+        let piece = self.pending.front();
+        let piece = piece.filter(|piece| piece.is_full() || also_short)?;
+        piece.stored_chunks()
     }
 
-    /// The block of [`next_to_record`](Self::next_to_record) is recorded.
+    /// The piece of [`next_to_record`](Self::next_to_record) is recorded.
     pub(crate) fn note_recorded(&mut self) {
-        if let Some(block) = self.pending.pop_front() {
-            self.recorded_len = block.slots[0].len;
+        if let Some(piece) = self.pending.pop_front() {
+            self.recorded_len = piece.slots[0].len;
             self.recorded
-                .extend(block.slots.iter().filter_map(|slot| slot.chunk));
+                .extend(piece.slots.iter().filter_map(|slot| slot.chunk));
         }
     }
 
-    /// What is left for the commit, when all is stored and all full blocks are recorded.
+    /// What is left for the commit, when all is stored and all full pieces are recorded.
     pub(crate) fn rest(&self) -> Option<Vec<StoredChunk>> {
         match self.pending.front() {
             None => Some(Vec::new()),
-            Some(block) if block.is_full() => None,
-            Some(block) => block.stored_chunks(),
+            Some(piece) if piece.is_full() => None,
+            Some(piece) => piece.stored_chunks(),
         }
     }
 
-    pub(crate) fn blocks_recorded(&self) -> u32 {
-        u32::try_from(self.recorded.len() / CHUNKS_PER_BLOCK).expect("2^41 chunks are never read")
+    /// Chunks recorded, as full blocks and what is beyond them.
+    pub(crate) fn recorded(&self) -> (u32, u16) {
+        let per_block = CHUNKS_PER_BLOCK as u64;
+        let recorded = self.recorded_count();
+        let blocks = u32::try_from(recorded / per_block).expect("2^41 chunks are never read");
+        let place = u16::try_from(recorded % per_block).expect("less than a block");
+        (blocks, place)
+    }
+
+    /// Whether all that was begun is recorded.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Chunks recorded.
+    pub(crate) fn recorded_count(&self) -> u64 {
+        self.recorded_before + self.recorded.len() as u64
     }
 
     /// The blocks that are recorded, each as what would have to be stored again.
@@ -147,19 +202,19 @@ impl Ledger {
         (0..).zip(blocks.map(move |block| block.iter().map(to_store).collect()))
     }
 
-    /// The distinct chunks that are stored and not recorded, block by block, with their receipts.
+    /// The distinct chunks that are stored and not recorded, piece by piece, with their receipts.
     pub(crate) fn stored_pending(&self) -> Vec<Vec<(ChunkToStore, Vec<Receipt>)>> {
-        self.pending.iter().map(Block::stored_distinct).collect()
+        self.pending.iter().map(Piece::stored_distinct).collect()
     }
 
-    /// Puts other receipts in the place of those of a stored chunk of a pending block.
+    /// Puts other receipts in the place of those of a stored chunk of a pending piece.
     pub(crate) fn replace_receipts(
         &mut self,
-        block: usize,
+        piece: usize,
         chunk: ChunkId,
         receipts: Vec<Receipt>,
     ) {
-        self.pending[block].copies.insert(chunk, Some(receipts));
+        self.pending[piece].copies.insert(chunk, Some(receipts));
     }
 
     /// Bytes read.
@@ -172,17 +227,28 @@ impl Ledger {
         self.stored_bytes
     }
 
-    /// Which pending block, and where in it.
+    /// Which pending piece, and where in it.
     fn position(&self, index: u64) -> (usize, usize) {
-        let place = usize::try_from(index).expect("it fits, since a byte is kept for each");
-        let pending = place - self.recorded.len();
-        (pending / CHUNKS_PER_BLOCK, pending % CHUNKS_PER_BLOCK)
+        let pending = usize::try_from(index - self.recorded_count()).expect("few are pending");
+        let first_len = self.pending.front().map_or(0, |piece| piece.len);
+        match pending.checked_sub(first_len) {
+            None => (0, pending),
+            Some(behind) => (1 + behind / self.piece_len, behind % self.piece_len),
+        }
     }
 }
 
-impl Block {
+impl Piece {
+    fn new(len: usize) -> Self {
+        Self {
+            len,
+            slots: Vec::new(),
+            copies: HashMap::new(),
+        }
+    }
+
     fn is_full(&self) -> bool {
-        self.slots.len() >= CHUNKS_PER_BLOCK
+        self.slots.len() >= self.len
     }
 
     /// All of them in order; nothing if one is not stored.
@@ -230,7 +296,7 @@ mod tests {
 
     /// A ledger with these chunks begun and hashed.
     fn ledger(chunks: impl IntoIterator<Item = u64>) -> (Ledger, Vec<Standing>) {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::new();
         let mut note = |number| {
             let index = ledger.begin(10);
             ledger.note_hash(index, chunk(number))
@@ -264,11 +330,14 @@ mod tests {
             [Standing::Deferred, Standing::New, Standing::Twin]
         );
         for index in 0..BLOCK {
-            assert!(ledger.next_to_record().is_none());
+            assert!(ledger.next_to_record(false).is_none());
             ledger.note_stored(index, chunk(index), Vec::new());
         }
-        let (number, chunks) = ledger.next_to_record().unwrap();
-        assert_eq!((number, chunks.len()), (0, CHUNKS_PER_BLOCK));
+        let chunks = ledger.next_to_record(false).unwrap();
+        assert_eq!(
+            (ledger.recorded(), chunks.len()),
+            ((0, 0), CHUNKS_PER_BLOCK)
+        );
         assert_eq!(ledger.standing(BLOCK, chunk(0)), Standing::Deferred);
         ledger.note_recorded();
         assert_eq!(ledger.standing(BLOCK, chunk(0)), Standing::New);
@@ -281,12 +350,12 @@ mod tests {
 
     #[test]
     fn a_file_of_equal_chunks_does_not_run_ahead_without_bound() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::new();
         while ledger.has_room() {
             let index = ledger.begin(10);
             ledger.note_hash(index, chunk(1));
         }
-        assert_eq!(ledger.begun_bytes(), 10 * BLOCK * BLOCKS_PENDING_MAX as u64);
+        assert_eq!(ledger.begun_bytes(), 10 * BLOCK * PIECES_PENDING_MAX as u64);
     }
 
     #[test]
@@ -296,6 +365,48 @@ mod tests {
         assert!(ledger.rest().is_none());
         ledger.note_recorded();
         assert_eq!(ledger.rest().unwrap(), []);
-        assert_eq!(ledger.blocks_recorded(), 1);
+        assert_eq!(ledger.recorded(), (1, 0));
+    }
+
+    /// Goes on behind so many chunks with `more` of them: the lengths of the pieces that are recorded.
+    fn check_pieces(before: u64, more: u64, expected: &[usize]) {
+        let mut ledger = Ledger::resumed(before, 10);
+        let (mut lens, mut next) = (Vec::new(), before);
+        while next < before + more || !ledger.is_recorded() {
+            if next < before + more && ledger.has_room() {
+                let index = ledger.begin(10);
+                assert_eq!(
+                    (index, ledger.note_hash(index, chunk(index))),
+                    (next, Standing::New)
+                );
+                next += 1;
+                continue;
+            }
+            let recorded = ledger.recorded_count();
+            let unstored = (recorded..next).filter(|index| {
+                let (piece, _) = ledger.position(*index);
+                piece == 0
+            });
+            for index in unstored.collect::<Vec<_>>() {
+                ledger.note_stored(index, chunk(index), Vec::new());
+            }
+            lens.push(ledger.next_to_record(next == before + more).unwrap().len());
+            ledger.note_recorded();
+        }
+        assert_eq!(lens, expected, "{more} behind {before}");
+        let (blocks, place) = ledger.recorded();
+        assert_eq!(u64::from(blocks) * BLOCK + u64::from(place), before + more);
+        assert_eq!(ledger.begun_bytes(), 10 * (before + more));
+        assert_eq!(ledger.stored_bytes(), ledger.begun_bytes());
+    }
+
+    #[test]
+    fn an_upload_that_goes_on_is_recorded_in_small_pieces_within_blocks() {
+        check_pieces(0, 1, &[1]);
+        check_pieces(0, 32, &[32]);
+        check_pieces(0, 33, &[32, 1]);
+        check_pieces(5, 200, &[27, 32, 32, 32, 32, 32, 13]);
+        check_pieces(510, 3, &[2, 1]);
+        check_pieces(1024, 31, &[31]);
     }
 }

@@ -42,7 +42,9 @@ impl Upload {
     ) -> Result<(), Error> {
         loop {
             self.recoveries += 1;
-            if self.recoveries > RECOVERIES_MAX {
+            // Whoever goes on with an upload knows a part of it only, and cannot begin it again.
+            let is_lost = trouble == Trouble::Forgotten && self.session.is_kept();
+            if is_lost || self.recoveries > RECOVERIES_MAX {
                 return Err(error);
             }
             tracing::info!(path = %self.path, %error, "the master forgot a part of an upload; repeating it");
@@ -85,16 +87,16 @@ impl Upload {
                 receipts: receipts_of(&secured, chunk),
             };
             let stored = chunks.iter().map(stored).collect();
-            self.record(block, stored).await?;
+            self.record((block, 0), stored).await?;
         }
         self.secure_all().await
     }
 
     /// Has the stored chunks that are not recorded yet promised again.
     async fn secure_all(&mut self) -> Result<(), Error> {
-        for (block, chunks) in self.ledger.stored_pending().into_iter().enumerate() {
+        for (piece, chunks) in self.ledger.stored_pending().into_iter().enumerate() {
             for (chunk, receipts) in self.secure(chunks).await? {
-                self.ledger.replace_receipts(block, chunk.chunk, receipts);
+                self.ledger.replace_receipts(piece, chunk.chunk, receipts);
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! An upload's session at the master: its lease, and its end.
 //!
 //! **Invariant:** a session that was opened and not committed is abandoned, also when the upload is dropped in the
-//! middle; should that not reach the master, the lease runs out.
+//! middle; should that not reach the master, the lease runs out. One that others may go on with is left to them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,13 @@ const RENEW_AGAIN: Duration = Duration::from_secs(10);
 /// Until the master has said how long a lease is.
 const LEASE_UNKNOWN: Duration = Duration::from_secs(3600);
 
-/// Abandons the upload when dropped, unless it was committed.
+/// Abandons the upload when dropped, unless it was committed or is somebody else's too.
 #[derive(Debug)]
 pub(super) struct Session {
     shared: Arc<Shared>,
     id: UploadId,
     opened: bool,
+    is_kept: bool,
     lease: Duration,
     renew_at: Instant,
 }
@@ -35,9 +36,24 @@ impl Session {
             id: UploadId::new(shared.new_uuid()),
             shared,
             opened: false,
+            is_kept: false,
             lease: LEASE_UNKNOWN,
             renew_at: Instant::now() + LEASE_UNKNOWN,
         }
+    }
+
+    /// Of an upload that goes on, and may go on after this.
+    pub(super) fn kept(shared: Arc<Shared>, id: UploadId) -> Self {
+        let mut session = Self::new(shared);
+        session.id = id;
+        session.opened = true;
+        session.is_kept = true;
+        session
+    }
+
+    /// Whether others may go on with the upload.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     pub(super) fn id(&self) -> UploadId {
@@ -87,7 +103,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.opened {
+        if !self.opened || self.is_kept {
             return;
         }
         let upload = self.id;

@@ -11,6 +11,7 @@ mod masters;
 mod names;
 mod network;
 mod node;
+mod resumed;
 mod support;
 mod upload;
 mod upload_faults;

@@ -15,7 +15,7 @@ use proto::hello::same_mac;
 use proto::id::{ChunkId, NodeId, PromiseId, RequestId, UploadId, VersionId};
 use proto::master::{
     CHUNKS_PER_BLOCK, ChunkLocations, ChunkToStore, CommitUpload, LocatedChunk, NodeLocation,
-    Precondition, StoredChunk, TrashId, UploadCommitted,
+    Precondition, StoredChunk, TrashId, UploadCommitted, UploadPlan,
 };
 use proto::name::EntryPath;
 use proto::net::Address;
@@ -78,7 +78,9 @@ struct TrashedFile {
 
 #[derive(Debug)]
 pub(crate) struct UploadRow {
-    blocks: Vec<Vec<(ChunkId, u32)>>,
+    plan: Option<UploadPlan>,
+    /// Recorded.
+    chunks: Vec<(ChunkId, u32)>,
     promises: HashMap<ChunkId, Promise>,
     lease_until: Instant,
 }
@@ -127,10 +129,11 @@ impl FakeMaster {
     }
 
     /// A crash: what was allocated since the last durable change is forgotten, so also an upload of which nothing is
-    /// recorded.
+    /// recorded, unless it is kept.
     pub(crate) fn crash(&self) {
         let mut state = self.lock();
-        state.uploads.retain(|_, upload| !upload.blocks.is_empty());
+        let is_durable = |row: &UploadRow| row.plan.is_some() || !row.chunks.is_empty();
+        state.uploads.retain(|_, upload| is_durable(upload));
         let uploads = state.uploads.values_mut();
         uploads.for_each(|upload| upload.promises.clear());
     }
@@ -264,6 +267,11 @@ fn open_upload(state: &mut MasterState, upload: UploadId) -> Result<&mut UploadR
     }
 }
 
+/// The index of the chunk at this place of a block.
+fn index_of(block: u32, place: u16) -> usize {
+    block as usize * CHUNKS_PER_BLOCK + usize::from(place)
+}
+
 impl FakeMaster {
     fn commit(&self, ask: &CommitUpload) -> Result<UploadCommitted, WireError> {
         assert!(
@@ -280,9 +288,9 @@ impl FakeMaster {
         let mut chunks = Vec::new();
         if ask.size > 0 {
             let rest = self.prove(&mut state, ask.upload, &ask.chunks)?;
-            chunks = open_upload(&mut state, ask.upload)?.blocks.concat();
-            if chunks.len() != ask.blocks as usize * CHUNKS_PER_BLOCK {
-                return refuse(ErrorCode::UploadUnknown, "blocks are not here");
+            chunks = open_upload(&mut state, ask.upload)?.chunks.clone();
+            if chunks.len() != index_of(ask.blocks, ask.place) {
+                return refuse(ErrorCode::UploadUnknown, "chunks are not here");
             }
             chunks.extend(rest);
         }

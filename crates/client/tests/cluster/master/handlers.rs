@@ -8,12 +8,13 @@ use proto::master::{
     ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload, CorruptChunksNoted,
     CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, EntryDeleted, EntryFound, EntryMoved,
     EntryRestored, FileOpened, FolderCreated, FolderListed, FormerVersionsKept, GetStatus, Health,
-    HeartbeatNoted, LeaveSafeMode, ListFolder, ListNodes, ListTrash, ListVersions, LocateChunks,
-    LookUpEntry, MasterHandlers, MoveEntry, NodeCounts, NodeRegistered, NodeRemoved, NodeState,
-    NodeSummary, NodesListed, OpenFile, Placement, RecordChunks, RegisterNode, RemoveNode,
-    RemoveVersion, RepairStatus, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat,
-    ResetDeleteFuse, RestoreEntry, RestoreVersion, SafeModeLeft, TrashEmptied, TrashKept,
-    TrashListed, UploadAbandoned, UploadCommitted, VersionRemoved, VersionRestored, VersionsListed,
+    HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListTrash, ListVersions,
+    LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry, NodeCounts, NodeRegistered,
+    NodeRemoved, NodeState, NodeSummary, NodesListed, OpenFile, Placement, RecordChunks,
+    RegisterNode, RemoveNode, RemoveVersion, RepairStatus, ReportBadReplica, ReportCorruptChunks,
+    ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion, SafeModeLeft, TrashEmptied,
+    TrashKept, TrashListed, UploadAbandoned, UploadCommitted, UploadFound, UploadKept,
+    VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::name::NameRules;
 use proto::node::NodeUsage;
@@ -25,7 +26,7 @@ use uuid::Uuid;
 use crate::node::FakeNode;
 
 use super::names::{file_entry, folder_entry};
-use super::{FakeMaster, LEASE, Promise, UploadRow, open_upload, refuse};
+use super::{FakeMaster, LEASE, Promise, UploadRow, index_of, open_upload, refuse};
 
 impl MasterHandlers for FakeMaster {
     async fn look_up_entry(&self, _: &Caller, ask: LookUpEntry) -> Result<EntryFound, WireError> {
@@ -54,6 +55,44 @@ impl MasterHandlers for FakeMaster {
         });
         self.note("create_folder");
         created
+    }
+
+    async fn keep_upload(&self, _: &Caller, ask: KeepUpload) -> Result<UploadKept, WireError> {
+        self.note("keep_upload");
+        let row = UploadRow {
+            plan: Some(ask.plan),
+            chunks: Vec::new(),
+            promises: HashMap::new(),
+            lease_until: Instant::now() + LEASE,
+        };
+        self.lock().uploads.entry(ask.upload).or_insert(row);
+        let kept_ms = u64::try_from(LEASE.as_millis()).unwrap();
+        Ok(UploadKept { kept_ms })
+    }
+
+    async fn look_up_upload(
+        &self,
+        _: &Caller,
+        ask: LookUpUpload,
+    ) -> Result<UploadFound, WireError> {
+        self.note("look_up_upload");
+        let mut state = self.lock();
+        if let Some(committed) = state.committed.get(&ask.upload) {
+            let committed = committed.clone();
+            let mut files = state.files.values();
+            let file = files.find(|file| file.version == committed.version);
+            let size = file.unwrap().size;
+            return Ok(UploadFound::Committed { size, committed });
+        }
+        let row = open_upload(&mut state, ask.upload)?;
+        let bytes = row.chunks.iter().map(|(_, len)| u64::from(*len)).sum();
+        Ok(UploadFound::Open {
+            plan: row.plan.clone().expect("it was kept"),
+            chunks: row.chunks.len() as u64,
+            bytes,
+            chunk_size: self.chunk_size,
+            kept_ms: u64::try_from(LEASE.as_millis()).unwrap(),
+        })
     }
 
     async fn allocate_chunks(
@@ -90,7 +129,8 @@ impl MasterHandlers for FakeMaster {
         let nodes = self.node_locations(&state);
         let lease_until = Instant::now() + LEASE;
         let row = state.uploads.entry(ask.upload).or_insert(UploadRow {
-            blocks: Vec::new(),
+            plan: None,
+            chunks: Vec::new(),
             promises: HashMap::new(),
             lease_until,
         });
@@ -129,20 +169,19 @@ impl MasterHandlers for FakeMaster {
         _: &Caller,
         ask: RecordChunks,
     ) -> Result<ChunksRecorded, WireError> {
-        assert_eq!(
-            ask.chunks.len(),
-            CHUNKS_PER_BLOCK,
-            "the rule of the protocol"
-        );
+        let behind = usize::from(ask.place) + ask.chunks.len();
+        let rule = 1..=CHUNKS_PER_BLOCK;
+        assert!(rule.contains(&behind), "the rule of the protocol");
         let recorded = {
             let mut state = self.lock();
-            let blocks = open_upload(&mut state, ask.upload)?.blocks.len();
-            match ask.block as usize {
-                block if block < blocks => Ok(ChunksRecorded {}),
-                block if block > blocks => refuse(ErrorCode::UploadUnknown, "blocks are not here"),
+            let recorded = open_upload(&mut state, ask.upload)?.chunks.len();
+            match index_of(ask.block, ask.place) {
+                first if first < recorded => Ok(ChunksRecorded {}),
+                first if first > recorded => refuse(ErrorCode::UploadUnknown, "chunks are missing"),
                 _ => {
                     let chunks = self.prove(&mut state, ask.upload, &ask.chunks)?;
-                    open_upload(&mut state, ask.upload)?.blocks.push(chunks);
+                    let row = open_upload(&mut state, ask.upload)?;
+                    row.chunks.extend(chunks);
                     Ok(ChunksRecorded {})
                 }
             }
@@ -167,7 +206,9 @@ impl MasterHandlers for FakeMaster {
         ask: AbandonUpload,
     ) -> Result<UploadAbandoned, WireError> {
         self.note("abandon_upload");
-        self.lock().uploads.remove(&ask.upload);
+        let mut state = self.lock();
+        state.uploads.remove(&ask.upload);
+        state.ended.insert(ask.upload);
         Ok(UploadAbandoned {})
     }
 
