@@ -2,6 +2,7 @@
 //!
 //! It has no rules of its own: every method is one of [`client::Cluster`], with its errors.
 
+mod drafts;
 mod past;
 
 use std::fmt;
@@ -16,10 +17,11 @@ use proto::master::{ClusterStatus, Entry, FolderListed, NodesListed, TrashId};
 use proto::name::{EntryName, EntryPath};
 use proto::net::{ByteSource, Pending};
 
+pub use drafts::Drafts;
 pub use past::Past;
 
 /// Keeps files.
-pub trait Drive: Past + fmt::Debug + Send + Sync + 'static {
+pub trait Drive: Drafts + Past + fmt::Debug + Send + Sync + 'static {
     /// How it does.
     fn status(&self) -> Pending<'_, Result<ClusterStatus, Error>>;
 

@@ -68,14 +68,18 @@ problems! {
     NotAFolder = "not_a_folder", CONFLICT, "It is not a folder";
     /// The folder has entries.
     FolderNotEmpty = "folder_not_empty", CONFLICT, "The folder is not empty";
+    /// The upload is not as far as the request says.
+    OffsetMismatch = "offset_mismatch", CONFLICT, "The upload is elsewhere";
+    /// Another version of tus.
+    UnsupportedTusVersion = "unsupported_tus_version", PRECONDITION_FAILED, "Another version of the tus protocol";
     /// A condition of the request does not hold.
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It is not in the state that was asked for";
     /// The file is larger than the cluster takes.
     TooLarge = "too_large", PAYLOAD_TOO_LARGE, "The file is too large";
     /// The body is longer than any that makes sense here.
     RequestTooLarge = "request_too_large", PAYLOAD_TOO_LARGE, "The request is too large";
-    /// The body is not JSON.
-    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
+    /// The body is of another type than this address takes.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong type";
     /// The range is not in the file.
     RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The range is not in the file";
     /// The `Host` is not one of this server's names.

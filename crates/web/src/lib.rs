@@ -20,6 +20,7 @@ mod pace;
 mod pages;
 mod present;
 mod readiness;
+mod resumable;
 mod routes;
 mod serve;
 #[cfg(test)]
@@ -33,20 +34,22 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
 
-pub use drive::{Content, Drive, OpenFile, Past};
+pub use drive::{Content, Drafts, Drive, OpenFile, Past};
 pub use error::Problem;
 pub use guard::Hosts;
 pub use serve::{Limits, listen, serve};
 
 use error::Kind;
+use headers::tus;
 use readiness::StatusCache;
+use resumable::Resumables;
 use turns::{Downloads, Turns};
 
 /// What all routes share.
@@ -55,6 +58,7 @@ pub struct AppState {
     hosts: Hosts,
     status: StatusCache,
     uploads: Turns,
+    resumables: Resumables,
     downloads: Downloads,
     patience: Duration,
 }
@@ -91,6 +95,7 @@ impl AppState {
             hosts,
             status: StatusCache::default(),
             uploads: Turns::new(limits.uploads_at_once),
+            resumables: Resumables::default(),
             downloads: Downloads::new(limits.download_memory),
             patience: limits.patience,
         }
@@ -108,7 +113,7 @@ impl fmt::Debug for AppState {
 
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
-    use routes::{cluster, download, files, folders, moving, trash, versions};
+    use routes::{cluster, download, files, folders, moving, trash, uploads, versions};
     let folder = || {
         get(folders::get)
             .post(folders::post)
@@ -131,6 +136,22 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
             get(versions::get)
                 .post(versions::post)
                 .delete(versions::delete),
+        ),
+        (
+            "/api/v1/uploads",
+            post(uploads::create)
+                .options(uploads::options)
+                .layer(map_response(tus::stamp)),
+        ),
+        (
+            "/api/v1/uploads/{upload}",
+            get(uploads::get)
+                .head(uploads::head)
+                .patch(uploads::patch)
+                .delete(uploads::delete)
+                .post(uploads::post)
+                .options(uploads::options)
+                .layer(map_response(tus::stamp)),
         ),
         ("/api/v1/status", get(cluster::status)),
         ("/api/v1/nodes", get(cluster::nodes)),

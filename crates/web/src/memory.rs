@@ -1,6 +1,7 @@
 //! A drive that keeps everything in memory: for tests, and to work on the page without a cluster
 //! (`cargo run -p web --example page`). It answers as a cluster does, and fails where it is told to.
 
+mod drafts;
 mod past;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use client::{DeleteOptions, Error, UploadOptions, Uploaded};
 use futures::StreamExt;
 use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
-use proto::id::{ClusterId, Epoch, NodeId, RunId, VersionId};
+use proto::id::{ClusterId, Epoch, NodeId, RunId, UploadId, VersionId};
 use proto::master::{
     ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NodeCounts, NodesListed,
     Precondition, Problem, RepairStatus, TrashId,
@@ -24,6 +25,7 @@ use proto::net::{ByteSource, Pending};
 use tokio::io::AsyncReadExt;
 
 use crate::drive::{Content, Drive, OpenFile};
+use drafts::Draft;
 use past::Trashed;
 
 const CHUNK_LEN: usize = 64 * 1024;
@@ -41,6 +43,8 @@ struct Kept {
     last_version: u64,
     trash: BTreeMap<u64, Trashed>,
     trashed: u64,
+    drafts: BTreeMap<UploadId, Draft>,
+    last_draft: u128,
     faults: Faults,
 }
 

@@ -47,7 +47,7 @@ macro_rules! written {
 
 written!(MasterRequest in master:
     LookUpEntry, ListFolder, CreateFolder, MoveEntry, DeleteEntry, ListTrash, RestoreEntry, EmptyTrash,
-    ListVersions, RestoreVersion, RemoveVersion, AllocateChunks,
+    ListVersions, RestoreVersion, RemoveVersion, KeepUpload, LookUpUpload, AllocateChunks,
     RecordChunks, CommitUpload, AbandonUpload, OpenFile, LocateChunks, ReportBadReplica, GetStatus, ListNodes,
     LeaveSafeMode, ResetDeleteFuse, RemoveNode, RegisterNode, ReportHeartbeat, ReportCorruptChunks,
 );

@@ -4,3 +4,4 @@ pub(crate) mod conditional;
 pub(crate) mod content_type;
 pub(crate) mod disposition;
 pub(crate) mod range;
+pub(crate) mod tus;

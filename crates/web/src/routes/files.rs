@@ -173,7 +173,7 @@ fn modified(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 /// Refuses what can be refused before the body comes; gives what must hold when the file gets its name.
-async fn check_before(
+pub(super) async fn check_before(
     state: &AppState,
     path: &EntryPath,
     headers: &HeaderMap,

@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod folders;
 pub(crate) mod moving;
 pub(crate) mod trash;
+pub(crate) mod uploads;
 pub(crate) mod versions;
 
 use proto::master::PAGE_LEN_MAX;

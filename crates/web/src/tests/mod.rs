@@ -6,6 +6,7 @@ mod folders;
 mod names;
 mod past;
 mod site;
+mod uploads;
 
 use std::sync::Arc;
 

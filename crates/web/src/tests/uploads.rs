@@ -1,0 +1,326 @@
+//! Uploads that can be gone on with, as tus clients see them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::*;
+
+const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
+const BYTES: (&str, &str) = ("content-type", "application/offset+octet-stream");
+/// A chunk of the drive in memory.
+const CHUNK: usize = 64 * 1024;
+
+impl Site {
+    /// Opens an upload and gives its address.
+    async fn begin(&self, path: &str, size: usize) -> String {
+        let answer = self.create(path, size, &[], "").await;
+        assert_eq!(answer.status, 201);
+        assert_eq!(answer.header("upload-offset"), "0");
+        answer.header("location").to_owned()
+    }
+
+    async fn create(
+        &self,
+        path: &str,
+        size: usize,
+        more: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let metadata = format!("path {},extra", STANDARD.encode(path));
+        let (size, metadata) = (size.to_string(), metadata.as_str());
+        let own = [
+            TUS,
+            ("upload-length", &*size),
+            ("upload-metadata", metadata),
+        ];
+        let headers = [&own, more].concat();
+        self.send("POST /api/v1/uploads", &headers, body).await
+    }
+
+    async fn patch(&self, address: &str, offset: usize, body: impl Into<Body>) -> Answer {
+        let offset = offset.to_string();
+        let headers = [TUS, BYTES, ("upload-offset", &*offset)];
+        self.send(&format!("PATCH {address}"), &headers, body).await
+    }
+
+    /// How many bytes are here.
+    async fn offset(&self, address: &str) -> usize {
+        let answer = self.send(&format!("HEAD {address}"), &[TUS], "").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("tus-resumable"), "1.0.0");
+        answer.header("upload-offset").parse().unwrap()
+    }
+
+    /// The same drive, asked through another process.
+    fn restarted(&self) -> Self {
+        let drive = self.drive.clone();
+        let router = app(server(&drive));
+        Self { drive, router }
+    }
+}
+
+fn content(len: usize) -> Vec<u8> {
+    (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+/// A body whose pieces come as the sender gives them.
+fn held_body() -> (mpsc::Sender<Result<Bytes, std::io::Error>>, Body) {
+    let (sender, receiver) = mpsc::channel(1);
+    let pieces = futures::stream::unfold(receiver, async |mut receiver| {
+        Some((receiver.recv().await?, receiver))
+    });
+    (sender, Body::from_stream(pieces.boxed()))
+}
+
+#[tokio::test]
+async fn a_file_comes_in_pieces_and_is_there_with_the_last() {
+    let site = Site::new();
+    let bytes = content(3 * CHUNK + 5);
+    let address = site.begin("/a/ü.bin", bytes.len()).await;
+    let mut at = 0;
+    for end in [10, 10, CHUNK, 2 * CHUNK + 1] {
+        let answer = site.patch(&address, at, bytes[at..end].to_vec()).await;
+        assert_eq!(
+            (answer.status, answer.header("upload-offset")),
+            (204, &*end.to_string())
+        );
+        assert!(!answer.header("upload-expires").is_empty());
+        at = end;
+        assert_eq!(site.offset(&address).await, at);
+        site.get("/api/v1/files/a/%C3%BC.bin")
+            .await
+            .expect_problem(404, "not_found");
+    }
+    let open = site.get(&address).await.json();
+    assert_eq!(
+        (open["offset"].as_u64(), &open["path"]),
+        (Some(at as u64), &"/a/ü.bin".into())
+    );
+    let last = site.patch(&address, at, bytes[at..].to_vec()).await;
+    assert_eq!(
+        (last.status, last.header("upload-offset")),
+        (204, &*bytes.len().to_string())
+    );
+    assert_eq!(
+        (last.header("x-copies"), last.header("x-copies-wanted")),
+        ("3", "3")
+    );
+    let file = site.get("/api/v1/files/a/%C3%BC.bin").await;
+    assert_eq!(file.header("etag"), last.header("etag"));
+    assert!(file.body.unwrap() == bytes);
+    // Whoever did not hear the last answer asks again.
+    assert_eq!(site.offset(&address).await, bytes.len());
+    let committed = site.get(&address).await.json();
+    assert_eq!(
+        (committed["copies"].as_u64(), &committed["path"]),
+        (Some(3), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_file_may_come_with_the_request_that_opens_its_upload() {
+    let site = Site::new();
+    let whole = site.create("/whole", 5, &[BYTES], "bytes").await;
+    assert_eq!((whole.status, whole.header("upload-offset")), (201, "5"));
+    assert_eq!(site.get("/api/v1/files/whole").await.text(), "bytes");
+    let part = site.create("/part", 5, &[BYTES], "by").await;
+    assert_eq!((part.status, part.header("upload-offset")), (201, "2"));
+    let rest = site.patch(part.header("location"), 2, "tes").await;
+    assert_eq!(rest.status, 204);
+    assert_eq!(site.get("/api/v1/files/part").await.text(), "bytes");
+    let empty = site.create("/empty", 0, &[], "").await;
+    assert_eq!((empty.status, empty.header("upload-offset")), (201, "0"));
+    assert_eq!(site.get("/api/v1/files/empty").await.text(), "");
+}
+
+/// A laptop's lid closes in the middle: what came counts.
+#[tokio::test]
+async fn a_body_that_breaks_off_is_gone_on_with_where_it_broke() {
+    let site = Site::new();
+    let bytes = content(2 * CHUNK);
+    let address = site.begin("/f", bytes.len()).await;
+    let pieces = [
+        Ok(Bytes::copy_from_slice(&bytes[..CHUNK + 7])),
+        Err(std::io::Error::other("the connection broke")),
+    ];
+    let body = Body::from_stream(futures::stream::iter(pieces));
+    let broken = site.patch(&address, 0, body).await;
+    broken.expect_problem(400, "upload_interrupted");
+    assert_eq!(site.offset(&address).await, CHUNK + 7);
+    let rest = site
+        .patch(&address, CHUNK + 7, bytes[CHUNK + 7..].to_vec())
+        .await;
+    assert_eq!(rest.status, 204);
+    assert!(site.get("/api/v1/files/f").await.body.unwrap() == bytes);
+}
+
+/// The process was restarted: whole chunks are kept by the cluster.
+#[tokio::test]
+async fn another_process_goes_on_at_the_last_chunks_end() {
+    let site = Site::new();
+    let bytes = content(3 * CHUNK);
+    let address = site.begin("/f", bytes.len()).await;
+    site.patch(&address, 0, bytes[..2 * CHUNK + 9].to_vec())
+        .await;
+    let site = site.restarted();
+    let stale = site.patch(&address, 2 * CHUNK + 9, "x").await;
+    stale.expect_problem(409, "offset_mismatch");
+    let offset = site.offset(&address).await;
+    assert_eq!(offset, 2 * CHUNK);
+    let rest = site.patch(&address, offset, bytes[offset..].to_vec()).await;
+    assert_eq!(rest.status, 204);
+    assert!(site.get("/api/v1/files/f").await.body.unwrap() == bytes);
+    let site = site.restarted();
+    assert_eq!(site.offset(&address).await, bytes.len());
+}
+
+/// A request hung on a dead connection, and nobody could go on until it timed out.
+#[tokio::test]
+async fn a_newer_request_stops_the_one_that_hangs() {
+    let site = Site::new();
+    let bytes = content(CHUNK);
+    let address = site.begin("/f", bytes.len()).await;
+    let (sender, body) = held_body();
+    let hanging = site.patch(&address, 0, body);
+    let newer = async {
+        sender
+            .send(Ok(Bytes::copy_from_slice(&bytes[..100])))
+            .await
+            .unwrap();
+        // What is taken out of the channel was read.
+        sender.reserve().await.unwrap().send(Ok(Bytes::new()));
+        let _room = sender.reserve().await.unwrap();
+        assert_eq!(site.offset(&address).await, 100);
+        let rest = site.patch(&address, 100, bytes[100..].to_vec()).await;
+        assert_eq!(rest.status, 204);
+    };
+    let (stopped, ()) = tokio::join!(hanging, newer);
+    stopped.expect_problem(400, "upload_interrupted");
+    assert!(site.get("/api/v1/files/f").await.body.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_is_gone() {
+    let site = Site::new();
+    let address = site.begin("/f", 10).await;
+    site.patch(&address, 0, "half").await;
+    let ended = site.send(&format!("DELETE {address}"), &[TUS], "").await;
+    assert_eq!(ended.status, 204);
+    site.patch(&address, 4, "x")
+        .await
+        .expect_problem(404, "not_found");
+    let head = site.send(&format!("HEAD {address}"), &[TUS], "").await;
+    assert_eq!(head.status, 404);
+    site.get("/api/v1/uploads/none")
+        .await
+        .expect_problem(404, "not_found");
+}
+
+/// Somebody else took the name meanwhile.
+#[tokio::test]
+async fn a_name_that_was_to_be_free_is_not_replaced() {
+    let site = Site::new();
+    let free = [("if-none-match", "*")];
+    let answer = site.create("/f", 4, &free, "").await;
+    let address = answer.header("location").to_owned();
+    site.keep("/f", b"theirs");
+    site.patch(&address, 0, "ours")
+        .await
+        .expect_problem(412, "precondition_failed");
+    assert_eq!(site.get("/api/v1/files/f").await.text(), "theirs");
+    let early = site.create("/f", 4, &free, "").await;
+    early.expect_problem(412, "precondition_failed");
+}
+
+#[tokio::test]
+async fn requests_that_break_the_protocol_are_told_so() {
+    let site = Site::new();
+    let address = site.begin("/f", 4).await;
+    let patch = format!("PATCH {address}");
+    let offset = ("upload-offset", "0");
+    for (headers, status, code) in [
+        (&[BYTES, offset][..], 412, "unsupported_tus_version"),
+        (
+            &[("tus-resumable", "0.2.2"), BYTES, offset],
+            412,
+            "unsupported_tus_version",
+        ),
+        (&[TUS, offset], 415, "unsupported_media_type"),
+        (&[TUS, BYTES], 400, "bad_request"),
+        (&[TUS, BYTES, ("upload-offset", "-1")], 400, "bad_request"),
+        (
+            &[TUS, BYTES, ("upload-offset", "1")],
+            409,
+            "offset_mismatch",
+        ),
+    ] {
+        let answer = site.send(&patch, headers, "data").await;
+        answer.expect_problem(status, code);
+        assert_eq!(answer.header("tus-resumable"), "1.0.0");
+    }
+    site.patch(&address, 0, "too long")
+        .await
+        .expect_problem(400, "upload_interrupted");
+    assert_eq!(site.offset(&address).await, 0);
+    let place = ("upload-metadata", "path L2Y=");
+    for (headers, code) in [
+        (&[TUS, place][..], "bad_request"),
+        (&[TUS, ("upload-length", "4")], "invalid_argument"),
+        (
+            &[TUS, ("upload-length", "4"), ("upload-metadata", "path ?")],
+            "bad_request",
+        ),
+        (
+            &[
+                TUS,
+                ("upload-length", "4"),
+                ("upload-metadata", "path Lw=="),
+            ],
+            "invalid_argument",
+        ),
+    ] {
+        let answer = site.send("POST /api/v1/uploads", headers, "").await;
+        answer.expect_problem(400, code);
+    }
+    let huge = [TUS, place, ("upload-length", "1073741825")];
+    let answer = site.send("POST /api/v1/uploads", &huge, "").await;
+    answer.expect_problem(413, "too_large");
+}
+
+#[tokio::test]
+async fn clients_learn_what_is_spoken_here_and_may_use_post_for_all() {
+    let site = Site::new();
+    let options = site.send("OPTIONS /api/v1/uploads", &[], "").await;
+    assert_eq!(options.status, 204);
+    assert_eq!(options.header("tus-version"), "1.0.0");
+    assert_eq!(options.header("tus-max-size"), "1073741824");
+    assert!(options.header("tus-extension").contains("creation"));
+    let address = site.begin("/f", 4).await;
+    let post = format!("POST {address}");
+    let headers = [
+        TUS,
+        BYTES,
+        ("upload-offset", "0"),
+        ("x-http-method-override", "PATCH"),
+    ];
+    let patched = site.send(&post, &headers, "data").await;
+    assert_eq!(
+        (patched.status, patched.header("upload-offset")),
+        (204, "4")
+    );
+    let bare = site.send(&post, &[TUS], "").await;
+    bare.expect_problem(405, "method_not_allowed");
+}
+
+/// Metadata is given back as it came.
+#[tokio::test]
+async fn what_the_caller_said_is_told_again() {
+    let site = Site::new();
+    let address = site.begin("/f", 4).await;
+    let answer = site.send(&format!("HEAD {address}"), &[TUS], "").await;
+    assert_eq!(answer.header("upload-metadata"), "path L2Y=,extra");
+    assert_eq!(answer.header("upload-length"), "4");
+}
