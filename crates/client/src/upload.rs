@@ -183,12 +183,14 @@ impl Upload {
     }
 
     fn is_drained(&self) -> bool {
-        let is_idle = self.ended && self.in_flight == 0 && !self.recording;
-        is_idle
-            && match self.stops_short() {
-                true => self.ledger.is_recorded(),
-                false => self.ledger.rest().is_some(),
-            }
+        if !self.ended || self.in_flight > 0 || self.recording {
+            return false;
+        }
+        if self.stops_short() {
+            self.ledger.is_recorded()
+        } else {
+            self.ledger.rest().is_some()
+        }
     }
 
     /// Whether the reader ended before the file does, and others go on.

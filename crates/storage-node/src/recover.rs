@@ -236,16 +236,11 @@ impl Recovery {
                 "chunks on this disk are corrupt: they are being replaced from other nodes"
             );
         }
-        let hidden = self
-            .hidden_in
-            .map(|number| unreadable("a place in", number, &options));
+        let lack = self.lack(&options);
         let store = Store::new(disk, options, environment, self.index, self.catalog);
         let store = Arc::new(store);
-        if let Some(error) = hidden {
-            store.fail("read an extent", &error);
-        } else if self.is_partial {
-            let error = io::Error::other("its chunks are not all in the index");
-            store.fail("open an extent", &error);
+        if let Some((doing, error)) = lack {
+            store.fail(doing, &error);
         }
         let active = match resumed {
             Ok(active) => {
@@ -265,6 +260,15 @@ impl Recovery {
         store.learn_noted();
         let appender = Appender::new(Arc::clone(&store), active, next_number, previous);
         Ok((store, appender))
+    }
+
+    /// What keeps all of the disk from being known, if anything does.
+    fn lack(&self, options: &StoreOptions) -> Option<(&'static str, io::Error)> {
+        if let Some(number) = self.hidden_in {
+            return Some(("read an extent", unreadable("a place in", number, options)));
+        }
+        let error = || io::Error::other("its chunks are not all in the index");
+        self.is_partial.then(|| ("open an extent", error()))
     }
 
     /// Sums that were not written with the rows do not know how long the extents are before the one where replay begins.

@@ -288,7 +288,7 @@ impl FakeMaster {
         let mut chunks = Vec::new();
         if ask.size > 0 {
             let rest = self.prove(&mut state, ask.upload, &ask.chunks)?;
-            chunks = open_upload(&mut state, ask.upload)?.chunks.clone();
+            chunks.clone_from(&open_upload(&mut state, ask.upload)?.chunks);
             if chunks.len() != index_of(ask.blocks, ask.place) {
                 return refuse(ErrorCode::UploadUnknown, "chunks are not here");
             }

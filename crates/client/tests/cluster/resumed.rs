@@ -57,7 +57,7 @@ async fn send(cluster: &Cluster, bytes: &[u8], ends: &[usize]) -> Uploaded {
             }
             Appended::Open { open, rest } => (open, rest),
         };
-        assert_eq!(open.bytes as usize + rest.len(), *end);
+        assert_eq!(open.bytes + rest.len() as u64, *end as u64);
         assert!(rest.len() < CHUNK as usize);
         assert_eq!(
             find(cluster, upload).await,

@@ -117,10 +117,10 @@ impl Metadata {
     pub(crate) fn place(&self) -> Result<EntryPath, Problem> {
         if let Some(path) = self.text("path")? {
             let path: EntryPath = path.parse()?;
-            return match path.is_root() {
-                true => Err(Problem::new(Kind::InvalidArgument, "a file needs a name")),
-                false => Ok(path),
-            };
+            if path.is_root() {
+                return Err(Problem::new(Kind::InvalidArgument, "a file needs a name"));
+            }
+            return Ok(path);
         }
         let folder = self.text("folder")?.unwrap_or("/").parse()?;
         for key in ["relativePath", "filename", "name"] {
