@@ -13,6 +13,7 @@ mod http;
 mod lineage;
 mod loss;
 mod page;
+mod resumable;
 mod starting;
 mod support;
 mod trash;

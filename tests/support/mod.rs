@@ -217,7 +217,6 @@ impl Cluster {
     }
 
     /// The web process is about to be harmed.
-    #[cfg(unix)]
     pub(crate) fn web(&mut self) -> &mut Process {
         self.harmed = true;
         &mut self.web
