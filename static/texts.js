@@ -56,7 +56,7 @@ export const VERSIONS = {
   removeTitle: "Delete this version for good?",
   removeText: "The version stored {time}, {size}. Nobody can bring it back then.",
   removed: "The version is gone for good.",
-  restored: "The version stored {time} is the current one now. What was it until now is kept, too.",
+  restored: "The version stored {time} is the current one now. What it was until now is kept, too.",
   more: "Show older ones",
   close: "Close",
 };

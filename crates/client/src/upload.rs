@@ -235,6 +235,9 @@ impl Upload {
             return Ok(());
         }
         let index = self.ledger.begin(chunk_len(&bytes));
+        if self.session.is_kept() && self.options.size_hint == Some(read) {
+            self.ledger.close();
+        }
         if index == 0 && more {
             self.check_name();
         }

@@ -72,6 +72,8 @@ problems! {
     OffsetMismatch = "offset_mismatch", CONFLICT, "The upload is elsewhere";
     /// Another version of tus.
     UnsupportedTusVersion = "unsupported_tus_version", PRECONDITION_FAILED, "Another version of the tus protocol";
+    /// Another request is at work on it, or whoever knows cannot be asked: for protocols that try again at this only.
+    Locked = "locked", LOCKED, "It is busy for the moment";
     /// A condition of the request does not hold.
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It is not in the state that was asked for";
     /// The file is larger than the cluster takes.
@@ -138,7 +140,7 @@ impl Problem {
     /// A problem of this kind; `detail` says what happened, to what, and what to do.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let mut headers = Vec::new();
-        if kind.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::LOCKED].contains(&kind.status()) {
             headers.push((header::RETRY_AFTER, HeaderValue::from_static("5")));
         }
         Self {

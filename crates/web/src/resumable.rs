@@ -15,12 +15,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Appended, OpenUpload, Uploaded};
+use client::{Appended, Error, OpenUpload, Uploaded};
 use futures::Stream;
 use parking_lot::Mutex;
 use proto::id::UploadId;
 use proto::master::{UploadFound, UploadPlan};
 use tokio::io::AsyncReadExt;
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use tokio_util::io::StreamReader;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -30,8 +31,10 @@ use crate::error::{Kind, Problem};
 
 /// Uploads of which something is held; each may hold up to a chunk.
 const HELD_MAX: usize = 256;
-/// What has rested for so long makes room for others: its caller finds the upload at its last chunk's end.
+/// What has rested for so long is let go: its caller finds the upload at its last chunk's end.
 const REST_MIN: Duration = Duration::from_secs(60);
+/// How long a request waits until the one before it has stored what it read.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The uploads that this process knows.
 #[derive(Debug, Default)]
@@ -77,22 +80,40 @@ impl Resumables {
     /// The upload's slot, for a request that comes now: whoever reads for it stops.
     fn enter(&self, upload: UploadId) -> Result<(Arc<Slot>, CancellationToken), Problem> {
         let mut slots = self.slots.lock();
+        slots.retain(|_, slot| !slot.has_rested());
         if slots.len() >= HELD_MAX && !slots.contains_key(&upload) {
-            slots.retain(|_, slot| !slot.has_rested());
-            if slots.len() >= HELD_MAX {
-                let detail = "too many uploads go on already; try again soon";
-                return Err(Problem::new(Kind::Busy, detail));
-            }
+            return Err(too_many());
         }
         let slot = slots.entry(upload).or_insert_with(Slot::new);
-        *slot.used.lock() = Instant::now();
+        slot.touch();
         let stop = CancellationToken::new();
         std::mem::replace(&mut *slot.stop.lock(), stop.clone()).cancel();
         Ok((slot.clone(), stop))
     }
 
-    fn leave(&self, upload: UploadId) {
-        self.slots.lock().remove(&upload);
+    /// The upload's slot, if there is one.
+    fn peek(&self, upload: UploadId) -> Option<Arc<Slot>> {
+        self.slots.lock().get(&upload).cloned()
+    }
+
+    fn check_room(&self) -> Result<(), Problem> {
+        let mut slots = self.slots.lock();
+        slots.retain(|_, slot| !slot.has_rested());
+        if slots.len() < HELD_MAX {
+            return Ok(());
+        }
+        Err(too_many())
+    }
+
+    /// Gives up a slot in which nothing is held, unless others wait for it.
+    fn leave(&self, upload: UploadId, slot: &Arc<Slot>) {
+        let mut slots = self.slots.lock();
+        let is_same = slots
+            .get(&upload)
+            .is_some_and(|other| Arc::ptr_eq(other, slot));
+        if is_same && Arc::strong_count(slot) == 2 {
+            slots.remove(&upload);
+        }
     }
 }
 
@@ -105,9 +126,27 @@ impl Slot {
         })
     }
 
+    fn touch(&self) {
+        *self.used.lock() = Instant::now();
+    }
+
     fn has_rested(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1 && self.used.lock().elapsed() >= REST_MIN
     }
+
+    /// Waits until whoever was at work has stored what it read.
+    async fn held(&self) -> Result<MutexGuard<'_, Option<Held>>, Problem> {
+        let held = tokio::time::timeout(WAIT_MAX, self.held.lock()).await;
+        held.map_err(|_| {
+            let detail = "what came before is still being stored; try again in a moment";
+            Problem::new(Kind::Locked, detail)
+        })
+    }
+}
+
+fn too_many() -> Problem {
+    let detail = "too many uploads go on already; try again soon";
+    Problem::new(Kind::Busy, detail)
 }
 
 impl Held {
@@ -126,15 +165,23 @@ impl Held {
 
 /// Opens an upload.
 pub(crate) async fn begin(state: &AppState, plan: UploadPlan) -> Result<UploadId, Problem> {
+    state.resumables.check_room()?;
     let (upload, kept) = state.drive.begin_upload(&plan).await?;
-    let (slot, _) = state.resumables.enter(upload)?;
+    let slot = match state.resumables.enter(upload) {
+        Ok((slot, _)) => slot,
+        Err(problem) => {
+            // Nobody knows its address.
+            state.drive.end_upload(upload).await?;
+            return Err(problem);
+        }
+    };
     let open = OpenUpload {
         upload,
         plan,
         chunks: 0,
         bytes: 0,
     };
-    *slot.held.lock().await = Some(Held {
+    *slot.held().await? = Some(Held {
         open,
         rest: Bytes::new(),
         expires: Instant::now() + kept,
@@ -142,64 +189,101 @@ pub(crate) async fn begin(state: &AppState, plan: UploadPlan) -> Result<UploadId
     Ok(upload)
 }
 
-/// How far an upload is, when all that came is stored.
+/// How far an upload is, when all that came is stored: whoever sends for it stops.
 pub(crate) async fn find(state: &AppState, upload: UploadId) -> Result<Progress, Problem> {
     let (slot, _) = state.resumables.enter(upload)?;
-    let mut held = slot.held.lock().await;
+    let mut held = slot.held().await?;
     let found = look_up(state, upload, &mut held).await;
-    if !matches!(found, Ok(Progress::Open { .. })) {
-        state.resumables.leave(upload);
+    if held.is_none() {
+        drop(held);
+        state.resumables.leave(upload, &slot);
     }
     found
 }
 
-/// Gives an upload up.
+/// How far an upload is: of what is being sent only what is recorded.
+pub(crate) async fn watch(state: &AppState, upload: UploadId) -> Result<Progress, Problem> {
+    if let Some(slot) = state.resumables.peek(upload)
+        && let Ok(mut held) = slot.held.try_lock()
+    {
+        return look_up(state, upload, &mut held).await;
+    }
+    look_up(state, upload, &mut None).await
+}
+
+/// Gives an upload up. One that was committed is a file, and stays.
 pub(crate) async fn end(state: &AppState, upload: UploadId) -> Result<(), Problem> {
     let (slot, _) = state.resumables.enter(upload)?;
-    let mut held = slot.held.lock().await;
+    let mut held = slot.held().await?;
+    let found = look_up(state, upload, &mut held).await;
     *held = None;
-    state.drive.end_upload(upload).await?;
-    state.resumables.leave(upload);
-    Ok(())
+    drop(held);
+    state.resumables.leave(upload, &slot);
+    if let Progress::Committed(uploaded) = found? {
+        let version = uploaded.version;
+        let detail =
+            format!("the upload was committed: it is version {version} of its file, and stays");
+        return Err(Problem::new(Kind::AlreadyExists, detail));
+    }
+    Ok(state.drive.end_upload(upload).await?)
 }
 
 /// Stores what `body` gives behind the first `offset` bytes, also if it breaks off; whether it did is an error then.
-/// Commits the file if that was its end.
+/// Commits the file if that was its end. `len` is how much will come, if that is known.
 pub(crate) async fn append<S>(
     state: &AppState,
     upload: UploadId,
     offset: u64,
+    len: Option<u64>,
     body: S,
 ) -> Result<Progress, Problem>
 where
     S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
 {
     let (slot, stop) = state.resumables.enter(upload)?;
-    let mut held = slot.held.lock().await;
-    let found = look_up(state, upload, &mut held).await?;
-    let at = found.offset();
-    if at != offset {
-        return Err(elsewhere(at, offset));
+    let mut held = slot.held().await?;
+    let appended = append_to(state, upload, &mut held, (offset, len), stop, body).await;
+    slot.touch();
+    if held.is_none() {
+        drop(held);
+        state.resumables.leave(upload, &slot);
     }
-    let Some(Held {
-        open,
-        rest,
-        expires,
-    }) = held.take()
-    else {
-        return Ok(found);
-    };
-    let turn = match state.uploads.turn(1).await {
-        Ok(turn) => turn,
-        Err(problem) => {
-            *held = Some(Held {
-                open,
-                rest,
-                expires,
-            });
-            return Err(problem);
+    appended
+}
+
+async fn append_to<S>(
+    state: &AppState,
+    upload: UploadId,
+    held: &mut Option<Held>,
+    (offset, len): (u64, Option<u64>),
+    stop: CancellationToken,
+    body: S,
+) -> Result<Progress, Problem>
+where
+    S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
+{
+    if held.as_ref().is_none_or(|held| held.offset() != offset) {
+        let found = look_up(state, upload, held).await?;
+        if found.offset() != offset {
+            return Err(elsewhere(found.offset(), offset));
         }
+        if let Progress::Committed(_) = found {
+            return Ok(found);
+        }
+    }
+    let Some(before) = held.as_ref() else {
+        return Err(elsewhere(0, offset));
     };
+    let left = before.open.plan.size - offset;
+    if len.is_some_and(|len| len > left) {
+        let detail = format!("the upload has {left} bytes to come, and more were sent");
+        return Err(Problem::new(Kind::RequestTooLarge, detail));
+    }
+    let turn = tokio::select! {
+        turn = state.uploads.turn(1) => turn?,
+        () = stop.cancelled() => return End::Stopped.check().map(|()| before.progress()),
+    };
+    let (open, rest, expires) = (before.open.clone(), before.rest.clone(), before.expires);
     let end = Arc::new(Mutex::new(End::Clean));
     let piece = Piece {
         body,
@@ -209,13 +293,12 @@ where
     let reader = io::Cursor::new(rest).chain(StreamReader::new(piece));
     let appended = state.drive.append(open, Box::new(reader)).await;
     drop(turn);
-    *slot.used.lock() = Instant::now();
-    match appended? {
-        Appended::Committed(uploaded) => {
-            state.resumables.leave(upload);
+    match appended {
+        Ok(Appended::Committed(uploaded)) => {
+            *held = None;
             Ok(Progress::Committed(uploaded))
         }
-        Appended::Open { open, rest } => {
+        Ok(Appended::Open { open, rest }) => {
             let now_held = held.insert(Held {
                 open,
                 rest,
@@ -224,33 +307,47 @@ where
             let end = std::mem::replace(&mut *end.lock(), End::Clean);
             end.check().map(|()| now_held.progress())
         }
+        Err(error) => {
+            let is_elsewhere = matches!(
+                error,
+                Error::NotFound { .. } | Error::InvalidArgument { .. }
+            );
+            let found = look_up(state, upload, held).await;
+            match found {
+                // It was gone on with elsewhere meanwhile.
+                Ok(found) if is_elsewhere => Err(elsewhere(found.offset(), offset)),
+                _ => Err(error.into()),
+            }
+        }
     }
 }
 
-/// What is held of an upload, or else what the cluster says of it.
+/// What the cluster says of an upload, and with it what is held here beyond, if that is still where it goes on.
 async fn look_up(
     state: &AppState,
     upload: UploadId,
     held: &mut Option<Held>,
 ) -> Result<Progress, Problem> {
-    if let Some(held) = held {
-        return Ok(held.progress());
-    }
-    match state.drive.find_upload(upload).await? {
-        UploadFound::Committed { size, committed } => Ok(Progress::Committed(Uploaded {
+    let before = held.take();
+    match state.drive.find_upload(upload).await {
+        Ok(UploadFound::Committed { size, committed }) => Ok(Progress::Committed(Uploaded {
             version: committed.version,
             size,
             created: committed.created,
             copies: committed.copies,
             copies_wanted: committed.copies_wanted,
         })),
-        UploadFound::Open {
+        Ok(UploadFound::Open {
             plan,
             chunks,
             bytes,
             kept_ms,
             ..
-        } => {
+        }) => {
+            let is_same = |before: &Held| before.open.chunks == chunks;
+            let rest = before
+                .filter(is_same)
+                .map_or_else(Bytes::new, |before| before.rest);
             let open = OpenUpload {
                 upload,
                 plan,
@@ -258,7 +355,6 @@ async fn look_up(
                 bytes,
             };
             let expires = Instant::now() + Duration::from_millis(kept_ms);
-            let rest = Bytes::new();
             Ok(held
                 .insert(Held {
                     open,
@@ -266,6 +362,12 @@ async fn look_up(
                     expires,
                 })
                 .progress())
+        }
+        Err(error @ Error::NotFound { .. }) => Err(error.into()),
+        // It may be as it was.
+        Err(error) => {
+            *held = before;
+            Err(error.into())
         }
     }
 }
@@ -309,10 +411,15 @@ impl End {
         match self {
             Self::Clean => Ok(()),
             Self::Stopped => Err(Problem::new(
-                Kind::UploadInterrupted,
+                Kind::Locked,
                 "another request goes on with this upload; what came with this one is stored",
             )),
-            Self::Broken(error) => Err(client::Error::Read(error).into()),
+            // A laptop slept, and will hear this when it wakes.
+            Self::Broken(error) if error.kind() == io::ErrorKind::TimedOut => Err(Problem::new(
+                Kind::Locked,
+                format!("{error}; what came is stored: go on when the line is better"),
+            )),
+            Self::Broken(error) => Err(Error::Read(error).into()),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Ledger {
     begun: u64,
     begun_bytes: u64,
     stored_bytes: u64,
+    /// Nothing more is begun, and the last piece goes with the commit.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -75,12 +77,12 @@ impl Ledger {
             begun: 0,
             begun_bytes: 0,
             stored_bytes: 0,
+            is_closed: false,
         }
     }
 
-    /// Of an upload that has so many chunks of this length and goes on behind them, recorded in small pieces.
-    pub(crate) fn resumed(chunks: u64, chunk_size: u32) -> Self {
-        let bytes = chunks * u64::from(chunk_size);
+    /// Of an upload that has so many chunks with so many bytes and goes on behind them, recorded in small pieces.
+    pub(crate) fn resumed(chunks: u64, bytes: u64) -> Self {
         Self {
             piece_len: SMALL_PIECE_LEN,
             recorded_before: chunks,
@@ -89,6 +91,16 @@ impl Ledger {
             stored_bytes: bytes,
             ..Self::new()
         }
+    }
+
+    /// That was the file's last chunk. Its piece is left to the commit, also if it is full: as long as nobody committed, less than
+    /// the file is recorded.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    fn is_left_to_commit(&self) -> bool {
+        self.is_closed && self.pending.len() == 1
     }
 
     /// Whether another chunk may be begun now.
@@ -152,6 +164,9 @@ impl Ledger {
 
     /// The piece to record next, if it is full, or `also_short`, and all of its chunks are stored.
     pub(crate) fn next_to_record(&self, also_short: bool) -> Option<Vec<StoredChunk>> {
+        if self.is_left_to_commit() {
+            return None;
+        }
         let piece = self.pending.front();
         let piece = piece.filter(|piece| piece.is_full() || also_short)?;
         piece.stored_chunks()
@@ -170,7 +185,7 @@ impl Ledger {
     pub(crate) fn rest(&self) -> Option<Vec<StoredChunk>> {
         match self.pending.front() {
             None => Some(Vec::new()),
-            Some(piece) if piece.is_full() => None,
+            Some(piece) if piece.is_full() && !self.is_left_to_commit() => None,
             Some(piece) => piece.stored_chunks(),
         }
     }
@@ -370,7 +385,7 @@ mod tests {
 
     /// Goes on behind so many chunks with `more` of them: the lengths of the pieces that are recorded.
     fn check_pieces(before: u64, more: u64, expected: &[usize]) {
-        let mut ledger = Ledger::resumed(before, 10);
+        let mut ledger = Ledger::resumed(before, 10 * before);
         let (mut lens, mut next) = (Vec::new(), before);
         while next < before + more || !ledger.is_recorded() {
             if next < before + more && ledger.has_room() {
@@ -408,5 +423,26 @@ mod tests {
         check_pieces(5, 200, &[27, 32, 32, 32, 32, 32, 13]);
         check_pieces(510, 3, &[2, 1]);
         check_pieces(1024, 31, &[31]);
+    }
+
+    /// The last piece was recorded when it was full, and an upload whose commit failed seemed to be whole.
+    #[test]
+    fn the_piece_that_ends_the_file_is_left_to_the_commit() {
+        let mut ledger = Ledger::resumed(32, 320);
+        for index in 32..96 {
+            assert_eq!(ledger.begin(10), index);
+            ledger.note_hash(index, chunk(index));
+            ledger.note_stored(index, chunk(index), Vec::new());
+        }
+        ledger.close();
+        assert!(
+            ledger.rest().is_none(),
+            "one piece is to be recorded before"
+        );
+        assert_eq!(ledger.next_to_record(false).unwrap().len(), 32);
+        ledger.note_recorded();
+        assert!(ledger.next_to_record(false).is_none());
+        assert_eq!(ledger.rest().unwrap().len(), 32);
+        assert_eq!(ledger.recorded(), (0, 64));
     }
 }

@@ -62,7 +62,7 @@ pub(crate) async fn append<R: AsyncRead + Send + Unpin>(
         rules,
     );
     upload.session = Session::kept(cluster.shared.clone(), open.upload);
-    upload.ledger = Ledger::resumed(open.chunks, rules.chunk_size);
+    upload.ledger = Ledger::resumed(open.chunks, open.bytes);
     upload.store_all(reader).await?;
     if upload.stops_short() {
         let open = OpenUpload {

@@ -1,5 +1,7 @@
 //! Uploads that others go on with: pieces of any length, processes that vanish between them, and a master that forgets.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use client::{Appended, Cluster, Error, OpenUpload, Uploaded};
 use proto::id::UploadId;
@@ -129,7 +131,7 @@ async fn a_crash_of_the_master_does_not_end_it() {
     let upload = begin(&cluster.client, bytes.len()).await;
     cluster.master().crash();
     let open = find(&cluster.client, upload).await;
-    let cluster = std::sync::Arc::new(cluster);
+    let cluster = Arc::new(cluster);
     let crashing = cluster.clone();
     let reader = Watched::new(&bytes[..]).at(50_500, move || {
         crashing.master().crash();
@@ -138,6 +140,40 @@ async fn a_crash_of_the_master_does_not_end_it() {
     let appended = cluster.client.append(open, reader).await.unwrap();
     assert!(matches!(appended, Appended::Committed(_)));
     assert!(cluster.download(PATH).await.unwrap() == bytes);
+}
+
+/// The last piece was full and so recorded before the commit: when that failed, all bytes seemed to be here, and the file was not.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_not_committed_never_looks_whole() {
+    for len in [31_500, 32_000, 64_000, 512_000, 511_999] {
+        let cluster = TestCluster::start(3, CHUNK).await;
+        let bytes = content(len);
+        let upload = begin(&cluster.client, len).await;
+        let open = find(&cluster.client, upload).await;
+        cluster.upload("/other", b"content").await.unwrap();
+        let cluster = Arc::new(cluster);
+        let theirs = cluster.clone();
+        // Somebody takes the name in the last moment.
+        let reader = Watched::new(&bytes[..]).at(len as u64, move || {
+            let mut state = theirs.master().lock();
+            let file = state.files[&name("/other")].clone();
+            state.files.insert(name(PATH), file);
+            Ok(())
+        });
+        let refused = cluster.client.append(open, reader).await;
+        let is_expected = matches!(refused, Err(Error::PreconditionFailed { .. }));
+        assert!(is_expected, "{len}: {refused:?}");
+        let open = find(&cluster.client, upload).await;
+        assert!(open.bytes < len as u64, "{} of {len}", open.bytes);
+        cluster.master().lock().files.clear();
+        let from = usize::try_from(open.bytes).unwrap();
+        let appended = cluster.client.append(open, &bytes[from..]).await;
+        assert!(
+            matches!(appended, Ok(Appended::Committed(_))),
+            "{appended:?}"
+        );
+        assert!(cluster.download(PATH).await.unwrap() == bytes);
+    }
 }
 
 /// Whoever did not hear the answer to the last piece finds the file committed.

@@ -58,11 +58,6 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
             "precondition":"absent"}"#,
     ),
     ("abandon_upload", r#"{"upload":"UUID"}"#),
-    (
-        "keep_upload",
-        r#"{"upload":"UUID","plan":{"path":"/a/b","size":7,"modified_ms":3,"parents":true,"precondition":"absent","note":"n"}}"#,
-    ),
-    ("look_up_upload", r#"{"upload":"UUID"}"#),
     ("open_file", r#"{"path":"/a","version":7,"chunks":512}"#),
     (
         "locate_chunks",

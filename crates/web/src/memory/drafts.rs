@@ -94,7 +94,11 @@ impl Drafts for MemoryDrive {
                 let rest = rest.into();
                 return Ok(Appended::Open { open, rest });
             }
-            kept.check(&plan.path, plan.precondition)?;
+            if let Err(error) = kept.check(&plan.path, plan.precondition) {
+                bytes.truncate(usize::try_from(open.bytes).expect("in memory"));
+                kept.drafts.insert(open.upload, Draft::Open(plan, bytes));
+                return Err(error);
+            }
             let uploaded = Uploaded {
                 created: !kept.entries.contains_key(&plan.path),
                 version: kept.store(

@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -105,13 +105,13 @@ pub(crate) struct UploadState {
     copies_wanted: Option<u8>,
 }
 
-/// `GET /api/v1/uploads/{upload}`, and `HEAD` by its headers.
+/// `GET /api/v1/uploads/{upload}`: whoever sends goes on.
 pub(crate) async fn get(
     State(state): State<Shared>,
     Path(upload): Path<String>,
 ) -> Result<Response, Problem> {
     let upload = id(&upload)?;
-    let progress = resumable::find(&state, upload).await?;
+    let progress = resumable::watch(&state, upload).await?;
     let mut state = UploadState {
         upload,
         size: progress.size(),
@@ -137,18 +137,23 @@ pub(crate) async fn get(
     Ok((headers, Json(state)).into_response())
 }
 
-/// `HEAD /api/v1/uploads/{upload}`
+/// `HEAD /api/v1/uploads/{upload}`, of whoever is about to send: what was sent before stops.
 pub(crate) async fn head(
-    state: State<Shared>,
-    path: Path<String>,
+    State(state): State<Shared>,
+    Path(upload): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     tus::check_version(&headers)?;
-    let (parts, _) = get(state, path).await?.into_parts();
-    let mut response = Response::from_parts(parts, Body::empty());
-    response.headers_mut().remove(header::CONTENT_TYPE);
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    Ok(response)
+    let progress = resumable::find(&state, id(&upload)?).await;
+    // Clients begin anew after any other failure, and all bytes would be sent again because a master restarts.
+    let progress = progress.map_err(|problem| {
+        if problem.kind.status().is_server_error() {
+            Problem::new(Kind::Locked, problem.detail)
+        } else {
+            problem
+        }
+    })?;
+    Ok((StatusCode::OK, told(&progress)).into_response())
 }
 
 /// `PATCH /api/v1/uploads/{upload}`
@@ -212,8 +217,9 @@ async fn append(
     body: Body,
 ) -> Result<Progress, Problem> {
     let state = state.clone();
+    let len = body.size_hint().exact();
     let body = PacedBody::new(body.into_data_stream(), state.patience);
-    let appending = async move { resumable::append(&state, upload, offset, body).await };
+    let appending = async move { resumable::append(&state, upload, offset, len, body).await };
     let appended = tokio::spawn(appending).await;
     appended.unwrap_or_else(|_| {
         let detail = "the server failed in the middle of an upload; its log says more";

@@ -6,6 +6,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::memory::Faults;
 
 const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
 const BYTES: (&str, &str) = ("content-type", "application/offset+octet-stream");
@@ -198,7 +199,80 @@ async fn a_newer_request_stops_the_one_that_hangs() {
         assert_eq!(rest.status, 204);
     };
     let (stopped, ()) = tokio::join!(hanging, newer);
-    stopped.expect_problem(400, "upload_interrupted");
+    stopped.expect_problem(423, "locked");
+    assert!(site.get("/api/v1/files/f").await.body.unwrap() == bytes);
+}
+
+/// Whoever watches an upload stopped it.
+#[tokio::test]
+async fn an_upload_can_be_watched() {
+    let site = Site::new();
+    let address = site.begin("/f", 10).await;
+    let (sender, body) = held_body();
+    let patching = site.patch(&address, 0, body);
+    let watching = async {
+        sender.send(Ok(Bytes::from_static(b"01234"))).await.unwrap();
+        sender.send(Ok(Bytes::new())).await.unwrap();
+        let watched = site.get(&address).await.json();
+        assert_eq!(
+            (watched["offset"].as_u64(), watched["size"].as_u64()),
+            (Some(0), Some(10))
+        );
+        sender.send(Ok(Bytes::from_static(b"56789"))).await.unwrap();
+        drop(sender);
+    };
+    let (patched, ()) = tokio::join!(patching, watching);
+    assert_eq!(
+        (patched.status, patched.header("upload-offset")),
+        (204, "10")
+    );
+    let ended = site.send(&format!("DELETE {address}"), &[TUS], "").await;
+    ended.expect_problem(409, "already_exists");
+    assert_eq!(site.get("/api/v1/files/f").await.text(), "0123456789");
+}
+
+/// Stock clients begin anew, from the first byte, when they cannot learn where an upload is for another reason than this.
+#[tokio::test]
+async fn while_the_master_is_away_the_client_waits() {
+    let site = Site::new();
+    let address = site.begin("/f", 10).await;
+    site.patch(&address, 0, "01234").await;
+    site.drive.set_faults(Faults {
+        unreachable: true,
+        ..Faults::default()
+    });
+    let head = site.send(&format!("HEAD {address}"), &[TUS], "").await;
+    assert_eq!((head.status, head.header("retry-after")), (423, "5"));
+    site.patch(&address, 5, "56")
+        .await
+        .expect_problem(503, "unavailable");
+    site.drive.set_faults(Faults::default());
+    assert_eq!(
+        site.offset(&address).await,
+        5,
+        "what was told to be here still is"
+    );
+    assert_eq!(site.patch(&address, 5, "56789").await.status, 204);
+}
+
+/// The upload went on through another process, and what this one held was believed for ever.
+#[tokio::test]
+async fn what_is_held_gives_way_to_what_the_cluster_says() {
+    let site = Site::new();
+    let bytes = content(2 * CHUNK);
+    let address = site.begin("/f", bytes.len()).await;
+    site.patch(&address, 0, bytes[..10].to_vec()).await;
+    let other = site.restarted();
+    other.patch(&address, 0, bytes[..CHUNK + 5].to_vec()).await;
+    assert_eq!(site.offset(&address).await, CHUNK);
+    site.patch(&address, 10, "x")
+        .await
+        .expect_problem(409, "offset_mismatch");
+    let rest = other
+        .patch(&address, CHUNK + 5, bytes[CHUNK + 5..].to_vec())
+        .await;
+    assert_eq!(rest.status, 204);
+    assert_eq!(site.offset(&address).await, bytes.len());
     assert!(site.get("/api/v1/files/f").await.body.unwrap() == bytes);
 }
 
@@ -263,7 +337,7 @@ async fn requests_that_break_the_protocol_are_told_so() {
     }
     site.patch(&address, 0, "too long")
         .await
-        .expect_problem(400, "upload_interrupted");
+        .expect_problem(413, "request_too_large");
     assert_eq!(site.offset(&address).await, 0);
     let place = ("upload-metadata", "path L2Y=");
     for (headers, code) in [
