@@ -58,10 +58,15 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, ParseAddressError> {
         let error = || ParseAddressError(text.chars().take(80).collect());
         let (host, port) = text.rsplit_once(':').ok_or_else(error)?;
-        let bracketed = host.starts_with('[') && host.ends_with(']');
-        let host_is_one = !host.is_empty()
-            && (bracketed || !host.contains(':'))
-            && !host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/');
+        let inner = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let name = inner.unwrap_or(host);
+        let host_is_one = !name.is_empty()
+            && (inner.is_some() || !name.contains(':'))
+            && !name.contains(|c: char| {
+                c.is_whitespace() || c.is_control() || ['/', '[', ']'].contains(&c)
+            });
         if !host_is_one || port.parse::<u16>().is_err() {
             return Err(error());
         }
@@ -279,6 +284,10 @@ mod tests {
             "::1:9",
             "a b:1",
             "a:65536",
+            "]:9000",
+            "[]:9000",
+            "[a:9000",
+            "[[::1]]:9000",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
