@@ -32,8 +32,9 @@ use proto::id::{ChunkId, NodeId, RequestId, UploadId, VersionId};
 use proto::master::{
     AbandonUpload, ClusterRules, ClusterStatus, CreateFolder, DeleteEntry, EmptyTrash, Entry,
     FolderListed, GetStatus, KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListTrash,
-    LookUpEntry, LookUpUpload, MoveEntry, NodesListed, Precondition, RemoveNode, ReportBadReplica,
-    ResetDeleteFuse, RestoreEntry, TrashId, TrashListed, UploadFound, UploadPlan,
+    LookUpEntry, LookUpUpload, MoveEntry, NamesFound, NodesListed, Precondition, RemoveNode,
+    ReportBadReplica, ResetDeleteFuse, RestoreEntry, SEARCH_ROWS_MAX, SearchCursor, SearchNames,
+    TrashId, TrashListed, UploadFound, UploadPlan,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::{Address, Network};
@@ -154,6 +155,26 @@ impl Cluster {
             path: path.clone(),
             after: after.clone(),
             limit,
+        };
+        self.ask(request).await
+    }
+
+    /// Entries in a folder, however deep, whose names have every word of the text, whatever their case: a page at a time,
+    /// those behind `after`, at most `limit`. Fewer may come, or none, although there is a `next`: the master looks at a
+    /// bounded number of names for one page.
+    pub async fn search(
+        &self,
+        text: &str,
+        under: &EntryPath,
+        after: Option<SearchCursor>,
+        limit: u32,
+    ) -> Result<NamesFound, Error> {
+        let request = || SearchNames {
+            text: text.to_owned(),
+            under: under.clone(),
+            after: after.clone(),
+            limit,
+            rows: SEARCH_ROWS_MAX,
         };
         self.ask(request).await
     }

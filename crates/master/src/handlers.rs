@@ -26,11 +26,11 @@ use proto::master::{
     EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened, FolderCreated,
     FolderListed, GetStatus, HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes,
     ListTrash, ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry,
-    NodeLocation, NodeRegistered, NodeRemoved, NodesListed, OpenFile, RecordChunks, RegisterNode,
-    RemoveNode, RemoveVersion, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat,
-    ResetDeleteFuse, RestoreEntry, RestoreVersion, SafeModeLeft, TrashEmptied, TrashListed,
-    UploadAbandoned, UploadCommitted, UploadFound, UploadKept, VersionRemoved, VersionRestored,
-    VersionsListed,
+    NamesFound, NodeLocation, NodeRegistered, NodeRemoved, NodesListed, OpenFile, RecordChunks,
+    RegisterNode, RemoveNode, RemoveVersion, ReportBadReplica, ReportCorruptChunks,
+    ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion, SafeModeLeft, SearchNames,
+    TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted, UploadFound, UploadKept,
+    VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
@@ -204,6 +204,7 @@ answered_by! {
     files {
         look_up_entry: LookUpEntry => EntryFound;
         list_folder: ListFolder => FolderListed;
+        search_names: SearchNames => NamesFound;
         create_folder: CreateFolder => FolderCreated;
         move_entry: MoveEntry => EntryMoved;
         delete_entry: DeleteEntry => EntryDeleted;

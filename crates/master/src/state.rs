@@ -26,6 +26,7 @@ mod proofs;
 mod replicas;
 mod rows;
 mod rules;
+mod search;
 mod snapshot;
 mod snapshot_chunks;
 mod snapshot_versions;

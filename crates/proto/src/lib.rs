@@ -123,6 +123,7 @@ pub mod history;
 pub mod id;
 pub mod json;
 pub mod master;
+pub mod matching;
 pub mod memory;
 pub mod name;
 pub mod net;

@@ -7,6 +7,7 @@ mod cluster;
 mod downloads;
 mod names;
 mod nodes;
+mod search;
 mod uploads;
 mod versions;
 
@@ -29,6 +30,7 @@ pub use nodes::{
     CorruptChunksNoted, HeartbeatNoted, NodeRegistered, RegisterNode, ReportCorruptChunks,
     ReportHeartbeat,
 };
+pub use search::{FoundEntry, NamesFound, SearchCursor, SearchNames};
 pub use uploads::{
     AbandonUpload, AllocateChunks, ChunkToStore, ChunksAllocated, ChunksRecorded, CommitUpload,
     KeepUpload, LookUpUpload, NOTE_LEN_MAX, NodeLocation, Placement, RecordChunks, StoredChunk,
@@ -51,6 +53,8 @@ crate::operations! {
     look_up_entry: LookUpEntry => EntryFound;
     /// Lists a folder, a page at a time, by name.
     list_folder: ListFolder => FolderListed;
+    /// Finds entries below a folder by words in their names, a page at a time.
+    search_names: SearchNames => NamesFound;
     /// Makes a folder.
     create_folder: CreateFolder => FolderCreated;
     /// Renames or moves a file, or a folder with all that is in it.
@@ -112,5 +116,9 @@ crate::operations! {
 
 /// Most entries in one page.
 pub const PAGE_LEN_MAX: u32 = 1000;
+/// Most names that one call of `search_names` looks at: some tens of milliseconds.
+pub const SEARCH_ROWS_MAX: u32 = 100_000;
+/// Bytes of the longest text to look for.
+pub const SEARCH_TEXT_LEN_MAX: usize = 1024;
 /// Chunks in one block of a version: what `record_chunks` takes at once, and `locate_chunks` gives at most.
 pub const CHUNKS_PER_BLOCK: usize = 512;

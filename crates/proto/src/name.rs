@@ -9,7 +9,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization;
+
+use crate::matching::folded;
 
 /// Bytes in the longest name, as on every common file system.
 pub const NAME_LEN_MAX: usize = 255;
@@ -44,7 +45,7 @@ impl EntryName {
     /// What two names that collide have in common: NFC, then lower case, so that `Résumé` in either
     /// normal form, and `RESUME` and `resume`, meet.
     pub fn collision_key(&self) -> String {
-        self.0.nfc().flat_map(char::to_lowercase).nfc().collect()
+        folded(&self.0)
     }
 
     /// Whether Windows can hold this name: no reserved device, no `<>:"\|?*`, no trailing dot or space.

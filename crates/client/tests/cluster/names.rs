@@ -42,6 +42,28 @@ async fn a_folder_is_listed_page_by_page() {
     assert_eq!(listed(client, &name("/c")).await, ["inside"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_search_goes_on_where_its_last_page_ended() {
+    let cluster = TestCluster::start(3, CHUNK).await;
+    let client = &cluster.client;
+    for path in ["/a/One", "/b/two", "/b/one more", "/c", "/d/ONE"] {
+        cluster.upload(path, b"bytes").await.unwrap();
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = client.search("one", &EntryPath::ROOT, after, 1).await;
+        let page = page.unwrap();
+        found.extend(page.found.into_iter().map(|found| found.path));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, ["/a/One", "/b/one more", "/d/ONE"].map(name));
+    let in_folder = client.search("one", &name("/b"), None, 9).await.unwrap();
+    assert_eq!(in_folder.found.len(), 1);
+}
+
 /// The answer to each change gets lost once: it is asked for again, with the same id, and the change is made once.
 #[tokio::test(start_paused = true)]
 async fn names_are_changed_once_although_answers_are_lost() {

@@ -1,10 +1,10 @@
-//! Looking up, listing and changing names, and the trash.
+//! Looking up, listing, finding and changing names, and the trash.
 
 use proto::WireError;
 use proto::master::{
     CreateFolder, DeleteEntry, EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored,
-    FolderCreated, FolderListed, ListFolder, ListTrash, LookUpEntry, MoveEntry, RestoreEntry,
-    TrashEmptied, TrashListed,
+    FolderCreated, FolderListed, ListFolder, ListTrash, LookUpEntry, MoveEntry, NamesFound,
+    RestoreEntry, SearchNames, TrashEmptied, TrashListed,
 };
 use proto::table::Caller;
 
@@ -33,6 +33,16 @@ impl<V: ClusterView> Files<V> {
             let snapshot = state.read()?;
             snapshot.folder_page(&request.path, request.after.as_ref(), request.limit)
         };
+        Ok(self.blocking.run(read).await?)
+    }
+
+    pub(super) async fn search_names(
+        &self,
+        _caller: &Caller,
+        request: SearchNames,
+    ) -> Result<NamesFound, WireError> {
+        let state = self.state.clone();
+        let read = move || state.read()?.search(&request);
         Ok(self.blocking.run(read).await?)
     }
 

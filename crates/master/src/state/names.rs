@@ -63,7 +63,7 @@ pub(super) fn folder_at(
     Ok(folder)
 }
 
-fn entry_in(
+pub(super) fn entry_in(
     entries: &impl ReadableTable<(u64, &'static str), Row>,
     folder: u64,
     name: &EntryName,

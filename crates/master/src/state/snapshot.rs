@@ -138,7 +138,7 @@ impl Snapshot {
         for row in table.range(first..end)?.rev() {
             let (key, row) = row?;
             let entry = trash_entry(key.value(), &rows::decode(row.value())?)?;
-            len += entry_len_max(&entry);
+            len += entry_len_max(&entry.path);
             if entries.len() == limit || len > TRASH_PAGE_BYTES {
                 return Ok(TrashListed {
                     entries,
@@ -223,11 +223,11 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// Bytes that a row of the trash takes on the wire at most: a quote or a backslash in a name becomes two.
-fn entry_len_max(entry: &TrashEntry) -> usize {
+/// Bytes that an entry with its path takes on the wire at most: a quote or a backslash in a name becomes two.
+pub(super) fn entry_len_max(path: &EntryPath) -> usize {
     const NUMBERS_AND_KEYS: usize = 256;
-    let name = entry.path.name().map_or(0, |name| name.as_str().len());
-    2 * (entry.path.to_string().len() + name) + NUMBERS_AND_KEYS
+    let name = path.name().map_or(0, |name| name.as_str().len());
+    2 * (path.to_string().len() + name) + NUMBERS_AND_KEYS
 }
 
 fn trash_entry(trash: u64, row: &TrashRow) -> Result<TrashEntry, StateError> {

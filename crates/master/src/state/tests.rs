@@ -9,6 +9,7 @@ mod planted;
 mod proofs;
 mod random;
 mod replicas;
+mod search;
 mod store;
 mod sweep;
 mod uploads;

@@ -13,6 +13,10 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
     ("look_up_entry", r#"{"path":"/a/b"}"#),
     ("list_folder", r#"{"path":"/a","after":"b","limit":1000}"#),
     (
+        "search_names",
+        r#"{"text":"a b","under":"/a","after":"/a/b","limit":10,"rows":100000}"#,
+    ),
+    (
         "create_folder",
         r#"{"request":"UUID","path":"/a/b","parents":true}"#,
     ),

@@ -9,12 +9,12 @@ use proto::master::{
     CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, EntryDeleted, EntryFound, EntryMoved,
     EntryRestored, FileOpened, FolderCreated, FolderListed, FormerVersionsKept, GetStatus, Health,
     HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListTrash, ListVersions,
-    LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry, NodeCounts, NodeRegistered,
-    NodeRemoved, NodeState, NodeSummary, NodesListed, OpenFile, Placement, RecordChunks,
-    RegisterNode, RemoveNode, RemoveVersion, RepairStatus, ReportBadReplica, ReportCorruptChunks,
-    ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion, SafeModeLeft, TrashEmptied,
-    TrashKept, TrashListed, UploadAbandoned, UploadCommitted, UploadFound, UploadKept,
-    VersionRemoved, VersionRestored, VersionsListed,
+    LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry, NamesFound, NodeCounts,
+    NodeRegistered, NodeRemoved, NodeState, NodeSummary, NodesListed, OpenFile, Placement,
+    RecordChunks, RegisterNode, RemoveNode, RemoveVersion, RepairStatus, ReportBadReplica,
+    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion,
+    SafeModeLeft, SearchNames, TrashEmptied, TrashKept, TrashListed, UploadAbandoned,
+    UploadCommitted, UploadFound, UploadKept, VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::name::NameRules;
 use proto::node::NodeUsage;
@@ -296,6 +296,11 @@ impl MasterHandlers for FakeMaster {
     async fn list_folder(&self, _: &Caller, ask: ListFolder) -> Result<FolderListed, WireError> {
         self.note("list_folder");
         Ok(self.lock().list(&ask))
+    }
+
+    async fn search_names(&self, _: &Caller, ask: SearchNames) -> Result<NamesFound, WireError> {
+        self.note("search_names");
+        Ok(self.lock().search(&ask))
     }
 
     async fn move_entry(&self, _: &Caller, ask: MoveEntry) -> Result<EntryMoved, WireError> {

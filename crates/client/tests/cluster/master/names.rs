@@ -3,8 +3,10 @@
 use proto::id::RequestId;
 use proto::master::{
     DeleteEntry, EmptyTrash, Entry, EntryDeleted, EntryMoved, EntryRestored, FolderListed,
-    ListFolder, ListTrash, MoveEntry, RestoreEntry, TrashEmptied, TrashEntry, TrashId, TrashListed,
+    FoundEntry, ListFolder, ListTrash, MoveEntry, NamesFound, RestoreEntry, SearchCursor,
+    SearchNames, TrashEmptied, TrashEntry, TrashId, TrashListed,
 };
+use proto::matching::Words;
 use proto::name::EntryPath;
 use proto::{ErrorCode, WireError};
 use serde::Serialize;
@@ -53,6 +55,30 @@ impl MasterState {
                 .map(|(_, entry)| entry)
                 .collect(),
         }
+    }
+
+    /// Of the files only.
+    pub(super) fn search(&self, ask: &SearchNames) -> NamesFound {
+        let mut words = Words::of(&ask.text).unwrap();
+        let after = ask.after.as_ref();
+        let after = after.map(|after| after.folder.join(after.name.clone()).unwrap());
+        let files = self.files.iter().filter(|(path, _)| {
+            path.is_within(&ask.under) && after.as_ref().is_none_or(|after| *path > after)
+        });
+        let mut found = Vec::new();
+        for (path, file) in files {
+            let (folder, name) = path.split_last().unwrap();
+            if words.occur_in(name.as_str()) {
+                let (path, entry) = (path.clone(), file_entry(path, file));
+                found.push(FoundEntry { path, entry });
+            }
+            if found.len() == ask.limit as usize {
+                let name = name.clone();
+                let next = Some(SearchCursor { folder, name });
+                return NamesFound { found, next };
+            }
+        }
+        NamesFound { found, next: None }
     }
 
     pub(super) fn rename(&mut self, ask: &MoveEntry) -> Result<EntryMoved, WireError> {
