@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
 use proto::id::{ChunkId, VersionId};
 use proto::master::{CHUNKS_PER_BLOCK, ChunkLocations, LocateChunks, OpenFile};
 use proto::name::EntryPath;
@@ -95,21 +96,36 @@ impl File {
         &self,
         range: Range<u64>,
     ) -> impl Stream<Item = Result<FileChunk, Error>> + Send + Unpin + 'static {
+        let chunk_size = self.chunk_size();
+        self.clone().places(range).map_ok(move |place| {
+            let begin = place.index * chunk_size;
+            FileChunk {
+                range: begin..begin + u64::from(place.len),
+                chunk: place.chunk,
+            }
+        })
+    }
+
+    /// The same, with who holds them.
+    pub(crate) fn places(self, range: Range<u64>) -> BoxStream<'static, Result<ChunkPlace, Error>> {
         let range = range.start..range.end.min(self.size);
-        let places = Places::new(self.cluster.shared.clone(), self.clone(), &range);
+        let places = Places::new(self.cluster.shared.clone(), self, &range);
         let next = async |mut places: Places| {
             if places.left() == 0 {
                 return Ok(None);
             }
             let place = places.next().await?;
-            let begin = place.index * u64::from(places.chunk_size);
-            let chunk = FileChunk {
-                range: begin..begin + u64::from(place.len),
-                chunk: place.chunk,
-            };
-            Ok(Some((chunk, places)))
+            Ok(Some((place, places)))
         };
-        Box::pin(futures::stream::try_unfold(places, next))
+        futures::stream::try_unfold(places, next).boxed()
+    }
+
+    /// What is read of it.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            path: self.path.clone(),
+            version: self.version,
+        }
     }
 
     /// Where its chunks are, from the `first` on (counted from 0), at most `limit` and at most 512; with what the nodes
@@ -278,13 +294,11 @@ impl Places {
         } else {
             range.start / chunk_size..range.end.div_ceil(chunk_size)
         };
+        let origin = file.origin();
         let known = chunk_places(0, file.first);
         Self {
             shared,
-            origin: Origin {
-                path: file.path,
-                version: file.version,
-            },
+            origin,
             size: file.size,
             chunk_size: file.chunk_size,
             known: known

@@ -333,6 +333,23 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives the content of a file another name as well, as an upload of it would, and its time if none is said: without
+    /// fetching or sending bytes, but for those that the cluster does not have any more in enough copies. `size_hint` is not
+    /// looked at.
+    pub async fn copy(
+        &self,
+        from: &EntryPath,
+        to: &EntryPath,
+        options: UploadOptions,
+    ) -> Result<Uploaded, Error> {
+        if from == to {
+            let message = format!("{from} cannot be its own copy: give that another name");
+            return Err(Error::InvalidArgument { message });
+        }
+        let file = self.open(from, None).await?;
+        upload::copy(self, file, to, options).await
+    }
+
     /// Finds a file in its current version, or in a former one, to be read.
     pub async fn open(&self, path: &EntryPath, version: Option<VersionId>) -> Result<File, Error> {
         download::open(self, path, version).await

@@ -1,4 +1,5 @@
-//! Uploads: a reader is cut into chunks, which are hashed, placed, stored and recorded, all at the same time.
+//! Uploads: a reader is cut into chunks, which are hashed, placed, stored and recorded, all at the same time. A copy is an
+//! upload whose chunks come out of another file: as a rule the cluster has them, and nothing is sent.
 //!
 //! One task drives it all: [`Upload::run`] waits for whatever happens first, and everything that happens is an
 //! [`Event`]. So there is one owner of the state and no lock, and dropping the future stops everything at once.
@@ -13,28 +14,29 @@ mod options;
 mod recover;
 mod resume;
 mod session;
+mod source;
 mod store;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::{io, mem};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use proto::ErrorCode;
-use proto::id::{ChunkId, NodeId};
+use proto::id::{ChunkId, NodeId, PromiseId};
 use proto::master::{
     CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, CommitUpload, LookUpEntry, NodeLocation,
     RecordChunks, StoredChunk, UploadCommitted,
 };
 use proto::name::EntryPath;
 use proto::node::Receipt;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, Empty};
 use tokio::time::sleep_until;
 
-use crate::{Cluster, Error, Shared};
+use crate::fetch::ChunkPlace;
+use crate::{Cluster, Error, File, Shared};
 use allocate::{Allocated, Destination, allocate_patiently};
 use checks::{check_entry, check_size};
 use ledger::{Ledger, Standing};
@@ -43,6 +45,7 @@ use recover::Trouble;
 pub(crate) use resume::append;
 pub use resume::{Appended, OpenUpload};
 use session::Session;
+use source::{Fetcher, Source, Taken};
 use store::ChunkStore;
 
 /// What a buffer has room for at first, where the size is not known.
@@ -54,15 +57,47 @@ pub(crate) async fn upload<R: AsyncRead + Send + Unpin>(
     reader: R,
     options: UploadOptions,
 ) -> Result<Uploaded, Error> {
+    let upload = begin(cluster, path, options).await?;
+    upload.run(Source::reader(reader)).await
+}
+
+/// Gives the content of a file another name as well.
+pub(crate) async fn copy(
+    cluster: &Cluster,
+    file: File,
+    path: &EntryPath,
+    options: UploadOptions,
+) -> Result<Uploaded, Error> {
+    let options = UploadOptions {
+        modified_ms: options.modified_ms.or(Some(file.modified_ms)),
+        size_hint: Some(file.size),
+        ..options
+    };
+    let mut upload = begin(cluster, path, options).await?;
+    if file.chunk_size() != u64::from(upload.rules.chunk_size) {
+        return Err(upload.other_chunk_size());
+    }
+    let fetcher = Fetcher::new(cluster.shared.clone(), file.origin());
+    upload.fetcher = Some(Arc::new(fetcher));
+    let size = file.size;
+    let chunks: Source<Empty> = Source::File(file.places(0..size));
+    upload.run(chunks).await
+}
+
+/// Nothing is begun before it is known that the cluster takes such a file.
+async fn begin(
+    cluster: &Cluster,
+    path: &EntryPath,
+    options: UploadOptions,
+) -> Result<Upload, Error> {
     if path.is_root() {
         let message = "a file needs a name".to_owned();
         return Err(Error::InvalidArgument { message });
     }
-    let rules = cluster.shared.rules().await?;
+    let shared = cluster.shared.clone();
+    let rules = shared.rules().await?;
     check_size(&rules, options.size_hint)?;
-    Upload::new(cluster.shared.clone(), path.clone(), options, rules)
-        .run(reader)
-        .await
+    Ok(Upload::new(shared, path.clone(), options, rules))
 }
 
 /// An upload under way.
@@ -79,8 +114,10 @@ struct Upload {
     waiting: Vec<Hashed>,
     /// Hashed, and equal to a chunk of a block that is to be recorded first.
     deferred: Vec<Hashed>,
-    /// Chunks whose bytes are in memory.
+    /// Chunks that are begun and not stored. Those that were read have their bytes in memory.
     in_flight: usize,
+    /// Where the bytes are of those that were not read.
+    fetcher: Option<Arc<Fetcher>>,
     allocating: bool,
     recording: bool,
     /// The reader is at its end.
@@ -97,14 +134,26 @@ struct Upload {
 struct Hashed {
     index: u64,
     chunk: ChunkId,
-    bytes: Bytes,
+    content: Content,
+}
+
+/// A chunk's bytes.
+#[derive(Clone)]
+enum Content {
+    /// They were read.
+    Here(Bytes),
+    /// They are to be fetched, should they be needed.
+    Elsewhere(ChunkPlace),
 }
 
 impl Hashed {
     fn to_store(&self) -> ChunkToStore {
         ChunkToStore {
             chunk: self.chunk,
-            len: chunk_len(&self.bytes),
+            len: match &self.content {
+                Content::Here(bytes) => chunk_len(bytes),
+                Content::Elsewhere(place) => place.len,
+            },
         }
     }
 }
@@ -139,6 +188,7 @@ impl Upload {
             waiting: Vec::new(),
             deferred: Vec::new(),
             in_flight: 0,
+            fetcher: None,
             allocating: false,
             recording: false,
             ended: false,
@@ -149,25 +199,28 @@ impl Upload {
         }
     }
 
-    async fn run<R: AsyncRead + Send + Unpin>(mut self, reader: R) -> Result<Uploaded, Error> {
-        self.store_all(reader).await?;
+    async fn run<R: AsyncRead + Send + Unpin>(
+        mut self,
+        source: Source<R>,
+    ) -> Result<Uploaded, Error> {
+        self.store_all(source).await?;
         self.commit().await
     }
 
-    /// Stores all that the reader gives, and records all but what goes with the commit.
-    async fn store_all<R: AsyncRead + Send + Unpin>(&mut self, mut reader: R) -> Result<(), Error> {
-        let mut buffer = BytesMut::new();
+    /// Stores all that the source gives, and records all but what goes with the commit.
+    async fn store_all<R: AsyncRead + Send + Unpin>(
+        &mut self,
+        mut source: Source<R>,
+    ) -> Result<(), Error> {
         while !self.is_drained() {
             self.start_calls();
-            let may_read = self.may_read();
+            let may_take = self.may_take();
             let (len, first_len) = (self.rules.chunk_size as usize, self.next_buffer_len());
             let event = tokio::select! {
                 biased;
                 Some(event) = self.events.next() => event,
-                filled = fill(&mut reader, &mut buffer, len, first_len), if may_read => {
-                    let more = filled.map_err(Error::Read)?;
-                    let bytes = mem::take(&mut buffer).freeze();
-                    self.take_in(bytes, more)?;
+                taken = source.next(len, first_len), if may_take => {
+                    self.take_in(taken?)?;
                     continue;
                 }
                 () = sleep_until(self.session.renew_at()) => {
@@ -199,8 +252,11 @@ impl Upload {
         self.ended && self.session.is_kept() && size != Some(self.ledger.begun_bytes())
     }
 
-    fn may_read(&self) -> bool {
-        let in_flight_max = self.shared.options.chunks_in_flight.max(1);
+    fn may_take(&self) -> bool {
+        let in_flight_max = match self.fetcher {
+            Some(_) => CHUNKS_PER_BLOCK,
+            None => self.shared.options.chunks_in_flight.max(1),
+        };
         !self.ended && self.in_flight < in_flight_max && self.ledger.has_room()
     }
 
@@ -216,8 +272,19 @@ impl Upload {
         }
     }
 
+    fn take_in(&mut self, taken: Taken) -> Result<(), Error> {
+        match taken {
+            Taken::Read(bytes, more) => self.take_in_bytes(bytes, more),
+            Taken::Known(place) => {
+                self.take_in_known(place);
+                Ok(())
+            }
+            Taken::End => self.take_in_bytes(Bytes::new(), false),
+        }
+    }
+
     /// Takes in what was read: a chunk, unless the reader ended at a chunk's end.
-    fn take_in(&mut self, bytes: Bytes, more: bool) -> Result<(), Error> {
+    fn take_in_bytes(&mut self, bytes: Bytes, more: bool) -> Result<(), Error> {
         self.ended = !more;
         let read = self.ledger.begun_bytes() + bytes.len() as u64;
         if let Some(expected) = self.options.size_hint {
@@ -248,10 +315,25 @@ impl Upload {
             Event::Hashed(Hashed {
                 index,
                 chunk,
-                bytes,
+                content: Content::Here(bytes),
             })
         });
         Ok(())
+    }
+
+    /// Takes in a chunk of the file that is copied.
+    fn take_in_known(&mut self, place: ChunkPlace) {
+        let index = self.ledger.begin(place.len);
+        if index == 0 && self.options.size_hint > Some(place.len.into()) {
+            self.check_name();
+        }
+        self.in_flight += 1;
+        self.meet(&place.nodes);
+        self.note_hashed(Hashed {
+            index,
+            chunk: place.chunk,
+            content: Content::Elsewhere(place),
+        });
     }
 
     /// Takes note of what happened. Trouble is what recovery can help.
@@ -310,11 +392,7 @@ impl Upload {
 
     fn note_allocated(&mut self, batch: Vec<Hashed>, allocated: Allocated) -> Result<(), Error> {
         if allocated.chunk_size != self.rules.chunk_size {
-            self.shared.forget_rules();
-            return Err(Error::Unavailable {
-                what: "the cluster's chunk size is another one than a moment ago; try again".into(),
-                source: None,
-            });
+            return Err(self.other_chunk_size());
         }
         self.session.note_lease(allocated.lease);
         self.copies_min = allocated.copies_min;
@@ -328,20 +406,47 @@ impl Upload {
                 }
                 Destination::Nodes(promise, nodes) => {
                     self.meet(&nodes);
-                    let (chunk_to_store, upload) = (hashed.to_store(), self.session.id());
-                    let store = ChunkStore::new(
-                        self.shared.clone(),
-                        upload,
-                        chunk_to_store,
-                        hashed.bytes.clone(),
-                        promise,
-                        self.copies_min,
-                    );
-                    self.spawn(async move { Event::Stored(hashed, store.store(nodes).await) });
+                    let stored = self.store(&hashed, promise, nodes);
+                    self.spawn(async move { Event::Stored(hashed, stored.await) });
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sends a chunk to these nodes, and fetches it before, where it was not read.
+    fn store(
+        &self,
+        hashed: &Hashed,
+        promise: PromiseId,
+        nodes: Vec<NodeLocation>,
+    ) -> impl Future<Output = Result<Vec<Receipt>, Error>> + Send + use<> {
+        let (shared, upload) = (self.shared.clone(), self.session.id());
+        let (chunk, copies_min) = (hashed.to_store(), self.copies_min);
+        let (content, fetcher) = (hashed.content.clone(), self.fetcher.clone());
+        let store = async move |bytes| {
+            let store = ChunkStore::new(shared, upload, chunk, bytes, promise, copies_min);
+            store.store(nodes).await
+        };
+        async move {
+            match (content, fetcher) {
+                (Content::Here(bytes), _) => store(bytes).await,
+                (Content::Elsewhere(place), Some(fetcher)) => {
+                    fetcher.with_bytes(place, store).await
+                }
+                (Content::Elsewhere(_), None) => {
+                    unreachable!("only a copy takes in chunks that were not read")
+                }
+            }
+        }
+    }
+
+    fn other_chunk_size(&self) -> Error {
+        self.shared.forget_rules();
+        Error::Unavailable {
+            what: "the cluster's chunk size is another one than a moment ago; try again".into(),
+            source: None,
+        }
     }
 
     fn note_recorded(&mut self) {
@@ -478,26 +583,6 @@ impl Upload {
     fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
         self.events.push(Box::pin(work));
     }
-}
-
-/// Reads until the buffer holds `len` bytes, or the end: says whether more may come. Sets memory for `first_len` aside
-/// first. May be cancelled, and goes on where it was.
-async fn fill<R: AsyncRead + Unpin>(
-    reader: &mut R,
-    buffer: &mut BytesMut,
-    len: usize,
-    first_len: usize,
-) -> io::Result<bool> {
-    if buffer.capacity() == 0 {
-        buffer.reserve(first_len);
-    }
-    while buffer.len() < len {
-        let room = len - buffer.len();
-        if reader.read_buf(&mut (&mut *buffer).limit(room)).await? == 0 {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 fn chunk_len(bytes: &Bytes) -> u32 {

@@ -10,7 +10,7 @@ use proto::id::UploadId;
 use proto::master::UploadPlan;
 use tokio::io::AsyncRead;
 
-use super::{Ledger, Session, Upload, UploadOptions, Uploaded, check_size};
+use super::{Ledger, Session, Source, Upload, UploadOptions, Uploaded, check_size};
 use crate::{Cluster, Error};
 
 /// An upload that is open, and how far it is.
@@ -63,7 +63,7 @@ pub(crate) async fn append<R: AsyncRead + Send + Unpin>(
     );
     upload.session = Session::kept(cluster.shared.clone(), open.upload);
     upload.ledger = Ledger::resumed(open.chunks, open.bytes);
-    upload.store_all(reader).await?;
+    upload.store_all(Source::reader(reader)).await?;
     if upload.stops_short() {
         let open = OpenUpload {
             chunks: upload.ledger.recorded_count(),

@@ -72,7 +72,9 @@ fn grow(bench: &mut Bench, forest: &Forest) {
     for deleted in &forest.deleted {
         let tree = bench.tree();
         if !tree.is_empty() {
-            bench.delete(&tree[deleted.index(tree.len())], false).unwrap();
+            bench
+                .delete(&tree[deleted.index(tree.len())], false)
+                .unwrap();
         }
     }
 }
