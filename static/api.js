@@ -31,6 +31,7 @@ export const encodePath = (path) => path.map((name) => `/${encodeName(name)}`).j
 export const fileAddress = (path) => `/api/v1/files${encodePath(path)}`;
 const folderAddress = (path) => `/api/v1/folders${encodePath(path)}`;
 export const pathText = (path) => `/${path.join("/")}`;
+export const pathNames = (text) => text.split("/").filter(Boolean);
 
 /** The page of a folder. */
 export function pageAddress(path, after) {
@@ -38,13 +39,24 @@ export function pageAddress(path, after) {
   return after ? `${address}?after=${encodeName(after)}` : address;
 }
 
-/** Which folder an address is the page of, and from which name on; nothing if it is another page or has a stray `%`. */
+/** The page of a search, or of what follows in it. */
+export function searchAddress(text, after) {
+  const address = `/search?text=${encodeName(text)}`;
+  return after ? `${address}&after=${encodeName(after)}` : address;
+}
+
+/**
+ * Which folder an address is the page of, and from which name on, or what is searched there; nothing if it is another page
+ * or has a stray `%`.
+ */
 export function readPageAddress(url) {
+  const after = url.searchParams.get("after");
+  if (url.pathname === "/search") return { search: url.searchParams.get("text") ?? "", after };
   const isRoot = url.pathname === "/";
   if (!isRoot && !url.pathname.startsWith("/folder/")) return null;
   const names = isRoot ? [] : url.pathname.slice("/folder/".length).split("/").filter(Boolean);
   try {
-    return { path: names.map(decodeURIComponent), after: url.searchParams.get("after") };
+    return { path: names.map(decodeURIComponent), after };
   } catch {
     return null;
   }
@@ -74,6 +86,13 @@ export function list(path, after, limit) {
   const query = new URLSearchParams({ limit });
   if (after) query.set("after", after);
   return call("GET", `${folderAddress(path)}?${query}`);
+}
+
+/** What has all words of the text in its name, and where to go on: fewer than `limit` may come although more follow. */
+export function search(text, after, limit, signal) {
+  const query = new URLSearchParams({ text, limit });
+  if (after) query.set("after", after);
+  return call("GET", `/api/v1/search?${query}`, undefined, signal);
 }
 
 export const status = () => call("GET", "/api/v1/status", undefined, AbortSignal.timeout(STATUS_TIMEOUT_MS));

@@ -2,6 +2,7 @@
 
 import * as listing from "./listing.js";
 import * as picking from "./picking.js";
+import * as search from "./search.js";
 import * as status from "./status.js";
 import * as uploads from "./uploads.js";
 import { showNotice } from "./dialogs.js";
@@ -53,6 +54,7 @@ function connectDropping() {
 }
 
 listing.start();
+search.start();
 status.start({ onReady: () => listing.refresh({ quiet: true }), onGreen: uploads.showCopiesMade });
 uploads.start();
 connectInput("choose-files", "file-input");

@@ -1,11 +1,12 @@
-// The folder that is shown: fetches it, draws it, and does what a row's menu says. Going to another folder does not leave
-// the page, so that uploads go on; each folder still has its own address.
+// The list, of a folder or of what a search found: fetches a folder, draws either, and does what a row's menu says. Going to
+// another folder does not leave the page, so that uploads go on; each folder, and each search, still has its own address.
 
 import * as api from "./api.js";
 import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
 import { formatSize, machineTime, nameElement, showTime } from "./format.js";
 import { offerUndo } from "./restoring.js";
 import { cell, closeMenus, connectMenus, downloadLink, focusAfter, hiddenText, icon, menu, menuButton, placeOf } from "./rows.js";
+import * as search from "./search.js";
 import { hideToast } from "./toast.js";
 import { showVersions } from "./versions.js";
 
@@ -13,18 +14,24 @@ const byId = (id) => document.getElementById(id);
 export const ROOT_NAME = "All files";
 const rowsMax = Number(document.body.dataset.rowsMax);
 
-const shown = { path: [], after: null };
+// `search` is the text that is looked for, or null while a folder is shown.
+const shown = { path: [], after: null, search: null };
 // Counts fetches, so that a late answer does not overwrite a newer one.
 let latest = 0;
 
-/** The folder that is shown, as a list of names. */
+/** The folder that is shown, or was before a search, as a list of names. */
 export const currentPath = () => shown.path;
+/** The text that is looked for; null while a folder is shown. */
+export const currentSearch = () => shown.search;
 
 /** Takes over what the server drew. */
 export function start() {
   // Which folder that is it says itself: it reads addresses that browsers do not, for example `/folder/100%`.
-  shown.path = document.body.dataset.path.split("/").filter(Boolean);
+  shown.path = api.pathNames(document.body.dataset.path);
   shown.after = new URL(location.href).searchParams.get("after");
+  if (document.body.classList.contains("searching")) {
+    shown.search = new URL(location.href).searchParams.get("text")?.trim() ?? "";
+  }
   document.querySelectorAll("#rows time").forEach(showTime);
   connectMenus();
   document.addEventListener("click", onClick);
@@ -38,41 +45,55 @@ export function start() {
   });
   byId("new-folder").addEventListener("click", newFolder);
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) refresh({ quiet: true });
+    if (!document.hidden && shown.search === null) refresh({ quiet: true });
   });
 }
 
-/** Fetches the folder again. `fresh` names are shown as new. Says whether it could. */
+/** Fetches the folder, or what is looked for, again. `fresh` names are shown as new. Says whether it could. */
 export async function refresh({ quiet = false, fresh = [] } = {}) {
+  if (shown.search !== null) return search.again({ quiet });
   return fetchAndDraw(shown, { quiet, fresh });
 }
 
-/** Shows another folder. */
-async function go(target, { push }) {
+/** Shows another folder, or what is found. */
+export async function go(target, { push }) {
+  if (target.search !== undefined) {
+    await search.show(target, { push });
+    return;
+  }
   if (!(await fetchAndDraw(target, {}))) return;
   hideToast();
   if (push) history.pushState(null, "", api.pageAddress(target.path, target.after));
-  Object.assign(shown, target);
+  Object.assign(shown, target, { search: null });
+  search.clear();
   drawPlace();
   scrollTo(0, 0);
   byId("title").focus({ preventScroll: true });
 }
 
 async function fetchAndDraw(target, { quiet = false, fresh = [] }) {
-  latest += 1;
-  const mine = latest;
-  document.body.classList.add("busy");
-  try {
+  return whileBusy({ quiet }, async (isLatest) => {
     const page = await api.list(target.path, target.after, rowsMax);
-    if (mine !== latest) return false;
+    if (!isLatest()) return false;
     clearNotice();
     draw(target, page, new Set(fresh));
     return true;
+  });
+}
+
+/** Does something that fetches, and says whether it could; what it asks is whether nothing newer has begun since. */
+export async function whileBusy({ quiet }, fetchAll) {
+  latest += 1;
+  const mine = latest;
+  const isLatest = () => mine === latest;
+  document.body.classList.add("busy");
+  try {
+    return await fetchAll(isLatest);
   } catch (error) {
-    if (mine === latest && !quiet) showNotice(error.message);
+    if (isLatest() && !quiet) showNotice(error.message);
     return false;
   } finally {
-    if (mine === latest) document.body.classList.remove("busy");
+    if (isLatest()) document.body.classList.remove("busy");
   }
 }
 
@@ -91,13 +112,60 @@ function draw(target, page, fresh) {
     byId("empty").replaceChildren(title, text);
     byId("empty").classList.remove("trouble");
   }
-  const first = byId("first-page");
-  const next = byId("next-page");
-  first.href = api.pageAddress(target.path);
-  first.hidden = !target.after;
-  next.hidden = !page.more;
-  if (page.more) next.href = api.pageAddress(target.path, page.next);
-  byId("pager").hidden = first.hidden && next.hidden;
+  drawPager({
+    first: target.after ? { label: "First page", address: api.pageAddress(target.path) } : null,
+    next: page.more ? { label: "Next page", address: api.pageAddress(target.path, page.next) } : null,
+  });
+}
+
+/** Links to other pages of the list: each with `label` and `address`, or null for none, or undefined to leave it as it is. */
+export function drawPager({ first, next }) {
+  const links = [[byId("first-page"), first], [byId("next-page"), next]];
+  for (const [link, page] of links) {
+    if (page === undefined) continue;
+    link.hidden = page === null;
+    if (page === null) continue;
+    link.textContent = page.label;
+    link.href = page.address;
+  }
+  byId("pager").hidden = links.every(([link]) => link.hidden);
+}
+
+/** Entries that a search found, with where each is; added to those that are there, or in their place. */
+export function drawFound(found, { add }) {
+  const rows = found.map(({ path, entry }) => {
+    const names = api.pathNames(path);
+    const made = row(names.slice(0, -1), entry, false);
+    made.dataset.path = path;
+    made.querySelector(".name").append(whereabouts(names.slice(0, -1)));
+    return made;
+  });
+  if (add) byId("rows").append(...rows);
+  else byId("rows").replaceChildren(...rows);
+  byId("table").hidden = byId("rows").childElementCount === 0;
+  byId("empty").hidden = true;
+}
+
+function whereabouts(folder) {
+  const link = folderLink(folder, folder.length > 0 ? folder.join(" / ") : ROOT_NAME);
+  const made = document.createElement("p");
+  made.className = "whereabouts";
+  made.append("in ", link);
+  return made;
+}
+
+function folderLink(path, text) {
+  const link = document.createElement("a");
+  link.href = api.pageAddress(path);
+  link.dataset.folder = "";
+  link.append(nameElement(text));
+  return link;
+}
+
+/** From now on it is no folder that is shown, but what is found by this text. */
+export function becomeSearch(text) {
+  shown.search = text;
+  drawPlace();
 }
 
 const compare = (left, right) => (left < right ? -1 : left > right ? 1 : 0);
@@ -110,20 +178,19 @@ function byKindAndName(left, right) {
 
 /** Folders above, heading and title. */
 function drawPlace() {
-  const { path } = shown;
-  const crumbs = path.map((_, depth) => {
-    const above = path.slice(0, depth);
-    const link = document.createElement("a");
-    link.href = api.pageAddress(above);
-    link.dataset.folder = "";
-    link.append(nameElement(above.at(-1) ?? ROOT_NAME));
+  const { path, search: text } = shown;
+  const above = text === null ? path.map((_, depth) => path.slice(0, depth)) : [[]];
+  const crumbs = above.map((folder) => {
     const item = document.createElement("li");
-    item.append(link);
+    item.append(folderLink(folder, folder.at(-1) ?? ROOT_NAME));
     return item;
   });
   byId("crumbs").replaceChildren(...crumbs);
-  byId("title").replaceChildren(nameElement(path.at(-1) ?? ROOT_NAME));
+  const title = text === null ? path.at(-1) ?? ROOT_NAME : text ? `“${text}”` : "Search";
+  byId("title").replaceChildren(nameElement(title));
   document.title = `${byId("title").textContent} · DFS`;
+  document.body.classList.toggle("searching", text !== null);
+  byId("found").hidden = text === null;
 }
 
 /** The same as templates/row.html. */
@@ -179,10 +246,11 @@ function onClick(event) {
     const row = action.closest(".entry");
     // What the dialog gives the focus back to.
     row.querySelector("summary").focus();
-    const { name, kind } = row.dataset;
-    if (action.dataset.action === "rename") rename(name);
-    else if (action.dataset.action === "versions") showVersions([...shown.path, name], () => refresh({ quiet: true, fresh: [name] }));
-    else remove(name, kind === "folder", placeOf(row));
+    const { name, path: found, kind } = row.dataset;
+    const path = found ? api.pathNames(found) : [...shown.path, name];
+    if (action.dataset.action === "rename") rename(path);
+    else if (action.dataset.action === "versions") showVersions(path, () => refresh({ quiet: true, fresh: [name] }));
+    else remove(path, kind === "folder", placeOf(row));
     return;
   }
   const link = event.target.closest?.("a[data-folder]");
@@ -222,7 +290,8 @@ function newFolder() {
   });
 }
 
-function rename(name) {
+function rename(path) {
+  const name = path.at(-1);
   const dot = name.lastIndexOf(".");
   return ask({
     title: "Rename",
@@ -232,7 +301,7 @@ function rename(name) {
     submit: async ({ text }) => {
       if (text === name) return;
       if (text.includes("/")) throw new Error("A name cannot contain “/”.");
-      await api.move([...shown.path, name], [...shown.path, text]);
+      await api.move(path, [...path.slice(0, -1), text]);
       await refresh({ fresh: [text] });
       announce(`Renamed to ${text}.`);
     },
@@ -240,12 +309,11 @@ function rename(name) {
 }
 
 /** Moves to the trash, without a question: there is a way back. */
-async function remove(name, isFolder, place) {
-  const path = [...shown.path, name];
+async function remove(path, isFolder, place) {
   try {
     const { trashed } = await (isFolder ? api.removeFolder(path) : api.removeFile(path));
     await refresh();
-    offerUndo(path, trashed, () => refresh({ fresh: [name] }));
+    offerUndo(path, trashed, () => refresh({ fresh: [path.at(-1)] }));
   } catch (error) {
     // Somebody was quicker.
     if (error.code !== "not_found") {

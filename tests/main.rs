@@ -8,6 +8,7 @@
 
 mod command_line;
 mod files;
+mod finding;
 mod full_disks;
 mod http;
 mod lineage;

@@ -143,6 +143,12 @@ impl Page {
         found.send_keys(text).await.unwrap();
     }
 
+    /// Types where the focus is.
+    pub(crate) async fn press(&self, keys: &str) {
+        let focused = self.client.active_element().await.unwrap();
+        focused.send_keys(keys).await.unwrap();
+    }
+
     /// Chooses files, or a folder, as if in the dialog that a file input opens.
     pub(crate) async fn choose(&self, selector: &str, paths: &[&Path]) {
         let found = self.client.find(Locator::Css(selector)).await.unwrap();

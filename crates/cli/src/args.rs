@@ -60,6 +60,9 @@ pub enum Command {
     /// List a folder
     #[command(visible_alias = "ls")]
     List(List),
+    /// Find files and folders by words in their names
+    #[command(visible_alias = "find")]
+    Search(Search),
     /// Make folders
     Mkdir(Mkdir),
     /// Rename or move a file or a folder
@@ -184,6 +187,28 @@ pub struct List {
     /// Sizes in bytes
     #[arg(long, short)]
     pub bytes: bool,
+    /// For programs: one JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Find files and folders by words in their names.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dfs search bank letter           every name with both words in it, in any case and order
+  dfs search .pdf --under /bank    only in one folder, and all below it")]
+pub struct Search {
+    /// Words, or parts of words, which all have to occur in a name
+    #[arg(required = true, value_name = "TEXT")]
+    pub text: Vec<String>,
+    /// In which folder, with all below it
+    #[arg(
+        long,
+        default_value = "/",
+        hide_default_value = true,
+        value_name = "FOLDER"
+    )]
+    pub under: EntryPath,
     /// For programs: one JSON array
     #[arg(long)]
     pub json: bool,
@@ -412,6 +437,7 @@ mod tests {
             "dfs download /photos -",
             "dfs list",
             "dfs ls /photos --json --master 127.0.0.1:1,127.0.0.1:2",
+            "dfs search bank letter --under /a --json",
             "dfs mkdir -p a/b/c d",
             "dfs mv a b --replace",
             "dfs rm -r --purge a b",

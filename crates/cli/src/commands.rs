@@ -7,6 +7,7 @@ mod list;
 mod names;
 mod node;
 mod operate;
+mod search;
 mod status;
 mod trash;
 mod upload;
@@ -62,6 +63,7 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<()> {
         Command::Mkdir(arguments) => names::make_folders(&context, &arguments).await,
         Command::Mv(arguments) => names::move_entry(&context, &arguments).await,
         Command::Rm(arguments) => names::remove(&context, &arguments).await,
+        Command::Search(arguments) => search::run(&context, &arguments).await,
         Command::Trash(Trash::List { json }) => trash::list(&context, json).await,
         Command::Trash(Trash::Restore { trash, to }) => trash::restore(&context, trash, to).await,
         Command::Trash(Trash::Empty { trash }) => trash::empty(&context, trash).await,

@@ -13,7 +13,9 @@ use client::{Cluster, DeleteOptions, Error, UploadOptions, Uploaded};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use proto::id::{NodeId, VersionId};
-use proto::master::{ClusterStatus, Entry, FolderListed, NodesListed, TrashId};
+use proto::master::{
+    ClusterStatus, Entry, FolderListed, NamesFound, NodesListed, SearchCursor, TrashId,
+};
 use proto::name::{EntryName, EntryPath};
 use proto::net::{ByteSource, Pending};
 
@@ -38,6 +40,15 @@ pub trait Drive: Drafts + Past + fmt::Debug + Send + Sync + 'static {
         after: Option<EntryName>,
         limit: u32,
     ) -> Pending<'a, Result<FolderListed, Error>>;
+
+    /// Entries below a folder whose names have every word of the text, a page at a time.
+    fn search<'a>(
+        &'a self,
+        text: &'a str,
+        under: &'a EntryPath,
+        after: Option<SearchCursor>,
+        limit: u32,
+    ) -> Pending<'a, Result<NamesFound, Error>>;
 
     /// Makes a folder; says whether it was made now.
     fn create_folder<'a>(
@@ -125,6 +136,16 @@ impl Drive for Cluster {
         limit: u32,
     ) -> Pending<'a, Result<FolderListed, Error>> {
         Box::pin(self.list(path, after, limit))
+    }
+
+    fn search<'a>(
+        &'a self,
+        text: &'a str,
+        under: &'a EntryPath,
+        after: Option<SearchCursor>,
+        limit: u32,
+    ) -> Pending<'a, Result<NamesFound, Error>> {
+        Box::pin(self.search(text, under, after, limit))
     }
 
     fn create_folder<'a>(

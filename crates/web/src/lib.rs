@@ -113,7 +113,7 @@ impl fmt::Debug for AppState {
 
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
-    use routes::{cluster, download, files, folders, moving, trash, uploads, versions};
+    use routes::{cluster, download, files, folders, moving, search, trash, uploads, versions};
     let folder = || {
         get(folders::get)
             .post(folders::post)
@@ -153,6 +153,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
                 .options(uploads::options)
                 .layer(map_response(tus::stamp)),
         ),
+        ("/api/v1/search", get(search::get)),
         ("/api/v1/status", get(cluster::status)),
         ("/api/v1/nodes", get(cluster::nodes)),
         ("/api/v1/openapi.json", get(openapi::get)),
@@ -161,6 +162,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/", smaller(get(pages::folder))),
         ("/folder/{*path}", smaller(get(pages::folder))),
         ("/trash", smaller(get(pages::trash))),
+        ("/search", smaller(get(pages::search::search))),
         ("/static/{name}", smaller(get(assets::get))),
         ("/favicon.ico", get(assets::icon)),
     ]

@@ -3,6 +3,7 @@
 
 mod drafts;
 mod past;
+mod search;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,8 +18,8 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
 use proto::id::{ClusterId, Epoch, NodeId, RunId, UploadId, VersionId};
 use proto::master::{
-    ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NodeCounts, NodesListed,
-    Precondition, Problem, RepairStatus, TrashId,
+    ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NamesFound, NodeCounts,
+    NodesListed, Precondition, Problem, RepairStatus, SearchCursor, TrashId,
 };
 use proto::name::{EntryName, EntryPath, NameRules};
 use proto::net::{ByteSource, Pending};
@@ -260,6 +261,17 @@ impl Drive for MemoryDrive {
             Ok(FolderListed { entries, more })
         });
         now(listed)
+    }
+
+    fn search<'a>(
+        &'a self,
+        text: &'a str,
+        under: &'a EntryPath,
+        after: Option<SearchCursor>,
+        limit: u32,
+    ) -> Pending<'a, Result<NamesFound, Error>> {
+        let found = self.reached();
+        now(found.and_then(|kept| kept.search(text, under, after, limit)))
     }
 
     fn create_folder<'a>(

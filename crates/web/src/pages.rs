@@ -1,5 +1,6 @@
 //! The page, rendered here so that the list and downloads work without a script; scripts do the rest by the API.
 
+pub(crate) mod search;
 mod trash;
 
 use askama::Template;
@@ -23,8 +24,10 @@ pub(crate) use trash::trash;
 
 /// Rows of one page.
 const ROWS: u32 = 200;
+/// What people call the root.
+const ROOT_NAME: &str = "All files";
 
-/// A folder, or why it cannot be shown.
+/// A folder, what a search found, or why neither can be shown.
 #[derive(Template)]
 #[template(path = "folder.html")]
 struct FolderView {
@@ -37,6 +40,10 @@ struct FolderView {
     /// Why the list is not there.
     trouble: Option<Trouble>,
     rows: Vec<Row>,
+    /// What is looked for, where it is no folder.
+    search: Option<String>,
+    /// How much was found.
+    found_text: String,
     /// Whether the page begins in the middle of the folder.
     continued: bool,
     own_address: String,
@@ -67,6 +74,8 @@ struct Row {
     kind: &'static str,
     name: String,
     parts: Vec<NamePart>,
+    /// In which folder it is, where that is not the one that is shown.
+    whereabouts: Option<Whereabouts>,
     /// What a click on the name opens.
     address: String,
     /// Present for files.
@@ -74,6 +83,13 @@ struct Row {
     size: String,
     time: String,
     time_text: String,
+}
+
+struct Whereabouts {
+    /// Of the entry itself.
+    path: String,
+    folder: Vec<NamePart>,
+    address: String,
 }
 
 /// `GET /` and `GET /folder/{path}`
@@ -156,7 +172,7 @@ fn answer(view: &impl Template, status: StatusCode, policy: HeaderValue) -> Resp
 
 impl FolderView {
     fn new(path: &EntryPath, status: StatusView, continued: bool) -> Self {
-        let title = present::name_parts(path.name().map_or("All files", EntryName::as_str));
+        let title = present::name_parts(path.name().map_or(ROOT_NAME, EntryName::as_str));
         Self {
             path: path.to_string(),
             title_text: title.iter().map(NamePart::as_str).collect(),
@@ -165,6 +181,8 @@ impl FolderView {
             status,
             trouble: None,
             rows: Vec::new(),
+            search: None,
+            found_text: String::new(),
             continued,
             own_address: page_address(path),
             next_address: None,
@@ -251,6 +269,7 @@ impl Row {
             kind,
             parts: present::name_parts(name.as_str()),
             name: name.as_str().to_owned(),
+            whereabouts: None,
             address: size.map_or_else(|| page_address(&path), |_| file_address.clone()),
             download_address: size.map(|_| format!("{file_address}?download=1")),
             size: size.map(people::size).unwrap_or_default(),
@@ -281,14 +300,18 @@ fn crumbs(path: &EntryPath) -> Vec<Crumb> {
     let mut crumbs = Vec::new();
     let mut at = path.clone();
     while let Some((parent, _)) = at.split_last() {
-        crumbs.push(Crumb {
-            name: present::name_parts(parent.name().map_or("All files", EntryName::as_str)),
-            address: page_address(&parent),
-        });
+        crumbs.push(crumb(&parent));
         at = parent;
     }
     crumbs.reverse();
     crumbs
+}
+
+fn crumb(folder: &EntryPath) -> Crumb {
+    Crumb {
+        name: present::name_parts(folder.name().map_or(ROOT_NAME, EntryName::as_str)),
+        address: page_address(folder),
+    }
 }
 
 fn page_address(folder: &EntryPath) -> String {

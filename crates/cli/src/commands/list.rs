@@ -14,7 +14,7 @@ use client::people::{count, size};
 
 /// An entry as `--json` shows it.
 #[derive(Debug, Serialize)]
-struct Listed<'a> {
+pub(super) struct Listed<'a> {
     path: &'a EntryPath,
     kind: &'static str,
     modified_ms: u64,
@@ -26,7 +26,7 @@ struct Listed<'a> {
 
 /// How a row is written.
 #[derive(Debug, Clone)]
-struct Style {
+pub(super) struct Style {
     names_only: bool,
     in_bytes: bool,
     zone: TimeZone,
@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, arguments: &List) -> anyhow::Result<(
     if arguments.json {
         let mut array = output.json_array();
         each_entry(context, &arguments.path, depth, async |path, entry| {
-            Ok(array.item(&listed(path, entry))?)
+            Ok(array.item(&Listed::new(path, entry))?)
         })
         .await?;
         array.end()?;
@@ -77,31 +77,44 @@ pub(super) async fn run(context: &Context, arguments: &List) -> anyhow::Result<(
     Ok(())
 }
 
-fn listed<'a>(path: &'a EntryPath, entry: &Entry) -> Listed<'a> {
-    match entry {
-        Entry::Folder { modified_ms, .. } => Listed {
-            path,
-            kind: "folder",
-            modified_ms: *modified_ms,
-            size: None,
-            version: None,
-        },
-        Entry::File {
-            size,
-            modified_ms,
-            version,
-            ..
-        } => Listed {
-            path,
-            kind: "file",
-            modified_ms: *modified_ms,
-            size: Some(*size),
-            version: Some(*version),
-        },
+impl<'a> Listed<'a> {
+    pub(super) fn new(path: &'a EntryPath, entry: &Entry) -> Self {
+        match entry {
+            Entry::Folder { modified_ms, .. } => Self {
+                path,
+                kind: "folder",
+                modified_ms: *modified_ms,
+                size: None,
+                version: None,
+            },
+            Entry::File {
+                size,
+                modified_ms,
+                version,
+                ..
+            } => Self {
+                path,
+                kind: "file",
+                modified_ms: *modified_ms,
+                size: Some(*size),
+                version: Some(*version),
+            },
+        }
     }
 }
 
-fn row(style: &Style, name: &str, entry: &Entry) -> String {
+impl Style {
+    /// Sizes and times as people read them.
+    pub(super) fn plain(zone: TimeZone) -> Self {
+        Self {
+            names_only: false,
+            in_bytes: false,
+            zone,
+        }
+    }
+}
+
+pub(super) fn row(style: &Style, name: &str, entry: &Entry) -> String {
     let (shown_size, modified_ms, ending) = match entry {
         Entry::Folder { modified_ms, .. } => ("-".to_owned(), *modified_ms, "/"),
         Entry::File {
@@ -183,7 +196,7 @@ mod tests {
     #[test]
     fn json_has_the_whole_path_and_plain_numbers() {
         let path = "/x/a.txt".parse().unwrap();
-        let json = serde_json::to_string(&listed(&path, &file(5))).unwrap();
+        let json = serde_json::to_string(&Listed::new(&path, &file(5))).unwrap();
         assert_eq!(
             json,
             r#"{"path":"/x/a.txt","kind":"file","modified_ms":1700000000000,"size":5,"version":7}"#

@@ -6,6 +6,7 @@ pub(crate) mod download;
 pub(crate) mod files;
 pub(crate) mod folders;
 pub(crate) mod moving;
+pub(crate) mod search;
 pub(crate) mod trash;
 pub(crate) mod uploads;
 pub(crate) mod versions;

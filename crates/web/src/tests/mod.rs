@@ -5,6 +5,7 @@ mod files;
 mod folders;
 mod names;
 mod past;
+mod search;
 mod site;
 mod uploads;
 
