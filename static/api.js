@@ -98,6 +98,7 @@ export function search(text, after, limit, signal) {
 export const status = () => call("GET", "/api/v1/status", undefined, AbortSignal.timeout(STATUS_TIMEOUT_MS));
 export const createFolder = (path) => call("POST", folderAddress(path));
 export const move = (from, to) => call("POST", "/api/v1/move", { from: pathText(from), to: pathText(to) });
+export const copy = (from, to) => call("POST", "/api/v1/copy", { from: pathText(from), to: pathText(to) });
 export const removeFile = (path) => call("DELETE", fileAddress(path));
 export const removeFolder = (path) => call("DELETE", `${folderAddress(path)}?recursive=true`);
 

@@ -4,6 +4,7 @@
 import * as api from "./api.js";
 import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
 import { formatSize, machineTime, nameElement, showTime } from "./format.js";
+import { copy } from "./copying.js";
 import { offerUndo } from "./restoring.js";
 import { cell, closeMenus, connectMenus, downloadLink, focusAfter, hiddenText, icon, menu, menuButton, placeOf } from "./rows.js";
 import * as search from "./search.js";
@@ -231,7 +232,7 @@ function row(folder, entry, fresh) {
 function rowMenu(entry, download) {
   const items = [menuButton("Rename…", "rename", ""), menuButton("Delete", "delete", "danger")];
   if (download) {
-    items.splice(1, 0, menuButton("Versions…", "versions", ""));
+    items.splice(1, 0, menuButton("Copy…", "copy", ""), menuButton("Versions…", "versions", ""));
     items.unshift(downloadLink(download, "menu-item"));
   }
   return menu(`More for ${entry.name}`, ...items);
@@ -249,6 +250,7 @@ function onClick(event) {
     const { name, path: found, kind } = row.dataset;
     const path = found ? api.pathNames(found) : [...shown.path, name];
     if (action.dataset.action === "rename") rename(path);
+    else if (action.dataset.action === "copy") copy(path);
     else if (action.dataset.action === "versions") showVersions(path, () => refresh({ quiet: true, fresh: [name] }));
     else remove(path, kind === "folder", placeOf(row));
     return;

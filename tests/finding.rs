@@ -1,8 +1,8 @@
-//! Finding names: on the page and on the command line.
+//! Finding names and copying: on the page and on the command line.
 
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Page, Screen, browse, run};
+use crate::support::{Cluster, Page, Screen, browse, content, download, run};
 
 const ESCAPE: &str = "\u{e00c}";
 const ENTER: &str = "\u{e007}";
@@ -181,6 +181,38 @@ async fn without_script_one_finds_names() {
     .await;
 }
 
+/// A file is copied beside itself, and into a folder; a name that is taken is refused, and says so.
+#[tokio::test]
+async fn the_menu_copies_a_file() {
+    let cluster = Cluster::start().await;
+    keep(&cluster, &["/a.txt", "/folder/b.txt"]).await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        let copy = async || {
+            page.click(".entry[data-name='a.txt'] .menu summary").await;
+            page.click(".entry[data-name='a.txt'] [data-action=copy]")
+                .await;
+        };
+        copy().await;
+        page.answer("Copy").await;
+        until_listed(page, &["folder", "a (copy).txt", "a.txt"]).await;
+        copy().await;
+        page.answer("Copy").await;
+        page.until(
+            "document.querySelector('.dialog-error')?.textContent.includes('is there already')",
+        )
+        .await;
+        page.write("dialog input", "/folder").await;
+        page.answer("Copy").await;
+        page.until("!document.querySelector('dialog')").await;
+        page.click(".entry[data-name='folder'] a").await;
+        until_listed(page, &["a.txt", "b.txt"]).await;
+    })
+    .await;
+    let copied = download(&cluster.client(), "/folder/a.txt").await;
+    assert_eq!(copied.unwrap(), b"words");
+}
+
 async fn said(cluster: &Cluster, arguments: &[&str]) -> String {
     let output = run(&mut cluster.dfs(arguments)).await;
     let error = String::from_utf8_lossy(&output.stderr);
@@ -213,4 +245,33 @@ async fn the_command_line_finds_names() {
     let none = said(&cluster, &["search", "nothing", "--json"]).await;
     assert_eq!(serde_json::from_str::<Value>(&none).unwrap(), json!([]));
     failed(&cluster, &["search", "a", "--under", "/none"], 3, "/none").await;
+}
+
+#[tokio::test]
+async fn the_command_line_copies_files_and_folders() {
+    let cluster = Cluster::start().await;
+    let film = content(1, 300_000);
+    cluster.upload("/films/film", &film).await;
+    keep(&cluster, &["/films/old/a", "/films/old/b", "/other"]).await;
+    said(&cluster, &["mkdir", "/films/none"]).await;
+    let chunks = cluster.client().status().await.unwrap().chunks.total;
+    said(&cluster, &["copy", "/films/film", "/copy of it"]).await;
+    failed(&cluster, &["copy", "/films", "/more"], 4, "--recursive").await;
+    let done = said(&cluster, &["cp", "-r", "/films", "/more"]).await;
+    assert!(done.contains("3 files"), "{done}");
+    let status = cluster.client().status().await.unwrap();
+    assert_eq!(status.chunks.total, chunks, "nothing was stored again");
+    for path in ["/copy of it", "/more/film", "/films/film"] {
+        let copied = download(&cluster.client(), path).await.unwrap();
+        assert!(copied == film, "{path}");
+    }
+    let list = said(&cluster, &["list", "-R1", "/more"]).await;
+    let expected = ["film", "none/", "old/", "old/a", "old/b"].map(|name| format!("/more/{name}"));
+    assert_eq!(list.lines().collect::<Vec<_>>(), expected);
+    failed(&cluster, &["copy", "/other", "/copy of it"], 4, "--replace").await;
+    said(&cluster, &["copy", "/other", "/copy of it", "--replace"]).await;
+    let replaced = download(&cluster.client(), "/copy of it").await;
+    assert_eq!(replaced.unwrap(), b"words");
+    failed(&cluster, &["cp", "-r", "/films", "/films/old"], 2, "itself").await;
+    failed(&cluster, &["copy", "/none", "/x"], 3, "/none").await;
 }

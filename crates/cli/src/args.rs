@@ -67,6 +67,11 @@ pub enum Command {
     Mkdir(Mkdir),
     /// Rename or move a file or a folder
     Mv(Mv),
+    /// Copy a file or a folder within the cluster
+    ///
+    /// No bytes are fetched or sent, and the copy takes no space.
+    #[command(visible_alias = "cp")]
+    Copy(Copy),
     /// Move files and folders to the trash, or remove them for good
     Rm(Rm),
     /// Show the trash, put things back, or empty it
@@ -235,6 +240,22 @@ pub struct Mv {
     pub to: EntryPath,
     /// Replace a file that is there: it goes to the trash
     #[arg(long, short)]
+    pub replace: bool,
+}
+
+/// Copy a file or a folder within the cluster.
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// What: a file or a folder of the cluster
+    pub from: EntryPath,
+    /// Where to: into it if it is a folder, else the new name
+    #[arg(value_name = "TO")]
+    pub to: EntryPath,
+    /// Folders too, with all that is in them
+    #[arg(long, short)]
+    pub recursive: bool,
+    /// Make a new version of a file that is there
+    #[arg(long)]
     pub replace: bool,
 }
 
@@ -440,6 +461,8 @@ mod tests {
             "dfs search bank letter --under /a --json",
             "dfs mkdir -p a/b/c d",
             "dfs mv a b --replace",
+            "dfs copy -r a b --replace",
+            "dfs cp a.txt /b/",
             "dfs rm -r --purge a b",
             "dfs trash restore 7 --to /b",
             "dfs restore a --to /b",

@@ -1,6 +1,7 @@
 //! One file for each command; here is which is run, and what they have in common.
 
 mod completions;
+mod copy;
 mod download;
 mod explain;
 mod list;
@@ -62,6 +63,7 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<()> {
         Command::List(arguments) => list::run(&context, &arguments).await,
         Command::Mkdir(arguments) => names::make_folders(&context, &arguments).await,
         Command::Mv(arguments) => names::move_entry(&context, &arguments).await,
+        Command::Copy(arguments) => copy::run(context, arguments).await,
         Command::Rm(arguments) => names::remove(&context, &arguments).await,
         Command::Search(arguments) => search::run(&context, &arguments).await,
         Command::Trash(Trash::List { json }) => trash::list(&context, json).await,

@@ -32,6 +32,7 @@ assets! {
     "icon.svg": "image/svg+xml",
     "app.js": SCRIPT,
     "api.js": SCRIPT,
+    "copying.js": SCRIPT,
     "dialogs.js": SCRIPT,
     "format.js": SCRIPT,
     "listing.js": SCRIPT,

@@ -80,6 +80,14 @@ pub trait Drive: Drafts + Past + fmt::Debug + Send + Sync + 'static {
         options: UploadOptions,
     ) -> Pending<'a, Result<Uploaded, Error>>;
 
+    /// Gives the content of a file another name as well.
+    fn copy<'a>(
+        &'a self,
+        from: &'a EntryPath,
+        to: &'a EntryPath,
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Uploaded, Error>>;
+
     /// Finds a file in its current version, or in a former one.
     fn open<'a>(
         &'a self,
@@ -180,6 +188,15 @@ impl Drive for Cluster {
         options: UploadOptions,
     ) -> Pending<'a, Result<Uploaded, Error>> {
         Box::pin(self.upload(path, reader, options))
+    }
+
+    fn copy<'a>(
+        &'a self,
+        from: &'a EntryPath,
+        to: &'a EntryPath,
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Uploaded, Error>> {
+        Box::pin(self.copy(from, to, options))
     }
 
     fn open<'a>(

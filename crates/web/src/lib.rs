@@ -113,7 +113,7 @@ impl fmt::Debug for AppState {
 
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
-    use routes::{cluster, download, files, folders, moving, search, trash, uploads, versions};
+    use routes::{cluster, copying, download, files, folders, moving, search, trash, uploads, versions};
     let folder = || {
         get(folders::get)
             .post(folders::post)
@@ -128,6 +128,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/api/v1/folders/", folder()),
         ("/api/v1/folders/{*path}", folder()),
         ("/api/v1/move", post(moving::post)),
+        ("/api/v1/copy", post(copying::post)),
         ("/api/v1/trash", get(trash::list).delete(trash::empty)),
         ("/api/v1/trash/{id}", delete(trash::remove)),
         ("/api/v1/trash/{id}/restore", post(trash::restore)),

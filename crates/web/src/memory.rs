@@ -1,19 +1,18 @@
 //! A drive that keeps everything in memory: for tests, and to work on the page without a cluster
 //! (`cargo run -p web --example page`). It answers as a cluster does, and fails where it is told to.
 
+mod content;
 mod drafts;
 mod past;
 mod search;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
-use futures::StreamExt;
 use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
 use proto::id::{ClusterId, Epoch, NodeId, RunId, UploadId, VersionId};
@@ -25,11 +24,10 @@ use proto::name::{EntryName, EntryPath, NameRules};
 use proto::net::{ByteSource, Pending};
 use tokio::io::AsyncReadExt;
 
-use crate::drive::{Content, Drive, OpenFile};
+use crate::drive::{Drive, OpenFile};
+use content::{CHUNK_LEN, FileBytes, open};
 use drafts::Draft;
 use past::Trashed;
-
-const CHUNK_LEN: usize = 64 * 1024;
 
 /// The drive. Clones share what is kept.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +59,7 @@ struct Version {
     /// The first version of its file.
     file: VersionId,
     committed_ms: u64,
-    bytes: Bytes,
+    bytes: FileBytes,
     modified_ms: u64,
 }
 
@@ -88,7 +86,14 @@ impl MemoryDrive {
 
     /// Keeps a file, with missing folders, as an upload of it would.
     pub fn put(&self, path: &EntryPath, bytes: Bytes, modified_ms: u64) {
+        let bytes = FileBytes::Given(bytes);
         self.kept.lock().store(path, bytes, modified_ms);
+    }
+
+    /// Keeps a file of so many zeros, which may be more than there is memory.
+    pub fn put_zeros(&self, path: &EntryPath, len: u64) {
+        let zeros = FileBytes::Zeros(len);
+        self.kept.lock().store(path, zeros, now_ms());
     }
 
     fn reached(&self) -> Result<MutexGuard<'_, Kept>, Error> {
@@ -124,7 +129,26 @@ impl Kept {
             })
     }
 
-    fn store(&mut self, path: &EntryPath, bytes: Bytes, modified_ms: u64) -> VersionId {
+    fn upload(
+        &mut self,
+        path: &EntryPath,
+        bytes: FileBytes,
+        options: &UploadOptions,
+    ) -> Result<Uploaded, Error> {
+        self.check(path, options.precondition)?;
+        let created = !self.entries.contains_key(path);
+        let size = bytes.len();
+        let modified_ms = options.modified_ms.unwrap_or_else(now_ms);
+        Ok(Uploaded {
+            version: self.store(path, bytes, modified_ms),
+            size,
+            created,
+            copies: if self.faults.node_down { 2 } else { 3 },
+            copies_wanted: 3,
+        })
+    }
+
+    fn store(&mut self, path: &EntryPath, bytes: FileBytes, modified_ms: u64) -> VersionId {
         self.make_parents(path);
         self.last_version += 1;
         let version = VersionId(self.last_version);
@@ -196,7 +220,7 @@ fn entry(name: Option<&EntryName>, node: &Node) -> Entry {
     match (node, name) {
         (Node::File(file), Some(name)) => Entry::File {
             name: name.clone(),
-            size: file.bytes.len() as u64,
+            size: file.bytes.len(),
             modified_ms: file.modified_ms,
             version: file.id,
         },
@@ -378,19 +402,29 @@ impl Drive for MemoryDrive {
                     read: size,
                 });
             }
-            let mut kept = self.reached()?;
-            kept.check(path, options.precondition)?;
-            let created = !kept.entries.contains_key(path);
-            let modified_ms = options.modified_ms.unwrap_or_else(now_ms);
-            let version = kept.store(path, bytes.into(), modified_ms);
-            Ok(Uploaded {
-                version,
-                size,
-                created,
-                copies: if faults.node_down { 2 } else { 3 },
-                copies_wanted: 3,
-            })
+            let bytes = FileBytes::Given(bytes.into());
+            self.reached()?.upload(path, bytes, &options)
         })
+    }
+
+    fn copy<'a>(
+        &'a self,
+        from: &'a EntryPath,
+        to: &'a EntryPath,
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Uploaded, Error>> {
+        let copied = self.reached().and_then(|mut kept| {
+            let Version {
+                bytes, modified_ms, ..
+            } = kept.file(from)?;
+            let modified_ms = options.modified_ms.or(Some(modified_ms));
+            let options = UploadOptions {
+                modified_ms,
+                ..options
+            };
+            kept.upload(to, bytes, &options)
+        });
+        now(copied)
     }
 
     fn open<'a>(
@@ -399,11 +433,7 @@ impl Drive for MemoryDrive {
         version: Option<VersionId>,
     ) -> Pending<'a, Result<OpenFile, Error>> {
         let opened = self.reached().and_then(|kept| {
-            let Node::File(current) = kept.find(path)? else {
-                return Err(Error::IsAFolder {
-                    message: format!("{path} is a folder"),
-                });
-            };
+            let current = kept.file(path)?;
             let file = match version {
                 Some(version) => kept.version(path, version)?,
                 None => current,
@@ -414,46 +444,10 @@ impl Drive for MemoryDrive {
     }
 }
 
-fn open(file: Version, faults: Faults) -> OpenFile {
-    OpenFile {
-        version: file.id,
-        size: file.bytes.len() as u64,
-        modified_ms: file.modified_ms,
-        chunk_size: CHUNK_LEN as u64,
-        read_ahead: CHUNK_LEN as u64,
-        read: Box::new(move |range, _| read(&file.bytes, range, &faults)),
-    }
-}
-
-fn read(bytes: &Bytes, range: Range<u64>, faults: &Faults) -> Content {
-    let place = |at: u64| usize::try_from(at).expect("in memory");
-    let bytes = bytes.slice(place(range.start)..place(range.end));
-    let fails_after = faults.reads_fail_after.unwrap_or(usize::MAX);
-    let good = bytes.slice(..bytes.len().min(fails_after));
-    let pieces: Vec<Bytes> = (0..good.len())
-        .step_by(CHUNK_LEN)
-        .map(|at| good.slice(at..good.len().min(at + CHUNK_LEN)))
-        .collect();
-    let failure = (good.len() < bytes.len()).then(|| {
-        Err(Error::Unavailable {
-            what: "no copy can be read".into(),
-            source: None,
-        })
-    });
-    let pause = faults.pause.unwrap_or_default();
-    let pieces = pieces.into_iter().map(Ok).chain(failure);
-    futures::stream::iter(pieces)
-        .then(move |piece| async move {
-            tokio::time::sleep(pause).await;
-            piece
-        })
-        .boxed()
-}
-
 fn status(kept: &Kept) -> ClusterStatus {
     let faults = &kept.faults;
     let files = kept.entries.values().filter_map(|node| match node {
-        Node::File(file) => Some(file.bytes.len() as u64),
+        Node::File(file) => Some(file.bytes.len()),
         Node::Folder { .. } => None,
     });
     let sizes: Vec<u64> = files.collect();

@@ -46,7 +46,7 @@ pub(super) async fn move_entry(context: &Context, arguments: &Mv) -> anyhow::Res
 }
 
 /// Into a folder that is there; anything else is the new name.
-async fn destination(
+pub(super) async fn destination(
     context: &Context,
     from: &EntryPath,
     to: &EntryPath,
@@ -55,7 +55,7 @@ async fn destination(
         Ok(Entry::Folder { .. }) if from != to => {
             let name = from
                 .name()
-                .ok_or_else(|| Stop::usage("the root cannot be moved"))?;
+                .ok_or_else(|| Stop::usage("the root cannot go into another folder"))?;
             Ok(to.join(name.clone())?)
         }
         Ok(_) | Err(Error::NotFound { .. }) => Ok(to.clone()),

@@ -233,7 +233,7 @@ fn millis(time: SystemTime) -> Option<u64> {
     u64::try_from(since.as_millis()).ok()
 }
 
-fn progress(position: &Arc<Position>) -> client::Progress {
+pub(super) fn progress(position: &Arc<Position>) -> client::Progress {
     let position = Arc::clone(position);
     Arc::new(move |bytes| position.at(bytes))
 }

@@ -8,7 +8,7 @@ use proto::master::{UploadCommitted, UploadFound, UploadPlan};
 use proto::net::{ByteSource, Pending};
 use tokio::io::AsyncReadExt;
 
-use super::{CHUNK_LEN, MemoryDrive, now, now_ms};
+use super::{CHUNK_LEN, FileBytes, MemoryDrive, now, now_ms};
 use crate::drive::Drafts;
 
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -103,7 +103,7 @@ impl Drafts for MemoryDrive {
                 created: !kept.entries.contains_key(&plan.path),
                 version: kept.store(
                     &plan.path,
-                    bytes.into(),
+                    FileBytes::Given(bytes.into()),
                     plan.modified_ms.unwrap_or_else(now_ms),
                 ),
                 size,

@@ -96,7 +96,7 @@ impl Kept {
                 Node::Folder { .. } => sums.folders += 1,
                 Node::File(file) => {
                     sums.files += 1;
-                    sums.bytes += file.bytes.len() as u64;
+                    sums.bytes += file.bytes.len();
                 }
             }
             sums
@@ -116,12 +116,12 @@ impl Kept {
         let former: Vec<_> = former.filter(|file| !current.contains(&file.id)).collect();
         FormerVersionsKept {
             versions: former.len() as u64,
-            bytes: former.iter().map(|file| file.bytes.len() as u64).sum(),
+            bytes: former.iter().map(|file| file.bytes.len()).sum(),
             kept_ms: KEPT_MS,
         }
     }
 
-    fn file(&self, path: &EntryPath) -> Result<Version, Error> {
+    pub(super) fn file(&self, path: &EntryPath) -> Result<Version, Error> {
         match self.find(path)? {
             Node::File(file) => Ok(file),
             Node::Folder { .. } => Err(Error::IsAFolder {
@@ -143,7 +143,7 @@ impl Kept {
 fn described(version: &Version, is_current: bool) -> FileVersion {
     FileVersion {
         version: version.id,
-        size: version.bytes.len() as u64,
+        size: version.bytes.len(),
         modified_ms: version.modified_ms,
         committed_ms: version.committed_ms,
         former_for_ms: (!is_current).then(|| now_ms().saturating_sub(version.committed_ms)),

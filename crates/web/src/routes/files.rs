@@ -97,7 +97,7 @@ pub(crate) async fn delete(
     Ok(Json(Deleted { trashed: trashed? }))
 }
 
-fn stored(path: EntryPath, uploaded: Uploaded) -> Response {
+pub(super) fn stored(path: EntryPath, uploaded: Uploaded) -> Response {
     let Uploaded {
         version,
         size,

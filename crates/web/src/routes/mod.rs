@@ -2,6 +2,7 @@
 //! write the answer.
 
 pub(crate) mod cluster;
+pub(crate) mod copying;
 pub(crate) mod download;
 pub(crate) mod files;
 pub(crate) mod folders;
