@@ -6,7 +6,7 @@ import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
 import { formatSize, machineTime, nameElement, showTime } from "./format.js";
 import { copy } from "./copying.js";
 import { offerUndo } from "./restoring.js";
-import { cell, closeMenus, connectMenus, downloadLink, focusAfter, hiddenText, icon, menu, menuButton, placeOf } from "./rows.js";
+import { cell, closeMenus, connectMenus, downloadLink, element, focusAfter, hiddenText, icon, menu, menuButton, placeOf } from "./rows.js";
 import * as search from "./search.js";
 import { hideToast } from "./toast.js";
 import { showVersions } from "./versions.js";
@@ -192,6 +192,7 @@ function drawPlace() {
   document.title = `${byId("title").textContent} · DFS`;
   document.body.classList.toggle("searching", text !== null);
   byId("found").hidden = text === null;
+  byId("zip").href = api.zipAddress(path);
 }
 
 /** The same as templates/row.html. */
@@ -219,7 +220,7 @@ function row(folder, entry, fresh) {
   showTime(time);
 
   const download = `${api.fileAddress(path)}?download=1`;
-  const menu = rowMenu(entry, isFile && download);
+  const menu = rowMenu(entry, isFile ? downloadLink(download, "menu-item") : zipLink(api.zipAddress(path)));
   made.append(
     cell("name", nameLine),
     cell("size", isFile ? formatSize(entry.size) : ""),
@@ -229,14 +230,16 @@ function row(folder, entry, fresh) {
   return made;
 }
 
-function rowMenu(entry, download) {
-  const items = [menuButton("Rename…", "rename", ""), menuButton("Delete", "delete", "danger")];
-  if (download) {
-    items.splice(1, 0, menuButton("Copy…", "copy", ""), menuButton("Versions…", "versions", ""));
-    items.unshift(downloadLink(download, "menu-item"));
+/** The first item is what downloads the entry. */
+function rowMenu(entry, first) {
+  const items = [first, menuButton("Rename…", "rename", ""), menuButton("Delete", "delete", "danger")];
+  if (entry.kind === "file") {
+    items.splice(2, 0, menuButton("Copy…", "copy", ""), menuButton("Versions…", "versions", ""));
   }
   return menu(`More for ${entry.name}`, ...items);
 }
+
+const zipLink = (address) => element("a", { className: "menu-item", href: address }, "Download as zip");
 
 // What clicks do.
 

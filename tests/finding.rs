@@ -1,5 +1,9 @@
-//! Finding names and copying: on the page and on the command line.
+//! Finding names, copying, and folders as zips: on the page, over HTTP and on the command line.
 
+use std::io::{Cursor, Read};
+
+use futures::StreamExt;
+use reqwest::get;
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, Page, Screen, browse, content, download, run};
@@ -211,6 +215,52 @@ async fn the_menu_copies_a_file() {
     .await;
     let copied = download(&cluster.client(), "/folder/a.txt").await;
     assert_eq!(copied.unwrap(), b"words");
+}
+
+/// A folder's menu and its page lead to a zip of all that is in it.
+#[tokio::test]
+async fn a_folder_is_downloaded_as_a_zip() {
+    let cluster = Cluster::start().await;
+    let film = content(1, 3_000_000);
+    cluster.upload("/photos/2026/film.mp4", &film).await;
+    cluster.upload("/photos/é.txt", b"words").await;
+    browse(Screen::WithoutScript, async |page| {
+        page.open(&cluster.url("/")).await;
+        for selector in [".entry[data-name=photos] .menu-item[href*=zip]", "#zip"] {
+            let link = page
+                .script(&format!("return document.querySelector('{selector}').href"))
+                .await;
+            let zip = get(link.as_str().unwrap()).await.unwrap();
+            let mut zip = zip::ZipArchive::new(Cursor::new(zip.bytes().await.unwrap())).unwrap();
+            let mut bytes = Vec::new();
+            let mut member = zip.by_name("photos/2026/film.mp4").unwrap();
+            member.read_to_end(&mut bytes).unwrap();
+            assert!(bytes == film, "{selector}");
+            drop(member);
+            assert_eq!(zip.by_name("photos/é.txt").unwrap().size(), 5);
+        }
+    })
+    .await;
+}
+
+/// The nodes die in the middle of it: the connection breaks, and what came is not taken for a whole zip.
+#[tokio::test]
+async fn a_zip_that_cannot_go_on_is_broken_off() {
+    let mut cluster = Cluster::start().await;
+    cluster.upload("/films/long", &content(1, 40_000_000)).await;
+    let zip = get(cluster.url("/api/v1/zip/films")).await.unwrap();
+    assert_eq!(zip.status(), 200);
+    let mut zip = zip.bytes_stream();
+    zip.next().await.unwrap().unwrap();
+    for number in 1..=3 {
+        cluster.node(number).kill();
+    }
+    while let Some(bytes) = zip.next().await {
+        if bytes.is_err() {
+            return;
+        }
+    }
+    panic!("it ended as if it were whole");
 }
 
 async fn said(cluster: &Cluster, arguments: &[&str]) -> String {

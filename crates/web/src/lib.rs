@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** nothing durable is kept here, and no file is ever held in memory: bytes stream through.
 
+mod archive;
 mod assets;
 pub mod config;
 mod drive;
@@ -60,6 +61,7 @@ pub struct AppState {
     uploads: Turns,
     resumables: Resumables,
     downloads: Downloads,
+    zips: Turns,
     patience: Duration,
 }
 
@@ -73,6 +75,8 @@ pub struct TransferLimits {
     pub uploads_at_once: u32,
     /// Bytes that all downloads together may hold for their peers, about; further ones wait.
     pub download_memory: u32,
+    /// Zips at once; further ones wait. Each keeps a list of its entries.
+    pub zips_at_once: u32,
     /// How long a peer may move no byte.
     pub patience: Duration,
 }
@@ -82,6 +86,7 @@ impl Default for TransferLimits {
         Self {
             uploads_at_once: 32,
             download_memory: 256 << 20,
+            zips_at_once: 16,
             patience: Duration::from_secs(60),
         }
     }
@@ -97,6 +102,7 @@ impl AppState {
             uploads: Turns::new(limits.uploads_at_once),
             resumables: Resumables::default(),
             downloads: Downloads::new(limits.download_memory),
+            zips: Turns::new(limits.zips_at_once),
             patience: limits.patience,
         }
     }
@@ -113,7 +119,9 @@ impl fmt::Debug for AppState {
 
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
-    use routes::{cluster, copying, download, files, folders, moving, search, trash, uploads, versions};
+    use routes::{
+        cluster, copying, download, files, folders, moving, search, trash, uploads, versions, zip,
+    };
     let folder = || {
         get(folders::get)
             .post(folders::post)
@@ -155,6 +163,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
                 .layer(map_response(tus::stamp)),
         ),
         ("/api/v1/search", get(search::get)),
+        ("/api/v1/zip", get(zip::get)),
+        ("/api/v1/zip/", get(zip::get)),
+        ("/api/v1/zip/{*path}", get(zip::get)),
         ("/api/v1/status", get(cluster::status)),
         ("/api/v1/nodes", get(cluster::nodes)),
         ("/api/v1/openapi.json", get(openapi::get)),

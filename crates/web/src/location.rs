@@ -17,6 +17,8 @@ pub(crate) const FILES: &str = "/api/v1/files/";
 pub(crate) const FOLDERS: &str = "/api/v1/folders";
 /// Where the routes of versions begin.
 const VERSIONS: &str = "/api/v1/versions/";
+/// Where the routes of zips begin.
+pub(crate) const ZIPS: &str = "/api/v1/zip";
 /// Where the pages of folders begin.
 pub(crate) const PAGES: &str = "/folder";
 
@@ -62,11 +64,9 @@ impl<S: Sync> FromRequestParts<S> for FolderPath {
         if parts.uri.path() == "/" {
             return Ok(Self(EntryPath::ROOT));
         }
-        let prefix = if parts.uri.path().starts_with(FOLDERS) {
-            FOLDERS
-        } else {
-            PAGES
-        };
+        let prefixes = [FOLDERS, ZIPS].into_iter();
+        let mut prefixes = prefixes.filter(|prefix| parts.uri.path().starts_with(prefix));
+        let prefix = prefixes.next().unwrap_or(PAGES);
         let rest = below(&parts.uri, prefix)?;
         let rest = rest.strip_prefix('/').unwrap_or(rest);
         decode(rest.strip_suffix('/').unwrap_or(rest)).map(Self)

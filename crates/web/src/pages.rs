@@ -47,6 +47,8 @@ struct FolderView {
     /// Whether the page begins in the middle of the folder.
     continued: bool,
     own_address: String,
+    /// Of the folder with all that is in it.
+    zip_address: String,
     next_address: Option<String>,
     rows_max: u32,
 }
@@ -80,6 +82,8 @@ struct Row {
     address: String,
     /// Present for files.
     download_address: Option<String>,
+    /// Present for folders.
+    zip_address: Option<String>,
     size: String,
     time: String,
     time_text: String,
@@ -185,6 +189,7 @@ impl FolderView {
             found_text: String::new(),
             continued,
             own_address: page_address(path),
+            zip_address: zip_address(path),
             next_address: None,
             rows_max: ROWS,
         }
@@ -271,6 +276,7 @@ impl Row {
             name: name.as_str().to_owned(),
             whereabouts: None,
             address: size.map_or_else(|| page_address(&path), |_| file_address.clone()),
+            zip_address: size.is_none().then(|| zip_address(&path)),
             download_address: size.map(|_| format!("{file_address}?download=1")),
             size: size.map(people::size).unwrap_or_default(),
             time,
@@ -320,4 +326,8 @@ fn page_address(folder: &EntryPath) -> String {
     } else {
         format!("{}{}", location::PAGES, location::encode(folder))
     }
+}
+
+fn zip_address(folder: &EntryPath) -> String {
+    format!("{}{}", location::ZIPS, location::encode(folder))
 }

@@ -11,6 +11,7 @@ pub(crate) mod search;
 pub(crate) mod trash;
 pub(crate) mod uploads;
 pub(crate) mod versions;
+pub(crate) mod zip;
 
 use proto::master::PAGE_LEN_MAX;
 

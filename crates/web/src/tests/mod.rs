@@ -9,6 +9,7 @@ mod past;
 mod search;
 mod site;
 mod uploads;
+mod zips;
 
 use std::sync::Arc;
 

@@ -1,0 +1,156 @@
+//! What goes into a zip, one entry after another: each folder, and then what is in it, a page at a time.
+//!
+//! **Invariant:** names in a zip lead nowhere: none is absolute, goes up, or has what some system takes for more than a
+//! part of a name. So `:` and `\`, which only Windows minds, are written as `%3A` and `%5C`.
+
+use std::collections::{HashSet, VecDeque};
+
+use client::Error;
+use proto::master::Entry;
+use proto::name::{EntryName, EntryPath};
+
+use crate::drive::Drive;
+use crate::error::{Kind, Problem};
+
+/// Entries that are listed at once.
+const PAGE_LEN: u32 = 200;
+/// How often another name is tried for one that has to change and meets others.
+const TRIES_MAX: u32 = 1000;
+
+/// An entry of the zip.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Where it is in the cluster.
+    pub(crate) path: EntryPath,
+    /// Where it is in the zip, without a closing `/`.
+    pub(crate) name: String,
+    pub(crate) entry: Entry,
+}
+
+/// Where it is: in a folder, and in each of those above it at an entry.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    folder: EntryPath,
+    /// What stands before its entries' names in the zip.
+    prefix: String,
+    entries: VecDeque<Entry>,
+    /// Whether there are more behind this name.
+    more: bool,
+    after: Option<EntryName>,
+    /// Names that were made up.
+    renamed: HashSet<String>,
+}
+
+impl Walk {
+    /// These entries of a folder, and all that is in them.
+    pub(crate) fn of(folder: EntryPath, entries: Vec<Entry>) -> Self {
+        Self {
+            levels: vec![Level {
+                entries: entries.into(),
+                more: false,
+                ..Level::new(folder, String::new())
+            }],
+        }
+    }
+
+    /// Everything.
+    pub(crate) fn of_all() -> Self {
+        Self {
+            levels: vec![Level::new(EntryPath::ROOT, String::new())],
+        }
+    }
+
+    /// The next one. What went away since it was listed is passed over.
+    pub(crate) async fn next(&mut self, drive: &dyn Drive) -> Result<Option<Member>, Problem> {
+        while let Some(level) = self.levels.last_mut() {
+            let Some(entry) = level.next_entry(drive).await? else {
+                self.levels.pop();
+                continue;
+            };
+            let Some(name) = entry.name() else { continue };
+            // What lies deeper than a path can say cannot be reached.
+            let Ok(path) = level.folder.join(name.clone()) else {
+                continue;
+            };
+            let name = level.harmless(name, drive).await?;
+            let name = format!("{}{name}", level.prefix);
+            if let Entry::Folder { .. } = entry {
+                self.levels
+                    .push(Level::new(path.clone(), format!("{name}/")));
+            }
+            return Ok(Some(Member { path, name, entry }));
+        }
+        Ok(None)
+    }
+}
+
+impl Level {
+    fn new(folder: EntryPath, prefix: String) -> Self {
+        Self {
+            folder,
+            prefix,
+            entries: VecDeque::new(),
+            more: true,
+            after: None,
+            renamed: HashSet::new(),
+        }
+    }
+
+    async fn next_entry(&mut self, drive: &dyn Drive) -> Result<Option<Entry>, Problem> {
+        loop {
+            if let Some(entry) = self.entries.pop_front() {
+                return Ok(Some(entry));
+            }
+            if !self.more {
+                return Ok(None);
+            }
+            let after = self.after.take();
+            let page = match drive.list(&self.folder, after, PAGE_LEN).await {
+                Err(Error::NotFound { .. } | Error::NotAFolder { .. }) => return Ok(None),
+                page => page?,
+            };
+            self.after = page.entries.last().and_then(Entry::name).cloned();
+            self.more = page.more && self.after.is_some();
+            self.entries = page.entries.into();
+        }
+    }
+
+    /// The name as it is in the zip, where no other entry of the folder has it.
+    async fn harmless(&mut self, name: &EntryName, drive: &dyn Drive) -> Result<String, Problem> {
+        if !name.as_str().contains([':', '\\']) {
+            return Ok(name.as_str().to_owned());
+        }
+        let escaped = name.as_str().replace(':', "%3A").replace('\\', "%5C");
+        for number in 1..TRIES_MAX {
+            let other = match number {
+                1 => escaped.clone(),
+                _ => format!("{escaped} ({number})"),
+            };
+            if !self.is_there(&other, drive).await? && self.renamed.insert(other.clone()) {
+                return Ok(other);
+            }
+        }
+        let message = format!("{}/{name} finds no name for itself in a zip", self.folder);
+        Err(Problem::new(Kind::Internal, message))
+    }
+
+    async fn is_there(&self, name: &str, drive: &dyn Drive) -> Result<bool, Problem> {
+        // A name or a path that cannot be is not there.
+        let Some(path) = EntryName::new(name)
+            .ok()
+            .and_then(|name| self.folder.join(name).ok())
+        else {
+            return Ok(false);
+        };
+        match drive.entry(&path).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
