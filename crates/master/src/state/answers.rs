@@ -30,7 +30,7 @@ impl Tables<'_> {
         }
     }
 
-    /// Keeps an answer.
+    /// Keeps an answer, whose age counts from then on.
     pub(super) fn remember(
         &mut self,
         kind: Kind,

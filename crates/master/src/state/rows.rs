@@ -395,7 +395,7 @@ pub struct UnknownChunk {
 /// What was answered to a request, so that it can be answered again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AnswerRow {
-    /// When.
+    /// When, or a later time from which on its age counts.
     pub(super) at: ClusterMillis,
     pub(super) answer: Answer,
 }

@@ -58,6 +58,7 @@ impl Tables<'_> {
     }
 
     /// Ends an open upload: its row and its promises go, and what they may have left on nodes is garbage from now on.
+    /// What became of it is remembered as long as it could have been asked for, had it stayed open.
     pub(super) fn close_upload(
         &mut self,
         upload: UploadId,
@@ -68,10 +69,13 @@ impl Tables<'_> {
             self.drop_promise(upload, &chunk)?;
             self.leave_over(&chunk, &promise, at)?;
         }
-        self.kept_uploads.remove(upload.uuid().as_u128())?;
+        let was_kept = self.kept_uploads.remove(upload.uuid().as_u128())?.is_some();
+        let open = self.upload(upload)?;
         let was_open = self.uploads.remove(upload.uuid().as_u128())?.is_some();
         self.head.counters.uploads -= u64::from(was_open);
-        self.remember(Kind::Upload, upload.uuid(), at, answer)
+        let lease = open.filter(|_| was_kept).map(|row| row.lease_until);
+        let until = at.max(lease.unwrap_or_default());
+        self.remember(Kind::Upload, upload.uuid(), until, answer)
     }
 
     /// Notes copies that were promised and not recorded, unless a version needs the chunk: then an inventory finds them.

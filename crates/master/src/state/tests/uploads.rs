@@ -6,7 +6,7 @@ use proto::{ErrorCode, WireError};
 
 use super::audit::holds;
 use super::bench::{
-    Bench, CHUNK_SIZE, changed, chunk, chunk_of, code, numbers, path, rules, sent, stored,
+    Bench, CHUNK_SIZE, LEASE, changed, chunk, chunk_of, code, numbers, path, rules, sent, stored,
 };
 use crate::command::{ClusterMillis, Command, NodeNumber};
 use crate::state::{Allocation, KeptUpload, Outcome};
@@ -270,6 +270,43 @@ fn a_kept_upload_says_how_far_it_is_and_what_became_of_it() {
     let expected = KeptUpload::Committed(150, committed.unwrap());
     assert_eq!(bench.read().kept_upload(upload).unwrap(), expected);
     assert_eq!(code(bench.apply(keep(&other))), ErrorCode::UploadUnknown);
+}
+
+/// The answer was forgotten as soon as others, a day after the commit or sooner, and whoever came back after a week-end to hear that
+/// all was well sent everything again.
+#[test]
+fn what_became_of_a_kept_upload_is_known_as_long_as_it_is_kept() {
+    let mut bench = Bench::new(3);
+    let (kept, other) = (bench.upload_id(), bench.upload_id());
+    let lease_until = ClusterMillis(bench.now + 2 * LEASE);
+    bench
+        .apply(Command::KeepUpload {
+            upload: kept,
+            lease_until,
+            plan: UploadPlan {
+                path: path("/kept"),
+                size: 100,
+                modified_ms: None,
+                parents: false,
+                precondition: Precondition::Any,
+                note: String::new(),
+            },
+        })
+        .unwrap();
+    for (upload, at) in [(kept, "/kept"), (other, "/other")] {
+        bench.allocate(upload, &[chunk(1)], &[1, 2]).unwrap();
+        let chunks = [stored(upload, &chunk(1), &[1, 2])];
+        bench.commit(upload, at, 0, &chunks).unwrap();
+    }
+    let ask = |bench: &Bench, upload| bench.read().kept_upload(upload);
+    bench.sweep(0, 0, lease_until.0);
+    assert!(matches!(
+        ask(&bench, kept),
+        Ok(KeptUpload::Committed(100, _))
+    ));
+    assert!(ask(&bench, other).is_err(), "others are forgotten by age");
+    bench.sweep(0, 0, lease_until.0 + 1);
+    assert!(ask(&bench, kept).is_err());
 }
 
 #[test]
