@@ -1,6 +1,7 @@
 //! Whether uploads would succeed now, and if not, why: asked of the master at most once a second, whoever asks here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use client::Error;
@@ -35,25 +36,38 @@ pub(crate) struct Readiness {
     pub(crate) reasons: Vec<Reason>,
 }
 
-/// The last status, and when it came. The lock is held while the master is asked, so that many ask once.
+/// The last status. The lock is held while the master is asked, so that many ask once.
 #[derive(Debug, Default)]
 pub(crate) struct StatusCache {
-    last: Mutex<Option<(Instant, Known)>>,
+    last: Mutex<Option<Last>>,
+    /// How often what was asked before has become doubtful.
+    changes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Last {
+    came: Instant,
+    /// How many changes there were when it was asked for.
+    changes: u64,
+    known: Known,
 }
 
 impl StatusCache {
-    /// What was asked before may not be true any more: a person who changed something wants to see it.
-    pub(crate) async fn forget(&self) {
-        *self.last.lock().await = None;
+    /// What was asked before may not be true any more: a person who changed something wants to see it. Waits for nobody, also
+    /// while the master is asked.
+    pub(crate) fn forget(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The status, at most a second old.
     pub(crate) async fn get(&self, drive: &dyn Drive) -> Known {
         let mut last = self.last.lock().await;
-        if let Some((since, known)) = &*last
-            && since.elapsed() < AGE_MAX
+        let changes = self.changes.load(Ordering::Relaxed);
+        if let Some(last) = &*last
+            && last.changes == changes
+            && last.came.elapsed() < AGE_MAX
         {
-            return known.clone();
+            return last.known.clone();
         }
         let known = match drive.status().await {
             Ok(status) => Known::Status(Arc::new(status)),
@@ -61,7 +75,8 @@ impl StatusCache {
                 let why = unreached(&error);
                 let detail = Problem::from(error).detail;
                 let why = why.unwrap_or_else(|| sentence(&detail));
-                if matches!(&*last, Some((_, Known::Unknown(_)))) {
+                let before = last.as_ref().map(|last| &last.known);
+                if matches!(before, Some(Known::Unknown(_))) {
                     tracing::debug!("the cluster's status is still not known: {detail}");
                 } else {
                     tracing::warn!("the cluster's status is not known: {detail}");
@@ -74,7 +89,11 @@ impl StatusCache {
                 })
             }
         };
-        *last = Some((Instant::now(), known.clone()));
+        *last = Some(Last {
+            came: Instant::now(),
+            changes,
+            known: known.clone(),
+        });
         known
     }
 }

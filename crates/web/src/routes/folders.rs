@@ -106,7 +106,7 @@ pub(crate) async fn delete(
         precondition: Precondition::Any,
     };
     let trashed = state.drive.delete(&path, options).await;
-    state.status.forget().await;
+    state.status.forget();
     Ok(Json(Deleted { trashed: trashed? }))
 }
 

@@ -69,7 +69,7 @@ pub(crate) async fn restore(
     JsonBody(request): JsonBody<Restore>,
 ) -> Result<Json<Restored>, Problem> {
     let restored = state.drive.restore(trash, request.to.as_ref()).await;
-    state.status.forget().await;
+    state.status.forget();
     let path = restored?;
     Ok(Json(Restored { path }))
 }
@@ -80,7 +80,7 @@ pub(crate) async fn remove(
     Row(trash): Row,
 ) -> Result<StatusCode, Problem> {
     let removed = state.drive.empty_trash(Some(trash)).await;
-    state.status.forget().await;
+    state.status.forget();
     removed?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -88,7 +88,7 @@ pub(crate) async fn remove(
 /// `DELETE /api/v1/trash`
 pub(crate) async fn empty(State(state): State<Shared>) -> Result<StatusCode, Problem> {
     let emptied = state.drive.empty_trash(None).await;
-    state.status.forget().await;
+    state.status.forget();
     emptied?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -80,7 +80,7 @@ pub(crate) async fn post(
     let precondition = changed_only_if(&headers, current(&state, &path).await?)?;
     let restored = state.drive.restore_version(&path, version, precondition);
     let restored = restored.await;
-    state.status.forget().await;
+    state.status.forget();
     let entry = restored?;
     let etag = HeaderValue::try_from(conditional::etag(version)).expect("it is printable ASCII");
     Ok(([(header::ETAG, etag)], Json(Restored { path, entry })).into_response())
@@ -100,7 +100,7 @@ pub(crate) async fn delete(
     QueryOf(query): QueryOf<RemoveQuery>,
 ) -> Result<StatusCode, Problem> {
     let removed = state.drive.remove_version(&path, query.version).await;
-    state.status.forget().await;
+    state.status.forget();
     removed?;
     Ok(StatusCode::NO_CONTENT)
 }
