@@ -2,8 +2,10 @@
 
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::support::{Cluster, content};
+use crate::support::{Cluster, content, download};
 
 fn header<'a>(response: &'a reqwest::Response, name: &str) -> &'a str {
     response
@@ -207,4 +209,41 @@ async fn readiness_names_its_reasons() {
             .status(),
         StatusCode::OK
     );
+}
+
+/// The web process is killed in the middle of an upload and of a download: of the one nothing is there, and the other does not look whole.
+#[tokio::test]
+async fn what_the_death_of_the_web_process_cuts_off_does_not_look_whole() {
+    let mut cluster = Cluster::start().await;
+    let bytes = content(1, 32 << 20);
+    cluster.upload("/a", &bytes).await;
+    let mut get = Client::new()
+        .get(cluster.url("/api/v1/files/a"))
+        .send()
+        .await
+        .unwrap();
+    let mut read = get.chunk().await.unwrap().expect("it begins").len();
+
+    let host = cluster.web.address();
+    let mut put = TcpStream::connect(host.as_str()).await.unwrap();
+    let head = format!(
+        "PUT /api/v1/files/b HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n",
+        bytes.len()
+    );
+    put.write_all(head.as_bytes()).await.unwrap();
+    put.write_all(&bytes[..8 << 20]).await.unwrap();
+    cluster.web().kill();
+    let ended = loop {
+        match get.chunk().await {
+            Ok(Some(part)) => read += part.len(),
+            ended => break ended,
+        }
+    };
+    assert!(ended.is_err(), "it ended well after {read} bytes");
+    assert!(read < bytes.len());
+
+    cluster.web().start().await;
+    let gone = Client::new().head(cluster.url("/api/v1/files/b"));
+    assert_eq!(gone.send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert!(download(&cluster.client(), "/a").await.unwrap() == bytes);
 }

@@ -92,6 +92,32 @@ async fn a_node_that_joins_takes_the_place_of_a_lost_one() {
     assert!(download(&cluster.client(), "/a").await.unwrap() == bytes);
 }
 
+/// Two nodes of five are lost for good at once, and with them two of three copies of some chunks: all is read meanwhile, and there
+/// are three copies of all again without anybody doing anything.
+#[tokio::test]
+async fn two_nodes_that_are_lost_at_once_are_made_up_for() {
+    let mut cluster = Cluster::plan().nodes(5).start().await;
+    let bytes = content(1, 60 * CHUNK);
+    cluster.upload("/a", &bytes).await;
+    cluster.node(1).wipe();
+    cluster.node(2).wipe();
+    assert!(download(&cluster.client(), "/a").await.unwrap() == bytes);
+    cluster
+        .until("both are dead", |status| status.nodes.dead == 2)
+        .await;
+    let (client, lost) = (cluster.client(), [1, 2]);
+    let lost = lost.map(|number: usize| cluster.nodes()[number - 1].address());
+    until("those that are left have three copies of all", || async {
+        let nodes = client.nodes(None, 10).await.unwrap().nodes;
+        let left = nodes.iter().filter(|node| !lost.contains(&node.address));
+        left.map(|node| node.chunks).sum::<u64>() == 3 * 60
+    })
+    .await;
+    cluster.node(3).kill();
+    cluster.node(4).kill();
+    assert!(download(&cluster.client(), "/a").await.unwrap() == bytes);
+}
+
 /// With two of three nodes dead nothing is acknowledged, and the reason is said.
 #[tokio::test]
 async fn what_cannot_be_stored_twice_is_refused() {

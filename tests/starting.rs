@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::support::{Cluster, content, download, program, run, taken_address};
+use crate::support::{Cluster, content, download, program, run, taken_address, until};
 
 fn check(output: &Output, code: i32, words: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
@@ -64,6 +64,33 @@ async fn a_data_folder_in_use_is_refused() {
     )
     .await;
     check(&output, 1, &["in use", "node1"]);
+}
+
+/// A node's folder is copied, and a second node started on the copy: it is refused, and is no other copy of anything.
+#[tokio::test]
+async fn the_second_of_two_nodes_on_copies_of_a_folder_is_refused() {
+    let mut cluster = Cluster::start().await;
+    cluster.expect_in_log("two processes have the same node.json");
+    let bytes = content(1, 3 * (64 << 10));
+    cluster.upload("/a", &bytes).await;
+    let copy = cluster.scratch().join("copy");
+    cluster.nodes()[0].copy_data_to(&copy);
+    cluster.add_node_in(&copy).await;
+    until("the second says why", || async {
+        cluster.nodes()[3].log().contains("same node.json")
+    })
+    .await;
+    let nodes = cluster.client().nodes(None, 10).await.unwrap().nodes;
+    assert_eq!(nodes.len(), 3);
+    let first = cluster.nodes()[0].address();
+    assert!(nodes.iter().any(|node| node.address == first));
+    cluster.node(1).kill();
+    cluster
+        .until("the second takes the first one's place", |status| {
+            status.nodes.live == 3
+        })
+        .await;
+    assert!(download(&cluster.client(), "/a").await.unwrap() == bytes);
 }
 
 /// A folder with somebody's files is not touched.

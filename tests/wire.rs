@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use client::UploadOptions;
 use proto::net::Address;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::support::Cluster;
+#[cfg(target_os = "linux")]
+use crate::support::until;
 
 const HELLO: &str = "{\"id\":1,\"op\":\"hello\",\"protocol\":1}\n";
 
@@ -113,4 +117,49 @@ async fn silent_connections_keep_nobody_out() {
     cluster.upload("/a", b"still here").await;
     let answer = reqwest::get(cluster.url("/api/v1/files/a")).await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "still here");
+}
+
+/// Silent connections take a server's last file descriptors: it makes room, and goes on serving.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn without_free_descriptors_everybody_is_served_in_the_end() {
+    let mut cluster = Cluster::start().await;
+    cluster.master().spare_descriptors(8);
+    cluster.web().spare_descriptors(8);
+    cluster.node(1).spare_descriptors(8);
+    let addresses = [
+        cluster.master.address(),
+        cluster.nodes()[0].address(),
+        cluster.web.address(),
+    ];
+    let mut silent = Vec::new();
+    for address in &addresses {
+        for _ in 0..40 {
+            silent.push(TcpStream::connect(address.as_str()).await.unwrap());
+        }
+    }
+    let path = "/a".parse().unwrap();
+    until("an upload is stored", || async {
+        let bytes = &b"still here"[..];
+        let uploaded = cluster
+            .client()
+            .upload(&path, bytes, UploadOptions::default());
+        uploaded.await.is_ok()
+    })
+    .await;
+    until("the page gives it", || async {
+        let answer = reqwest::get(cluster.url("/api/v1/files/a")).await;
+        match answer {
+            Ok(answer) => answer.text().await.is_ok_and(|text| text == "still here"),
+            Err(_) => false,
+        }
+    })
+    .await;
+    let described = say(&addresses[1], HELLO.as_bytes(), 1).await;
+    assert!(
+        described[0].contains("\"server\":\"node\""),
+        "{described:?}"
+    );
+    drop(silent);
+    cluster.until_healthy().await;
 }

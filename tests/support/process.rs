@@ -147,6 +147,20 @@ impl Process {
         self.signal(rustix::process::Signal::CONT);
     }
 
+    /// Lets it have only so many file descriptors more than it has.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn spare_descriptors(&self, spare: u64) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let id = self.id().expect("it runs");
+        let open = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count() as u64;
+        let limit = Rlimit {
+            current: Some(open + spare),
+            maximum: Some(open + spare),
+        };
+        let process = Pid::from_raw(id.cast_signed());
+        prlimit(process, Resource::Nofile, limit).unwrap();
+    }
+
     #[cfg(unix)]
     fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.as_ref().and_then(Child::id).expect("it runs");
@@ -155,7 +169,7 @@ impl Process {
     }
 
     /// What the system calls it, if it runs.
-    #[allow(dead_code, reason = "only measurements ask")]
+    #[allow(dead_code, reason = "on some systems only measurements ask")]
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
     }

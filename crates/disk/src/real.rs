@@ -421,16 +421,24 @@ mod tests {
         let secret = folder.path().join("secret");
         fs::write(&secret, "secret").unwrap();
         std::os::unix::fs::symlink(&secret, folder.path().join("data/link")).unwrap();
-        disk.open("link").unwrap_err();
-        disk.lock("link").unwrap_err();
         disk.create_folder("sub").unwrap();
-        disk.open("sub").unwrap_err();
-        let kinds: Vec<_> = disk
-            .list("")
-            .unwrap()
-            .into_iter()
-            .map(|entry| entry.kind)
-            .collect();
-        assert!(kinds.contains(&DiskEntryKind::Other), "{kinds:?}");
+        let pipe = folder.path().join("data/pipe");
+        let made = std::process::Command::new("mkfifo").arg(pipe).status();
+        assert!(made.unwrap().success());
+        let socket = folder.path().join("data/socket");
+        let _listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+
+        // Opening a pipe that nobody writes to would wait for ever.
+        for name in ["link", "sub", "pipe", "socket"] {
+            disk.open(name).unwrap_err();
+            disk.lock(name).unwrap_err();
+        }
+        let reader = RealDisk::read_only(folder.path().join("data"));
+        reader.open("pipe").unwrap_err();
+        let mut kinds: Vec<_> = disk.list("").unwrap();
+        kinds.sort_by(|left, right| left.name.cmp(&right.name));
+        let kinds: Vec<_> = kinds.into_iter().map(|entry| entry.kind).collect();
+        let other = DiskEntryKind::Other;
+        assert_eq!(kinds, [other, other, other, DiskEntryKind::Folder]);
     }
 }

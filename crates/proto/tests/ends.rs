@@ -369,6 +369,53 @@ async fn only_who_knows_the_secret_is_answered() {
     );
 }
 
+/// Somebody recorded all that one who knows the secret said, and says it again.
+#[tokio::test]
+async fn a_proof_that_is_said_again_proves_nothing() {
+    let server = Server::start(Some("open sesame"), Limits::default()).await;
+    let listener = server
+        .network
+        .listen(&"127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let between = listener.address();
+    let record = async {
+        let mut caller = listener.accept().await.unwrap();
+        let mut called = server.network.connect(&server.address).await.unwrap();
+        let mut said = Vec::new();
+        let ask = async {
+            let mut bytes = [0; 4096];
+            loop {
+                let len = caller.source.read(&mut bytes).await.unwrap();
+                if len == 0 {
+                    return;
+                }
+                said.extend_from_slice(&bytes[..len]);
+                called.sink.write_all(&bytes[..len]).await.unwrap();
+            }
+        };
+        let answer = tokio::io::copy(&mut called.source, &mut caller.sink);
+        tokio::select! {
+            () = ask => {}
+            _ = answer => panic!("the server hung up"),
+        }
+        said
+    };
+    let speak = async {
+        let knows = CallerIdentity {
+            secret: Some(ClusterSecret::new("open sesame")),
+            ..somebody()
+        };
+        let channel = Channel::open(&server.network, &between, &knows, SOON).await;
+        let answered = channel.unwrap().exchange(GetNodeStatus {}).await;
+        answered.unwrap();
+    };
+    let (said, ()) = tokio::join!(record, speak);
+    let answer = server.say(&said).await;
+    assert!(answer.contains("unauthenticated"), "{answer}");
+    assert!(!answer.contains("registered"), "{answer}");
+}
+
 #[tokio::test]
 async fn what_breaks_the_protocol_gets_one_error_and_is_closed() {
     let server = Server::start(None, Limits::default()).await;
