@@ -140,10 +140,8 @@ async fn without_free_descriptors_everybody_is_served_in_the_end() {
     }
     let path = "/a".parse().unwrap();
     until("an upload is stored", || async {
-        let bytes = &b"still here"[..];
-        let uploaded = cluster
-            .client()
-            .upload(&path, bytes, UploadOptions::default());
+        let (client, bytes) = (cluster.client(), &b"still here"[..]);
+        let uploaded = client.upload(&path, bytes, UploadOptions::default());
         uploaded.await.is_ok()
     })
     .await;

@@ -182,6 +182,15 @@ pub trait Listener: fmt::Debug + Send + Sync + 'static {
     fn address(&self) -> Address;
 }
 
+/// Whether this process, or the machine, has no file descriptor left for one more connection or file.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // ENFILE and EMFILE have these numbers on all Unixes; the last is WSAEMFILE.
+    let codes: &[i32] = if cfg!(windows) { &[10_024] } else { &[23, 24] };
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
+}
+
 /// The machine's own TCP.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;

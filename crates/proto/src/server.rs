@@ -28,7 +28,7 @@ use crate::error::{ErrorCode, WireError};
 use crate::frame::{FrameLimits, FrameWriter, LINE_LEN_MAX, Pace, error_line};
 use crate::hello::{Authenticate, ClusterSecret, Hello, Ping, Pong, Role};
 use crate::id::{ClusterId, NodeId};
-use crate::net::{Address, Listener, Stream};
+use crate::net::{Address, Listener, Stream, is_out_of_descriptors};
 use crate::table::{Answer, Caller, Operation, OperationTable, Service};
 use connection::{ConnectionTask, Request};
 use gate::Gate;
@@ -165,15 +165,6 @@ pub async fn serve<S: Service>(
             "stopped although requests were still being answered"
         );
     }
-}
-
-/// Whether this process, or the machine, has no file descriptor left for one more connection.
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    // ENFILE and EMFILE have these numbers on all Unixes; the last is WSAEMFILE.
-    let codes: &[i32] = if cfg!(windows) { &[10_024] } else { &[23, 24] };
-    error
-        .raw_os_error()
-        .is_some_and(|code| codes.contains(&code))
 }
 
 struct Server<S> {

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use disk::{Ballast, is_full};
 use planted::{Bug, Point, is_planted, reach};
 use proto::id::ChunkId;
+use proto::net::is_out_of_descriptors;
 
 use crate::active::{Active, AppendError, RecordBytes};
 use crate::catalog::{Location, Position, Row};
@@ -429,7 +430,8 @@ impl Appender {
                 Ok(())
             }
             Err(error) => {
-                if !is_full(&error) {
+                // Neither for want of room nor of descriptors has the disk failed: the next batch tries again.
+                if !is_full(&error) && !is_out_of_descriptors(&error) {
                     self.store.fail("make a new extent", &error);
                 }
                 Err(error.into())
