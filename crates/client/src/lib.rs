@@ -30,11 +30,12 @@ use proto::connection::CallerIdentity;
 use proto::hello::{ClusterSecret, Role};
 use proto::id::{ChunkId, NodeId, RequestId, UploadId, VersionId};
 use proto::master::{
-    AbandonUpload, ClusterRules, ClusterStatus, CreateFolder, DeleteEntry, EmptyTrash, Entry,
-    FolderListed, GetStatus, KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListTrash,
-    LookUpEntry, LookUpUpload, MoveEntry, NamesFound, NodesListed, Precondition, RemoveNode,
-    ReportBadReplica, ResetDeleteFuse, RestoreEntry, SEARCH_ROWS_MAX, SearchCursor, SearchNames,
-    TrashId, TrashListed, UploadFound, UploadPlan,
+    AbandonUpload, BrowseCursor, BrowseFolder, ClusterRules, ClusterStatus, CreateFolder,
+    DeleteEntry, EmptyTrash, Entry, FolderBrowsed, FolderListed, GetStatus, KeepUpload,
+    LeaveSafeMode, ListFolder, ListNodes, ListTrash, LookUpEntry, LookUpUpload, MoveEntry,
+    NamesFound, NodesListed, Precondition, RemoveNode, ReportBadReplica, ResetDeleteFuse,
+    RestoreEntry, SEARCH_ROWS_MAX, SearchCursor, SearchNames, TrashId, TrashListed, UploadFound,
+    UploadPlan,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::{Address, Network};
@@ -155,6 +156,26 @@ impl Cluster {
             path: path.clone(),
             after: after.clone(),
             limit,
+        };
+        self.ask(request).await
+    }
+
+    /// A folder's entries, its folders before its files, both by name, a page at a time: those behind `after`, at most `limit`.
+    /// Without `after` it may begin in the middle, where names begin with `from`. Fewer may come, or none, although there is
+    /// a `next`.
+    pub async fn browse(
+        &self,
+        path: &EntryPath,
+        after: Option<BrowseCursor>,
+        from: Option<EntryName>,
+        limit: u32,
+    ) -> Result<FolderBrowsed, Error> {
+        let request = || BrowseFolder {
+            path: path.clone(),
+            after: after.clone(),
+            from: from.clone(),
+            limit,
+            rows: SEARCH_ROWS_MAX,
         };
         self.ask(request).await
     }

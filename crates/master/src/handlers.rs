@@ -21,16 +21,16 @@ use std::time::Duration;
 use disk::Blocking;
 use proto::id::ChunkId;
 use proto::master::{
-    AbandonUpload, AllocateChunks, BadReplicaNoted, ChunksAllocated, ChunksLocated, ChunksRecorded,
-    ClusterStatus, CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset,
-    EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened, FolderCreated,
-    FolderListed, GetStatus, HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes,
-    ListTrash, ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry,
-    NamesFound, NodeLocation, NodeRegistered, NodeRemoved, NodesListed, OpenFile, RecordChunks,
-    RegisterNode, RemoveNode, RemoveVersion, ReportBadReplica, ReportCorruptChunks,
-    ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion, SafeModeLeft, SearchNames,
-    TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted, UploadFound, UploadKept,
-    VersionRemoved, VersionRestored, VersionsListed,
+    AbandonUpload, AllocateChunks, BadReplicaNoted, BrowseFolder, ChunksAllocated, ChunksLocated,
+    ChunksRecorded, ClusterStatus, CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry,
+    DeleteFuseReset, EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened,
+    FolderBrowsed, FolderCreated, FolderListed, GetStatus, HeartbeatNoted, KeepUpload,
+    LeaveSafeMode, ListFolder, ListNodes, ListTrash, ListVersions, LocateChunks, LookUpEntry,
+    LookUpUpload, MasterHandlers, MoveEntry, NamesFound, NodeLocation, NodeRegistered, NodeRemoved,
+    NodesListed, OpenFile, RecordChunks, RegisterNode, RemoveNode, RemoveVersion, ReportBadReplica,
+    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion,
+    SafeModeLeft, SearchNames, TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
+    UploadFound, UploadKept, VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
@@ -204,6 +204,7 @@ answered_by! {
     files {
         look_up_entry: LookUpEntry => EntryFound;
         list_folder: ListFolder => FolderListed;
+        browse_folder: BrowseFolder => FolderBrowsed;
         search_names: SearchNames => NamesFound;
         create_folder: CreateFolder => FolderCreated;
         move_entry: MoveEntry => EntryMoved;

@@ -11,6 +11,7 @@
 
 mod answers;
 mod apply;
+mod browse;
 mod chunks;
 mod commits;
 mod error;

@@ -3,6 +3,7 @@
 //! Times named `…_ms` are milliseconds since 1970, UTC, for display only. Pages are bounded, and a reply never
 //! grows with the cluster.
 
+mod browse;
 mod cluster;
 mod downloads;
 mod names;
@@ -11,6 +12,7 @@ mod search;
 mod uploads;
 mod versions;
 
+pub use browse::{BrowseCursor, BrowseFolder, CursorError, FolderBrowsed};
 pub use cluster::{
     ChunkCounts, ClusterRules, ClusterStatus, DeleteFuse, DeleteFuseReset, FormerVersionsKept,
     GetStatus, Health, LeaveSafeMode, ListNodes, NodeCounts, NodeRemoved, NodeState, NodeSummary,
@@ -53,6 +55,8 @@ crate::operations! {
     look_up_entry: LookUpEntry => EntryFound;
     /// Lists a folder, a page at a time, by name.
     list_folder: ListFolder => FolderListed;
+    /// Lists a folder, a page at a time, its folders before its files.
+    browse_folder: BrowseFolder => FolderBrowsed;
     /// Finds entries below a folder by words in their names, a page at a time.
     search_names: SearchNames => NamesFound;
     /// Makes a folder.
@@ -116,7 +120,7 @@ crate::operations! {
 
 /// Most entries in one page.
 pub const PAGE_LEN_MAX: u32 = 1000;
-/// Most names that one call of `search_names` looks at: some tens of milliseconds.
+/// Most names that one call of `search_names`, or of `browse_folder` for files, looks at: some tens of milliseconds.
 pub const SEARCH_ROWS_MAX: u32 = 100_000;
 /// Bytes of the longest text to look for.
 pub const SEARCH_TEXT_LEN_MAX: usize = 1024;

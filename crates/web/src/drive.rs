@@ -14,7 +14,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use proto::id::{NodeId, VersionId};
 use proto::master::{
-    ClusterStatus, Entry, FolderListed, NamesFound, NodesListed, SearchCursor, TrashId,
+    BrowseCursor, ClusterStatus, Entry, FolderBrowsed, FolderListed, NamesFound, NodesListed,
+    SearchCursor, TrashId,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::{ByteSource, Pending};
@@ -40,6 +41,15 @@ pub trait Drive: Drafts + Past + fmt::Debug + Send + Sync + 'static {
         after: Option<EntryName>,
         limit: u32,
     ) -> Pending<'a, Result<FolderListed, Error>>;
+
+    /// A folder's entries, folders first, a page at a time.
+    fn browse<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        after: Option<BrowseCursor>,
+        from: Option<EntryName>,
+        limit: u32,
+    ) -> Pending<'a, Result<FolderBrowsed, Error>>;
 
     /// Entries below a folder whose names have every word of the text, a page at a time.
     fn search<'a>(
@@ -144,6 +154,16 @@ impl Drive for Cluster {
         limit: u32,
     ) -> Pending<'a, Result<FolderListed, Error>> {
         Box::pin(self.list(path, after, limit))
+    }
+
+    fn browse<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        after: Option<BrowseCursor>,
+        from: Option<EntryName>,
+        limit: u32,
+    ) -> Pending<'a, Result<FolderBrowsed, Error>> {
+        Box::pin(self.browse(path, after, from, limit))
     }
 
     fn search<'a>(

@@ -1,6 +1,7 @@
 //! A drive that keeps everything in memory: for tests, and to work on the page without a cluster
 //! (`cargo run -p web --example page`). It answers as a cluster does, and fails where it is told to.
 
+mod browse;
 mod content;
 mod drafts;
 mod past;
@@ -17,8 +18,9 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
 use proto::id::{ClusterId, Epoch, NodeId, RunId, UploadId, VersionId};
 use proto::master::{
-    ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderListed, Health, NamesFound, NodeCounts,
-    NodesListed, Precondition, Problem, RepairStatus, SearchCursor, TrashId,
+    BrowseCursor, ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderBrowsed, FolderListed,
+    Health, NamesFound, NodeCounts, NodesListed, Precondition, Problem, RepairStatus, SearchCursor,
+    TrashId,
 };
 use proto::name::{EntryName, EntryPath, NameRules};
 use proto::net::{ByteSource, Pending};
@@ -285,6 +287,17 @@ impl Drive for MemoryDrive {
             Ok(FolderListed { entries, more })
         });
         now(listed)
+    }
+
+    fn browse<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        after: Option<BrowseCursor>,
+        from: Option<EntryName>,
+        limit: u32,
+    ) -> Pending<'a, Result<FolderBrowsed, Error>> {
+        let kept = self.reached();
+        now(kept.and_then(|kept| kept.browse(path, after.as_ref(), from.as_ref(), limit)))
     }
 
     fn search<'a>(

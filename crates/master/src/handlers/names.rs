@@ -2,9 +2,9 @@
 
 use proto::WireError;
 use proto::master::{
-    CreateFolder, DeleteEntry, EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored,
-    FolderCreated, FolderListed, ListFolder, ListTrash, LookUpEntry, MoveEntry, NamesFound,
-    RestoreEntry, SearchNames, TrashEmptied, TrashListed,
+    BrowseFolder, CreateFolder, DeleteEntry, EmptyTrash, EntryDeleted, EntryFound, EntryMoved,
+    EntryRestored, FolderBrowsed, FolderCreated, FolderListed, ListFolder, ListTrash, LookUpEntry,
+    MoveEntry, NamesFound, RestoreEntry, SearchNames, TrashEmptied, TrashListed,
 };
 use proto::table::Caller;
 
@@ -33,6 +33,16 @@ impl<V: ClusterView> Files<V> {
             let snapshot = state.read()?;
             snapshot.folder_page(&request.path, request.after.as_ref(), request.limit)
         };
+        Ok(self.blocking.run(read).await?)
+    }
+
+    pub(super) async fn browse_folder(
+        &self,
+        _caller: &Caller,
+        request: BrowseFolder,
+    ) -> Result<FolderBrowsed, WireError> {
+        let state = self.state.clone();
+        let read = move || state.read()?.browse(&request);
         Ok(self.blocking.run(read).await?)
     }
 

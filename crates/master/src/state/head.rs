@@ -13,9 +13,11 @@ use crate::command::ClusterMillis;
 pub const COPIES_COUNTED: usize = 8;
 
 /// The format of the row that this program writes.
-const FORMAT: u8 = 2;
+pub(super) const FORMAT: u8 = 3;
+/// An older one, of a store without the table of subfolders. Its fields are the same.
+pub(super) const FORMAT_WITHOUT_SUBFOLDERS: u8 = 2;
 /// An older one, which ended before [`Counters::former`].
-const FORMAT_WITHOUT_FORMER: u8 = 1;
+pub(super) const FORMAT_WITHOUT_FORMER: u8 = 1;
 
 /// The row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,15 +45,19 @@ impl Head {
         rows::encode_as(FORMAT, self)
     }
 
-    /// The head, and whether the former versions are in its sums: a store of an older program has yet to count them.
-    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, bool), StateError> {
-        if bytes.first() != Some(&FORMAT_WITHOUT_FORMER) {
-            return Ok((rows::decode_as(FORMAT, bytes)?, true));
+    /// The head, and its format: what a store of an older program lacks has yet to be made.
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, u8), StateError> {
+        let format = match bytes.first() {
+            Some(&older @ (FORMAT_WITHOUT_FORMER | FORMAT_WITHOUT_SUBFOLDERS)) => older,
+            _ => FORMAT,
+        };
+        if format > FORMAT_WITHOUT_FORMER {
+            return Ok((rows::decode_as(format, bytes)?, format));
         }
         // What is missing is at the end: of the sums of none, only the fields, without their format.
         let none = rows::encode(&VersionSums::default());
         let bytes = [bytes, &none[1..]].concat();
-        Ok((rows::decode_as(FORMAT_WITHOUT_FORMER, &bytes)?, false))
+        Ok((rows::decode_as(format, &bytes)?, format))
     }
 }
 

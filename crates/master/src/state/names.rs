@@ -245,6 +245,9 @@ impl Tables<'_> {
         row: &EntryRow,
     ) -> Result<(), StateError> {
         self.write_entry(folder, name, row)?;
+        if let EntryRow::Folder { .. } = row {
+            self.subfolders.insert((folder, name.as_str()), ())?;
+        }
         if self.rules.names == NameRules::Portable {
             let key = name.collision_key();
             self.collisions
@@ -264,14 +267,22 @@ impl Tables<'_> {
         name: &EntryName,
         row: &EntryRow,
     ) -> Result<(), StateError> {
-        self.remove_entry(folder, name)?;
+        self.remove_entry(folder, name, row)?;
         let sums = self.sums_of(row)?;
         self.change_below(folder, |below| below.minus(sums))
     }
 
     /// Removes a name, and nothing else.
-    pub(super) fn remove_entry(&mut self, folder: u64, name: &EntryName) -> Result<(), StateError> {
+    pub(super) fn remove_entry(
+        &mut self,
+        folder: u64,
+        name: &EntryName,
+        row: &EntryRow,
+    ) -> Result<(), StateError> {
         self.entries.remove((folder, name.as_str()))?;
+        if let EntryRow::Folder { .. } = row {
+            self.subfolders.remove((folder, name.as_str()))?;
+        }
         if self.rules.names == NameRules::Portable {
             let key = name.collision_key();
             self.collisions.remove((folder, key.as_str()))?;

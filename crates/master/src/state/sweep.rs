@@ -103,7 +103,7 @@ impl Tables<'_> {
             self.folders.remove(folder)?;
             return Ok((1, true));
         };
-        self.remove_entry(folder, &name)?;
+        self.remove_entry(folder, &name, &entry)?;
         self.purge_entry(&entry)?;
         Ok((1, false))
     }

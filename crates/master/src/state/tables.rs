@@ -15,7 +15,7 @@ use proto::master::ClusterRules;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::error::StateError;
-use super::head::Head;
+use super::head::{self, Head};
 use super::rows::{NodeRow, NodeTally};
 use super::rules::ClusterRow;
 
@@ -32,6 +32,8 @@ pub(super) const META: Definition<&str, Row> = TableDefinition::new("meta");
 pub(super) const FOLDERS: Definition<u64, Row> = TableDefinition::new("folders");
 /// (folder, name) -> `EntryRow`.
 pub(super) const ENTRIES: Definition<(u64, &str), Row> = TableDefinition::new("entries");
+/// (folder, name): which of the names are folders.
+pub(super) const SUBFOLDERS: Definition<(u64, &str), ()> = TableDefinition::new("subfolders");
 /// (folder, collision key) -> name; only under the portable name rules.
 pub(super) const COLLISIONS: Definition<(u64, &str), &str> = TableDefinition::new("collisions");
 /// Version -> `VersionRow`.
@@ -120,6 +122,7 @@ pub(super) struct Tables<'txn> {
     pub(super) meta: Table<'txn, &'static str, Row>,
     pub(super) folders: Table<'txn, u64, Row>,
     pub(super) entries: Table<'txn, (u64, &'static str), Row>,
+    pub(super) subfolders: Table<'txn, (u64, &'static str), ()>,
     pub(super) collisions: Table<'txn, (u64, &'static str), &'static str>,
     pub(super) versions: Table<'txn, u64, Row>,
     pub(super) former: Table<'txn, (u64, u64), u64>,
@@ -153,9 +156,9 @@ impl<'txn> Tables<'txn> {
         let meta = transaction.open_table(META)?;
         let cluster = ClusterRow::read(&meta)?
             .ok_or_else(|| StateError::Damaged("it does not say which cluster it is".to_owned()))?;
-        let (head, is_counted) = match meta.get(HEAD_KEY)? {
+        let (head, format) = match meta.get(HEAD_KEY)? {
             Some(row) => Head::decode(row.value())?,
-            None => (Head::default(), true),
+            None => (Head::default(), head::FORMAT),
         };
         let mut tables = Self {
             cluster: cluster.cluster,
@@ -167,6 +170,7 @@ impl<'txn> Tables<'txn> {
             meta,
             folders: transaction.open_table(FOLDERS)?,
             entries: transaction.open_table(ENTRIES)?,
+            subfolders: transaction.open_table(SUBFOLDERS)?,
             collisions: transaction.open_table(COLLISIONS)?,
             versions: transaction.open_table(VERSIONS)?,
             former: transaction.open_table(FORMER)?,
@@ -193,9 +197,12 @@ impl<'txn> Tables<'txn> {
             node_numbers: transaction.open_table(NODE_NUMBERS)?,
             tallies: transaction.open_table(TALLIES)?,
         };
-        if !is_counted {
-            // In the transaction that also writes the head in its new format: it is done once, or again.
+        // In the transaction that also writes the head in its new format: it is done once, or again.
+        if format <= head::FORMAT_WITHOUT_FORMER {
             tables.count_former()?;
+        }
+        if format <= head::FORMAT_WITHOUT_SUBFOLDERS {
+            tables.index_subfolders()?;
         }
         Ok(tables)
     }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod bench;
+mod browse;
 mod names;
 mod nodes;
 mod planted;

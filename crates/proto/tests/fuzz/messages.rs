@@ -46,7 +46,7 @@ macro_rules! written {
 }
 
 written!(MasterRequest in master:
-    LookUpEntry, ListFolder, SearchNames, CreateFolder, MoveEntry, DeleteEntry, ListTrash, RestoreEntry, EmptyTrash,
+    LookUpEntry, ListFolder, BrowseFolder, SearchNames, CreateFolder, MoveEntry, DeleteEntry, ListTrash, RestoreEntry, EmptyTrash,
     ListVersions, RestoreVersion, RemoveVersion, KeepUpload, LookUpUpload, AllocateChunks,
     RecordChunks, CommitUpload, AbandonUpload, OpenFile, LocateChunks, ReportBadReplica, GetStatus, ListNodes,
     LeaveSafeMode, ResetDeleteFuse, RemoveNode, RegisterNode, ReportHeartbeat, ReportCorruptChunks,

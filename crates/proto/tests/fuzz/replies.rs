@@ -4,7 +4,7 @@ use bolero::TypeGenerator;
 use fuzz::json::{Change, Tree};
 use proto::frame::ReplyHead;
 use proto::hello::HelloReply;
-use proto::master::{ChunksAllocated, FileOpened, FolderListed, VersionsListed};
+use proto::master::{ChunksAllocated, FileOpened, FolderBrowsed, FolderListed, VersionsListed};
 use proto::node::{BucketListed, ChunkStored, ChunksDescribed, InventoryDigest};
 use proto::table::Message;
 use serde_json::Value;
@@ -38,6 +38,7 @@ fn check_reply(op: &str, fields: &[u8]) {
     match op {
         "hello" => check::<HelloReply>(fields),
         "list_folder" => check::<FolderListed>(fields),
+        "browse_folder" => check::<FolderBrowsed>(fields),
         "allocate_chunks" => check::<ChunksAllocated>(fields),
         "open_file" => check::<FileOpened>(fields),
         "list_versions" => check::<VersionsListed>(fields),

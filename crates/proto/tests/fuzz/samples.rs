@@ -13,6 +13,10 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
     ("look_up_entry", r#"{"path":"/a/b"}"#),
     ("list_folder", r#"{"path":"/a","after":"b","limit":1000}"#),
     (
+        "browse_folder",
+        r#"{"path":"/a","after":"folders/b","from":"c","limit":1000,"rows":100000}"#,
+    ),
+    (
         "search_names",
         r#"{"text":"a b","under":"/a","after":"/a/b","limit":10,"rows":100000}"#,
     ),
@@ -123,6 +127,10 @@ pub(crate) const REPLIES: &[(&str, &str)] = &[
         "list_folder",
         r#"{"entries":[{"kind":"folder","name":"a","modified_ms":1},
             {"kind":"file","name":"b","size":1,"modified_ms":2,"version":3}],"more":true}"#,
+    ),
+    (
+        "browse_folder",
+        r#"{"entries":[{"kind":"folder","name":"a","modified_ms":1}],"next":"folders/a"}"#,
     ),
     (
         "allocate_chunks",

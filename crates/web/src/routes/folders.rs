@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use client::DeleteOptions;
-use proto::master::{Entry, Precondition};
+use proto::master::{BrowseCursor, Entry, Precondition};
 use proto::name::{EntryName, EntryPath};
 use serde::{Deserialize, Serialize};
 
@@ -16,15 +16,38 @@ use crate::error::{Kind, Problem};
 use crate::extract::QueryOf;
 use crate::location::FolderPath;
 
-/// Which page.
+/// Which page, in which order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    #[serde(default)]
+    order: Order,
+    after: Option<String>,
+    from: Option<EntryName>,
+    limit: Option<u32>,
+}
+
+/// How the entries of a folder follow each other.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    /// By the bytes of their names.
+    #[default]
+    Name,
+    /// Folders before files, and each by the bytes of their names.
+    FoldersFirst,
+}
+
+/// Which part of a folder its page shows.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
     pub(crate) after: Option<EntryName>,
-    pub(crate) limit: Option<u32>,
+    #[expect(dead_code, reason = "taken and not looked at")]
+    limit: Option<u32>,
 }
 
-/// A page of a folder, in the order of the names' bytes.
+/// A page of a folder.
 #[derive(Debug, Serialize)]
 pub(crate) struct FolderPage {
     path: EntryPath,
@@ -32,23 +55,48 @@ pub(crate) struct FolderPage {
     /// Whether more follow.
     more: bool,
     /// What to send as `after` for the next page.
-    next: Option<EntryName>,
+    next: Option<String>,
 }
 
 /// `GET /api/v1/folders/{path}`
 pub(crate) async fn get(
     State(state): State<Shared>,
     FolderPath(path): FolderPath,
-    QueryOf(query): QueryOf<PageQuery>,
+    QueryOf(query): QueryOf<ListQuery>,
 ) -> Result<Json<FolderPage>, Problem> {
     let limit = page_len(query.limit)?;
-    let listed = state.drive.list(&path, query.after, limit).await?;
+    let (entries, next) = match query.order {
+        Order::Name if query.from.is_some() => {
+            let message = "`from` goes with order=folders_first only";
+            return Err(Problem::new(Kind::BadRequest, message));
+        }
+        Order::Name => {
+            let after = query.after.map(EntryName::new).transpose()?;
+            let listed = state.drive.list(&path, after, limit).await?;
+            let next = last_name(&listed.entries).filter(|_| listed.more);
+            (listed.entries, next)
+        }
+        Order::FoldersFirst => {
+            let after = query.after.as_deref().map(cursor).transpose()?;
+            let browsed = state.drive.browse(&path, after, query.from, limit).await?;
+            (browsed.entries, browsed.next.map(String::from))
+        }
+    };
     Ok(Json(FolderPage {
         path,
-        next: next(&listed.entries, listed.more),
-        entries: listed.entries,
-        more: listed.more,
+        entries,
+        more: next.is_some(),
+        next,
     }))
+}
+
+fn last_name(entries: &[Entry]) -> Option<String> {
+    Some(entries.last()?.name()?.to_string())
+}
+
+fn cursor(text: &str) -> Result<BrowseCursor, Problem> {
+    text.parse()
+        .map_err(|error| Problem::new(Kind::BadRequest, format!("`after`: {error}")))
 }
 
 /// How a folder is made.

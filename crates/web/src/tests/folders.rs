@@ -115,6 +115,51 @@ async fn folders_are_made_listed_in_pages_and_deleted() {
         .expect_problem(400, "bad_request");
 }
 
+/// Folders come first on all pages, and a cursor outlives the entry that it names.
+#[tokio::test]
+async fn folders_are_listed_before_files_on_all_pages() {
+    let site = Site::new();
+    for name in ["a.txt", "b.txt", "y.txt"] {
+        site.keep(&format!("/{name}"), b"x");
+    }
+    for name in ["m", "z"] {
+        site.send(&format!("POST /api/v1/folders/{name}"), &[], "")
+            .await;
+    }
+    let mut names = Vec::new();
+    let mut address = String::from("/api/v1/folders?order=folders_first&limit=2");
+    loop {
+        let page = site.get(&address).await.json();
+        let entries = page["entries"].as_array().unwrap();
+        let page_names = entries.iter().map(|entry| entry["name"].as_str().unwrap());
+        names.extend(page_names.map(str::to_owned));
+        assert_eq!(page["more"], !page["next"].is_null());
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        if names.last().unwrap() == "a.txt" {
+            site.send("DELETE /api/v1/files/a.txt", &[], "").await;
+        }
+        let next = crate::location::encode_text(next);
+        address = format!("/api/v1/folders?order=folders_first&limit=2&after={next}");
+    }
+    assert_eq!(names, ["m", "z", "a.txt", "b.txt", "y.txt"]);
+    let from = site
+        .get("/api/v1/folders?order=folders_first&from=c")
+        .await
+        .json();
+    assert_eq!(from["entries"][0]["name"], "y.txt");
+    for refused in [
+        "order=folders_first&after=a.txt",
+        "order=size",
+        "from=c",
+        "order=folders_first&from=..",
+    ] {
+        let answer = site.get(&format!("/api/v1/folders?{refused}")).await;
+        assert_eq!(answer.status, 400, "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn files_and_folders_are_not_taken_for_each_other() {
     let site = Site::new();

@@ -4,17 +4,18 @@ use std::collections::{BTreeSet, HashMap};
 
 use proto::id::{ClusterId, Epoch, PromiseId, RunId};
 use proto::master::{
-    AbandonUpload, AllocateChunks, BadReplicaNoted, CHUNKS_PER_BLOCK, ChunkCounts, ChunksAllocated,
-    ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload, CorruptChunksNoted,
-    CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, EntryDeleted, EntryFound, EntryMoved,
-    EntryRestored, FileOpened, FolderCreated, FolderListed, FormerVersionsKept, GetStatus, Health,
-    HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListTrash, ListVersions,
-    LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry, NamesFound, NodeCounts,
-    NodeRegistered, NodeRemoved, NodeState, NodeSummary, NodesListed, OpenFile, Placement,
-    RecordChunks, RegisterNode, RemoveNode, RemoveVersion, RepairStatus, ReportBadReplica,
-    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion,
-    SafeModeLeft, SearchNames, TrashEmptied, TrashKept, TrashListed, UploadAbandoned,
-    UploadCommitted, UploadFound, UploadKept, VersionRemoved, VersionRestored, VersionsListed,
+    AbandonUpload, AllocateChunks, BadReplicaNoted, BrowseFolder, CHUNKS_PER_BLOCK, ChunkCounts,
+    ChunksAllocated, ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload,
+    CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, EntryDeleted,
+    EntryFound, EntryMoved, EntryRestored, FileOpened, FolderBrowsed, FolderCreated, FolderListed,
+    FormerVersionsKept, GetStatus, Health, HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder,
+    ListNodes, ListTrash, ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers,
+    MoveEntry, NamesFound, NodeCounts, NodeRegistered, NodeRemoved, NodeState, NodeSummary,
+    NodesListed, OpenFile, Placement, RecordChunks, RegisterNode, RemoveNode, RemoveVersion,
+    RepairStatus, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse,
+    RestoreEntry, RestoreVersion, SafeModeLeft, SearchNames, TrashEmptied, TrashKept, TrashListed,
+    UploadAbandoned, UploadCommitted, UploadFound, UploadKept, VersionRemoved, VersionRestored,
+    VersionsListed,
 };
 use proto::name::NameRules;
 use proto::node::NodeUsage;
@@ -296,6 +297,15 @@ impl MasterHandlers for FakeMaster {
     async fn list_folder(&self, _: &Caller, ask: ListFolder) -> Result<FolderListed, WireError> {
         self.note("list_folder");
         Ok(self.lock().list(&ask))
+    }
+
+    async fn browse_folder(
+        &self,
+        _: &Caller,
+        ask: BrowseFolder,
+    ) -> Result<FolderBrowsed, WireError> {
+        self.note("browse_folder");
+        Ok(self.lock().browse(&ask))
     }
 
     async fn search_names(&self, _: &Caller, ask: SearchNames) -> Result<NamesFound, WireError> {

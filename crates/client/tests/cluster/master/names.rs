@@ -2,9 +2,10 @@
 
 use proto::id::RequestId;
 use proto::master::{
-    DeleteEntry, EmptyTrash, Entry, EntryDeleted, EntryMoved, EntryRestored, FolderListed,
-    FoundEntry, ListFolder, ListTrash, MoveEntry, NamesFound, RestoreEntry, SearchCursor,
-    SearchNames, TrashEmptied, TrashEntry, TrashId, TrashListed,
+    BrowseCursor, BrowseFolder, DeleteEntry, EmptyTrash, Entry, EntryDeleted, EntryMoved,
+    EntryRestored, FolderBrowsed, FolderListed, FoundEntry, ListFolder, ListTrash, MoveEntry,
+    NamesFound, RestoreEntry, SearchCursor, SearchNames, TrashEmptied, TrashEntry, TrashId,
+    TrashListed,
 };
 use proto::matching::Words;
 use proto::name::EntryPath;
@@ -55,6 +56,33 @@ impl MasterState {
                 .map(|(_, entry)| entry)
                 .collect(),
         }
+    }
+
+    /// All that comes after the cursor, in one page.
+    pub(super) fn browse(&self, ask: &BrowseFolder) -> FolderBrowsed {
+        let everything = ListFolder {
+            path: ask.path.clone(),
+            after: None,
+            limit: u32::MAX,
+        };
+        let place = |entry: &Entry| {
+            let name = entry.name().cloned();
+            (matches!(entry, Entry::File { .. }), name)
+        };
+        let after = ask.after.clone().map(|after| match after {
+            BrowseCursor::Folder(name) => (false, Some(name)),
+            BrowseCursor::File(name) => (true, Some(name)),
+        });
+        let mut entries = self.list(&everything).entries;
+        entries.retain(|entry| after.as_ref().is_none_or(|after| place(entry) > *after));
+        entries.sort_by_key(place);
+        let rest = entries.split_off(entries.len().min(ask.limit as usize));
+        let last = entries.last().filter(|_| !rest.is_empty());
+        let next = last.and_then(|entry| match place(entry) {
+            (true, name) => Some(BrowseCursor::File(name?)),
+            (false, name) => Some(BrowseCursor::Folder(name?)),
+        });
+        FolderBrowsed { entries, next }
     }
 
     /// Of the files only.

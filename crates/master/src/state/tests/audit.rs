@@ -34,6 +34,7 @@ pub(super) fn dump(state: &State) -> BTreeMap<&'static str, Rows> {
     let mut dump = dumped!(
         folders,
         entries,
+        subfolders,
         collisions,
         versions,
         former,
@@ -323,6 +324,15 @@ impl Facts {
                 );
             }
         }
+        let folders = self.entries.iter();
+        let folders: BTreeSet<_> = folders
+            .filter(|(_, entry)| matches!(entry, EntryRow::Folder { .. }))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let listed = keys(&tables.subfolders, |(folder, name)| {
+            (folder, name.to_owned())
+        });
+        assert_eq!(listed, folders, "subfolders");
         if tables.rules.names == NameRules::Portable {
             let expected: BTreeMap<_, _> = self
                 .entries

@@ -313,10 +313,12 @@ fn deleting_and_restoring_write_a_few_rows_whatever_is_below() {
     assert!(few.iter().all(|rows| *rows < 25), "{few:?}");
 }
 
-/// Lets the store be as a program left it that did not count former versions: its head ended before their sums.
+/// Lets the store be as a program left it that did not count former versions, and had no table of subfolders: its head
+/// ended before their sums.
 fn make_old(state: &State) {
     let transaction = state.write().unwrap().transaction;
     let mut tables = Tables::open(&transaction).unwrap();
+    tables.subfolders.retain(|_, ()| false).unwrap();
     let mut head = tables.head.clone();
     head.counters.former = VersionSums::default();
     let mut bytes = head.encode();
