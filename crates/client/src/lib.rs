@@ -17,7 +17,9 @@ mod late;
 mod line;
 mod master;
 mod options;
+mod passwords;
 pub mod people;
+mod shares;
 mod upload;
 mod versions;
 
@@ -53,6 +55,8 @@ pub use error::{Cause, Error};
 pub use explain::{ExplainedChunk, ExplainedCopy};
 pub use hashing::Hashing;
 pub use options::ClientOptions;
+pub use passwords::{PASSWORD_LEN_MAX, Password};
+pub use shares::{NewShare, ShareOptions, ShareToken};
 pub use upload::{Appended, OpenUpload, Progress, UploadOptions, Uploaded};
 
 use health::Health;

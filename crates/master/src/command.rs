@@ -5,8 +5,11 @@
 //! and a replicated log can be put in front of `apply` without a change to it.
 
 use proto::hello::ReceiptKey;
-use proto::id::{ChunkId, NodeId, PromiseId, RequestId, RunId, UploadId, VersionId};
-use proto::master::{ChunkToStore, ClusterRules, Precondition, StoredChunk, TrashId, UploadPlan};
+use proto::id::{ChunkId, NodeId, PromiseId, RequestId, RunId, TokenHash, UploadId, VersionId};
+use proto::master::{
+    ChunkToStore, ClusterRules, PasswordHash, Precondition, ShareId, StoredChunk, TrashId,
+    UploadPlan,
+};
 use proto::name::EntryPath;
 use proto::net::Address;
 use serde::{Deserialize, Serialize};
@@ -27,7 +30,7 @@ pub struct ClusterMillis(pub u64);
 pub struct TimedCommand {
     /// For deadlines.
     pub at: ClusterMillis,
-    /// For display: milliseconds since 1970, UTC.
+    /// For display, and for dates that people chose: milliseconds since 1970, UTC.
     pub wall_ms: u64,
     /// What shall change.
     pub command: Command,
@@ -120,6 +123,38 @@ pub enum Command {
         path: EntryPath,
         /// Which of its versions.
         version: VersionId,
+    },
+
+    /// Shares a file or a folder.
+    CreateShare {
+        /// Done once for this id.
+        request: RequestId,
+        /// What.
+        path: EntryPath,
+        /// Of the token in its link, drawn at random.
+        token: TokenHash,
+        /// When it ends, by the clock on the wall.
+        expires_ms: Option<u64>,
+        /// What its password is checked with.
+        password: Option<PasswordHash>,
+        /// How often it may be downloaded.
+        downloads_max: Option<u64>,
+        /// Files may be added, and nothing be seen.
+        upload_only: bool,
+    },
+    /// Lets a download of a share begin, if one is left.
+    CountDownload {
+        /// Done once for this id.
+        request: RequestId,
+        /// Of which share.
+        share: ShareId,
+    },
+    /// Ends a share.
+    RevokeShare {
+        /// Done once for this id.
+        request: RequestId,
+        /// Which.
+        share: ShareId,
     },
 
     /// Opens or renews an upload, and promises it chunks. Need not be durable before it is answered: an

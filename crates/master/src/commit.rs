@@ -476,6 +476,7 @@ fn grows(command: &Command) -> bool {
             | Command::RecordChunks { .. }
             | Command::CommitUpload { .. }
             | Command::CreateFolder { .. }
+            | Command::CreateShare { .. }
     )
 }
 

@@ -10,6 +10,7 @@ mod admission;
 mod control;
 mod downloads;
 mod names;
+mod shares;
 mod uploads;
 mod versions;
 
@@ -22,15 +23,17 @@ use disk::Blocking;
 use proto::id::ChunkId;
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, BrowseFolder, ChunksAllocated, ChunksLocated,
-    ChunksRecorded, ClusterStatus, CommitUpload, CorruptChunksNoted, CreateFolder, DeleteEntry,
-    DeleteFuseReset, EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened,
-    FolderBrowsed, FolderCreated, FolderListed, GetStatus, HeartbeatNoted, KeepUpload,
-    LeaveSafeMode, ListFolder, ListNodes, ListTrash, ListVersions, LocateChunks, LookUpEntry,
-    LookUpUpload, MasterHandlers, MoveEntry, NamesFound, NodeLocation, NodeRegistered, NodeRemoved,
-    NodesListed, OpenFile, RecordChunks, RegisterNode, RemoveNode, RemoveVersion, ReportBadReplica,
-    ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion,
-    SafeModeLeft, SearchNames, TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
-    UploadFound, UploadKept, VersionRemoved, VersionRestored, VersionsListed,
+    ChunksRecorded, ClusterStatus, CommitUpload, CorruptChunksNoted, CountDownload, CreateFolder,
+    CreateShare, DeleteEntry, DeleteFuseReset, DownloadCounted, EmptyTrash, EntryDeleted,
+    EntryFound, EntryMoved, EntryRestored, FileOpened, FindShare, FolderBrowsed, FolderCreated,
+    FolderListed, GetStatus, HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes,
+    ListShares, ListTrash, ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers,
+    MoveEntry, NamesFound, NodeLocation, NodeRegistered, NodeRemoved, NodesListed, OpenFile,
+    RecordChunks, RegisterNode, RemoveNode, RemoveVersion, ReportBadReplica, ReportCorruptChunks,
+    ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion, RevokeShare, SafeModeLeft,
+    SearchNames, ShareCreated, ShareFound, ShareRevoked, SharesListed, TrashEmptied, TrashListed,
+    UploadAbandoned, UploadCommitted, UploadFound, UploadKept, VersionRemoved, VersionRestored,
+    VersionsListed,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
@@ -215,6 +218,11 @@ answered_by! {
         list_versions: ListVersions => VersionsListed;
         restore_version: RestoreVersion => VersionRestored;
         remove_version: RemoveVersion => VersionRemoved;
+        create_share: CreateShare => ShareCreated;
+        list_shares: ListShares => SharesListed;
+        find_share: FindShare => ShareFound;
+        count_download: CountDownload => DownloadCounted;
+        revoke_share: RevokeShare => ShareRevoked;
         keep_upload: KeepUpload => UploadKept;
         look_up_upload: LookUpUpload => UploadFound;
         allocate_chunks: AllocateChunks => ChunksAllocated;

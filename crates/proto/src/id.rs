@@ -159,6 +159,23 @@ impl<'de> Deserialize<'de> for ReceiptMac {
     }
 }
 
+/// The SHA-256 of a share's token: all that anybody keeps of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenHash(ChunkId);
+
+impl TokenHash {
+    /// The hash of this token.
+    pub fn of(token: &str) -> Self {
+        Self(ChunkId::of(token.as_bytes()))
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; ChunkId::LEN] {
+        self.0.as_bytes()
+    }
+}
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

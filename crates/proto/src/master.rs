@@ -9,6 +9,7 @@ mod downloads;
 mod names;
 mod nodes;
 mod search;
+mod shares;
 mod uploads;
 mod versions;
 
@@ -33,6 +34,11 @@ pub use nodes::{
     ReportHeartbeat,
 };
 pub use search::{FoundEntry, NamesFound, SearchCursor, SearchNames};
+pub use shares::{
+    CountDownload, CreateShare, DownloadCounted, FindShare, ListShares, PASSWORD_HASH_LEN_MAX,
+    PasswordHash, RevokeShare, SHARES_MAX, Share, ShareCreated, ShareFound, ShareId, ShareRevoked,
+    SharedEntry, SharesListed,
+};
 pub use uploads::{
     AbandonUpload, AllocateChunks, ChunkToStore, ChunksAllocated, ChunksRecorded, CommitUpload,
     KeepUpload, LookUpUpload, NOTE_LEN_MAX, NodeLocation, Placement, RecordChunks, StoredChunk,
@@ -78,6 +84,17 @@ crate::operations! {
     restore_version: RestoreVersion => VersionRestored;
     /// Removes a former version for good.
     remove_version: RemoveVersion => VersionRemoved;
+
+    /// Shares a file or a folder with whoever has a token.
+    create_share: CreateShare => ShareCreated;
+    /// Lists the shares, a page at a time, newest first.
+    list_shares: ListShares => SharesListed;
+    /// Finds a share by its token, and where that which is shared is now.
+    find_share: FindShare => ShareFound;
+    /// Lets a download of a share begin, and counts it.
+    count_download: CountDownload => DownloadCounted;
+    /// Ends a share.
+    revoke_share: RevokeShare => ShareRevoked;
 
     /// Opens an upload that is to outlive crashes of everybody, with what it is to become.
     keep_upload: KeepUpload => UploadKept;

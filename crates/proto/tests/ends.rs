@@ -380,21 +380,21 @@ async fn a_proof_that_is_said_again_proves_nothing() {
         .unwrap();
     let between = listener.address();
     let record = async {
-        let mut caller = listener.accept().await.unwrap();
-        let mut called = server.network.connect(&server.address).await.unwrap();
+        let mut near = listener.accept().await.unwrap();
+        let mut server_side = server.network.connect(&server.address).await.unwrap();
         let mut said = Vec::new();
         let ask = async {
             let mut bytes = [0; 4096];
             loop {
-                let len = caller.source.read(&mut bytes).await.unwrap();
+                let len = near.source.read(&mut bytes).await.unwrap();
                 if len == 0 {
                     return;
                 }
                 said.extend_from_slice(&bytes[..len]);
-                called.sink.write_all(&bytes[..len]).await.unwrap();
+                server_side.sink.write_all(&bytes[..len]).await.unwrap();
             }
         };
-        let answer = tokio::io::copy(&mut called.source, &mut caller.sink);
+        let answer = tokio::io::copy(&mut server_side.source, &mut near.sink);
         tokio::select! {
             () = ask => {}
             _ = answer => panic!("the server hung up"),

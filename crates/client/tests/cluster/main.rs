@@ -13,6 +13,7 @@ mod names;
 mod network;
 mod node;
 mod resumed;
+mod shares;
 mod support;
 mod upload;
 mod upload_faults;

@@ -5,6 +5,7 @@
 
 mod handlers;
 mod names;
+mod shares;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -15,7 +16,7 @@ use proto::hello::same_mac;
 use proto::id::{ChunkId, NodeId, PromiseId, RequestId, UploadId, VersionId};
 use proto::master::{
     CHUNKS_PER_BLOCK, ChunkLocations, ChunkToStore, CommitUpload, LocatedChunk, NodeLocation,
-    Precondition, StoredChunk, TrashId, UploadCommitted, UploadPlan,
+    Precondition, ShareId, StoredChunk, TrashId, UploadCommitted, UploadPlan,
 };
 use proto::name::EntryPath;
 use proto::net::Address;
@@ -50,6 +51,7 @@ pub(crate) struct MasterState {
     committed: HashMap<UploadId, UploadCommitted>,
     answers: HashMap<RequestId, serde_json::Value>,
     folder_paths: BTreeSet<EntryPath>,
+    shares: BTreeMap<ShareId, shares::ShareRow>,
     trash: BTreeMap<TrashId, TrashedFile>,
     trashed: u64,
     versions: u64,

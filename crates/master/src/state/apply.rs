@@ -3,6 +3,7 @@
 use super::commits::Commit;
 use super::error::StateError;
 use super::outcome::Outcome;
+use super::shares::Sharing;
 use super::sweep::Ages;
 use super::tables::Tables;
 use super::trash::Deletion;
@@ -10,7 +11,7 @@ use super::uploads::{Allocate, Record};
 use super::versions::first_of;
 
 use super::{
-    commits, kept, lineage, names, nodes, replicas, rules, sweep, trash, uploads, versions,
+    commits, kept, lineage, names, nodes, replicas, rules, shares, sweep, trash, uploads, versions,
 };
 use crate::command::{Command, TimedCommand};
 
@@ -69,6 +70,32 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
             path,
             version,
         } => versions::remove_version(tables, timed, *request, path, *version),
+        Command::CreateShare {
+            request,
+            path,
+            token,
+            expires_ms,
+            password,
+            downloads_max,
+            upload_only,
+        } => {
+            let sharing = Sharing {
+                request: *request,
+                path,
+                token: *token,
+                expires_ms: *expires_ms,
+                password: password.as_ref(),
+                downloads_max: *downloads_max,
+                upload_only: *upload_only,
+            };
+            shares::create_share(tables, timed, &sharing)
+        }
+        Command::CountDownload { request, share } => {
+            shares::count_download(tables, timed, *request, *share)
+        }
+        Command::RevokeShare { request, share } => {
+            shares::revoke_share(tables, timed, *request, *share)
+        }
         Command::AllocateChunks {
             upload,
             lease_until,
@@ -180,7 +207,7 @@ pub(super) fn apply(tables: &mut Tables<'_>, timed: &TimedCommand) -> Result<Out
                 versions: *versions_before,
                 answers: *answers_before,
             };
-            sweep::sweep_some(tables, timed.at, ages, *limit)
+            sweep::sweep_some(tables, timed, ages, *limit)
         }
         Command::TripDeleteFuse { copies, of } => {
             tables.head.fuse.trip(*copies, *of);

@@ -13,11 +13,14 @@ use crate::command::ClusterMillis;
 pub const COPIES_COUNTED: usize = 8;
 
 /// The format of the row that this program writes.
-pub(super) const FORMAT: u8 = 3;
-/// An older one, of a store without the table of subfolders. Its fields are the same.
-pub(super) const FORMAT_WITHOUT_SUBFOLDERS: u8 = 2;
+const FORMAT: u8 = 3;
+/// An older one, of a store without the tables of subfolders and of folders' names, which ended before [`Head::next_share`].
+const FORMAT_WITHOUT_SHARES: u8 = 2;
 /// An older one, which ended before [`Counters::former`].
-pub(super) const FORMAT_WITHOUT_FORMER: u8 = 1;
+const FORMAT_WITHOUT_FORMER: u8 = 1;
+
+/// The number of the first share.
+const FIRST_SHARE: u64 = 1;
 
 /// The row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,16 @@ pub(super) struct Head {
     pub(super) trash_emptied_below: u64,
     pub(super) fuse: Fuse,
     pub(super) counters: Counters,
+    pub(super) next_share: u64,
+}
+
+/// What a store of an older program has yet to find out from what it has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// The sums of former versions.
+    pub(super) former: bool,
+    /// The tables of subfolders, and of folders' names.
+    pub(super) folders: bool,
 }
 
 impl Head {
@@ -45,19 +58,23 @@ impl Head {
         rows::encode_as(FORMAT, self)
     }
 
-    /// The head, and its format: what a store of an older program lacks has yet to be made.
-    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, u8), StateError> {
+    /// The head, and what a store of an older program lacks.
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, Missing), StateError> {
         let format = match bytes.first() {
-            Some(&older @ (FORMAT_WITHOUT_FORMER | FORMAT_WITHOUT_SUBFOLDERS)) => older,
-            _ => FORMAT,
+            Some(older @ (&FORMAT_WITHOUT_FORMER | &FORMAT_WITHOUT_SHARES)) => *older,
+            _ => return Ok((rows::decode_as(FORMAT, bytes)?, Missing::default())),
         };
-        if format > FORMAT_WITHOUT_FORMER {
-            return Ok((rows::decode_as(format, bytes)?, format));
+        let missing = Missing {
+            former: format == FORMAT_WITHOUT_FORMER,
+            folders: true,
+        };
+        // What is missing is at the end: of these, only the fields, without their format.
+        let mut bytes = bytes.to_vec();
+        if missing.former {
+            bytes.extend(&rows::encode(&VersionSums::default())[1..]);
         }
-        // What is missing is at the end: of the sums of none, only the fields, without their format.
-        let none = rows::encode(&VersionSums::default());
-        let bytes = [bytes, &none[1..]].concat();
-        Ok((rows::decode_as(format, &bytes)?, format))
+        bytes.extend(&rows::encode(&FIRST_SHARE)[1..]);
+        Ok((rows::decode_as(format, &bytes)?, missing))
     }
 }
 
@@ -76,6 +93,7 @@ impl Default for Head {
             trash_emptied_below: 1,
             fuse: Fuse::default(),
             counters: Counters::default(),
+            next_share: FIRST_SHARE,
         }
     }
 }

@@ -256,6 +256,7 @@ impl Tables<'_> {
         if let EntryRow::Folder { folder: id, .. } = row {
             self.set_parent(*id, Some(folder))?;
         }
+        self.note_place(folder, name, row)?;
         let sums = self.sums_of(row)?;
         self.change_below(folder, |below| below.plus(sums))
     }

@@ -1,7 +1,7 @@
 //! What a command answers when it was applied.
 
 use proto::id::{ChunkId, Epoch, NodeId, PromiseId};
-use proto::master::{Entry, TrashId};
+use proto::master::{Entry, ShareId, TrashId};
 use proto::name::EntryPath;
 
 use crate::command::{ClusterMillis, CommittedVersion, NodeNumber};
@@ -29,6 +29,13 @@ pub enum Outcome {
     Restored(EntryPath),
     /// `RestoreVersion`: what the file is now.
     VersionRestored(Entry),
+    /// `CreateShare`: its number.
+    ShareCreated(ShareId),
+    /// `CountDownload`: how many there were, with this one.
+    DownloadCounted {
+        /// With this one.
+        downloads: u64,
+    },
     /// `AllocateChunks`: one for each chunk, in the order asked.
     Allocated(Vec<Allocation>),
     /// `RecordChunks`: the receipts that were counted; nothing if it was done before, with whichever receipts then.

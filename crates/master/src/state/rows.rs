@@ -4,8 +4,8 @@
 //! newer program's, and is never guessed at.
 
 use proto::hello::ReceiptKey;
-use proto::id::{ChunkId, NodeId, PromiseId, VersionId};
-use proto::master::{CHUNKS_PER_BLOCK, Entry, Precondition, TrashId, UploadPlan};
+use proto::id::{ChunkId, NodeId, PromiseId, TokenHash, VersionId};
+use proto::master::{CHUNKS_PER_BLOCK, Entry, Precondition, ShareId, TrashId, UploadPlan};
 use proto::name::EntryName;
 use proto::net::Address;
 use serde::de::DeserializeOwned;
@@ -313,6 +313,46 @@ pub struct PromiseRow {
     pub barred: Vec<NodeNumber>,
 }
 
+/// What a share shares, whatever its name is, and whichever version it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Target {
+    /// A folder.
+    Folder(u64),
+    /// A file: the number of its first version.
+    File(u64),
+}
+
+impl Target {
+    /// What an entry is to a share.
+    pub(super) fn of(entry: &EntryRow) -> Self {
+        match *entry {
+            EntryRow::Folder { folder, .. } => Self::Folder(folder),
+            EntryRow::File { file, .. } => Self::File(file),
+        }
+    }
+
+    /// The same as the first parts of a key.
+    pub(super) fn key(self) -> (u8, u64) {
+        match self {
+            Self::Folder(folder) => (0, folder),
+            Self::File(file) => (1, file),
+        }
+    }
+}
+
+/// A share.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ShareRow {
+    pub(super) token: TokenHash,
+    pub(super) target: Target,
+    pub(super) created_ms: u64,
+    pub(super) expires_ms: Option<u64>,
+    pub(super) password: Option<String>,
+    pub(super) downloads: u64,
+    pub(super) downloads_max: Option<u64>,
+    pub(super) upload_only: bool,
+}
+
 /// A row of the trash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TrashRow {
@@ -412,4 +452,7 @@ pub(super) enum Answer {
     UploadEnded,
     VersionRestored { name: EntryName, entry: EntryRow },
     VersionRemoved,
+    ShareCreated { share: ShareId },
+    DownloadCounted { downloads: u64 },
+    ShareRevoked,
 }

@@ -26,8 +26,8 @@ use super::tables;
 use super::versions;
 use crate::command::ClusterMillis;
 
-/// A page of the trash is a line on the wire, with some room for what is around it.
-const TRASH_PAGE_BYTES: usize = LINE_LEN_MAX - 4096;
+/// A page of the trash, or of the shares, is a line on the wire, with some room for what is around it.
+pub(super) const PAGE_BYTES: usize = LINE_LEN_MAX - 4096;
 
 /// See the module.
 pub struct Snapshot {
@@ -139,7 +139,7 @@ impl Snapshot {
             let (key, row) = row?;
             let entry = trash_entry(key.value(), &rows::decode(row.value())?)?;
             len += entry_len_max(&entry.path);
-            if entries.len() == limit || len > TRASH_PAGE_BYTES {
+            if entries.len() == limit || len > PAGE_BYTES {
                 return Ok(TrashListed {
                     entries,
                     more: true,

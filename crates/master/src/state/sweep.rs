@@ -10,9 +10,9 @@ use redb::ReadableTable;
 
 use super::error::StateError;
 use super::outcome::Outcome;
-use super::rows::{self, PurgeRow};
+use super::rows::{self, PurgeRow, Target};
 use super::tables::{ChunkKey, Tables};
-use crate::command::{ClusterMillis, NodeNumber};
+use crate::command::{ClusterMillis, NodeNumber, TimedCommand};
 
 /// What is old enough to go: all from before these times.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ pub(super) struct Ages {
 /// `SweepSome`.
 pub(super) fn sweep_some(
     tables: &mut Tables<'_>,
-    at: ClusterMillis,
+    timed: &TimedCommand,
     ages: Ages,
     limit: u32,
 ) -> Result<Outcome, StateError> {
@@ -33,13 +33,14 @@ pub(super) fn sweep_some(
     let mut rows = tables.forget_answers(ages.answers, share)?;
     rows += tables.purge_old_trash(ages.trash, share)?;
     rows += tables.purge_old_versions(ages.versions, share)?;
+    rows += tables.remove_expired_shares(timed.wall_ms, share)?;
     let mut more = rows >= share;
     while let Some((number, purge)) = tables.last_purge()? {
         if rows >= limit {
             more = true;
             break;
         }
-        let (done, finished) = tables.purge_step(at, &purge, number, limit - rows)?;
+        let (done, finished) = tables.purge_step(timed.at, &purge, number, limit - rows)?;
         rows += done.max(1);
         if finished {
             tables.pop_purge(number)?;
@@ -97,10 +98,14 @@ impl Tables<'_> {
         }
     }
 
-    /// One entry of a folder goes into the queue; the last step removes the folder.
+    /// One entry of a folder goes into the queue; then its shares go, and the last step removes the folder.
     fn purge_folder(&mut self, folder: u64) -> Result<(u32, bool), StateError> {
         let Some((name, entry)) = self.first_entry(folder)? else {
+            if self.remove_share_of(Target::Folder(folder))? {
+                return Ok((1, false));
+            }
             self.folders.remove(folder)?;
+            self.folder_names.remove(folder)?;
             return Ok((1, true));
         };
         self.remove_entry(folder, &name, &entry)?;
@@ -108,13 +113,16 @@ impl Tables<'_> {
         Ok((1, false))
     }
 
-    /// One version of a file goes into the queue; the current one goes last, in the file's place.
+    /// One share of a file goes, or one version into the queue; the current one goes last, in the file's place.
     fn purge_file(
         &mut self,
         number: u64,
         file: u64,
         version: u64,
     ) -> Result<(u32, bool), StateError> {
+        if self.remove_share_of(Target::File(file))? {
+            return Ok((1, false));
+        }
         if let Some(former) = self.first_former(file)? {
             self.forget_former(file, former)?;
             self.push_purge(&PurgeRow::Version { version: former })?;

@@ -15,7 +15,7 @@ use proto::master::ClusterRules;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::error::StateError;
-use super::head::{self, Head};
+use super::head::{Head, Missing};
 use super::rows::{NodeRow, NodeTally};
 use super::rules::ClusterRow;
 
@@ -68,6 +68,21 @@ pub(super) const KEPT_UPLOADS: Definition<u128, Row> = TableDefinition::new("kep
 pub(super) const PROMISES: Definition<(u128, ChunkKey), Row> = TableDefinition::new("promises");
 /// (chunk, upload): the same, found by chunk.
 pub(super) const PROMISED: Definition<(ChunkKey, u128), ()> = TableDefinition::new("promised");
+/// Share -> `ShareRow`.
+pub(super) const SHARES: Definition<u64, Row> = TableDefinition::new("shares");
+/// Hash of its token -> share.
+pub(super) const SHARES_BY_TOKEN: Definition<ChunkKey, u64> =
+    TableDefinition::new("shares_by_token");
+/// (`Target::key`, share).
+pub(super) const SHARES_BY_TARGET: Definition<(u8, u64, u64), ()> =
+    TableDefinition::new("shares_by_target");
+/// (when it ends, share), for those that do.
+pub(super) const SHARES_BY_EXPIRY: Definition<(u64, u64), ()> =
+    TableDefinition::new("shares_by_expiry");
+/// Shared file -> (folder, name): where it is, or was last.
+pub(super) const SHARED_FILES: Definition<u64, (u64, &str)> = TableDefinition::new("shared_files");
+/// Folder -> the name that it has in its parent, or had last.
+pub(super) const FOLDER_NAMES: Definition<u64, &str> = TableDefinition::new("folder_names");
 /// Trash id -> `TrashRow`.
 pub(super) const TRASH: Definition<u64, Row> = TableDefinition::new("trash");
 /// (since, chunk): chunks without a reference.
@@ -138,6 +153,12 @@ pub(super) struct Tables<'txn> {
     pub(super) kept_uploads: Table<'txn, u128, Row>,
     pub(super) promises: Table<'txn, (u128, ChunkKey), Row>,
     pub(super) promised: Table<'txn, (ChunkKey, u128), ()>,
+    pub(super) shares: Table<'txn, u64, Row>,
+    pub(super) shares_by_token: Table<'txn, ChunkKey, u64>,
+    pub(super) shares_by_target: Table<'txn, (u8, u64, u64), ()>,
+    pub(super) shares_by_expiry: Table<'txn, (u64, u64), ()>,
+    pub(super) shared_files: Table<'txn, u64, (u64, &'static str)>,
+    pub(super) folder_names: Table<'txn, u64, &'static str>,
     pub(super) trash: Table<'txn, u64, Row>,
     pub(super) garbage: Table<'txn, (u64, ChunkKey), ()>,
     pub(super) purges: Table<'txn, u64, Row>,
@@ -156,9 +177,9 @@ impl<'txn> Tables<'txn> {
         let meta = transaction.open_table(META)?;
         let cluster = ClusterRow::read(&meta)?
             .ok_or_else(|| StateError::Damaged("it does not say which cluster it is".to_owned()))?;
-        let (head, format) = match meta.get(HEAD_KEY)? {
+        let (head, missing) = match meta.get(HEAD_KEY)? {
             Some(row) => Head::decode(row.value())?,
-            None => (Head::default(), head::FORMAT),
+            None => (Head::default(), Missing::default()),
         };
         let mut tables = Self {
             cluster: cluster.cluster,
@@ -186,6 +207,12 @@ impl<'txn> Tables<'txn> {
             kept_uploads: transaction.open_table(KEPT_UPLOADS)?,
             promises: transaction.open_table(PROMISES)?,
             promised: transaction.open_table(PROMISED)?,
+            shares: transaction.open_table(SHARES)?,
+            shares_by_token: transaction.open_table(SHARES_BY_TOKEN)?,
+            shares_by_target: transaction.open_table(SHARES_BY_TARGET)?,
+            shares_by_expiry: transaction.open_table(SHARES_BY_EXPIRY)?,
+            shared_files: transaction.open_table(SHARED_FILES)?,
+            folder_names: transaction.open_table(FOLDER_NAMES)?,
             trash: transaction.open_table(TRASH)?,
             garbage: transaction.open_table(GARBAGE)?,
             purges: transaction.open_table(PURGES)?,
@@ -198,11 +225,12 @@ impl<'txn> Tables<'txn> {
             tallies: transaction.open_table(TALLIES)?,
         };
         // In the transaction that also writes the head in its new format: it is done once, or again.
-        if format <= head::FORMAT_WITHOUT_FORMER {
+        if missing.former {
             tables.count_former()?;
         }
-        if format <= head::FORMAT_WITHOUT_SUBFOLDERS {
+        if missing.folders {
             tables.index_subfolders()?;
+            tables.name_folders()?;
         }
         Ok(tables)
     }

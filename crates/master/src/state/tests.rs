@@ -11,6 +11,7 @@ mod proofs;
 mod random;
 mod replicas;
 mod search;
+mod shares;
 mod store;
 mod sweep;
 mod uploads;

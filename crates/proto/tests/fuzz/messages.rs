@@ -46,8 +46,7 @@ macro_rules! written {
 }
 
 written!(MasterRequest in master:
-    LookUpEntry, ListFolder, BrowseFolder, SearchNames, CreateFolder, MoveEntry, DeleteEntry, ListTrash, RestoreEntry, EmptyTrash,
-    ListVersions, RestoreVersion, RemoveVersion, KeepUpload, LookUpUpload, AllocateChunks,
+    AllocateChunks, BrowseFolder, CountDownload, CreateFolder, CreateShare, DeleteEntry, EmptyTrash, FindShare, KeepUpload, ListFolder, ListShares, ListTrash, ListVersions, LookUpEntry, LookUpUpload, MoveEntry, RemoveVersion, RestoreEntry, RestoreVersion, RevokeShare, SearchNames,
     RecordChunks, CommitUpload, AbandonUpload, OpenFile, LocateChunks, ReportBadReplica, GetStatus, ListNodes,
     LeaveSafeMode, ResetDeleteFuse, RemoveNode, RegisterNode, ReportHeartbeat, ReportCorruptChunks,
 );

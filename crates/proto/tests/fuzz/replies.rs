@@ -4,7 +4,10 @@ use bolero::TypeGenerator;
 use fuzz::json::{Change, Tree};
 use proto::frame::ReplyHead;
 use proto::hello::HelloReply;
-use proto::master::{ChunksAllocated, FileOpened, FolderBrowsed, FolderListed, VersionsListed};
+use proto::master::{
+    ChunksAllocated, FileOpened, FolderBrowsed, FolderListed, ShareFound, SharesListed,
+    VersionsListed,
+};
 use proto::node::{BucketListed, ChunkStored, ChunksDescribed, InventoryDigest};
 use proto::table::Message;
 use serde_json::Value;
@@ -42,6 +45,8 @@ fn check_reply(op: &str, fields: &[u8]) {
         "allocate_chunks" => check::<ChunksAllocated>(fields),
         "open_file" => check::<FileOpened>(fields),
         "list_versions" => check::<VersionsListed>(fields),
+        "list_shares" => check::<SharesListed>(fields),
+        "find_share" => check::<ShareFound>(fields),
         "describe_chunks" => check::<ChunksDescribed>(fields),
         "digest_inventory" => check::<InventoryDigest>(fields),
         "list_bucket" => check::<BucketListed>(fields),

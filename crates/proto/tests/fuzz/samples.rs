@@ -48,6 +48,15 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
         r#"{"request":"UUID","path":"/a","version":7}"#,
     ),
     (
+        "create_share",
+        r#"{"request":"UUID","path":"/a","token":"CHUNK","expires_ms":9,"password":"$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
+            "downloads_max":3,"upload_only":true}"#,
+    ),
+    ("list_shares", r#"{"before":12,"limit":10}"#),
+    ("find_share", r#"{"token":"CHUNK"}"#),
+    ("count_download", r#"{"request":"UUID","share":12}"#),
+    ("revoke_share", r#"{"request":"UUID","share":12}"#),
+    (
         "keep_upload",
         r#"{"upload":"UUID","plan":{"path":"/a/b","size":7,"modified_ms":3,"parents":true,"precondition":"absent","note":"n"}}"#,
     ),
@@ -147,6 +156,15 @@ pub(crate) const REPLIES: &[(&str, &str)] = &[
         "list_versions",
         r#"{"current":{"version":9,"size":3,"modified_ms":1,"committed_ms":2},"former":[{"version":7,"size":0,
             "modified_ms":1,"committed_ms":2,"former_for_ms":3}],"more":true}"#,
+    ),
+    (
+        "list_shares",
+        r#"{"shares":[{"share":3,"name":"a","shared":{"path":"/b/a","entry":{"kind":"folder","name":"a","modified_ms":1}},
+            "created_ms":2,"expires_ms":9,"has_password":true,"downloads":1,"downloads_max":3,"upload_only":true}],"more":true}"#,
+    ),
+    (
+        "find_share",
+        r#"{"share":{"share":3,"name":"a","created_ms":2,"downloads":0},"password":"$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"}"#,
     ),
     (
         "describe_chunks",

@@ -6,16 +6,17 @@ use proto::id::{ClusterId, Epoch, PromiseId, RunId};
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, BrowseFolder, CHUNKS_PER_BLOCK, ChunkCounts,
     ChunksAllocated, ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload,
-    CorruptChunksNoted, CreateFolder, DeleteEntry, DeleteFuseReset, EmptyTrash, EntryDeleted,
-    EntryFound, EntryMoved, EntryRestored, FileOpened, FolderBrowsed, FolderCreated, FolderListed,
-    FormerVersionsKept, GetStatus, Health, HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder,
-    ListNodes, ListTrash, ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers,
-    MoveEntry, NamesFound, NodeCounts, NodeRegistered, NodeRemoved, NodeState, NodeSummary,
-    NodesListed, OpenFile, Placement, RecordChunks, RegisterNode, RemoveNode, RemoveVersion,
-    RepairStatus, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse,
-    RestoreEntry, RestoreVersion, SafeModeLeft, SearchNames, TrashEmptied, TrashKept, TrashListed,
-    UploadAbandoned, UploadCommitted, UploadFound, UploadKept, VersionRemoved, VersionRestored,
-    VersionsListed,
+    CorruptChunksNoted, CountDownload, CreateFolder, CreateShare, DeleteEntry, DeleteFuseReset,
+    DownloadCounted, EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened,
+    FindShare, FolderBrowsed, FolderCreated, FolderListed, FormerVersionsKept, GetStatus, Health,
+    HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListShares, ListTrash,
+    ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry, NamesFound,
+    NodeCounts, NodeRegistered, NodeRemoved, NodeState, NodeSummary, NodesListed, OpenFile,
+    Placement, RecordChunks, RegisterNode, RemoveNode, RemoveVersion, RepairStatus,
+    ReportBadReplica, ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry,
+    RestoreVersion, RevokeShare, SafeModeLeft, SearchNames, ShareCreated, ShareFound, ShareRevoked,
+    SharesListed, TrashEmptied, TrashKept, TrashListed, UploadAbandoned, UploadCommitted,
+    UploadFound, UploadKept, VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::name::NameRules;
 use proto::node::NodeUsage;
@@ -373,6 +374,38 @@ impl MasterHandlers for FakeMaster {
         let removed = self.once(ask.request, |state| state.remove_version(&ask));
         self.note("remove_version");
         removed
+    }
+
+    async fn create_share(&self, _: &Caller, ask: CreateShare) -> Result<ShareCreated, WireError> {
+        let created = self.once(ask.request, |state| state.create_share(ask));
+        self.note("create_share");
+        created
+    }
+
+    async fn list_shares(&self, _: &Caller, _: ListShares) -> Result<SharesListed, WireError> {
+        self.note("list_shares");
+        Ok(self.lock().list_shares())
+    }
+
+    async fn find_share(&self, _: &Caller, ask: FindShare) -> Result<ShareFound, WireError> {
+        self.note("find_share");
+        self.lock().find_share(ask.token)
+    }
+
+    async fn count_download(
+        &self,
+        _: &Caller,
+        ask: CountDownload,
+    ) -> Result<DownloadCounted, WireError> {
+        let counted = self.once(ask.request, |state| state.count_download(&ask));
+        self.note("count_download");
+        counted
+    }
+
+    async fn revoke_share(&self, _: &Caller, ask: RevokeShare) -> Result<ShareRevoked, WireError> {
+        let revoked = self.once(ask.request, |state| state.revoke_share(&ask));
+        self.note("revoke_share");
+        revoked
     }
 
     async fn list_nodes(&self, _: &Caller, ask: ListNodes) -> Result<NodesListed, WireError> {

@@ -12,8 +12,8 @@ use super::bench::CHUNK_SIZE;
 use crate::command::NodeNumber;
 use crate::state::head::Counters;
 use crate::state::rows::{
-    AnswerRow, ChunkRow, EntryRow, FolderRow, NodeRow, NodeTally, PromiseRow, PurgeRow, Sums,
-    TrashRow, UploadRow, VersionRow, decode,
+    AnswerRow, ChunkRow, EntryRow, FolderRow, NodeRow, NodeTally, PromiseRow, PurgeRow, ShareRow,
+    Sums, TrashRow, UploadRow, VersionRow, decode,
 };
 use crate::state::tables::Tables;
 use crate::state::{State, names, versions};
@@ -49,6 +49,12 @@ pub(super) fn dump(state: &State) -> BTreeMap<&'static str, Rows> {
         uploads,
         promises,
         promised,
+        shares,
+        shares_by_token,
+        shares_by_target,
+        shares_by_expiry,
+        shared_files,
+        folder_names,
         trash,
         garbage,
         purges,
@@ -86,6 +92,7 @@ pub(super) fn audit(state: &State) {
     facts.check_promises();
     facts.check_names(&tables);
     facts.check_versions(&tables);
+    facts.check_shares(&tables);
     check_answers(&tables);
     assert_eq!(tables.head.counters, facts.counters(&tables), "counters");
 }
@@ -447,6 +454,59 @@ impl Facts {
             .map(|((version, file), at)| ((*version, *at), *file))
             .collect();
         assert_eq!(by_time, expected, "former versions by time");
+    }
+
+    /// A share's row is found by all its keys, and what it shares is found from it.
+    fn check_shares(&self, tables: &Tables<'_>) {
+        let shares = rows(
+            &tables.shares,
+            |key| key,
+            |row| decode::<ShareRow>(row).unwrap(),
+        );
+        let tokens: BTreeMap<_, _> = shares
+            .iter()
+            .map(|(share, row)| (*row.token.as_bytes(), *share))
+            .collect();
+        let listed = rows(&tables.shares_by_token, |key| *key, |share| share);
+        assert_eq!(listed, tokens, "shares by token");
+        let targets: BTreeSet<_> = shares
+            .iter()
+            .map(|(share, row)| (row.target.key().0, row.target.key().1, *share))
+            .collect();
+        assert_eq!(keys(&tables.shares_by_target, |key| key), targets);
+        let ends: BTreeSet<_> = shares
+            .iter()
+            .filter_map(|(share, row)| Some((row.expires_ms?, *share)))
+            .collect();
+        assert_eq!(keys(&tables.shares_by_expiry, |key| key), ends);
+        assert!(shares.keys().all(|share| *share < tables.head.next_share));
+
+        let places = rows(
+            &tables.shared_files,
+            |key| key,
+            |(folder, name)| (folder, name.to_owned()),
+        );
+        let files = targets.iter().filter(|(kind, ..)| *kind == 1);
+        let files: BTreeSet<_> = files.map(|(_, file, _)| *file).collect();
+        assert_eq!(places.keys().copied().collect::<BTreeSet<_>>(), files);
+        let names = rows(&tables.folder_names, |key| key, str::to_owned);
+        assert!(names.keys().all(|folder| self.folders.contains_key(folder)));
+        for ((folder, name), entry) in &self.entries {
+            match entry {
+                EntryRow::Folder { folder: id, .. } => assert_eq!(names.get(id), Some(name)),
+                EntryRow::File { file, .. } => {
+                    if let Some(place) = places.get(file) {
+                        assert_eq!(*place, (*folder, name.clone()), "file {file}");
+                    }
+                }
+            }
+        }
+        for row in self.trash.values() {
+            if let EntryRow::Folder { folder, .. } = row.entry {
+                let name = row.path.rsplit('/').next().unwrap();
+                assert_eq!(names.get(&folder).unwrap(), name, "{}", row.path);
+            }
+        }
     }
 
     fn counters(&self, tables: &Tables<'_>) -> Counters {

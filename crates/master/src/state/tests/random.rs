@@ -1,6 +1,6 @@
 //! Random commands against a simple model, with nodes that store and delete, and with power cuts.
 //!
-//! The model knows three things: the names (a map from paths), the disks of the nodes (a set of copies), and what was
+//! The model knows four things: the names (a map from paths), the share links and where they lead, the disks of the nodes (a set of copies), and what was
 //! answered. After every step: the store agrees with itself (`audit`), the listing is the model's, and the promise
 //! holds: every copy on record, and every copy whose receipt an uploader could still use, is on its node's disk, whatever
 //! the master forgot.
@@ -48,6 +48,17 @@ pub(super) enum Step {
     RemoveVersion {
         at: usize,
         which: usize,
+    },
+    Share {
+        at: usize,
+        is_limited: bool,
+        upload_only: bool,
+    },
+    Fetch {
+        share: u64,
+    },
+    Revoke {
+        share: u64,
     },
     Allocate {
         upload: usize,
@@ -139,6 +150,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => proptest::option::of(1..6_u64).prop_map(|trash| Step::Empty { trash }),
         2 => (at(), 0..4_usize).prop_map(|(at, which)| Step::RestoreVersion { at, which }),
         1 => (at(), 0..4_usize).prop_map(|(at, which)| Step::RemoveVersion { at, which }),
+        3 => (at(), any::<bool>(), any::<bool>())
+            .prop_map(|(at, is_limited, upload_only)| Step::Share { at, is_limited, upload_only }),
+        3 => (1..6_u64).prop_map(|share| Step::Fetch { share }),
+        1 => (1..6_u64).prop_map(|share| Step::Revoke { share }),
         6 => (upload(), chunks(), nodes(), down())
             .prop_map(|(upload, chunks, nodes, down)| Step::Allocate { upload, chunks, nodes, down }),
         8 => (upload(), node()).prop_map(|(upload, node)| Step::Store { upload, node }),
@@ -181,6 +196,56 @@ fn random_commands_keep_every_invariant() {
         Ok(())
     };
     TestRunner::new(config).run(&steps, run).unwrap();
+}
+
+/// Links are followed through moves, the trash and a power cut, so that the random steps are known to get there.
+#[test]
+fn the_steps_of_a_share_succeed_in_order() {
+    let mut world = World::new();
+    let at = |place: &str| PATHS.iter().position(|path| *path == place).unwrap();
+    let share = |place, is_limited| Step::Share {
+        at: at(place),
+        is_limited,
+        upload_only: false,
+    };
+    let steps = [
+        Step::Folder {
+            at: at("/a/a"),
+            parents: true,
+        },
+        share("/a", true),
+        share("/a/a", false),
+        Step::Move {
+            from: at("/a"),
+            to: at("/b"),
+            replace: false,
+        },
+        Step::Fetch { share: 1 },
+        Step::Delete {
+            at: at("/b"),
+            recursive: true,
+            purge: false,
+        },
+        Step::PowerCut { seed: 1 },
+        Step::Restore {
+            trash: 1,
+            to: Some(at("/c")),
+        },
+        Step::Fetch { share: 1 },
+        Step::Fetch { share: 1 },
+        Step::Revoke { share: 1 },
+    ];
+    for step in &steps {
+        world.run(step);
+        world.check();
+    }
+    let listed = world.bench.read().shares_page(None, 9).unwrap().shares;
+    let places: Vec<_> = listed
+        .iter()
+        .map(|share| share.shared.as_ref().unwrap().path.to_string())
+        .collect();
+    assert_eq!(places, ["/c/a"]);
+    world.check_replay();
 }
 
 /// Versions are restored and removed, so that the random steps are known to get there.

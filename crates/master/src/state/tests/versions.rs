@@ -322,9 +322,10 @@ fn make_old(state: &State) {
     let mut head = tables.head.clone();
     head.counters.former = VersionSums::default();
     let mut bytes = head.encode();
-    // The format, and two sums that are zero.
+    // The format, two sums that are zero, and the number of the first share.
     bytes[0] = 1;
-    assert_eq!(bytes.split_off(bytes.len() - 2), [0, 0]);
+    assert_eq!(bytes.split_off(bytes.len() - 3), [0, 0, 1]);
+    tables.folder_names.retain(|_, _| false).unwrap();
     tables.meta.insert(HEAD_KEY, bytes.as_slice()).unwrap();
     drop(tables);
     transaction.commit().unwrap();

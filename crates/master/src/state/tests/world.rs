@@ -2,6 +2,7 @@
 
 mod copies;
 mod names;
+mod shares;
 mod uploads;
 mod versions;
 
@@ -16,6 +17,7 @@ use super::bench::{Bench, chunk, new_disk, open_on, rules};
 use super::random::{CHUNKS, NODES, PATHS, Step};
 use crate::command::{ClusterMillis, Command, NodeNumber};
 use names::Names;
+use shares::Shared;
 use uploads::Upload;
 
 /// The state, and what must be true of it.
@@ -24,6 +26,8 @@ pub(super) struct World {
     names: Names,
     trash: BTreeMap<u64, (String, Names)>,
     next_trash: u64,
+    /// By their numbers.
+    shares: BTreeMap<u64, Shared>,
     uploads: Vec<Upload>,
     /// (node's number, chunk) on the nodes' disks.
     disks: BTreeSet<(u32, u32)>,
@@ -38,6 +42,7 @@ impl World {
             names: Names::new(),
             trash: BTreeMap::new(),
             next_trash: 1,
+            shares: BTreeMap::new(),
             uploads: vec![Upload::default(); 4],
             disks: BTreeSet::new(),
             node_numbers: (1..=NODES).map(|node| (node, NodeNumber(node))).collect(),
@@ -67,6 +72,13 @@ impl World {
             Step::Empty { trash } => self.empty(*trash),
             Step::RestoreVersion { at, which } => self.restore_version(PATHS[*at], *which),
             Step::RemoveVersion { at, which } => self.remove_version(PATHS[*at], *which),
+            Step::Share {
+                at,
+                is_limited,
+                upload_only,
+            } => self.share(PATHS[*at], *is_limited, *upload_only),
+            Step::Fetch { share } => self.fetch(*share),
+            Step::Revoke { share } => self.revoke(*share),
             Step::Allocate {
                 upload,
                 chunks,
@@ -103,6 +115,7 @@ impl World {
                 let before = ClusterMillis(if *old { self.bench.now + 1 } else { 0 });
                 if *old {
                     self.trash.clear();
+                    self.shares_emptied(None);
                     self.forget_versions();
                 }
                 let sweep = Command::SweepSome {
@@ -130,6 +143,7 @@ impl World {
 
     pub(super) fn check(&self) {
         self.check_names();
+        self.check_shares();
         let snapshot = self.bench.read();
         for number in 0..CHUNKS {
             let row = snapshot.chunk(&chunk(number).chunk).unwrap();

@@ -121,10 +121,12 @@ impl World {
             }
             let taken = self.take(from);
             self.put_back(to, taken);
+            self.shares_moved(from, to);
         }
     }
 
     fn put_in_trash(&mut self, at: &str, taken: Names) {
+        self.shares_trashed(at, self.next_trash);
         self.trash.insert(self.next_trash, (at.to_owned(), taken));
         self.next_trash += 1;
     }
@@ -150,7 +152,9 @@ impl World {
         assert_eq!(outcome.map(drop).map_err(|e| e.code), expected);
         if expected.is_ok() {
             let taken = self.take(at);
-            if !purge {
+            if purge {
+                self.shares_purged(at);
+            } else {
                 self.put_in_trash(at, taken);
             }
         }
@@ -179,6 +183,7 @@ impl World {
         if let (Ok(()), Some((from, taken))) = (expected, row) {
             self.trash.remove(&trash);
             self.put_back(to.unwrap_or(&from), taken);
+            self.shares_restored(trash, to.unwrap_or(&from));
         }
     }
 
@@ -189,10 +194,14 @@ impl World {
             trash: trash.map(TrashId),
         });
         match trash {
-            None => self.trash.clear(),
+            None => {
+                self.trash.clear();
+                self.shares_emptied(None);
+            }
             Some(trash) => {
                 let removed = self.trash.remove(&trash);
                 assert_eq!(outcome.is_ok(), removed.is_some());
+                self.shares_emptied(Some(trash));
             }
         }
     }
