@@ -375,6 +375,14 @@ async fn the_command_line_restores() {
     said(&dfs(&["restore", "a.txt", "--to", "b.txt"]).await);
     assert_eq!(said(&dfs(&["download", "b.txt", "-"]).await), "first");
     failed(&dfs(&["restore", "a.txt"]).await, 3, "dfs trash list");
+    // It lies in the trash with its folder, of which nothing was said.
+    cluster.upload("/gone/c.txt", b"words").await;
+    said(&dfs(&["rm", "-r", "gone"]).await);
+    failed(
+        &dfs(&["restore", "gone/c.txt"]).await,
+        3,
+        "the folder /gone",
+    );
     failed(
         &dfs(&["versions", "/"]).await,
         4,

@@ -78,15 +78,27 @@ pub(super) async fn restore(
 pub(super) async fn restore_by_name(context: &Context, arguments: &Restore) -> anyhow::Result<()> {
     let path = &arguments.path;
     let mut before = None;
+    // A folder that was deleted with what is looked for in it.
+    let mut above = None;
     while let Some(page) = next_page(context, &mut before).await? {
         let Some(found) = page.iter().find(|entry| entry.path == *path) else {
+            let is_above = |entry: &&TrashEntry| {
+                matches!(entry.entry, Entry::Folder { .. }) && path.is_within(&entry.path)
+            };
+            above = above.or_else(|| page.iter().find(is_above).map(|entry| entry.path.clone()));
             continue;
         };
         return put_back(context, found.trash, arguments.to.as_ref())
             .await
             .with_context(|| format!("restore {path} from the trash"));
     }
-    let message = format!("there is no {path} in the trash; `dfs trash list` shows what is");
+    let message = match above {
+        Some(folder) => format!(
+            "{path} was not deleted by itself, but the folder {folder} was, perhaps with it: restore that, \
+             with --to if its place is taken"
+        ),
+        None => format!("there is no {path} in the trash; `dfs trash list` shows what is"),
+    };
     Err(Stop::error(Exit::NotFound, message))
 }
 
