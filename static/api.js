@@ -35,10 +35,14 @@ const folderAddress = (path) => `/api/v1/folders${encodePath(path)}`;
 export const pathText = (path) => `/${path.join("/")}`;
 export const pathNames = (text) => text.split("/").filter(Boolean);
 
-/** The page of a folder. */
-export function pageAddress(path, after) {
+/** The page of a folder: from a cursor or from a name on, or in an order, if that is said. */
+export function pageAddress(path, { after, from, sort } = {}) {
   const address = path.length === 0 ? "/" : `/folder${encodePath(path)}`;
-  return after ? `${address}?after=${encodeName(after)}` : address;
+  const query = new URLSearchParams();
+  if (after) query.set("after", after);
+  if (from) query.set("from", from);
+  if (sort && sort !== "name") query.set("sort", sort);
+  return query.size > 0 ? `${address}?${query}` : address;
 }
 
 /** The page of a search, or of what follows in it. */
@@ -48,17 +52,17 @@ export function searchAddress(text, after) {
 }
 
 /**
- * Which folder an address is the page of, and from which name on, or what is searched there; nothing if it is another page
- * or has a stray `%`.
+ * Which folder an address is the page of, from where on and in which order, or what is searched there; nothing if it is
+ * another page or has a stray `%`.
  */
 export function readPageAddress(url) {
-  const after = url.searchParams.get("after");
+  const [after, from, sort] = ["after", "from", "sort"].map((field) => url.searchParams.get(field));
   if (url.pathname === "/search") return { search: url.searchParams.get("text") ?? "", after };
   const isRoot = url.pathname === "/";
   if (!isRoot && !url.pathname.startsWith("/folder/")) return null;
   const names = isRoot ? [] : url.pathname.slice("/folder/".length).split("/").filter(Boolean);
   try {
-    return { path: names.map(decodeURIComponent), after };
+    return { path: names.map(decodeURIComponent), after, from, sort };
   } catch {
     return null;
   }
@@ -84,9 +88,11 @@ export async function call(method, address, body, signal) {
   return json;
 }
 
-export function list(path, after, limit) {
-  const query = new URLSearchParams({ limit });
+/** A page of a folder, folders first: behind a cursor, or from a name on. */
+export function browse(path, { after, from, limit }) {
+  const query = new URLSearchParams({ order: "folders_first", limit });
   if (after) query.set("after", after);
+  if (from) query.set("from", from);
   return call("GET", `${folderAddress(path)}?${query}`);
 }
 

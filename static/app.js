@@ -1,9 +1,15 @@
 // Where the page begins: connects buttons, dropping and the parts that do the work.
 
+import * as actions from "./actions.js";
+import * as contextMenu from "./contextmenu.js";
+import * as dragging from "./dragging.js";
+import * as keyboard from "./keyboard.js";
 import * as listing from "./listing.js";
 import * as picking from "./picking.js";
 import * as search from "./search.js";
+import * as selection from "./selection.js";
 import * as status from "./status.js";
+import * as tiles from "./tiles.js";
 import * as uploads from "./uploads.js";
 import { showNotice } from "./dialogs.js";
 
@@ -53,7 +59,13 @@ function connectDropping() {
   });
 }
 
+tiles.start();
 listing.start();
+selection.start();
+actions.start();
+keyboard.start();
+contextMenu.start();
+dragging.start();
 search.start();
 status.start({ onReady: () => listing.refresh({ quiet: true }), onGreen: uploads.showCopiesMade });
 uploads.start();

@@ -1,48 +1,83 @@
-// The list, of a folder or of what a search found: fetches a folder, draws either, and does what a row's menu says. Going to
-// another folder does not leave the page, so that uploads go on; each folder, and each search, still has its own address.
+// Which folder, or which search, is shown: fetches it, draws it, and goes to others without leaving the page, so that uploads
+// go on. Each folder, order and search still has its own address.
 
 import * as api from "./api.js";
-import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
-import { formatSize, machineTime, nameElement, showTime } from "./format.js";
-import { copy } from "./copying.js";
-import { offerUndo } from "./restoring.js";
-import { cell, closeMenus, connectMenus, downloadLink, element, focusAfter, hiddenText, icon, menu, menuButton, placeOf } from "./rows.js";
+import { ask, announce, clearNotice, showNotice } from "./dialogs.js";
+import { fromFound, fromRow, keyOf, readSort } from "./entries.js";
+import { Folder, Found, LENGTH_MAX } from "./folder.js";
+import { nameElement, showTime } from "./format.js";
+import { closeMenus, connectMenus, element } from "./rows.js";
 import * as search from "./search.js";
-import { hideToast } from "./toast.js";
-import { showVersions } from "./versions.js";
+import * as selection from "./selection.js";
+import * as sorting from "./sorting.js";
+import { FILES, fill } from "./texts.js";
+import * as view from "./drawing.js";
 
 const byId = (id) => document.getElementById(id);
-export const ROOT_NAME = "All files";
-const rowsMax = Number(document.body.dataset.rowsMax);
+export const ROOT_NAME = FILES.root;
+/** Folders that were shown before are there again at once when one goes back to them. */
+const REMEMBERED = 4;
 
 // `search` is the text that is looked for, or null while a folder is shown.
-const shown = { path: [], after: null, search: null };
+const shown = { path: [], after: null, from: null, sort: "name", search: null };
+const remembered = new Map();
+let folder = null;
 // Counts fetches, so that a late answer does not overwrite a newer one.
 let latest = 0;
+// Where the page is to be scrolled to, as soon as it is long enough.
+let wantedScroll = null;
 
 /** The folder that is shown, or was before a search, as a list of names. */
 export const currentPath = () => shown.path;
 /** The text that is looked for; null while a folder is shown. */
 export const currentSearch = () => shown.search;
+/** How the list is ordered, and whether it can be ordered in other ways. */
+export const currentSort = () => ({ sort: shown.sort, isWhole: shown.search === null && (folder?.isWhole ?? false) });
 
 /** Takes over what the server drew. */
 export function start() {
+  const url = new URL(location.href);
   // Which folder that is it says itself: it reads addresses that browsers do not, for example `/folder/100%`.
-  shown.path = api.pathNames(document.body.dataset.path);
-  shown.after = new URL(location.href).searchParams.get("after");
-  if (document.body.classList.contains("searching")) {
-    shown.search = new URL(location.href).searchParams.get("text")?.trim() ?? "";
-  }
-  document.querySelectorAll("#rows time").forEach(showTime);
+  Object.assign(shown, api.readPageAddress(url) ?? {}, { path: api.pathNames(document.body.dataset.path), search: null });
+  shown.sort = readSort(url.searchParams.get("sort"));
+  const rows = view.rowsDrawn();
+  const entries = rows.map((row) => fromRow(shown.path, row));
+  view.start({ onRow: selection.decorate, onFailure: (error) => showNotice(error.message) });
+  view.adopt(entries);
+  rows.forEach((row) => showTime(row.querySelector("time")));
   connectMenus();
+  history.scrollRestoration = "manual";
+  wantedScroll = history.state?.scroll ?? null;
+  if (document.body.classList.contains("searching")) {
+    shown.search = url.searchParams.get("text")?.trim() ?? "";
+    view.show(new Found(entries));
+  } else if (!document.querySelector("#empty.trouble")) {
+    const next = byId("next-page");
+    folder = new Folder(shown);
+    folder.adopt(entries, next.hidden ? null : new URL(next.href).searchParams.get("after"));
+    become(folder);
+  }
+  connect();
+}
+
+function connect() {
   document.addEventListener("click", onClick);
-  addEventListener("popstate", () => {
+  addEventListener("popstate", (event) => {
     const target = api.readPageAddress(new URL(location.href));
-    if (target) go(target, { push: false });
+    if (target) go(target, { push: false, scroll: event.state?.scroll ?? 0 });
     else location.reload();
   });
+  let saving;
+  addEventListener("scroll", () => {
+    clearTimeout(saving);
+    saving = setTimeout(saveScroll, 150);
+  }, { passive: true });
+  addEventListener("pagehide", saveScroll);
+  for (const kind of ["wheel", "touchmove", "keydown"]) {
+    addEventListener(kind, () => { wantedScroll = null; }, { passive: true });
+  }
   byId("refresh").addEventListener("click", async () => {
-    if (await refresh()) announce("The list is up to date.");
+    if (await refresh()) announce(FILES.upToDate);
   });
   byId("new-folder").addEventListener("click", newFolder);
   document.addEventListener("visibilitychange", () => {
@@ -50,40 +85,177 @@ export function start() {
   });
 }
 
-/** Fetches the folder, or what is looked for, again. `fresh` names are shown as new. Says whether it could. */
-export async function refresh({ quiet = false, fresh = [] } = {}) {
-  if (shown.search !== null) return search.again({ quiet });
-  return fetchAndDraw(shown, { quiet, fresh });
-}
+const saveScroll = () => history.replaceState({ ...history.state, scroll: scrollY }, "");
 
-/** Shows another folder, or what is found. */
-export async function go(target, { push }) {
-  if (target.search !== undefined) {
-    await search.show(target, { push });
-    return;
+let isRefreshing = null;
+let refreshAgain = null;
+
+/**
+ * Fetches the folder, or what is looked for, again; once more if that is asked for meanwhile. `fresh` names are shown as new,
+ * the one in `focus` gets the focus. Says whether it could.
+ */
+export function refresh({ quiet = false, fresh = [], focus = null } = {}) {
+  if (isRefreshing) {
+    refreshAgain = {
+      quiet: quiet && (refreshAgain?.quiet ?? true),
+      fresh: [...(refreshAgain?.fresh ?? []), ...fresh],
+      focus: focus ?? refreshAgain?.focus ?? null,
+    };
+    return isRefreshing;
   }
-  if (!(await fetchAndDraw(target, {}))) return;
-  hideToast();
-  if (push) history.pushState(null, "", api.pageAddress(target.path, target.after));
-  Object.assign(shown, target, { search: null });
-  search.clear();
-  drawPlace();
-  scrollTo(0, 0);
-  byId("title").focus({ preventScroll: true });
+  isRefreshing = (async () => {
+    let wanted = { quiet, fresh, focus };
+    let isDone = true;
+    while (wanted) {
+      refreshAgain = null;
+      isDone = await refreshOnce(wanted);
+      wanted = refreshAgain;
+    }
+    return isDone;
+  })().finally(() => { isRefreshing = null; });
+  return isRefreshing;
 }
 
-async function fetchAndDraw(target, { quiet = false, fresh = [] }) {
+/** The same, where this folder is still the one that is shown. */
+export const refreshIfShown = (path, fresh) =>
+  (keyOf({ path }) === keyOf(shown) ? refresh({ quiet: true, fresh }) : Promise.resolve(true));
+
+function refreshOnce({ quiet, fresh, focus }) {
+  if (shown.search !== null) return search.again({ quiet });
   return whileBusy({ quiet }, async (isLatest) => {
-    const page = await api.list(target.path, target.after, rowsMax);
+    let other = folder;
+    if (folder && !folder.isWhole && !folder.isFilling) {
+      folder.forget();
+      await folder.renew(...view.range());
+    } else {
+      other = new Folder(shown);
+      await other.begin();
+      // What is shown goes on to be shown as far as it was.
+      if (folder?.isWhole || folder?.length > other.length) await other.fill();
+    }
     if (!isLatest()) return false;
     clearNotice();
-    draw(target, page, new Set(fresh));
+    become(other, { freshNames: fresh });
+    if (focus) focusOn(focus);
     return true;
   });
 }
 
+function focusOn(name) {
+  for (let place = 0; place < view.length(); place += 1) {
+    if (view.at(place)?.name === name) {
+      view.focus(place);
+      return;
+    }
+  }
+}
+
+/** Takes entries off the list that are gone, before it is fetched again. */
+export function forget(gone) {
+  const keys = new Set(gone.map(keyOf));
+  view.current().remove((entry) => keys.has(keyOf(entry)));
+  selection.forget(gone);
+  drawList();
+}
+
+/** Shows another folder, another order, or what is found. */
+export async function go(target, { push, scroll = 0 }) {
+  if (target.search !== undefined) {
+    saveScroll();
+    selection.clear();
+    await search.show(target, { push });
+    return;
+  }
+  const goal = { after: null, from: null, ...target, sort: readSort(target.sort) };
+  const address = api.pageAddress(goal.path, goal);
+  const other = await open(goal, address, push);
+  if (!other) return;
+  if (push) {
+    saveScroll();
+    history.pushState(null, "", address);
+  }
+  const isSamePlace = keyOf(goal) === keyOf(shown) && shown.search === null && goal.after === shown.after && goal.from === shown.from;
+  Object.assign(shown, goal, { search: null });
+  search.clear();
+  if (!isSamePlace) selection.clear();
+  wantedScroll = isSamePlace && push ? null : scroll;
+  // What stands above the list first, so that it does not move it afterwards.
+  drawPlace();
+  become(other);
+  if (wantedScroll !== null) restoreScroll();
+  if (!isSamePlace) byId("title").focus({ preventScroll: true });
+}
+
+/** The folder with its first entries: what is remembered of it, when one goes back, and fetched again behind it. */
+async function open(goal, address, push) {
+  const old = remembered.get(address);
+  if (!push && old) {
+    old.sort = goal.sort;
+    setTimeout(() => refresh({ quiet: true }));
+    return old;
+  }
+  const isSameFolder = folder?.isWhole && goal.after === null && goal.from === null && keyOf(goal) === keyOf(folder);
+  if (isSameFolder && shown.search === null) {
+    folder.sort = goal.sort;
+    return folder;
+  }
+  const other = new Folder(goal);
+  const isOpen = await whileBusy({}, async (isLatest) => {
+    await other.begin();
+    clearNotice();
+    return isLatest();
+  });
+  return isOpen ? other : null;
+}
+
+/** Shows this folder from now on, and what comes of it. */
+function become(other, { freshNames = [] } = {}) {
+  if (folder !== other) folder?.stop();
+  folder = other;
+  remembered.delete(api.pageAddress(shown.path, shown));
+  remembered.set(api.pageAddress(shown.path, shown), other);
+  if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value);
+  byId("empty").classList.remove("trouble");
+  other.onChange = () => {
+    if (other === folder && shown.search === null) drawList();
+  };
+  selection.keepOnly(other);
+  drawList(freshNames);
+  if (other.isFilling) {
+    other.fill().catch((error) => {
+      if (other === folder) showNotice(error.message);
+    });
+  }
+}
+
+function drawList(freshNames = []) {
+  const list = shown.search === null ? folder : view.current();
+  view.show(list, { freshNames });
+  sorting.draw();
+  if (shown.search !== null) return;
+  byId("empty").hidden = list.length > 0;
+  if (list.length === 0) {
+    const isContinued = shown.after !== null || shown.from !== null;
+    const [title, text] = isContinued ? FILES.nothingMore : FILES.nothing;
+    byId("empty").replaceChildren(element("h2", {}, title), element("p", {}, text));
+  }
+  const isContinued = shown.after !== null || shown.from !== null;
+  drawPager({
+    first: isContinued ? { label: FILES.firstPage, address: api.pageAddress(shown.path) } : null,
+    next: list.isFull && list.next ? { label: fill(FILES.goOn, { count: LENGTH_MAX.toLocaleString() }), address: api.pageAddress(shown.path, { after: list.next }) } : null,
+  });
+  restoreScroll();
+}
+
+function restoreScroll() {
+  if (wantedScroll === null) return;
+  scrollTo({ top: wantedScroll, behavior: "instant" });
+  view.draw();
+  if (Math.abs(scrollY - wantedScroll) < 2 || !folder?.isFilling) wantedScroll = null;
+}
+
 /** Does something that fetches, and says whether it could; what it asks is whether nothing newer has begun since. */
-export async function whileBusy({ quiet }, fetchAll) {
+export async function whileBusy({ quiet = false }, fetchAll) {
   latest += 1;
   const mine = latest;
   const isLatest = () => mine === latest;
@@ -96,27 +268,6 @@ export async function whileBusy({ quiet }, fetchAll) {
   } finally {
     if (isLatest()) document.body.classList.remove("busy");
   }
-}
-
-function draw(target, page, fresh) {
-  const entries = page.entries.sort(byKindAndName);
-  byId("rows").replaceChildren(...entries.map((entry) => row(target.path, entry, fresh.has(entry.name))));
-  byId("table").hidden = entries.length === 0;
-  byId("empty").hidden = entries.length > 0;
-  if (entries.length === 0) {
-    const title = document.createElement("h2");
-    title.textContent = target.after ? "That was all" : "Nothing here yet";
-    const text = document.createElement("p");
-    text.textContent = target.after
-      ? "There are no more files in this folder."
-      : "Files that you upload appear here. Each is kept on several machines.";
-    byId("empty").replaceChildren(title, text);
-    byId("empty").classList.remove("trouble");
-  }
-  drawPager({
-    first: target.after ? { label: "First page", address: api.pageAddress(target.path) } : null,
-    next: page.more ? { label: "Next page", address: api.pageAddress(target.path, page.next) } : null,
-  });
 }
 
 /** Links to other pages of the list: each with `label` and `address`, or null for none, or undefined to leave it as it is. */
@@ -134,60 +285,32 @@ export function drawPager({ first, next }) {
 
 /** Entries that a search found, with where each is; added to those that are there, or in their place. */
 export function drawFound(found, { add }) {
-  const rows = found.map(({ path, entry }) => {
-    const names = api.pathNames(path);
-    const made = row(names.slice(0, -1), entry, false);
-    made.dataset.path = path;
-    made.querySelector(".name").append(whereabouts(names.slice(0, -1)));
-    return made;
-  });
-  if (add) byId("rows").append(...rows);
-  else byId("rows").replaceChildren(...rows);
-  byId("table").hidden = byId("rows").childElementCount === 0;
+  const before = add ? view.current().loaded() : [];
+  const list = new Found([...before, ...found.map(fromFound)]);
+  selection.keepOnly(list);
+  view.show(list);
+  sorting.draw();
   byId("empty").hidden = true;
-}
-
-function whereabouts(folder) {
-  const link = folderLink(folder, folder.length > 0 ? folder.join(" / ") : ROOT_NAME);
-  const made = document.createElement("p");
-  made.className = "whereabouts";
-  made.append("in ", link);
-  return made;
-}
-
-function folderLink(path, text) {
-  const link = document.createElement("a");
-  link.href = api.pageAddress(path);
-  link.dataset.folder = "";
-  link.append(nameElement(text));
-  return link;
 }
 
 /** From now on it is no folder that is shown, but what is found by this text. */
 export function becomeSearch(text) {
+  if (shown.search === null) selection.clear();
   shown.search = text;
   drawPlace();
-}
-
-const compare = (left, right) => (left < right ? -1 : left > right ? 1 : 0);
-
-function byKindAndName(left, right) {
-  return Number(left.kind === "file") - Number(right.kind === "file")
-    || compare(left.name.toLowerCase(), right.name.toLowerCase())
-    || compare(left.name, right.name);
 }
 
 /** Folders above, heading and title. */
 function drawPlace() {
   const { path, search: text } = shown;
   const above = text === null ? path.map((_, depth) => path.slice(0, depth)) : [[]];
-  const crumbs = above.map((folder) => {
-    const item = document.createElement("li");
-    item.append(folderLink(folder, folder.at(-1) ?? ROOT_NAME));
-    return item;
+  const crumbs = above.map((names) => {
+    const link = element("a", { href: api.pageAddress(names) }, nameElement(names.at(-1) ?? ROOT_NAME));
+    link.dataset.folder = "";
+    return element("li", {}, link);
   });
   byId("crumbs").replaceChildren(...crumbs);
-  const title = text === null ? path.at(-1) ?? ROOT_NAME : text ? `“${text}”` : "Search";
+  const title = text === null ? path.at(-1) ?? ROOT_NAME : text ? `“${text}”` : FILES.search;
   byId("title").replaceChildren(nameElement(title));
   document.title = `${byId("title").textContent} · DFS`;
   document.body.classList.toggle("searching", text !== null);
@@ -195,137 +318,59 @@ function drawPlace() {
   byId("zip").href = api.zipAddress(path);
 }
 
-/** The same as templates/row.html. */
-function row(folder, entry, fresh) {
-  const path = [...folder, entry.name];
-  const isFile = entry.kind === "file";
-  const made = document.createElement("tr");
-  made.className = fresh ? "entry fresh" : "entry";
-  Object.assign(made.dataset, { kind: entry.kind, name: entry.name });
-  made.setAttribute("role", "row");
-
-  const link = document.createElement("a");
-  link.href = isFile ? api.fileAddress(path) : api.pageAddress(path);
-  if (!isFile) {
-    link.dataset.folder = "";
-    link.append(hiddenText("Folder "));
-  }
-  link.append(nameElement(entry.name));
-
-  const nameLine = document.createElement("div");
-  nameLine.append(icon(entry.kind), link);
-
-  const time = document.createElement("time");
-  time.dateTime = machineTime(entry.modified_ms);
-  showTime(time);
-
-  const download = `${api.fileAddress(path)}?download=1`;
-  const menu = rowMenu(entry, isFile ? downloadLink(download, "menu-item") : zipLink(api.zipAddress(path)));
-  made.append(
-    cell("name", nameLine),
-    cell("size", isFile ? formatSize(entry.size) : ""),
-    cell("time", time),
-    isFile ? cell("more", downloadLink(download, "button quiet wide-only"), menu) : cell("more", menu),
-  );
-  return made;
-}
-
-/** The first item is what downloads the entry. */
-function rowMenu(entry, first) {
-  const items = [first, menuButton("Rename…", "rename", ""), menuButton("Delete", "delete", "danger")];
-  if (entry.kind === "file") {
-    items.splice(2, 0, menuButton("Copy…", "copy", ""), menuButton("Versions…", "versions", ""));
-  }
-  return menu(`More for ${entry.name}`, ...items);
-}
-
-const zipLink = (address) => element("a", { className: "menu-item", href: address }, "Download as zip");
-
-// What clicks do.
-
 function onClick(event) {
-  const action = event.target.closest?.("[data-action]");
-  if (action) {
-    closeMenus(null);
-    const row = action.closest(".entry");
-    // What the dialog gives the focus back to.
-    row.querySelector("summary").focus();
-    const { name, path: found, kind } = row.dataset;
-    const path = found ? api.pathNames(found) : [...shown.path, name];
-    if (action.dataset.action === "rename") rename(path);
-    else if (action.dataset.action === "copy") copy(path);
-    else if (action.dataset.action === "versions") showVersions(path, () => refresh({ quiet: true, fresh: [name] }));
-    else remove(path, kind === "folder", placeOf(row));
-    return;
-  }
   const link = event.target.closest?.("a[data-folder]");
   const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
-  if (!link || !isPlain) return;
+  if (!link || !isPlain || event.defaultPrevented) return;
   const target = api.readPageAddress(new URL(link.href));
   if (target) {
     event.preventDefault();
+    closeMenus(null);
     go(target, { push: true });
+  }
+}
+
+/** Goes to the first entry whose name begins with this text: in a folder that is not here as a whole, the server finds it. */
+export function jumpTo(text) {
+  const list = view.current();
+  const wanted = text.toLocaleLowerCase();
+  if (list.isWhole) {
+    for (let place = 0; place < list.length; place += 1) {
+      if (list.at(place).name.toLocaleLowerCase().startsWith(wanted)) {
+        view.focus(place);
+        return;
+      }
+    }
+    announce(fill(FILES.noneBegins, { text }));
+  } else if (shown.search === null && !text.includes("/")) {
+    const isRepeated = shown.from !== null && text.startsWith(shown.from);
+    go({ path: shown.path, from: text }, { push: !isRepeated }).then(() => view.focus(0));
   }
 }
 
 /** Makes folders with these paths below the one that is shown, but for those that are there. */
 export async function addFolders(paths) {
   if (paths.length === 0) return;
-  const folder = shown.path;
+  const above = shown.path;
   for (const path of paths) {
     try {
-      await api.createFolder([...folder, ...path]);
+      await api.createFolder([...above, ...path]);
     } catch (error) {
       if (error.code !== "already_exists") throw error;
     }
   }
-  await refresh({ fresh: paths.map(([name]) => name) });
+  await refreshIfShown(above, paths.map(([name]) => name));
 }
 
 function newFolder() {
   return ask({
-    title: "New folder",
-    input: { label: "Name", value: "" },
-    actions: [{ label: "Cancel", value: "cancel" }, { label: "Make folder", value: "ok", style: "primary" }],
+    title: FILES.newFolder,
+    input: { label: FILES.name, value: "" },
+    actions: [{ label: FILES.cancel, value: "cancel" }, { label: FILES.makeFolder, value: "ok", style: "primary" }],
     submit: async ({ text }) => {
       await api.createFolder([...shown.path, text]);
       await refresh({ fresh: [text] });
-      announce(`The folder ${text} is there.`);
+      announce(fill(FILES.folderMade, { name: text }));
     },
   });
-}
-
-function rename(path) {
-  const name = path.at(-1);
-  const dot = name.lastIndexOf(".");
-  return ask({
-    title: "Rename",
-    text: withName("{name} gets another name.", name),
-    input: { label: "New name", value: name, selectTo: dot > 0 ? dot : name.length },
-    actions: [{ label: "Cancel", value: "cancel" }, { label: "Rename", value: "ok", style: "primary" }],
-    submit: async ({ text }) => {
-      if (text === name) return;
-      if (text.includes("/")) throw new Error("A name cannot contain “/”.");
-      await api.move(path, [...path.slice(0, -1), text]);
-      await refresh({ fresh: [text] });
-      announce(`Renamed to ${text}.`);
-    },
-  });
-}
-
-/** Moves to the trash, without a question: there is a way back. */
-async function remove(path, isFolder, place) {
-  try {
-    const { trashed } = await (isFolder ? api.removeFolder(path) : api.removeFile(path));
-    await refresh();
-    offerUndo(path, trashed, () => refresh({ fresh: [path.at(-1)] }));
-  } catch (error) {
-    // Somebody was quicker.
-    if (error.code !== "not_found") {
-      showNotice(error.message);
-      return;
-    }
-    await refresh();
-  }
-  focusAfter(place);
 }

@@ -1,27 +1,42 @@
 // Putting back what was deleted, from wherever that is asked for.
 
 import { pathText } from "./api.js";
+import { forEach, report } from "./bulk.js";
 import { ask, announce, showNotice, withName } from "./dialogs.js";
 import * as past from "./past.js";
-import { TRASH, fill } from "./texts.js";
+import { TRASH, count, fill } from "./texts.js";
 import { hideToast, showToast } from "./toast.js";
 
-/** Says that something went to the trash, with a way back. `onBack` is called with its path when it is back. */
-export function offerUndo(path, trash, onBack) {
-  const name = path.at(-1);
-  const undo = async () => {
+/** Says what went to the trash, each { trash, path, name }, with a way back. `onBack` is called when it is back. */
+export function offerUndo(deleted, onBack) {
+  const [{ name }] = deleted;
+  const undo = () => (deleted.length === 1 ? undoOne(deleted[0], onBack) : undoMany(deleted, onBack));
+  const many = count(deleted.length, TRASH.deletedMany);
+  const text = deleted.length === 1 ? withName(TRASH.deleted, name) : many;
+  showToast(text, { label: TRASH.undo, onAct: undo, isUndo: true });
+  announce(deleted.length === 1 ? fill(TRASH.deletedSpoken, { name }) : many);
+}
+
+async function undoOne({ trash, path, name }, onBack) {
+  try {
+    const restored = await putBack({ trash, path: pathText(path), name });
+    if (!restored) return;
     hideToast();
-    try {
-      const restored = await putBack({ trash, path: pathText(path), name });
-      if (!restored) return;
-      await onBack(restored);
-      announce(fill(TRASH.restoredSpoken, { name, path: restored }));
-    } catch (error) {
-      showNotice(error.message);
-    }
-  };
-  showToast(withName(TRASH.deleted, name), { label: TRASH.undo, onAct: undo, isUndo: true });
-  announce(fill(TRASH.deletedSpoken, { name }));
+    await onBack();
+    announce(fill(TRASH.restoredSpoken, { name, path: restored }));
+  } catch (error) {
+    showNotice(error.message);
+  }
+}
+
+/** The offer stays for those that are not back. */
+async function undoMany(deleted, onBack) {
+  const failed = await forEach(deleted, TRASH.restoring, ({ trash }) => past.restore(trash));
+  if (failed.length > 0) offerUndo(failed.map(([row]) => row), onBack);
+  else hideToast();
+  await onBack();
+  report(failed, deleted.length, TRASH.notRestored);
+  if (failed.length === 0) announce(count(deleted.length, TRASH.restoredMany));
 }
 
 /** Puts something back to where it was, or asks where to if that place is taken. Gives its path, or null if the person gave up. */

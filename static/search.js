@@ -4,6 +4,8 @@
 import * as api from "./api.js";
 import { announce, clearNotice } from "./dialogs.js";
 import * as listing from "./listing.js";
+import * as selection from "./selection.js";
+import * as view from "./drawing.js";
 
 // Rows of one page, as in pages/search.rs.
 const ROWS = 50;
@@ -44,7 +46,7 @@ function onKey(event) {
     event.preventDefault();
     field.focus();
     field.select();
-  } else if (event.key === "Escape" && !document.querySelector("details[open]")) {
+  } else if (event.key === "Escape" && !document.querySelector("details[open], .context-menu, .rename") && (selection.size() === 0 || event.target === field)) {
     if (event.target === field || listing.currentSearch() !== null) {
       event.preventDefault();
       leave();
@@ -68,7 +70,7 @@ function leave() {
   } else if (history.state?.isSearch) {
     history.back();
   } else {
-    listing.go({ path: listing.currentPath(), after: null }, { push: true });
+    listing.go({ path: listing.currentPath() }, { push: true });
   }
 }
 
@@ -95,16 +97,16 @@ export async function show({ search: text, after }, { push, isTyped = false }) {
 /** The same search again, with as many rows as there are. */
 export function again({ quiet }) {
   const { after } = api.readPageAddress(new URL(location.href));
-  const wanted = Math.max(ROWS, byId("rows").childElementCount);
+  const wanted = Math.max(ROWS, view.length());
   return find(listing.currentSearch(), after, { wanted, add: false, quiet });
 }
 
 async function more() {
-  const before = byId("rows").childElementCount;
+  const before = view.length();
   const { after } = api.readPageAddress(new URL(nextPage.href));
   if (!(await find(listing.currentSearch(), after, { wanted: ROWS, add: true }))) return;
   // The button may be gone, and who used the keyboard goes on with the first of the new rows.
-  byId("rows").children[before]?.querySelector("a").focus();
+  if (before < view.length()) view.focus(before);
 }
 
 /** Asks until so many are there, or there are no more; each answer is shown as it comes. `begin` is called with the first. */
@@ -145,7 +147,7 @@ function draw(found, next, { text, after, add }) {
     first: add ? undefined : first,
     next: next ? { label: "More", address: api.searchAddress(text, next) } : null,
   });
-  byId("found").textContent = foundText(text, byId("rows").childElementCount, next);
+  byId("found").textContent = foundText(text, view.length(), next);
 }
 
 /** The same as in pages/search.rs. */

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { leaveToStatus } from "./dialogs.js";
 import { formatDuration, formatSize } from "./format.js";
+import { FILES, fill } from "./texts.js";
 
 const INTERVAL_MS = 5000;
 const WORDS = { green: "Ready", yellow: "Ready, with a warning", red: "Needs attention" };
@@ -35,6 +36,7 @@ async function update() {
     const sentences = problems.map((problem) => problem.message);
     show(status.ready ? status.health : "red", status.ready ? WORDS[status.health] : "Not ready", sentences);
     showFigures(figures(status));
+    showStorage(status);
     return status.ready;
   } catch (error) {
     show("red", "Not ready", [error.message]);
@@ -82,6 +84,12 @@ function figures(status) {
     rows.push(["Making copies", left === undefined ? "under way" : `about ${formatDuration(left)} left`]);
   }
   return rows;
+}
+
+/** The same as in pages.rs. */
+function showStorage({ file_bytes: files, trash, former_versions: former, room_bytes: room }) {
+  const used = formatSize(files + trash.bytes + former.bytes);
+  setText(byId("storage"), fill(FILES.storage, { used, free: formatSize(room) }));
 }
 
 function copies({ chunks, rules }) {

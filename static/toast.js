@@ -3,15 +3,27 @@
 const byId = (id) => document.getElementById(id);
 let act = null;
 let isUndoable = false;
+let isActing = false;
 
-byId("toast-action").addEventListener("click", () => act?.());
+/** Once at a time: the second click of a double click does nothing. */
+async function doIt() {
+  if (!act || isActing) return;
+  isActing = true;
+  try {
+    await act();
+  } finally {
+    isActing = false;
+  }
+}
+
+byId("toast-action").addEventListener("click", doIt);
 byId("toast-close").addEventListener("click", hideToast);
 document.addEventListener("keydown", (event) => {
   const isUndo = (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "z";
   const isWriting = event.target.closest?.("input, textarea, dialog");
   if (!isUndo || isWriting || !act || !isUndoable) return;
   event.preventDefault();
-  act();
+  doIt();
 });
 
 /** Shows `text` (nodes or strings) and a button. With `isUndo`, Control Z or Command Z does the same as the button. */

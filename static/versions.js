@@ -50,6 +50,9 @@ class Panel {
 
   /** Does something, and says in the dialog why it failed. */
   async do(work) {
+    // The second click of a double click.
+    if (this.isBusy) return;
+    this.isBusy = true;
     this.error.hidden = true;
     this.dialog.classList.add("busy");
     try {
@@ -58,6 +61,7 @@ class Panel {
       this.error.textContent = failure.message;
       this.error.hidden = false;
     } finally {
+      this.isBusy = false;
       this.dialog.classList.remove("busy");
     }
   }

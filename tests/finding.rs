@@ -85,8 +85,7 @@ async fn results_are_renamed_and_deleted_where_they_are() {
             .await;
         page.click(".entry[data-path='/b/draft'] [data-action=rename]")
             .await;
-        page.write("dialog input", "second draft").await;
-        page.answer("Rename").await;
+        page.press("second draft\u{e007}").await;
         until_listed(page, &["/a/draft", "/b/second draft"]).await;
         page.click(".entry[data-path='/a/draft'] .menu summary")
             .await;

@@ -70,9 +70,16 @@ fn fill(drive: &MemoryDrive) -> anyhow::Result<()> {
         let modified_ms = YEAR_2026_MS - 40 * DAY_MS + number * 17 * DAY_MS + number * 3_723_000;
         drive.put(&path.parse()?, Bytes::from(vec![b'x'; len]), modified_ms);
     }
-    for number in 0..450 {
-        let path = format!("/Many files/scan {number:04}.txt");
-        drive.put(&path.parse()?, Bytes::from("scan"), YEAR_2026_MS);
+    for (folder, count) in [
+        ("Many files", 450),
+        ("More files", 3_000),
+        ("Very many files", 25_000),
+    ] {
+        for number in 0..count {
+            let path = format!("/{folder}/scan {number}.txt");
+            let modified_ms = YEAR_2026_MS + (number * 7919) % 25_000 * 1000;
+            drive.put(&path.parse()?, Bytes::from("scan"), modified_ms);
+        }
     }
     Ok(())
 }

@@ -8,17 +8,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use client::people;
-use proto::master::{Entry, Health};
+use proto::master::{BrowseCursor, ClusterStatus, Entry, FolderBrowsed, Health};
 use proto::name::{EntryName, EntryPath};
+use serde::Deserialize;
 
-use crate::Shared;
 use crate::error::{Kind, Problem};
 use crate::extract::QueryOf;
 use crate::guard::page_policy;
 use crate::location::{self, FolderPath};
 use crate::present::{self, NamePart};
 use crate::readiness::Known;
-use crate::routes::folders::{PageQuery, next};
+use crate::{AppState, Shared};
 
 pub(crate) use trash::trash;
 
@@ -26,6 +26,21 @@ pub(crate) use trash::trash;
 const ROWS: u32 = 200;
 /// What people call the root.
 const ROOT_NAME: &str = "All files";
+
+/// How often the master is asked for one page: each time it looks at a bounded number of names.
+const CALLS_MAX: usize = 20;
+
+/// Which part of a folder, and in which order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageQuery {
+    after: Option<BrowseCursor>,
+    /// Without `after`: from this name on.
+    from: Option<EntryName>,
+    /// What the page's script sorts by; without it, all is in the cluster's order.
+    #[serde(rename = "sort")]
+    _sort: Option<String>,
+}
 
 /// A folder, what a search found, or why neither can be shown.
 #[derive(Template)]
@@ -70,6 +85,8 @@ struct StatusView {
     colour: &'static str,
     word: &'static str,
     sentences: Vec<String>,
+    /// How much is stored, and how much more could be; status.js says the same.
+    storage: Option<String>,
 }
 
 struct Row {
@@ -85,6 +102,10 @@ struct Row {
     /// Present for folders.
     zip_address: Option<String>,
     size: String,
+    /// For the script: the size, 0 of a folder; when it was changed; the version, 0 of a folder.
+    bytes: u64,
+    modified_ms: u64,
+    version: u64,
     time: String,
     time_text: String,
 }
@@ -113,27 +134,20 @@ pub(crate) async fn folder(
         Ok(QueryOf(query)) => (Some(query), problem),
         Err(wrong) => (None, problem.or(Some(wrong))),
     };
-    let after = query.and_then(|query| query.after);
-    let continued = after.is_some();
+    let (after, from) = query.map_or((None, None), |query| (query.after, query.from));
+    let continued = after.is_some() || from.is_some();
     let listed = match (problem, &known) {
         (Some(problem), _) => Err(problem),
         // It would take as long again to find out that there is no list either.
         (None, Known::Unknown(_)) => Err(known.readiness().problem()),
-        (None, Known::Status(_)) => state
-            .drive
-            .list(&path, after, ROWS)
-            .await
-            .map_err(Problem::from),
+        (None, Known::Status(_)) => browse(&state, &path, after, from).await,
     };
     let mut view = FolderView::new(&path, StatusView::new(&known), continued);
     let status = match listed {
         Ok(listed) => {
-            view.next_address = next(&listed.entries, listed.more).map(|name| {
-                format!(
-                    "{}?after={}",
-                    view.own_address,
-                    location::encode_text(name.as_str())
-                )
+            view.next_address = listed.next.map(|next| {
+                let next = location::encode_text(&next.to_string());
+                format!("{}?after={next}", view.own_address)
             });
             view.rows = rows(&path, listed.entries);
             StatusCode::OK
@@ -145,6 +159,29 @@ pub(crate) async fn folder(
         }
     };
     answer(&view, status, page_policy(&uri, &headers))
+}
+
+/// Goes on until there is a page of entries, all were looked at, or it takes too long.
+async fn browse(
+    state: &AppState,
+    path: &EntryPath,
+    mut after: Option<BrowseCursor>,
+    mut from: Option<EntryName>,
+) -> Result<FolderBrowsed, Problem> {
+    let mut entries = Vec::new();
+    for _ in 0..CALLS_MAX {
+        let wanted = ROWS - u32::try_from(entries.len()).expect("a page is small");
+        let page = state.drive.browse(path, after, from.take(), wanted).await?;
+        entries.extend(page.entries);
+        after = page.next;
+        if after.is_none() || entries.len() >= ROWS as usize {
+            break;
+        }
+    }
+    Ok(FolderBrowsed {
+        entries,
+        next: after,
+    })
 }
 
 /// Any other address, for somebody who looks at it in a browser.
@@ -224,48 +261,56 @@ impl Trouble {
 
 impl StatusView {
     fn new(known: &Known) -> Self {
-        let sentences = |known: &Known| {
+        let reasons = || {
             let reasons = known.readiness().reasons;
             reasons.into_iter().map(|reason| reason.message).collect()
         };
-        match known {
-            Known::Unknown(_) => Self {
-                colour: "red",
-                word: "Not ready",
-                sentences: sentences(known),
-            },
-            Known::Status(status) if !status.uploads_possible => Self {
-                colour: "red",
-                word: "Not ready",
-                sentences: sentences(known),
-            },
+        let (colour, word, sentences) = match known {
+            Known::Unknown(_) => ("red", "Not ready", reasons()),
+            Known::Status(status) if !status.uploads_possible => ("red", "Not ready", reasons()),
             Known::Status(status) => {
-                let (colour, word) = match status.health {
-                    Health::Green => ("green", "Ready"),
-                    Health::Yellow => ("yellow", "Ready, with a warning"),
-                    Health::Red => ("red", "Needs attention"),
-                };
                 let problems = status.problems.iter();
-                Self {
-                    colour,
-                    word,
-                    sentences: problems.map(|problem| problem.message.clone()).collect(),
+                let sentences = problems.map(|problem| problem.message.clone()).collect();
+                match status.health {
+                    Health::Green => ("green", "Ready", sentences),
+                    Health::Yellow => ("yellow", "Ready, with a warning", sentences),
+                    Health::Red => ("red", "Needs attention", sentences),
                 }
             }
+        };
+        let storage = match known {
+            Known::Unknown(_) => None,
+            Known::Status(status) => Some(storage(status)),
+        };
+        Self {
+            colour,
+            word,
+            sentences,
+            storage,
         }
     }
 }
 
+/// What lies in the trash and former versions are used, too: they can be had back.
+fn storage(status: &ClusterStatus) -> String {
+    let used = status.file_bytes + status.trash.bytes + status.former_versions.bytes;
+    format!(
+        "{} used, room for about {} more.",
+        people::size(used),
+        people::size(status.room_bytes)
+    )
+}
+
 impl Row {
     fn new(folder: &EntryPath, entry: Entry) -> Option<Self> {
-        let (kind, name, size, modified_ms) = match entry {
-            Entry::Folder { name, modified_ms } => ("folder", name?, None, modified_ms),
+        let (kind, name, size, modified_ms, version) = match entry {
+            Entry::Folder { name, modified_ms } => ("folder", name?, None, modified_ms, 0),
             Entry::File {
                 name,
                 size,
                 modified_ms,
-                ..
-            } => ("file", name, Some(size), modified_ms),
+                version,
+            } => ("file", name, Some(size), modified_ms, version.0),
         };
         let path = folder.join(name.clone()).ok()?;
         let file_address = format!("/api/v1/files{}", location::encode(&path));
@@ -279,6 +324,9 @@ impl Row {
             zip_address: size.is_none().then(|| zip_address(&path)),
             download_address: size.map(|_| format!("{file_address}?download=1")),
             size: size.map(people::size).unwrap_or_default(),
+            bytes: size.unwrap_or_default(),
+            modified_ms,
+            version,
             time,
             time_text,
         })

@@ -38,15 +38,6 @@ enum Order {
     FoldersFirst,
 }
 
-/// Which part of a folder its page shows.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PageQuery {
-    pub(crate) after: Option<EntryName>,
-    #[expect(dead_code, reason = "taken and not looked at")]
-    limit: Option<u32>,
-}
-
 /// A page of a folder.
 #[derive(Debug, Serialize)]
 pub(crate) struct FolderPage {
@@ -156,10 +147,4 @@ pub(crate) async fn delete(
     let trashed = state.drive.delete(&path, options).await;
     state.status.forget();
     Ok(Json(Deleted { trashed: trashed? }))
-}
-
-/// The last name, if more follow.
-pub(crate) fn next(entries: &[Entry], more: bool) -> Option<EntryName> {
-    let last = entries.last().filter(|_| more)?;
-    last.name().cloned()
 }

@@ -160,6 +160,32 @@ async fn folders_are_listed_before_files_on_all_pages() {
     }
 }
 
+/// A page began with files whose folders came only on a later one.
+#[tokio::test]
+async fn the_page_has_folders_before_all_files() {
+    let site = Site::new();
+    for number in 0..300 {
+        site.keep(&format!("/f/{number:03}.txt"), b"x");
+    }
+    site.send("POST /api/v1/folders/f/zoo", &[], "").await;
+    let page = site.get("/folder/f").await;
+    let first = page.text().find("data-name=").unwrap();
+    assert!(page.text()[first..].starts_with("data-name=\"zoo\""));
+    let next = page
+        .text()
+        .split("id=\"next-page\" href=\"")
+        .nth(1)
+        .unwrap();
+    let next = next.split('"').next().unwrap();
+    assert_eq!(next, "/folder/f?after=files%2F198.txt");
+    let page = site.get(next).await;
+    assert!(page.text().contains("data-name=\"199.txt\""));
+    for address in ["/folder/f?sort=-size", "/folder/f?from=2"] {
+        assert_eq!(site.get(address).await.status, 200, "{address}");
+    }
+    assert_eq!(site.get("/folder/f?after=nonsense").await.status, 400);
+}
+
 #[tokio::test]
 async fn files_and_folders_are_not_taken_for_each_other() {
     let site = Site::new();

@@ -1,0 +1,236 @@
+// What is known of a folder's entries: pages that come one after another by the cluster's cursor, folders first.
+//
+// A folder of up to WHOLE_MAX entries is fetched to its end and can be sorted in any way. Of a larger one only the pages
+// near those that are looked at are kept; of the others just how many entries they have and where they begin.
+
+import * as api from "./api.js";
+import { fromApi, sortEntries } from "./entries.js";
+
+const PAGE_LEN = 500;
+export const WHOLE_MAX = 10000;
+/** Pages of a larger folder that are kept. */
+const PAGES_KEPT = 24;
+/** Entries after which the list ends, to go on at another address: browsers cannot scroll through any number of rows. */
+export const LENGTH_MAX = 200000;
+
+export class Folder {
+  #pages = [];
+  #length = 0;
+  /** Where to go on: undefined before anything came, null at the end. */
+  #next = undefined;
+  #fetching = null;
+  #isStopped = false;
+  #sorted = null;
+  #sort = "name";
+
+  /** `after` and `from`: where it begins, if not with the first entry. `onChange` is called whenever more is known. */
+  constructor({ path, after = null, from = null, sort = "name" }) {
+    this.path = path;
+    this.after = after;
+    this.from = from;
+    this.#sort = sort;
+    this.onChange = () => {};
+  }
+
+  /** Takes over entries that are known already, and where they go on. */
+  adopt(entries, next) {
+    this.#add({ after: this.after, from: this.from, items: entries, count: entries.length }, next);
+  }
+
+  get length() {
+    return this.#length;
+  }
+
+  /** Where what follows the entries begins; null at the end. */
+  get next() {
+    return this.#next ?? null;
+  }
+
+  /** Whether all entries of the folder are here. */
+  get isWhole() {
+    return this.#next === null && this.after === null && this.from === null && this.#length <= WHOLE_MAX;
+  }
+
+  /** Whether more entries come by themselves, without that anybody looks at them. */
+  get isFilling() {
+    return this.#next !== null && this.#length <= WHOLE_MAX;
+  }
+
+  get isFull() {
+    return this.#length >= LENGTH_MAX;
+  }
+
+  get sort() {
+    return this.#sort;
+  }
+
+  set sort(sort) {
+    this.#sort = sort;
+    this.#sorted = null;
+  }
+
+  /** The entry at this place; null if it has to be fetched first. */
+  at(index) {
+    if (this.isWhole) {
+      this.#sorted ??= sortEntries(this.loaded(), this.#sort);
+      return this.#sorted[index];
+    }
+    const page = this.#pageAt(index);
+    return page.items?.[index - page.start] ?? null;
+  }
+
+  /** All entries that are here now. */
+  loaded() {
+    return this.#pages.flatMap((page) => page.items ?? []);
+  }
+
+  /** Takes entries away for which `isGone`. */
+  remove(isGone) {
+    for (const page of this.#pages) {
+      page.items = page.items?.filter((entry) => !isGone(entry)) ?? null;
+    }
+    this.#count();
+  }
+
+  /** Fetches the first entries. */
+  async begin() {
+    while (this.#next !== null && this.#length === 0) await this.#fetchNext();
+  }
+
+  /** Fetches until the folder is whole, or too large for that. */
+  async fill() {
+    this.#isStopped = false;
+    while (this.isFilling && !this.#isStopped) {
+      await this.#fetchNext();
+      this.onChange();
+    }
+  }
+
+  /** Nobody looks at it any more. */
+  stop() {
+    this.#isStopped = true;
+  }
+
+  /** Sees to it that these places, and some behind them, are fetched; forgets what is far from them. */
+  async need(first, last) {
+    if (this.isWhole || this.isFilling) return;
+    for (const page of this.#pages) {
+      const isNear = page.start <= last && page.start + page.count > first;
+      if (isNear && page.items === null && !page.isFetching) await this.#fetchAgain(page);
+    }
+    this.#forgetFarFrom(first);
+    if (last + PAGE_LEN <= this.#length || this.#next === null || this.isFull) return;
+    await this.#fetchNext();
+    this.onChange();
+  }
+
+  /** All is to be fetched again when it is looked at. */
+  forget() {
+    for (const page of this.#pages) page.isStale = true;
+  }
+
+  /** Fetches again what was forgotten and is between these places. */
+  async renew(first, last) {
+    for (const page of this.#pages) {
+      const isSeen = page.start <= last && page.start + page.count > first;
+      if (isSeen) await this.#fetchAgain(page);
+      else if (page.isStale) page.items = null;
+    }
+    this.onChange();
+  }
+
+  async #fetchNext() {
+    this.#fetching ??= this.#fetchPage({ after: this.#next ?? this.after, from: this.#next ? null : this.from })
+      .finally(() => { this.#fetching = null; });
+    await this.#fetching;
+  }
+
+  async #fetchPage({ after, from }) {
+    const page = await api.browse(this.path, { after, from, limit: PAGE_LEN });
+    const items = page.entries.map((entry) => fromApi(this.path, entry));
+    this.#add({ after, from, items, count: items.length }, page.next);
+  }
+
+  async #fetchAgain(page) {
+    page.isFetching = true;
+    try {
+      const limit = Math.max(1, page.count);
+      const { entries } = await api.browse(this.path, { after: page.after, from: page.from, limit });
+      page.items = entries.map((entry) => fromApi(this.path, entry));
+      page.isStale = false;
+      this.#count();
+      this.onChange();
+    } finally {
+      page.isFetching = false;
+    }
+  }
+
+  #add(page, next) {
+    this.#pages.push({ ...page, start: this.#length, isStale: false, isFetching: false });
+    this.#length += page.count;
+    this.#next = next ?? null;
+    this.#sorted = null;
+  }
+
+  #count() {
+    this.#length = 0;
+    for (const page of this.#pages) {
+      page.start = this.#length;
+      page.count = page.items?.length ?? page.count;
+      this.#length += page.count;
+    }
+    this.#sorted = null;
+  }
+
+  #pageAt(index) {
+    let [low, high] = [0, this.#pages.length - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (this.#pages[middle].start <= index) low = middle;
+      else high = middle - 1;
+    }
+    return this.#pages[low];
+  }
+
+  #forgetFarFrom(index) {
+    const kept = this.#pages.filter((page) => page.items !== null);
+    if (kept.length <= PAGES_KEPT) return;
+    const distance = (page) => Math.abs(page.start + page.count / 2 - index);
+    kept.sort((left, right) => distance(left) - distance(right));
+    for (const page of kept.slice(PAGES_KEPT)) page.items = null;
+  }
+}
+
+/** What a search found: all of it is here. */
+export class Found {
+  constructor(entries) {
+    this.entries = entries;
+    this.next = null;
+  }
+
+  get length() {
+    return this.entries.length;
+  }
+
+  get isWhole() {
+    return true;
+  }
+
+  get isFull() {
+    return false;
+  }
+
+  at(index) {
+    return this.entries[index];
+  }
+
+  loaded() {
+    return this.entries;
+  }
+
+  remove(isGone) {
+    this.entries = this.entries.filter((entry) => !isGone(entry));
+  }
+
+  async need() {}
+}

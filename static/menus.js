@@ -1,0 +1,27 @@
+// What can be done with entries: the items of a row's menu, and of the menu under the pointer.
+
+import { downloadAddress, isFolder, zipOf } from "./entries.js";
+import { element, menuButton } from "./rows.js";
+import { FILES } from "./texts.js";
+
+const link = (address, text, properties = {}) => element("a", { className: "menu-item", href: address, ...properties }, text);
+
+/** Items for one entry, or for several at once. */
+export function menuOf(entries) {
+  const items = [];
+  const [first] = entries;
+  if (entries.length > 1) {
+    const zip = zipOf(entries);
+    if (zip) items.push(link(zip, FILES.zip));
+  } else if (isFolder(first)) {
+    items.push(link(downloadAddress(first), FILES.zip));
+  } else {
+    items.push(link(downloadAddress(first), FILES.download, { download: "" }));
+  }
+  if (entries.length === 1) items.push(menuButton(FILES.rename, "rename", ""));
+  items.push(menuButton(FILES.move, "move", ""));
+  if (!entries.some(isFolder)) items.push(menuButton(FILES.copy, "copy", ""));
+  if (entries.length === 1 && !isFolder(first)) items.push(menuButton(FILES.versions, "versions", ""));
+  items.push(menuButton(FILES.remove, "delete", "danger"));
+  return items;
+}

@@ -1,0 +1,117 @@
+// Moves entries into another folder, or copies files there: asks where to, and what to do where a name is taken.
+
+import * as api from "./api.js";
+import * as bulk from "./bulk.js";
+import { announce, ask, withName } from "./dialogs.js";
+import { isFolder, keyOf } from "./entries.js";
+import * as listing from "./listing.js";
+import { chooseFolder } from "./picker.js";
+import { FILES, count, fill } from "./texts.js";
+import { hideToast, showToast } from "./toast.js";
+
+const NAMES_TRIED_MAX = 100;
+const folderOf = (path) => path.slice(0, -1);
+const isSame = (left, right) => left.length === right.length && left.every((name, depth) => name === right[depth]);
+
+/** Asks where to, and moves. */
+export async function move(entries) {
+  const folder = await chooseFolder({ title: titleOf(entries, FILES.moveOne, FILES.moveMany), action: FILES.moveHere, isAllowed: mayTake(entries) });
+  if (folder) await moveTo(entries, folder);
+}
+
+/** Asks where to, and copies files. */
+export async function copyInto(entries) {
+  const folder = await chooseFolder({ title: titleOf(entries, FILES.copyOne, FILES.copyMany), action: FILES.copyHere, isAllowed: () => true });
+  if (!folder) return;
+  const { done, failed } = await transfer(entries, folder, FILES.copying, api.copy);
+  await listing.refreshIfShown(folder, done.map(({ to }) => to.at(-1)));
+  if (done.length > 0) announce(fill(FILES.copied, { path: api.pathText(folder) }));
+  bulk.report(failed, entries.length, FILES.notCopied);
+}
+
+const titleOf = (entries, one, many) =>
+  (entries.length === 1 ? withName(one, entries[0].name) : fill(many, { count: entries.length.toLocaleString() }));
+
+/** A folder goes neither into itself nor where everything is already. */
+export function mayTake(entries) {
+  const moved = entries.filter(isFolder).map((entry) => `${keyOf(entry)}/`);
+  return (folder) => {
+    const place = `${api.pathText(folder)}/`;
+    return !moved.some((path) => place.startsWith(path)) && entries.some((entry) => !isSame(folderOf(entry.path), folder));
+  };
+}
+
+/** Moves, and offers a way back. */
+export async function moveTo(entries, folder) {
+  const shown = listing.currentPath();
+  const moved = entries.filter((entry) => !isSame(folderOf(entry.path), folder));
+  const { done, failed } = await transfer(moved, folder, FILES.moving, api.move);
+  listing.forget(done.map(({ entry }) => entry));
+  if (done.length > 0) offerWayBack(done, folder, shown);
+  await listing.refresh({ quiet: true });
+  bulk.report(failed, moved.length, FILES.notMoved);
+}
+
+/** Calls `send` for each entry with a name that is free in the folder, or that the person agreed to. */
+async function transfer(entries, folder, text, send) {
+  const done = [];
+  let forAll = null;
+  const failed = await bulk.forEach(entries, text, async (entry) => {
+    let to = [...folder, entry.name];
+    try {
+      await send(entry.path, to);
+    } catch (error) {
+      if (error.code !== "already_exists" && error.code !== "is_a_folder") throw error;
+      const choice = forAll ?? await bulk.inTurn(() => forAll ?? askAboutTaken(entry, folder, entries.length > 1));
+      if (choice?.checked) forAll = choice;
+      if (choice?.value !== "both") return;
+      to = await underAnotherName(entry, folder, send);
+    }
+    done.push({ entry, to });
+  });
+  return { done, failed };
+}
+
+function askAboutTaken(entry, folder, isOneOfMany) {
+  return ask({
+    title: FILES.takenTitle,
+    text: withName(fill(FILES.taken, { folder: folder.at(-1) ?? FILES.root }), entry.name),
+    checkbox: isOneOfMany ? FILES.forAll : undefined,
+    actions: [
+      { label: FILES.skip, value: "skip" },
+      { label: FILES.keepBoth, value: "both", style: "primary" },
+    ],
+  });
+}
+
+async function underAnotherName(entry, folder, send) {
+  const dot = isFolder(entry) ? -1 : entry.name.lastIndexOf(".");
+  const [stem, extension] = dot > 0 ? [entry.name.slice(0, dot), entry.name.slice(dot)] : [entry.name, ""];
+  for (let number = 2; ; number += 1) {
+    const to = [...folder, `${stem} (${number})${extension}`];
+    try {
+      await send(entry.path, to);
+      return to;
+    } catch (error) {
+      const isTaken = error.code === "already_exists" || error.code === "is_a_folder";
+      if (!isTaken || number >= NAMES_TRIED_MAX) throw error;
+    }
+  }
+}
+
+function offerWayBack(done, folder, shown) {
+  const name = folder.at(-1) ?? FILES.root;
+  const text = done.length === 1
+    ? withName(fill(FILES.movedOne, { folder: name }), done[0].entry.name)
+    : fill(count(done.length, FILES.movedMany), { folder: name });
+  const undo = async () => {
+    const back = done.map(({ entry, to }) => ({ ...entry, path: to, back: entry.path }));
+    const failed = await bulk.forEach(back, FILES.moving, (entry) => api.move(entry.path, entry.back));
+    if (failed.length < back.length) hideToast();
+    await listing.refreshIfShown(shown, done.map(({ entry }) => entry.name));
+    bulk.report(failed, back.length, FILES.notMoved);
+    if (failed.length === 0) announce(FILES.movedBack);
+  };
+  showToast(text, { label: FILES.undo, onAct: undo, isUndo: true });
+  announce(document.getElementById("toast-text").textContent);
+}

@@ -1,0 +1,145 @@
+// Which entries are selected, by mouse, finger or keyboard, and the bar that says so.
+
+import { announce } from "./dialogs.js";
+import { isFolder, keyOf, zipOf } from "./entries.js";
+import { entryOf } from "./entryrow.js";
+import { formatSize } from "./format.js";
+import { FILES, count, fill } from "./texts.js";
+import * as view from "./drawing.js";
+
+const byId = (id) => document.getElementById(id);
+const selected = new Map();
+// Where a range begins.
+let anchor = null;
+
+export const size = () => selected.size;
+export const entries = () => Array.from(selected.values());
+export const has = (entry) => selected.has(keyOf(entry));
+
+/** Connects the list and the bar. */
+export function start() {
+  byId("rows").addEventListener("click", onClick);
+  byId("rows").addEventListener("dblclick", onDoubleClick);
+  // Else a range of rows is a range of text, too.
+  byId("rows").addEventListener("mousedown", (event) => {
+    if (event.shiftKey && !event.target.closest("a, input")) event.preventDefault();
+  });
+  byId("pick-all").addEventListener("change", () => (byId("pick-all").checked ? all() : clear()));
+  byId("selection-clear").addEventListener("click", clear);
+}
+
+/** Shows on a row whether it is selected. */
+export function decorate(row, entry) {
+  const isSelected = has(entry);
+  row.classList.toggle("selected", isSelected);
+  const box = row.querySelector(".pick input");
+  if (box) box.checked = isSelected;
+}
+
+export function clear() {
+  if (selected.size === 0) return;
+  selected.clear();
+  anchor = null;
+  changed();
+}
+
+export function toggle(entry) {
+  if (!selected.delete(keyOf(entry))) selected.set(keyOf(entry), entry);
+  anchor = entry;
+  changed();
+}
+
+export function only(entry) {
+  selected.clear();
+  selected.set(keyOf(entry), entry);
+  anchor = entry;
+  changed();
+}
+
+/** All that is here: of a very large folder not every entry is. */
+export function all() {
+  const list = view.current();
+  for (const entry of list.loaded()) selected.set(keyOf(entry), entry);
+  changed();
+  if (!list.isWhole) announce(fill(FILES.selectedPart, { count: selected.size.toLocaleString() }));
+}
+
+/** From where the last one was selected to this place, and nothing else. */
+export function extendTo(place) {
+  const from = anchor ? view.placeOf(anchor) : -1;
+  const begin = from < 0 ? place : from;
+  selected.clear();
+  for (let at = Math.min(begin, place); at <= Math.max(begin, place); at += 1) {
+    const entry = view.at(at);
+    if (entry) selected.set(keyOf(entry), entry);
+  }
+  anchor ??= view.at(place);
+  changed();
+}
+
+/** Begins a range, if none was begun. */
+export function anchorAt(place) {
+  anchor ??= view.at(place);
+}
+
+/** After the list was fetched again: what is not there any more is not selected, and what changed is as it is now. */
+export function keepOnly(list) {
+  if (selected.size === 0 || !list.isWhole) return;
+  const here = new Map(list.loaded().map((entry) => [keyOf(entry), entry]));
+  for (const key of Array.from(selected.keys())) {
+    if (here.has(key)) selected.set(key, here.get(key));
+    else selected.delete(key);
+  }
+  changed();
+}
+
+/** These are gone. */
+export function forget(gone) {
+  for (const entry of gone) selected.delete(keyOf(entry));
+  changed();
+}
+
+function onClick(event) {
+  const row = event.target.closest(".entry");
+  if (!row) return;
+  const entry = entryOf(row);
+  const isBox = event.target.closest(".pick") !== null;
+  if (!isBox && event.target.closest("a, button, summary, input, label, .menu-items")) return;
+  if (event.shiftKey) extendTo(view.placeOf(entry));
+  else if (isBox || event.ctrlKey || event.metaKey || event.pointerType === "touch") toggle(entry);
+  else only(entry);
+}
+
+function onDoubleClick(event) {
+  const isEmptyPart = !event.target.closest("a, button, summary, input, .menu-items");
+  if (isEmptyPart && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.target.closest(".entry")?.querySelector(".open").click();
+  }
+}
+
+function changed() {
+  for (const row of view.rowsDrawn()) decorate(row, entryOf(row));
+  const number = selected.size;
+  byId("selection").hidden = number === 0;
+  const here = view.length();
+  byId("pick-all").checked = number > 0 && number >= here;
+  byId("pick-all").indeterminate = number > 0 && number < here;
+  const text = number === 0 ? "" : describe();
+  if (byId("selection-text").textContent === text) return;
+  byId("selection-text").textContent = text;
+  announce(number === 0 ? FILES.selectedNone : text);
+  if (number === 0) return;
+  const chosen = entries();
+  const zip = chosen.length === 1 && !isFolder(chosen[0]) ? null : zipOf(chosen);
+  byId("selection-zip").hidden = !zip;
+  if (zip) byId("selection-zip").href = zip;
+  byId("selection-copy").hidden = chosen.some(isFolder);
+}
+
+function describe() {
+  const chosen = entries();
+  const text = count(chosen.length, FILES.selected);
+  const files = chosen.filter((entry) => !isFolder(entry));
+  const bytes = files.reduce((sum, entry) => sum + entry.size, 0);
+  return files.length > 0 ? `${text}, ${formatSize(bytes)}` : text;
+}

@@ -1,0 +1,47 @@
+// The heads of the columns: links to the same folder in another order, where the whole folder is here to be sorted.
+
+import { pageAddress } from "./api.js";
+import { WHOLE_MAX } from "./folder.js";
+import { currentPath, currentSearch, currentSort } from "./listing.js";
+import { element, hiddenText } from "./rows.js";
+import { FILES, fill } from "./texts.js";
+
+const heads = Array.from(document.querySelectorAll("#table th[data-sort]"));
+
+/** Shows how the list is ordered, and how else it could be. */
+export function draw() {
+  const { sort, isWhole } = currentSort();
+  for (const head of heads) {
+    const column = head.dataset.sort;
+    const isSorted = isWhole && sort.replace("-", "") === column;
+    const direction = sort.startsWith("-") ? "descending" : "ascending";
+    if (isSorted) head.setAttribute("aria-sort", direction);
+    else head.removeAttribute("aria-sort");
+    const text = FILES.columns[column];
+    if (isWhole) drawLink(head, addressOf(column, isSorted, sort));
+    else if (column === "name" || currentSearch() !== null) head.replaceChildren(text);
+    else head.replaceChildren(text, hiddenText(` (${reason()})`));
+    head.title = isWhole || currentSearch() !== null ? "" : reason();
+  }
+}
+
+const reason = () => fill(FILES.notSorted, { count: WHOLE_MAX.toLocaleString() });
+
+/** The same link as before, if there was one, so that it keeps the focus. */
+function drawLink(head, address) {
+  let link = head.querySelector("a.sort");
+  if (!link) {
+    link = element("a", { className: "sort" }, FILES.columns[head.dataset.sort]);
+    link.dataset.folder = "";
+    head.replaceChildren(link);
+  }
+  link.href = address;
+}
+
+/** Once more the other way round; sizes and times begin with the largest. */
+function addressOf(column, isSorted, sort) {
+  const first = column === "name" ? "name" : `-${column}`;
+  const other = first.startsWith("-") ? column : `-${column}`;
+  const next = isSorted && sort === first ? other : first;
+  return pageAddress(currentPath(), { sort: next });
+}

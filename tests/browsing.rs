@@ -1,0 +1,310 @@
+//! The list of files in a real browser: selecting, moving, renaming, and folders of any size.
+
+use futures::{StreamExt, stream};
+use proto::name::EntryPath;
+
+use crate::support::{Cluster, Page, Screen, browse, download};
+
+const NAMES: &str =
+    "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)";
+const FOCUSED: &str = "document.activeElement.closest('.entry')?.dataset.name";
+const SELECTED: &str = "document.getElementById('selection-text').textContent";
+const SHIFT: char = '\u{e008}';
+const CONTROL: char = '\u{e009}';
+const DOWN: char = '\u{e015}';
+const END: char = '\u{e010}';
+const ENTER: char = '\u{e007}';
+const ESCAPE: char = '\u{e00c}';
+const DELETE: char = '\u{e017}';
+const F2: char = '\u{e032}';
+
+/// The list shows just these, in this order.
+async fn until_listed(page: &Page, names: &[&str]) {
+    let wanted = serde_json::to_string(names).unwrap();
+    page.until(&format!(
+        "JSON.stringify({NAMES}) === JSON.stringify({wanted})"
+    ))
+    .await;
+}
+
+async fn until_equal(page: &Page, expression: &str, expected: &str) {
+    page.until(&format!("{expression} === {expected:?}")).await;
+}
+
+/// Something happens to the row of this name, as the browser would tell it.
+async fn happens(page: &Page, name: &str, event: &str) {
+    page.script(&format!(
+        "document.querySelector(\".entry[data-name='{name}'] .size\").dispatchEvent({event})"
+    ))
+    .await;
+}
+
+async fn click_with(page: &Page, name: &str, modifier: &str) {
+    let event = format!("new MouseEvent('click', {{ bubbles: true, {modifier} }})");
+    happens(page, name, &event).await;
+}
+
+/// Empty files of these names in a folder, several at a time.
+async fn fill(cluster: &Cluster, folder: &str, count: usize) {
+    stream::iter(0..count)
+        .for_each_concurrent(32, async |number| {
+            let path = format!("{folder}/scan {number}.txt");
+            cluster.upload(&path, b"").await;
+        })
+        .await;
+}
+
+async fn is_there(cluster: &Cluster, path: &str) -> bool {
+    let path: EntryPath = path.parse().unwrap();
+    cluster.client().entry(&path).await.is_ok()
+}
+
+/// By mouse and by keyboard; what was selected is deleted together, and comes back together.
+#[tokio::test]
+async fn several_entries_are_selected_deleted_and_brought_back() {
+    let cluster = Cluster::start().await;
+    for name in ["a.txt", "b.txt", "c.txt", "d.txt"] {
+        cluster.upload(&format!("/{name}"), b"12345").await;
+    }
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        click_with(page, "b.txt", "").await;
+        until_equal(page, SELECTED, "1 selected, 5 bytes").await;
+        click_with(page, "d.txt", "shiftKey: true").await;
+        until_equal(page, SELECTED, "3 selected, 15 bytes").await;
+        click_with(page, "c.txt", "ctrlKey: true").await;
+        until_equal(page, SELECTED, "2 selected, 10 bytes").await;
+        page.click(".entry[data-name='a.txt'] .pick input").await;
+        until_equal(page, SELECTED, "3 selected, 15 bytes").await;
+        let zip = page
+            .script("return document.getElementById('selection-zip').href")
+            .await;
+        assert!(
+            zip.as_str()
+                .unwrap()
+                .ends_with("/api/v1/zip?name=b.txt&name=d.txt&name=a.txt")
+        );
+
+        page.script("document.getElementById('title').focus()")
+            .await;
+        page.press(&ESCAPE.to_string()).await;
+        page.until("document.getElementById('selection').hidden")
+            .await;
+        page.press(&DOWN.to_string()).await;
+        until_equal(page, FOCUSED, "a.txt").await;
+        page.press(&format!("{SHIFT}{DOWN}{DOWN}")).await;
+        until_equal(page, FOCUSED, "c.txt").await;
+        until_equal(page, SELECTED, "3 selected, 15 bytes").await;
+        page.press(" ").await;
+        until_equal(page, SELECTED, "2 selected, 10 bytes").await;
+        page.press(&format!("{CONTROL}a")).await;
+        until_equal(page, SELECTED, "4 selected, 20 bytes").await;
+        page.press(" ").await;
+        page.press(&DELETE.to_string()).await;
+        until_listed(page, &["c.txt"]).await;
+        until_equal(page, FOCUSED, "c.txt").await;
+        page.until(
+            "document.getElementById('toast-text').textContent === '3 things are in the trash.'",
+        )
+        .await;
+        // The offer stays while one looks at other folders.
+        page.click("#toast-action").await;
+        until_listed(page, &["a.txt", "b.txt", "c.txt", "d.txt"]).await;
+        page.until("document.getElementById('toast').hidden").await;
+    })
+    .await;
+}
+
+/// The name becomes a field; what cannot be is said beside it, and Escape leaves it as it was.
+#[tokio::test]
+async fn a_name_is_changed_where_it_stands() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/draft.txt", b"words").await;
+    cluster.upload("/taken.txt", b"others").await;
+    let error = "document.querySelector('.rename-error')?.textContent ?? ''";
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.script("document.querySelector(\".entry[data-name='draft.txt'] .open\").focus()")
+            .await;
+        page.press(&F2.to_string()).await;
+        page.until("document.activeElement.value === 'draft.txt'")
+            .await;
+        // All but the extension is selected.
+        page.press(&format!("taken{ENTER}")).await;
+        page.until(&format!("({error}).includes('is there already')"))
+            .await;
+        page.press(&ESCAPE.to_string()).await;
+        until_equal(page, FOCUSED, "draft.txt").await;
+        until_listed(page, &["draft.txt", "taken.txt"]).await;
+        page.press(&F2.to_string()).await;
+        page.press(&format!("zebra{ENTER}")).await;
+        until_listed(page, &["taken.txt", "zebra.txt"]).await;
+        until_equal(page, FOCUSED, "zebra.txt").await;
+    })
+    .await;
+    let stored = download(&cluster.client(), "/zebra.txt").await;
+    assert_eq!(stored.unwrap(), b"words");
+}
+
+/// Onto a folder's row by mouse, and by the dialog; a name that is taken asks, and all of it goes back.
+#[tokio::test]
+async fn entries_are_moved_by_dragging_and_by_the_dialog() {
+    let cluster = Cluster::start().await;
+    for path in ["/a.txt", "/b.txt", "/box/inner/a.txt"] {
+        cluster.upload(path, path.as_bytes()).await;
+    }
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        click_with(page, "a.txt", "").await;
+        click_with(page, "b.txt", "ctrlKey: true").await;
+        page.script("window.carried = new DataTransfer()").await;
+        let event = |kind| {
+            format!(
+                "new DragEvent('{kind}', {{ bubbles: true, cancelable: true, dataTransfer: window.carried }})"
+            )
+        };
+        happens(page, "a.txt", &event("dragstart")).await;
+        happens(page, "box", &event("dragover")).await;
+        page.until("document.querySelector('.drop-target').dataset.name === 'box'")
+            .await;
+        happens(page, "box", &event("drop")).await;
+        until_listed(page, &["box"]).await;
+        page.until("document.getElementById('toast-text').textContent === '2 things are in “box” now.'")
+            .await;
+        assert!(is_there(&cluster, "/box/b.txt").await);
+        page.click("#toast-action").await;
+        until_listed(page, &["box", "a.txt", "b.txt"]).await;
+
+        // By the dialog, to a folder further down, in which the name is taken.
+        page.click(".entry[data-name='a.txt'] .menu summary").await;
+        page.click(".entry[data-name='a.txt'] [data-action=move]").await;
+        page.until("document.querySelector('.picker-folder')").await;
+        page.click(".picker-folder").await;
+        page.until("document.querySelector('.picker-folder')?.textContent === 'inner'")
+            .await;
+        page.click(".picker-folder").await;
+        page.until("document.querySelector('.picker-about').textContent.includes('no folder')")
+            .await;
+        page.answer("Move here").await;
+        page.until("document.querySelector('dialog[open]')?.textContent.includes('already')")
+            .await;
+        page.answer("Keep both").await;
+        until_listed(page, &["box", "b.txt"]).await;
+        assert!(is_there(&cluster, "/box/inner/a (2).txt").await);
+    })
+    .await;
+    let kept = download(&cluster.client(), "/box/inner/a.txt").await;
+    assert_eq!(kept.unwrap(), b"/box/inner/a.txt");
+}
+
+/// The menu under the pointer has what the row's own has, for all that is selected, and keys go through it.
+#[tokio::test]
+async fn the_menu_under_the_pointer_does_what_the_rows_does() {
+    let cluster = Cluster::start().await;
+    for name in ["a.txt", "b.txt"] {
+        cluster.upload(&format!("/{name}"), b"x").await;
+    }
+    let items = "Array.from(document.querySelectorAll('.context-menu [role=menuitem]'), item => item.textContent)";
+    let pointer = "new PointerEvent('contextmenu', { bubbles: true, cancelable: true, button: 2, clientX: 300, clientY: 300 })";
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        happens(page, "a.txt", pointer).await;
+        page.until(&format!(
+            "({items}).join() === 'Download,Rename,Move…,Copy…,Versions…,Delete'"
+        ))
+        .await;
+        page.press(&format!("{DOWN}{ESCAPE}")).await;
+        page.until("!document.querySelector('.context-menu')").await;
+        until_equal(page, FOCUSED, "a.txt").await;
+        page.press(&format!("{CONTROL}a")).await;
+        happens(page, "a.txt", pointer).await;
+        page.until(&format!(
+            "({items}).join() === 'Download as zip,Move…,Copy…,Delete'"
+        ))
+        .await;
+        page.press(&format!("{END}{ENTER}")).await;
+        until_listed(page, &[]).await;
+    })
+    .await;
+}
+
+/// A few rows stand for thousands; one scrolls to any of them, sorts them, goes to one by its letters, and comes back to where
+/// one was.
+#[tokio::test]
+async fn a_folder_of_thousands_is_scrolled_and_sorted() {
+    let cluster = Cluster::start().await;
+    fill(&cluster, "/many", 3000).await;
+    cluster.upload("/many/folder/x.txt", b"x").await;
+    cluster.upload("/many/scan 7.txt", b"the largest").await;
+    let count = "Number(document.getElementById('table').getAttribute('aria-rowcount'))";
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/folder/many")).await;
+        page.until(&format!("{count} === 3002")).await;
+        page.until(&format!(
+            "JSON.stringify({NAMES}.slice(0, 4)) === JSON.stringify(['folder', 'scan 0.txt', 'scan 1.txt', 'scan 2.txt'])"
+        ))
+        .await;
+        page.script("scrollTo(0, document.body.scrollHeight)").await;
+        page.until(&format!("{NAMES}.at(-1) === 'scan 2999.txt'"))
+            .await;
+        page.until("document.querySelectorAll('#rows .entry').length < 100")
+            .await;
+        page.script("scrollTo(0, 60000)").await;
+        page.until(&format!("{NAMES}.includes('scan 1105.txt')")).await;
+        page.until("history.state?.scroll === 60000").await;
+
+        // Back is where one was, and not at the beginning.
+        page.script("document.querySelector('.crumbs a').click()").await;
+        until_listed(page, &["many"]).await;
+        page.script("history.back()").await;
+        page.until(&format!("{NAMES}.includes('scan 1105.txt') && scrollY === 60000"))
+            .await;
+        page.script("scrollTo(0, 0)").await;
+        page.until(&format!("{NAMES}[0] === 'folder'")).await;
+        page.click("th.size a").await;
+        page.until(&format!("{NAMES}[1] === 'scan 7.txt'")).await;
+        page.script("history.back()").await;
+        page.until(&format!("{NAMES}[1] === 'scan 0.txt'")).await;
+        page.script("document.getElementById('title').focus()").await;
+        page.press("scan 2345").await;
+        until_equal(page, FOCUSED, "scan 2345.txt").await;
+        page.press(&DELETE.to_string()).await;
+        page.until(&format!("{count} === 3001")).await;
+        until_equal(page, FOCUSED, "scan 2346.txt").await;
+    })
+    .await;
+}
+
+/// Tiles are remembered; all that rows do, they do.
+#[tokio::test]
+async fn a_folder_is_shown_as_tiles() {
+    let cluster = Cluster::start().await;
+    for name in ["a.txt", "b.txt", "c.txt"] {
+        cluster.upload(&format!("/{name}"), b"x").await;
+    }
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.click("#view").await;
+        page.script("location.reload()").await;
+        page.until("document.body.dataset.view === 'grid'").await;
+        page.until("document.querySelector('th a.sort')").await;
+        let tops = page
+            .script(
+                "return new Set(Array.from(document.querySelectorAll('#rows .entry'), row => row.getBoundingClientRect().top)).size",
+            )
+            .await;
+        assert_eq!(tops, 1, "they stand side by side");
+        page.script("document.querySelector('.open').focus()").await;
+        page.press("\u{e014}").await;
+        until_equal(page, FOCUSED, "b.txt").await;
+        page.click(".entry[data-name='b.txt'] .menu summary").await;
+        page.click(".entry[data-name='b.txt'] [data-action=delete]").await;
+        until_listed(page, &["a.txt", "c.txt"]).await;
+    })
+    .await;
+}
