@@ -12,6 +12,7 @@ import { rename } from "./renaming.js";
 import { offerUndo } from "./restoring.js";
 import { closeMenus } from "./rows.js";
 import * as selection from "./selection.js";
+import { share } from "./sharing.js";
 import { FILES } from "./texts.js";
 import { showVersions } from "./versions.js";
 import * as view from "./drawing.js";
@@ -33,10 +34,11 @@ export function start() {
   });
 }
 
-/** `action` is `rename`, `move`, `copy`, `versions` or `delete`. */
+/** `action` is `share`, `rename`, `move`, `copy`, `versions` or `delete`. */
 export function act(action, entries) {
   const [first] = entries;
-  if (action === "rename") rename(first);
+  if (action === "share") share(first.path, isFolder(first));
+  else if (action === "rename") rename(first);
   else if (action === "move") move(entries);
   else if (action === "copy" && entries.length > 1) copyInto(entries);
   else if (action === "copy") copy(first.path);

@@ -72,9 +72,9 @@ uploads.start();
 connectInput("choose-files", "file-input");
 connectInput("choose-folder", "folder-input");
 // Another page would end the uploads that are under way.
-byId("trash-link").addEventListener("click", (event) => {
+["shares-link", "trash-link"].forEach((id) => byId(id).addEventListener("click", (event) => {
   event.currentTarget.target = uploads.isBusy() ? "_blank" : "";
-});
+}));
 // Some phones cannot choose folders.
 byId("choose-folder").hidden = !("webkitdirectory" in byId("folder-input"));
 connectDropping();

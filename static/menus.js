@@ -18,7 +18,9 @@ export function menuOf(entries) {
   } else {
     items.push(link(downloadAddress(first), FILES.download, { download: "" }));
   }
-  if (entries.length === 1) items.push(menuButton(FILES.rename, "rename", ""));
+  if (entries.length === 1) {
+    items.push(menuButton(FILES.share, "share", ""), menuButton(FILES.rename, "rename", ""));
+  }
   items.push(menuButton(FILES.move, "move", ""));
   if (!entries.some(isFolder)) items.push(menuButton(FILES.copy, "copy", ""));
   if (entries.length === 1 && !isFolder(first)) items.push(menuButton(FILES.versions, "versions", ""));

@@ -76,6 +76,7 @@ export const FILES = {
   notSorted: "only folders of up to {count} entries can be sorted by this",
   download: "Download",
   zip: "Download as zip",
+  share: "Share…",
   rename: "Rename",
   move: "Move…",
   copy: "Copy…",
@@ -132,6 +133,43 @@ export const FILES = {
   asList: "As list",
   asTiles: "As tiles",
   storage: "{used} used, room for about {free} more.",
+};
+
+export const SHARES = {
+  title: "Share {name}",
+  text: "Whoever has the link gets it, without a name or a password of their own.",
+  expiry: "The link works",
+  expiries: [[0, "until it is revoked"], [1, "for 1 day"], [7, "for 7 days"], [30, "for 30 days"]],
+  password: "Password",
+  none: "none",
+  limit: "Downloads at most",
+  noLimit: "no limit",
+  adding: "Others only add files, and see nothing",
+  make: "Make link",
+  cancel: "Cancel",
+  made: "The link is ready. Keep it: it is not shown again.",
+  link: "Link",
+  copy: "Copy",
+  copied: "Copied.",
+  copyYourself: "It is selected: copy it with Control C or Command C.",
+  close: "Close",
+  revokeTitle: "Revoke this link?",
+  revokeText: "Nobody gets {name} by it any more, and it cannot be brought back.",
+  revokeNow: "Revoke",
+  revoked: "The link leads nowhere now.",
+};
+
+export const RECEIVER = {
+  waiting: "Waiting",
+  sending: "Sending…",
+  progress: "{sent} of {size}",
+  arrived: "Arrived",
+  arrivedAs: "Arrived as {name}",
+  failed: "It did not arrive. Try again in a while.",
+  connection: "The connection broke. Check it, and send the file again.",
+  files: ["{count} file", "{count} files"],
+  all: "{arrived} arrived. Thank you.",
+  some: "{arrived} arrived, {failed} did not.",
 };
 
 /** The text with what its `{…}` stand for. */

@@ -34,6 +34,7 @@ mod size;
 mod span;
 mod terminal;
 mod value;
+mod web_address;
 
 pub use args::{ConfigArgs, ServerArgs};
 pub use descriptors::connections_possible;
@@ -49,3 +50,4 @@ pub use size::{ByteSize, ParseByteSizeError};
 pub use span::{ParseTimeSpanError, TimeSpan};
 pub use terminal::{stderr_takes_colours, stdout_takes_colours};
 pub use value::{LogFilter, LogFormat, Secret, Share};
+pub use web_address::WebAddress;

@@ -10,7 +10,7 @@ use proto::name::NameRules;
 use proto::net::Address;
 
 use crate::value::{LogFilter, LogFormat, Secret, SettingValue, Share};
-use crate::{ByteSize, TimeSpan};
+use crate::{ByteSize, TimeSpan, WebAddress};
 
 macro_rules! sections {
     ($(
@@ -155,6 +155,8 @@ sections! {
         allow_network: bool = false;
         /// Names by which browsers reach it, beside the address and `localhost`.
         hosts: Vec<String> = Vec::new();
+        /// Where people reach it from elsewhere: share links begin with this. Not given, it is the address that the owner uses.
+        public_url: Option<WebAddress> = None;
         /// Uploads taken at once; further ones wait.
         uploads_at_once: u32 = 32;
         /// A transfer that moves no byte for so long is cut off.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::DeleteOptions;
+use client::{DeleteOptions, Password, ShareOptions};
 use proto::net::Address;
 use tokio_util::sync::CancellationToken;
 use web::memory::{Faults, MemoryDrive};
-use web::{AppState, Drive, Hosts, Limits, TransferLimits, app, serve};
+use web::{AppState, Drive, Hosts, Limits, Shares as _, TransferLimits, app, serve};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -20,6 +20,7 @@ async fn main() -> anyhow::Result<()> {
     let drive = MemoryDrive::default();
     fill(&drive)?;
     fill_the_past(&drive).await?;
+    share_some(&drive).await?;
     drive.set_faults(Faults {
         unreachable: fault == "unreachable",
         node_down: fault == "node_down",
@@ -80,6 +81,34 @@ fn fill(drive: &MemoryDrive) -> anyhow::Result<()> {
             let modified_ms = YEAR_2026_MS + (number * 7919) % 25_000 * 1000;
             drive.put(&path.parse()?, Bytes::from("scan"), modified_ms);
         }
+    }
+    Ok(())
+}
+
+/// Links of each kind, whose addresses are printed.
+async fn share_some(drive: &MemoryDrive) -> anyhow::Result<()> {
+    let open = ShareOptions::default();
+    let locked = ShareOptions {
+        password: Some(Password::new("open")?),
+        ..open.clone()
+    };
+    let limited = ShareOptions {
+        downloads_max: Some(3),
+        expires_ms: Some(4_000_000_000_000),
+        ..open.clone()
+    };
+    let adding = ShareOptions {
+        upload_only: true,
+        ..open.clone()
+    };
+    for (path, options) in [
+        ("/Photos", open),
+        ("/Film of the holidays.mp4", limited),
+        ("/Rental contract.pdf", locked),
+        ("/Letters", adding),
+    ] {
+        let made = drive.share(&path.parse()?, options).await?;
+        println!("{path}: /s/{}", made.token.as_str());
     }
     Ok(())
 }

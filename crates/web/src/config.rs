@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use client::{ClientOptions, Cluster};
 use proto::net::{ListenError, Tcp};
-use settings::{Loader, ServerArgs, Settings, WebSettings};
+use settings::{Loader, ServerArgs, Settings, WebAddress, WebSettings};
 use tokio_util::sync::CancellationToken;
 
 use crate::{AppState, Hosts, Limits, TransferLimits, app, listen, serve};
@@ -47,10 +47,20 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on {}", listener.local_addr()?).and_then(|()| stdout.flush())?;
 
-    let hosts = Hosts::new(address, &settings.web.hosts);
+    let public_url = settings.web.public_url.as_ref();
+    let public_host = public_url.map(|url| url.authority().to_owned());
+    let names: Vec<_> = settings
+        .web
+        .hosts
+        .iter()
+        .cloned()
+        .chain(public_host)
+        .collect();
+    let hosts = Hosts::new(address, &names);
     let cluster = cluster(&settings);
     let drive = Arc::new(cluster.clone());
-    let state = AppState::new(drive, hosts, transfers(&settings.web));
+    let state = AppState::new(drive, hosts, transfers(&settings.web))
+        .with_public_url(public_url.map(WebAddress::as_str));
     let limits = Limits::default();
     let limits = Limits {
         connections_max: settings::connections_possible(limits.connections_max),

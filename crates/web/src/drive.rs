@@ -4,6 +4,7 @@
 
 mod drafts;
 mod past;
+mod shares;
 
 use std::fmt;
 use std::ops::Range;
@@ -22,9 +23,10 @@ use proto::net::{ByteSource, Pending};
 
 pub use drafts::Drafts;
 pub use past::Past;
+pub use shares::Shares;
 
 /// Keeps files.
-pub trait Drive: Drafts + Past + fmt::Debug + Send + Sync + 'static {
+pub trait Drive: Drafts + Past + Shares + fmt::Debug + Send + Sync + 'static {
     /// How it does.
     fn status(&self) -> Pending<'_, Result<ClusterStatus, Error>>;
 

@@ -52,6 +52,8 @@ problems! {
     UploadInterrupted = "upload_interrupted", BAD_REQUEST, "The upload did not come through whole";
     /// The request comes from another site.
     CrossSite = "cross_site", FORBIDDEN, "Requests from other sites are refused";
+    /// A share link asks for its password first.
+    PasswordNeeded = "password_needed", FORBIDDEN, "A password is needed";
     /// No route has this address.
     NoSuchRoute = "no_such_route", NOT_FOUND, "There is nothing at this address";
     /// No such file, folder, version.

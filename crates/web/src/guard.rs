@@ -17,6 +17,7 @@ use proto::net::Address;
 
 use crate::Shared;
 use crate::error::{Kind, Problem};
+use crate::routes::shares::RECEIVERS;
 
 /// The names under which this server is asked.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +113,7 @@ pub(crate) fn page_policy(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
 }
 
 /// Which host is asked: the one in an absolute address, else that of the only `Host` header (RFC 9112, section 3.2).
-fn asked_host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Problem> {
+pub(crate) fn asked_host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Problem> {
     let mut named = headers.get_all(header::HOST).iter();
     match (uri.authority(), named.next(), named.next()) {
         (_, _, Some(_)) => Err(Problem::new(
@@ -139,7 +140,7 @@ fn check(hosts: &Hosts, request: &Request) -> Result<(), Problem> {
         ));
     }
     let is_change = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if is_change && !is_own(headers, host) {
+    if is_change && !is_own(headers, host) && !is_from_share_page(request) {
         return Err(Problem::new(
             Kind::CrossSite,
             "changes are taken from this server's own page and from programs, not from another site's page",
@@ -159,6 +160,18 @@ fn is_own(headers: &HeaderMap, host: &str) -> bool {
     let origin = origin.to_str().unwrap_or("");
     let authority = origin.split_once("://").map_or("", |(_, rest)| rest);
     authority.eq_ignore_ascii_case(host)
+}
+
+/// Whether a form of a share's page may have sent it. Such a page tells nobody where it is, and so a browser that sends no
+/// `Sec-Fetch-Site`, since it talks over plain HTTP, says `Origin: null`. Another site's page could say the same, and wins nothing
+/// by it: all that may be done there is done by knowing the address, and its cookies are never sent along from another site.
+fn is_from_share_page(request: &Request) -> bool {
+    let headers = request.headers();
+    request.uri().path().starts_with(RECEIVERS)
+        && !headers.contains_key("sec-fetch-site")
+        && headers
+            .get(header::ORIGIN)
+            .is_some_and(|origin| origin == "null")
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod pace;
 mod pages;
 mod present;
 mod readiness;
+mod receivers;
 mod resumable;
 mod routes;
 mod serve;
@@ -33,16 +34,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
+use rand::RngExt;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
+use tracing::Span;
 
-pub use drive::{Content, Drafts, Drive, OpenFile, Past};
+pub use drive::{Content, Drafts, Drive, OpenFile, Past, Shares};
 pub use error::Problem;
 pub use guard::Hosts;
 pub use serve::{Limits, listen, serve};
@@ -50,7 +53,9 @@ pub use serve::{Limits, listen, serve};
 use error::Kind;
 use headers::tus;
 use readiness::StatusCache;
+use receivers::Receivers;
 use resumable::Resumables;
+use routes::shares::RECEIVERS;
 use turns::{Downloads, Turns};
 
 /// What all routes share.
@@ -62,6 +67,9 @@ pub struct AppState {
     resumables: Resumables,
     downloads: Downloads,
     zips: Turns,
+    receivers: Receivers,
+    /// Where receivers of share links reach this server, without a closing `/`.
+    public_url: Option<String>,
     patience: Duration,
 }
 
@@ -103,8 +111,17 @@ impl AppState {
             resumables: Resumables::default(),
             downloads: Downloads::new(limits.download_memory),
             zips: Turns::new(limits.zips_at_once),
+            receivers: Receivers::new(rand::rng().random()),
+            public_url: None,
             patience: limits.patience,
         }
+    }
+
+    /// The same, with share links that begin with this address.
+    #[must_use]
+    pub fn with_public_url(mut self, url: Option<&str>) -> Self {
+        self.public_url = url.map(|url| url.trim_end_matches('/').to_owned());
+        self
     }
 }
 
@@ -120,14 +137,15 @@ impl fmt::Debug for AppState {
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     use routes::{
-        cluster, copying, download, files, folders, moving, search, trash, uploads, versions, zip,
+        cluster, copying, download, files, folders, moving, search, shares, trash, uploads,
+        versions, zip,
     };
     let folder = || {
         get(folders::get)
             .post(folders::post)
             .delete(folders::delete)
     };
-    vec![
+    let mut routes = vec![
         (
             "/api/v1/files/{*path}",
             get(download::get).put(files::put).delete(files::delete),
@@ -146,6 +164,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
                 .post(versions::post)
                 .delete(versions::delete),
         ),
+        ("/api/v1/shares", get(shares::list).post(shares::create)),
+        ("/api/v1/shares/{id}", delete(shares::revoke)),
         (
             "/api/v1/uploads",
             post(uploads::create)
@@ -173,11 +193,37 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/readyz", get(cluster::readyz)),
         ("/", smaller(get(pages::folder))),
         ("/folder/{*path}", smaller(get(pages::folder))),
+        ("/shares", smaller(get(pages::shares))),
         ("/trash", smaller(get(pages::trash))),
         ("/search", smaller(get(pages::search::search))),
         ("/static/{name}", smaller(get(assets::get))),
         ("/favicon.ico", get(assets::icon)),
+    ];
+    routes.extend(receiver_routes());
+    routes
+}
+
+/// What whoever has a share link reaches, and nothing else.
+fn receiver_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    use routes::receiver;
+    vec![
+        (
+            "/s/{token}",
+            hidden(get(receiver::page).post(receiver::unlock)),
+        ),
+        ("/s/{token}/", hidden(get(receiver::page))),
+        ("/s/{token}/folder/{*path}", hidden(get(receiver::page))),
+        ("/s/{token}/file", hidden(get(receiver::file))),
+        ("/s/{token}/file/{*path}", hidden(get(receiver::file))),
+        ("/s/{token}/zip", hidden(get(receiver::zip))),
+        ("/s/{token}/zip/{*path}", hidden(get(receiver::zip))),
+        ("/s/{token}/files", hidden(post(receiver::add))),
     ]
+}
+
+/// For whoever has a share link: nobody else is to hear of it, and nobody keeps what it shows.
+fn hidden(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    methods.layer(map_response(routes::receiver::hide))
 }
 
 /// Compressed for those who take it. Never a file: its length, ranges and version are those of its own bytes.
@@ -196,12 +242,33 @@ pub fn app(state: AppState) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&state), guard::guard))
-        .layer(TraceLayer::new_for_http().on_failure(()))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(span)
+                .on_failure(()),
+        )
         .with_state(state)
+}
+
+/// What the log says of a request: all but the token of a share link.
+fn span(request: &Request) -> Span {
+    let path = logged(request.uri());
+    tracing::debug_span!("request", method = %request.method(), path)
+}
+
+fn logged(uri: &Uri) -> String {
+    if uri.path().starts_with(RECEIVERS) {
+        return format!("{RECEIVERS}…");
+    }
+    uri.path().chars().take(200).collect()
 }
 
 /// A person who mistyped an address gets a page, a program a problem.
 async fn no_such_route(State(state): State<Shared>, uri: Uri, headers: HeaderMap) -> Response {
+    if uri.path().starts_with(RECEIVERS) {
+        let page = pages::receiver::Closed::Missing.view();
+        return routes::receiver::hide(page.answer(&uri, &headers)).await;
+    }
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());
@@ -209,7 +276,7 @@ async fn no_such_route(State(state): State<Shared>, uri: Uri, headers: HeaderMap
     {
         return pages::nothing_there(state, &uri, &headers).await;
     }
-    let path: String = uri.path().chars().take(200).collect();
+    let path = logged(&uri);
     let problem = Problem::new(
         Kind::NoSuchRoute,
         format!("{path} is no address of this server; /api/v1/openapi.json lists them"),
@@ -218,7 +285,7 @@ async fn no_such_route(State(state): State<Shared>, uri: Uri, headers: HeaderMap
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    let path: String = uri.path().chars().take(200).collect();
+    let path = logged(&uri);
     Problem::new(
         Kind::MethodNotAllowed,
         format!("{path} does not take {method}"),

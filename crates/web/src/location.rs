@@ -104,7 +104,7 @@ fn below<'a>(uri: &'a Uri, prefix: &str) -> Result<&'a str, Problem> {
         .ok_or_else(|| Problem::new(Kind::NoSuchRoute, "the address is not one of this server's"))
 }
 
-fn decode(text: &str) -> Result<EntryPath, Problem> {
+pub(crate) fn decode(text: &str) -> Result<EntryPath, Problem> {
     if text.is_empty() {
         return Ok(EntryPath::ROOT);
     }

@@ -6,6 +6,7 @@ mod content;
 mod drafts;
 mod past;
 mod search;
+mod shares;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,6 +31,7 @@ use crate::drive::{Drive, OpenFile};
 use content::{CHUNK_LEN, FileBytes, open};
 use drafts::Draft;
 use past::Trashed;
+use shares::Shared;
 
 /// The drive. Clones share what is kept.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +46,8 @@ struct Kept {
     last_version: u64,
     trash: BTreeMap<u64, Trashed>,
     trashed: u64,
+    shares: BTreeMap<u64, Shared>,
+    last_share: u64,
     drafts: BTreeMap<UploadId, Draft>,
     last_draft: u128,
     faults: Faults,

@@ -1,6 +1,8 @@
 //! The page, rendered here so that the list and downloads work without a script; scripts do the rest by the API.
 
+pub(crate) mod receiver;
 pub(crate) mod search;
+mod shares;
 mod trash;
 
 use askama::Template;
@@ -20,6 +22,7 @@ use crate::present::{self, NamePart};
 use crate::readiness::Known;
 use crate::{AppState, Shared};
 
+pub(crate) use shares::shares;
 pub(crate) use trash::trash;
 
 /// Rows of one page.

@@ -51,6 +51,7 @@ impl Kept {
         nodes: BTreeMap<EntryPath, Node>,
     ) {
         self.make_parents(to);
+        self.shares_moved(from, to);
         for (path, node) in nodes {
             let rest = path.names()[from.names().len()..].iter();
             let target = rest.fold(to.clone(), |at, name| {

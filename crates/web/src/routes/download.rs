@@ -17,7 +17,6 @@ use proto::id::VersionId;
 use proto::name::EntryPath;
 use serde::Deserialize;
 
-use crate::Shared;
 use crate::drive::{Content, OpenFile};
 use crate::error::{Kind, Problem};
 use crate::extract::QueryOf;
@@ -27,6 +26,7 @@ use crate::headers::disposition::{Disposition, content_disposition};
 use crate::headers::range::{self, Wanted};
 use crate::location::FilePath;
 use crate::turns::DownloadTurn;
+use crate::{AppState, Shared};
 
 /// A file is shown, if at all, as if it came from nowhere: without scripts, forms or our origin's rights.
 const FILE_POLICY: &str = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; base-uri 'none'; \
@@ -42,6 +42,16 @@ pub(crate) struct ReadQuery {
     download: Option<String>,
 }
 
+impl ReadQuery {
+    /// The current version, to be saved.
+    pub(crate) fn to_save() -> Self {
+        Self {
+            version: None,
+            download: Some(String::new()),
+        }
+    }
+}
+
 /// `GET` and `HEAD` of `/api/v1/files/{path}`
 pub(crate) async fn get(
     State(state): State<Shared>,
@@ -50,26 +60,80 @@ pub(crate) async fn get(
     QueryOf(query): QueryOf<ReadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    match prepare(&state, &method, path, &query, &headers).await? {
+        Ready::Done(response) => Ok(response),
+        Ready::Body(prepared) => prepared.send(&state).await,
+    }
+}
+
+/// What is left to do after a file was found.
+pub(crate) enum Ready {
+    /// Nothing: it has no body.
+    Done(Response),
+    /// To send bytes.
+    Body(Prepared),
+}
+
+/// An answer whose bytes are yet to be read.
+pub(crate) struct Prepared {
+    status: StatusCode,
+    headers: HeaderMap,
+    file: OpenFile,
+    range: Range<u64>,
+    path: EntryPath,
+}
+
+impl Prepared {
+    /// Whether it begins with the first byte.
+    pub(crate) fn is_from_begin(&self) -> bool {
+        self.range.start == 0
+    }
+
+    /// What is sent.
+    pub(crate) fn version(&self) -> VersionId {
+        self.file.version
+    }
+
+    /// Reads and sends it.
+    pub(crate) async fn send(self, state: &AppState) -> Result<Response, Problem> {
+        let turn = state
+            .downloads
+            .turn(&self.range, self.file.chunk_size, self.file.read_ahead)
+            .await?;
+        let body = body(self.file, self.range, &self.path, turn).await?;
+        Ok((self.status, self.headers, body).into_response())
+    }
+}
+
+/// Finds what is asked for, and decides which of it is sent.
+pub(crate) async fn prepare(
+    state: &AppState,
+    method: &Method,
+    path: EntryPath,
+    query: &ReadQuery,
+    headers: &HeaderMap,
+) -> Result<Ready, Problem> {
     let file = state.drive.open(&path, query.version).await?;
     let validators = Validators {
         version: file.version,
         modified_ms: file.modified_ms,
     };
     let mut answered = validator_headers(validators);
-    match conditional::read(&headers, validators) {
+    match conditional::read(headers, validators) {
         Read::NotModified => {
-            if method == Method::HEAD {
+            if *method == Method::HEAD {
                 // Else it would be said that it is empty.
                 answered.insert(header::CONTENT_LENGTH, file.size.into());
             }
-            return Ok((StatusCode::NOT_MODIFIED, answered).into_response());
+            let response = (StatusCode::NOT_MODIFIED, answered).into_response();
+            return Ok(Ready::Done(response));
         }
         Read::PreconditionFailed => return Err(changed(&path, file.version)),
         Read::Send => {}
     }
     let range_header = headers
         .get(header::RANGE)
-        .filter(|_| method == Method::GET && conditional::range_holds(&headers, validators));
+        .filter(|_| *method == Method::GET && conditional::range_holds(headers, validators));
     let range_header = range_header.and_then(|range| range.to_str().ok());
     let (status, range) = match range_header.map(|range| range::wanted(range, file.size)) {
         None | Some(Wanted::Whole) => (StatusCode::OK, 0..file.size),
@@ -81,15 +145,16 @@ pub(crate) async fn get(
         Some(Wanted::Nothing) => return Err(no_such_range(file.size)),
     };
     describe(&mut answered, &path, query.download.is_some(), &range);
-    if method == Method::HEAD {
-        return Ok((status, answered).into_response());
+    if *method == Method::HEAD {
+        return Ok(Ready::Done((status, answered).into_response()));
     }
-    let turn = state
-        .downloads
-        .turn(&range, file.chunk_size, file.read_ahead)
-        .await?;
-    let body = body(file, range, &path, turn).await?;
-    Ok((status, answered, body).into_response())
+    Ok(Ready::Body(Prepared {
+        status,
+        headers: answered,
+        file,
+        range,
+        path,
+    }))
 }
 
 fn validator_headers(file: Validators) -> HeaderMap {

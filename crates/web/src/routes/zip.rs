@@ -30,12 +30,22 @@ pub(crate) async fn get(
     let names = names(query)?;
     let title = title(&folder, &names);
     let walk = walk(&state, folder, names).await?;
-    let headers = headers(&title);
-    if method == Method::HEAD {
+    send(&state, &method, &title, walk).await
+}
+
+/// All that a walk comes to, as a zip with this name.
+pub(crate) async fn send(
+    state: &AppState,
+    method: &Method,
+    title: &str,
+    walk: Walk,
+) -> Result<Response, Problem> {
+    let headers = headers(title);
+    if *method == Method::HEAD {
         return Ok(headers.into_response());
     }
     let place = state.zips.turn(1).await?;
-    let chunk_size = chunk_size(&state).await?;
+    let chunk_size = chunk_size(state).await?;
     let turn = state
         .downloads
         .turn(&(0..u64::MAX / 2), chunk_size, CHUNKS_AHEAD * chunk_size)

@@ -7,6 +7,7 @@ mod folders;
 mod names;
 mod past;
 mod search;
+mod shares;
 mod site;
 mod uploads;
 mod zips;

@@ -1,0 +1,390 @@
+//! `/s/{token}`: what whoever has a share link can do, and nothing more.
+//!
+//! What counts as a download, where the owner set a limit: each request for bytes but one that goes on with a download that was
+//! counted. Such a one does not begin at the first byte, and shows a cookie that the counted one was given, for this file in this
+//! version. Without a limit, what begins at the first byte is counted, for the owner to see. A zip counts once.
+//!
+//! **Invariant:** no answer says anything of what is above or beside what is shared: paths are relative to it, each name in them
+//! is checked, and the cluster's own sentences, which have whole paths in them, are never passed on.
+
+use axum::body::Body;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use client::{Error, Password, ShareToken};
+use proto::master::{Entry, ShareFound};
+use proto::name::{EntryName, EntryPath};
+use serde::Deserialize;
+
+use super::download::{self, ReadQuery, Ready};
+use super::shares::{RECEIVERS, is_https};
+use crate::archive::Walk;
+use crate::error::{Kind, Problem};
+use crate::extract::QueryOf;
+use crate::location;
+use crate::pages::receiver::{self as view, Closed};
+use crate::receivers::{Proof, now_ms};
+use crate::{AppState, Shared};
+
+mod adding;
+
+pub(crate) use adding::add;
+
+/// What an address below [`RECEIVERS`] names.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Nothing if it cannot be one.
+    token: Option<ShareToken>,
+    /// Below what is shared; nothing if it is no path.
+    below: Option<EntryPath>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Link {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let rest = parts.uri.path().strip_prefix(RECEIVERS).unwrap_or_default();
+        let mut segments = rest.splitn(3, '/');
+        let token = segments.next().and_then(ShareToken::parse);
+        // Between the token and the path it says what is wanted.
+        let below = segments.nth(1).unwrap_or_default();
+        let below = location::decode(below.strip_suffix('/').unwrap_or(below));
+        Ok(Self {
+            token,
+            below: below.ok(),
+        })
+    }
+}
+
+/// A link that leads somewhere, and who has it.
+pub(crate) struct Visit {
+    pub(crate) token: ShareToken,
+    pub(crate) found: ShareFound,
+    /// What is shared, and where it is.
+    pub(crate) path: EntryPath,
+    pub(crate) entry: Entry,
+}
+
+impl Visit {
+    /// Where its page is.
+    pub(crate) fn address(&self) -> String {
+        format!("{RECEIVERS}{}", self.token.as_str())
+    }
+
+    /// What lies at a path below what is shared.
+    pub(crate) fn at(&self, below: Option<&EntryPath>) -> Result<EntryPath, Closed> {
+        let below = below.ok_or(Closed::Missing)?;
+        let mut names = below.names().iter();
+        let path = names.try_fold(self.path.clone(), |path, name| path.join(name.clone()));
+        path.map_err(|_| Closed::Missing)
+    }
+
+    fn is_file(&self) -> bool {
+        matches!(self.entry, Entry::File { .. })
+    }
+
+    fn cookie(
+        &self,
+        state: &AppState,
+        headers: &HeaderMap,
+        proof: Proof,
+        path: &str,
+    ) -> HeaderValue {
+        let seconds = now_ms() / 1000;
+        let value = state
+            .receivers
+            .prove(proof, &self.token, &self.found, seconds);
+        let secure = if is_https(state, headers) {
+            "; Secure"
+        } else {
+            ""
+        };
+        let cookie = format!(
+            "{}={value}; HttpOnly; SameSite=Strict; Path={path}; Max-Age={}{secure}",
+            proof.cookie(),
+            proof.seconds()
+        );
+        HeaderValue::try_from(cookie).expect("made of printable ASCII")
+    }
+
+    fn has_shown(&self, state: &AppState, headers: &HeaderMap, proof: Proof) -> bool {
+        let seconds = now_ms() / 1000;
+        cookies(headers, proof.cookie()).any(|value| {
+            state
+                .receivers
+                .is_proof(value, proof, &self.token, &self.found, seconds)
+        })
+    }
+
+    /// Lets a download begin.
+    async fn count(&self, state: &AppState) -> Result<(), Closed> {
+        let counted = state.drive.count_download(self.found.share.share).await;
+        match counted {
+            Ok(_) => Ok(()),
+            Err(Error::PreconditionFailed { .. }) => Err(Closed::UsedUp),
+            Err(error) => Err(closed(error)),
+        }
+    }
+}
+
+fn cookies<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|cookies| cookies.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(move |cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Finds the share, and sees that it is there for whoever asks.
+async fn open(state: &AppState, link: &Link, headers: &HeaderMap) -> Result<Visit, Closed> {
+    let token = link.token.clone().ok_or(Closed::Unknown)?;
+    let found = match state.drive.find_share(&token).await {
+        Err(Error::NotFound { .. }) => return Err(Closed::Unknown),
+        found => found.map_err(closed)?,
+    };
+    if found.share.is_expired(now_ms()) {
+        return Err(Closed::Expired);
+    }
+    let shared = found.share.shared.clone().ok_or(Closed::Gone)?;
+    let visit = Visit {
+        token,
+        found,
+        path: shared.path,
+        entry: shared.entry,
+    };
+    if visit.found.password.is_some() && !visit.has_shown(state, headers, Proof::Password) {
+        return Err(Closed::Locked(Box::new(visit)));
+    }
+    Ok(visit)
+}
+
+/// The same, for those who want to see what is shared.
+async fn open_to_see(state: &AppState, link: &Link, headers: &HeaderMap) -> Result<Visit, Closed> {
+    let visit = open(state, link, headers).await?;
+    if visit.found.share.upload_only {
+        return Err(Closed::Missing);
+    }
+    Ok(visit)
+}
+
+/// An error without what the cluster says of it.
+fn closed(error: Error) -> Closed {
+    let problem = Problem::from(error);
+    match problem.kind {
+        Kind::NotFound | Kind::IsAFolder | Kind::NotAFolder | Kind::InvalidArgument => {
+            Closed::Missing
+        }
+        kind => {
+            tracing::debug!(code = kind.code(), "a share cannot be shown");
+            Closed::Trouble(kind)
+        }
+    }
+}
+
+/// Which part of a long folder, or what was just done. What mail programs and the like add to a link is passed over.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct PageQuery {
+    pub(crate) after: Option<EntryName>,
+    pub(crate) received: Option<u32>,
+}
+
+/// `GET /s/{token}` and `GET /s/{token}/folder/{path}`
+pub(crate) async fn page(
+    State(state): State<Shared>,
+    link: Link,
+    query: Result<QueryOf<PageQuery>, Problem>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let shown = async {
+        let query = query.map(|QueryOf(query)| query).unwrap_or_default();
+        let visit = open(&state, &link, &headers).await?;
+        if visit.found.share.upload_only {
+            return Ok(view::adding(&visit, query.received));
+        }
+        if visit.found.share.is_used_up() {
+            return Err(Closed::UsedUp);
+        }
+        let below = link.below.clone().ok_or(Closed::Missing)?;
+        match &visit.entry {
+            Entry::File {
+                size, modified_ms, ..
+            } if below.is_root() => Ok(view::file(&visit, *size, *modified_ms)),
+            Entry::File { .. } => Err(Closed::Missing),
+            Entry::Folder { .. } => {
+                let path = visit.at(Some(&below))?;
+                let listed = state.drive.list(&path, query.after.clone(), view::ROWS);
+                let listed = listed.await.map_err(closed)?;
+                Ok(view::folder(&visit, &below, query.after.is_some(), listed))
+            }
+        }
+    };
+    let shown = shown.await;
+    let shown = shown.unwrap_or_else(Closed::view);
+    shown.answer(&uri, &headers)
+}
+
+/// The form in which a password comes.
+#[derive(Deserialize)]
+pub(crate) struct Unlocking {
+    password: String,
+}
+
+/// `POST /s/{token}`
+pub(crate) async fn unlock(
+    State(state): State<Shared>,
+    link: Link,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Result<Form<Unlocking>, FormRejection>,
+) -> Response {
+    let visit = match open(&state, &link, &headers).await {
+        Ok(visit) => return see(&visit.address()),
+        Err(Closed::Locked(visit)) => visit,
+        Err(closed) => return closed.view().answer(&uri, &headers),
+    };
+    let Ok(Form(form)) = form else {
+        return view::wrong_password(&visit).answer(&uri, &headers);
+    };
+    let share = visit.found.share.share;
+    if let Err(wait) = state.receivers.take_guess(share) {
+        return view::too_many_guesses(&visit, wait).answer(&uri, &headers);
+    }
+    let is_right = match (Password::new(form.password), &visit.found.password) {
+        (Ok(password), Some(hash)) => password.is(hash).await,
+        _ => false,
+    };
+    if !is_right {
+        return view::wrong_password(&visit).answer(&uri, &headers);
+    }
+    state.receivers.guessed_right(share);
+    let cookie = visit.cookie(&state, &headers, Proof::Password, &visit.address());
+    let mut response = see(&visit.address());
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
+}
+
+/// Sends a browser to look at another page.
+fn see(address: &str) -> Response {
+    let location = HeaderValue::try_from(address).expect("a token is printable ASCII");
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}
+
+/// `GET /s/{token}/file` and `GET /s/{token}/file/{path}`
+pub(crate) async fn file(
+    State(state): State<Shared>,
+    method: Method,
+    link: Link,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let sent = send_file(&state, &method, &link, &headers).await;
+    sent.unwrap_or_else(|closed| closed.view().answer(&uri, &headers))
+}
+
+async fn send_file(
+    state: &AppState,
+    method: &Method,
+    link: &Link,
+    headers: &HeaderMap,
+) -> Result<Response, Closed> {
+    let visit = open_to_see(state, link, headers).await?;
+    let is_top = link.below.as_ref().is_some_and(EntryPath::is_root);
+    if visit.is_file() != is_top {
+        return Err(Closed::Missing);
+    }
+    let path = visit.at(link.below.as_ref())?;
+    let query = ReadQuery::to_save();
+    let prepared = match download::prepare(state, method, path, &query, headers).await {
+        Ok(Ready::Done(response)) => return Ok(response),
+        Ok(Ready::Body(prepared)) => prepared,
+        // They say how long the file is, and nothing else.
+        Err(problem) if problem.kind == Kind::RangeNotSatisfiable => {
+            return Ok(problem.into_response());
+        }
+        Err(problem) => return Err(closed_by(&problem)),
+    };
+    let proof = Proof::Download {
+        version: prepared.version().0,
+    };
+    let is_limited = visit.found.share.downloads_max.is_some();
+    let goes_on =
+        !prepared.is_from_begin() && (!is_limited || visit.has_shown(state, headers, proof));
+    if !goes_on {
+        visit.count(state).await?;
+    }
+    let sent = prepared.send(state).await;
+    let mut response = sent.map_err(|problem| closed_by(&problem))?;
+    if is_limited && !goes_on {
+        let below = link.below.as_ref().map(location::encode);
+        let place = format!("{}/file{}", visit.address(), below.unwrap_or_default());
+        let cookie = visit.cookie(state, headers, proof, &place);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+fn closed_by(problem: &Problem) -> Closed {
+    match problem.kind {
+        Kind::NotFound | Kind::IsAFolder | Kind::NotAFolder => Closed::Missing,
+        kind => Closed::Trouble(kind),
+    }
+}
+
+/// `GET /s/{token}/zip` and `GET /s/{token}/zip/{path}`
+pub(crate) async fn zip(
+    State(state): State<Shared>,
+    method: Method,
+    link: Link,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let sent = send_zip(&state, &method, &link, &headers).await;
+    sent.unwrap_or_else(|closed| closed.view().answer(&uri, &headers))
+}
+
+async fn send_zip(
+    state: &AppState,
+    method: &Method,
+    link: &Link,
+    headers: &HeaderMap,
+) -> Result<Response, Closed> {
+    let visit = open_to_see(state, link, headers).await?;
+    let path = visit.at(link.below.as_ref())?;
+    let entry = state.drive.entry(&path).await.map_err(closed)?;
+    let (
+        Entry::Folder {
+            name: Some(name), ..
+        },
+        Some((above, _)),
+    ) = (&entry, path.split_last())
+    else {
+        return Err(Closed::Missing);
+    };
+    let title = format!("{name}.zip");
+    if *method == Method::GET {
+        visit.count(state).await?;
+    }
+    let walk = Walk::of(above, vec![entry]);
+    let sent = super::zip::send(state, method, &title, walk).await;
+    sent.map_err(|problem| closed_by(&problem))
+}
+
+/// What every answer to a receiver says to browsers, and to whatever is between.
+pub(crate) async fn hide(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "private, no-store"),
+        (
+            header::HeaderName::from_static("x-robots-tag"),
+            "noindex, nofollow",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

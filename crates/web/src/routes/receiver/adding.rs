@@ -1,0 +1,212 @@
+//! `POST /s/{token}/files`: adds files to a folder that is shared for that.
+//!
+//! A form with files, as a browser sends it with a script or without: each file streams through, one after another. A name
+//! that is taken gets a number, and nothing is replaced.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use client::{Error, UploadOptions};
+use futures::TryStreamExt;
+use multer::Multipart;
+use proto::master::Precondition;
+use proto::name::{EntryName, EntryPath, NAME_LEN_MAX};
+use serde::Serialize;
+use tokio_util::io::StreamReader;
+
+use super::{Link, Visit, open, see};
+use crate::error::{Kind, Problem};
+use crate::pace::PacedBody;
+use crate::pages::receiver::Closed;
+use crate::{AppState, Shared};
+
+/// How often another name is tried.
+const NAMES_TRIED_MAX: u32 = 100;
+
+/// The answer to a script.
+#[derive(Debug, Serialize)]
+struct Added {
+    /// The names that the files got.
+    names: Vec<EntryName>,
+}
+
+/// `POST /s/{token}/files`
+pub(crate) async fn add(
+    State(state): State<Shared>,
+    link: Link,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let visit = match open(&state, &link, &headers).await {
+        Ok(visit) if visit.found.share.upload_only => visit,
+        Ok(_) => return refused(Closed::Missing, &uri, &headers),
+        Err(closed) => return refused(closed, &uri, &headers),
+    };
+    match take(&state, &visit, &headers, body).await {
+        Ok(names) if wants_json(&headers) => {
+            (StatusCode::CREATED, Json(Added { names })).into_response()
+        }
+        Ok(names) => see(&format!("{}?received={}", visit.address(), names.len())),
+        Err(problem) if wants_json(&headers) => problem.into_response(),
+        Err(problem) => Closed::NotAdded(problem.kind, problem.detail)
+            .view()
+            .answer(&uri, &headers),
+    }
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT);
+    accept.is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
+}
+
+fn refused(closed: Closed, uri: &Uri, headers: &HeaderMap) -> Response {
+    if wants_json(headers) {
+        return closed.problem().into_response();
+    }
+    closed.view().answer(uri, headers)
+}
+
+async fn take(
+    state: &AppState,
+    visit: &Visit,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Vec<EntryName>, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|text| text.to_str().ok());
+    let boundary = content_type.and_then(|text| multer::parse_boundary(text).ok());
+    let Some(boundary) = boundary else {
+        let detail = "files are sent as a form: Content-Type: multipart/form-data";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    };
+    let _turn = state.uploads.turn(1).await?;
+    let body = PacedBody::new(body.into_data_stream(), state.patience);
+    let mut form = Multipart::new(body, boundary);
+    let mut names = Vec::new();
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+        let name = field.file_name().map(str::to_owned).unwrap_or_default();
+        // What no file was chosen for, and other fields.
+        if name.is_empty() {
+            continue;
+        }
+        // A form writes a quote in a name so.
+        let name = EntryName::new(name.replace("%22", "\""))?;
+        let content = field.map_err(std::io::Error::other);
+        let reader = Box::new(StreamReader::new(content));
+        names.push(store(state, &visit.path, name, reader).await?);
+    }
+    Ok(names)
+}
+
+async fn store(
+    state: &AppState,
+    folder: &EntryPath,
+    name: EntryName,
+    reader: proto::net::ByteSource,
+) -> Result<EntryName, Problem> {
+    let (name, path) = free_name(state, folder, name).await?;
+    let options = UploadOptions {
+        precondition: Precondition::Absent,
+        ..UploadOptions::default()
+    };
+    match state.drive.upload(&path, reader, options).await {
+        Ok(_) => Ok(name),
+        Err(error) => Err(not_stored(&name, error)),
+    }
+}
+
+/// The name, or the first one with a number that is free.
+async fn free_name(
+    state: &AppState,
+    folder: &EntryPath,
+    name: EntryName,
+) -> Result<(EntryName, EntryPath), Problem> {
+    for number in 1..NAMES_TRIED_MAX {
+        let tried = numbered(&name, number)?;
+        let Ok(path) = folder.join(tried.clone()) else {
+            break;
+        };
+        match state.drive.entry(&path).await {
+            Err(Error::NotFound { .. }) => return Ok((tried, path)),
+            Err(error) => return Err(not_stored(&name, error)),
+            Ok(_) => {}
+        }
+    }
+    let detail = format!("{name} was sent too often: give the file another name");
+    Err(Problem::new(Kind::AlreadyExists, detail))
+}
+
+/// `name (2).txt` of `name.txt`; as long as a name can be.
+fn numbered(name: &EntryName, number: u32) -> Result<EntryName, Problem> {
+    if number == 1 {
+        return Ok(name.clone());
+    }
+    let text = name.as_str();
+    let dot = text.rfind('.').filter(|dot| *dot > 0);
+    let (stem, ending) = text.split_at(dot.unwrap_or(text.len()));
+    let (stem, ending) = if ending.len() > NAME_LEN_MAX / 2 {
+        (text, "")
+    } else {
+        (stem, ending)
+    };
+    let mark = format!(" ({number})");
+    let room = NAME_LEN_MAX - mark.len() - ending.len();
+    let mut end = room.min(stem.len());
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    Ok(EntryName::new(format!("{}{mark}{ending}", &stem[..end]))?)
+}
+
+/// Without what the cluster says, which has whole paths in it.
+fn not_stored(name: &EntryName, error: Error) -> Problem {
+    let kind = Problem::from(error).kind;
+    let reason = match kind {
+        Kind::TooSlow | Kind::UploadInterrupted => "it did not come through whole: send it again",
+        Kind::TooLarge => "it is larger than what is kept here",
+        Kind::NoSpace => "there is no space left: tell whoever gave you the link",
+        Kind::PreconditionFailed | Kind::AlreadyExists => {
+            "another one of this name came at the same time: send it again"
+        }
+        Kind::InvalidArgument => "its name cannot be kept here: give it another one",
+        Kind::NotFound | Kind::NotAFolder => "the folder is no longer there",
+        _ => "the storage cannot take it right now: send it again in a while",
+    };
+    Problem::new(kind, format!("{name} was not stored, since {reason}"))
+}
+
+fn broken(error: &multer::Error) -> Problem {
+    tracing::debug!(%error, "a form with files broke off");
+    Problem::new(
+        Kind::UploadInterrupted,
+        "the files did not come through whole: send them again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_goes_before_the_ending() {
+        let check = |name: &str, expected: &str| {
+            let name = EntryName::new(name).unwrap();
+            assert_eq!(numbered(&name, 2).unwrap().as_str(), expected);
+        };
+        check("a.txt", "a (2).txt");
+        check("a", "a (2)");
+        check(".profile", ".profile (2)");
+        check("a.tar.gz", "a.tar (2).gz");
+        let long = "ä".repeat(127);
+        check(&long, &format!("{} (2)", "ä".repeat(125)));
+        check(
+            &format!("{}.txt", "a".repeat(251)),
+            &format!("{} (2).txt", "a".repeat(247)),
+        );
+        let ending = format!("a.{}", "b".repeat(253));
+        check(&ending, &format!("a.{} (2)", "b".repeat(249)));
+    }
+}
