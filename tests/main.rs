@@ -16,6 +16,7 @@ mod lineage;
 mod loss;
 mod page;
 mod resumable;
+mod sharing;
 mod starting;
 mod support;
 mod trash;

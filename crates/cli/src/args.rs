@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::name::EntryPath;
 use proto::net::Address;
-use settings::ConfigArgs;
+use settings::{ConfigArgs, TimeSpan};
 
 use crate::exit::EXIT_CODES_HELP;
 
@@ -86,6 +86,10 @@ pub enum Command {
     /// Whatever replaces a file's content keeps the former one for a while. A version that is brought back is the current one from
     /// then on, and what it replaced is kept in its turn.
     Versions(Versions),
+    /// Share a file or a folder by a link, list the links, or end one
+    ///
+    /// Whoever has the link gets what it shares, wherever that is moved. The link is shown once: only a hash of it is kept.
+    Share(Share),
     /// Tell how the cluster does: what is wrong, what happens next, and how long it takes
     Status(Status),
     /// Tell where a file's chunks are and how each copy is, or which files of a folder lack copies
@@ -336,6 +340,58 @@ pub struct Versions {
     /// For programs: one JSON array, the current version first
     #[arg(long)]
     pub json: bool,
+}
+
+/// Share a file or a folder by a link.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Share {
+    /// Something else than sharing.
+    #[command(subcommand)]
+    pub action: Option<ShareAction>,
+    /// What to share, and how.
+    #[command(flatten)]
+    pub new: Option<NewShare>,
+}
+
+/// What is done with links that are there.
+#[derive(Debug, Subcommand)]
+pub enum ShareAction {
+    /// Show what is shared, newest first, and what is left of each link
+    List {
+        /// For programs: one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a link
+    Revoke {
+        /// Its number, as `dfs share list` shows it
+        #[arg(value_name = "NUMBER")]
+        share: u64,
+    },
+}
+
+/// What to share, and how.
+#[derive(Debug, Args)]
+pub struct NewShare {
+    /// Which file or folder; one that is called `list` is written `/list`
+    #[arg(value_name = "NAME")]
+    pub path: EntryPath,
+    /// How long the link works, for example 7d [default: until it is revoked]
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<TimeSpan>,
+    /// Ask for a password, which whoever comes has to know
+    #[arg(long)]
+    pub password: bool,
+    /// Take the password from the first line of a file, or of standard input for -
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    pub password_file: Option<PathBuf>,
+    /// How often it may be downloaded
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Others can add files to the folder, and see nothing
+    #[arg(long, conflicts_with = "limit")]
+    pub upload_only: bool,
 }
 
 /// Tell how the cluster does.

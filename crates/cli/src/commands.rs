@@ -9,6 +9,7 @@ mod names;
 mod node;
 mod operate;
 mod search;
+mod share;
 mod status;
 mod trash;
 mod upload;
@@ -71,6 +72,9 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<()> {
         Command::Trash(Trash::Empty { trash }) => trash::empty(&context, trash).await,
         Command::Restore(arguments) => trash::restore_by_name(&context, &arguments).await,
         Command::Versions(arguments) => versions::run(&context, &arguments).await,
+        Command::Share(arguments) => {
+            share::run(context, arguments.action.as_ref(), arguments.new.as_ref()).await
+        }
         Command::Status(arguments) => status::run(&context, arguments.json).await,
         Command::Explain(arguments) => explain::run(&context, &arguments).await,
         Command::Node(Node::List { json }) => node::list(&context, json).await,
