@@ -7,7 +7,7 @@
 use proto::ErrorCode;
 use proto::id::UploadId;
 use proto::master::{NOTE_LEN_MAX, UploadPlan};
-use redb::ReadableTable;
+use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::answers::Kind;
 use super::error::{StateError, refuse};
@@ -18,6 +18,9 @@ use super::tables::{self, Tables};
 use super::trash::check_precondition;
 use super::uploads::{check_file_size, upload_unknown};
 use crate::command::{ClusterMillis, CommittedVersion};
+
+/// Uploads that are kept at once: each takes up to 8 KiB of the store, and anybody may begin one.
+const KEPT_MAX: u64 = 100_000;
 
 /// What became of an upload so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,7 @@ pub(super) fn keep_upload(
         return kept_otherwise(upload);
     }
     check_plan(tables, plan)?;
+    check_room(tables.kept_uploads.len()?)?;
 
     let open = tables.upload(upload)?;
     let mut row = open.unwrap_or_else(|| UploadRow::new(tables.new_version()));
@@ -78,6 +82,18 @@ pub(super) fn keep_upload(
     let row = rows::encode(&wanted);
     tables.kept_uploads.insert(key, row.as_slice())?;
     Ok(Outcome::Done)
+}
+
+fn check_room(kept: u64) -> Result<(), StateError> {
+    if kept < KEPT_MAX {
+        return Ok(());
+    }
+    refuse(
+        ErrorCode::Busy,
+        format!(
+            "{kept} uploads that were begun are kept, and no more are taken: go on with some, or give them up"
+        ),
+    )
 }
 
 /// Refuses what a commit would refuse now, before anything is sent.
@@ -108,4 +124,19 @@ fn kept_otherwise<T>(upload: UploadId) -> Result<T, StateError> {
         ErrorCode::InvalidArgument,
         format!("the upload {upload} is kept for something else: begin another with a new id"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Anybody could fill the master's store with uploads that were begun and never gone on with.
+    #[test]
+    fn only_so_many_uploads_are_kept() {
+        assert!(check_room(KEPT_MAX - 1).is_ok());
+        let Err(StateError::Refused(error)) = check_room(KEPT_MAX) else {
+            panic!("it is refused");
+        };
+        assert_eq!(error.code, ErrorCode::Busy);
+    }
 }
