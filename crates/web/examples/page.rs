@@ -25,6 +25,7 @@ async fn main() -> anyhow::Result<()> {
         unreachable: fault == "unreachable",
         node_down: fault == "node_down",
         not_ready: fault == "not_ready",
+        commits_refused: None,
         reads_fail_after: None,
         pause: (fault == "slow").then_some(Duration::from_millis(30)),
     });

@@ -7,6 +7,7 @@ use clap::Parser;
 use client::{ClientOptions, Cluster};
 use proto::net::{ListenError, Tcp};
 use settings::{Loader, ServerArgs, Settings, WebAddress, WebSettings};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{AppState, Hosts, Limits, TransferLimits, app, listen, serve};
@@ -67,7 +68,12 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         patience: settings.web.idle_timeout.duration(),
         ..limits
     };
+    let appends = state.appends();
     serve(listener, app(state), limits, shutdown).await;
+    appends.close();
+    if timeout(limits.grace, appends.wait()).await.is_err() {
+        tracing::info!("parts of uploads that were still being stored have to be sent again");
+    }
     cluster.settle().await;
     Ok(())
 }

@@ -17,7 +17,9 @@ use proto::net::Address;
 
 use crate::Shared;
 use crate::error::{Kind, Problem};
+use crate::headers::tus;
 use crate::routes::shares::RECEIVERS;
+use crate::routes::uploads;
 
 /// The names under which this server is asked.
 #[derive(Debug, Clone, Default)]
@@ -64,8 +66,10 @@ fn host_of(authority: &str) -> String {
 
 /// Checks a request, and adds to its answer the headers that all have.
 pub(crate) async fn guard(State(state): State<Shared>, request: Request, next: Next) -> Response {
+    let speaks_tus = request.uri().path().starts_with(uploads::UPLOADS);
     let mut response = match check(&state.hosts, &request) {
         Ok(()) => next.run(request).await,
+        Err(problem) if speaks_tus => tus::stamp(problem.into_response()).await,
         Err(problem) => problem.into_response(),
     };
     for (name, value) in SECURITY_HEADERS {

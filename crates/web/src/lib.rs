@@ -40,6 +40,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use rand::RngExt;
+use tokio_util::task::TaskTracker;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::trace::TraceLayer;
@@ -71,6 +72,7 @@ pub struct AppState {
     /// Where receivers of share links reach this server, without a closing `/`.
     public_url: Option<String>,
     patience: Duration,
+    appends: TaskTracker,
 }
 
 /// The state, as each route gets it.
@@ -114,6 +116,7 @@ impl AppState {
             receivers: Receivers::new(rand::rng().random()),
             public_url: None,
             patience: limits.patience,
+            appends: TaskTracker::new(),
         }
     }
 
@@ -122,6 +125,11 @@ impl AppState {
     pub fn with_public_url(mut self, url: Option<&str>) -> Self {
         self.public_url = url.map(|url| url.trim_end_matches('/').to_owned());
         self
+    }
+
+    /// What goes on after its request is gone: what came of an upload is being stored. To be waited for when the server stops.
+    pub fn appends(&self) -> TaskTracker {
+        self.appends.clone()
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Faults {
     pub node_down: bool,
     /// Too few nodes take writes.
     pub not_ready: bool,
+    /// Why no upload that was begun becomes a file.
+    pub commits_refused: Option<&'static str>,
     /// Downloads fail after so many bytes.
     pub reads_fail_after: Option<usize>,
     /// A pause in uploads and downloads for each 64 KiB.

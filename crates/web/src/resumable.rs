@@ -315,7 +315,9 @@ where
             let found = look_up(state, upload, held).await;
             match found {
                 // It was gone on with elsewhere meanwhile.
-                Ok(found) if is_elsewhere => Err(elsewhere(found.offset(), offset)),
+                Ok(found) if is_elsewhere && found.offset() != offset => {
+                    Err(elsewhere(found.offset(), offset))
+                }
                 _ => Err(error.into()),
             }
         }

@@ -94,7 +94,13 @@ impl Drafts for MemoryDrive {
                 let rest = rest.into();
                 return Ok(Appended::Open { open, rest });
             }
-            if let Err(error) = kept.check(&plan.path, plan.precondition) {
+            let checked = match kept.faults.commits_refused {
+                Some(reason) => Err(Error::InvalidArgument {
+                    message: reason.to_owned(),
+                }),
+                None => kept.check(&plan.path, plan.precondition),
+            };
+            if let Err(error) = checked {
                 bytes.truncate(usize::try_from(open.bytes).expect("in memory"));
                 kept.drafts.insert(open.upload, Draft::Open(plan, bytes));
                 return Err(error);

@@ -27,7 +27,7 @@ use crate::readiness::Known;
 use crate::resumable::{self, Progress};
 
 /// Where the routes of uploads begin.
-const UPLOADS: &str = "/api/v1/uploads";
+pub(crate) const UPLOADS: &str = "/api/v1/uploads";
 /// How many copies the file has now, and how many it will have: in the answer to its last bytes.
 const COPIES: HeaderName = HeaderName::from_static("x-copies");
 const COPIES_WANTED: HeaderName = HeaderName::from_static("x-copies-wanted");
@@ -216,11 +216,11 @@ async fn append(
     offset: u64,
     body: Body,
 ) -> Result<Progress, Problem> {
-    let state = state.clone();
+    let (state, appends) = (state.clone(), state.appends());
     let len = body.size_hint().exact();
     let body = PacedBody::new(body.into_data_stream(), state.patience);
     let appending = async move { resumable::append(&state, upload, offset, len, body).await };
-    let appended = tokio::spawn(appending).await;
+    let appended = appends.spawn(appending).await;
     appended.unwrap_or_else(|_| {
         let detail = "the server failed in the middle of an upload; its log says more";
         Err(Problem::new(Kind::Internal, detail))

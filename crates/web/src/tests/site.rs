@@ -215,7 +215,11 @@ async fn a_long_folder_is_shown_in_pages() {
         site.keep(&format!("/n/{number:03}"), b"");
     }
     let first = site.get("/folder/n").await;
-    assert!(first.text().contains("href=\"/folder/n?after=files%2F199\""));
+    assert!(
+        first
+            .text()
+            .contains("href=\"/folder/n?after=files%2F199\"")
+    );
     let last = site.get("/folder/n?after=files%2F399").await;
     assert!(last.text().contains("data-name=\"449\""));
     assert!(!last.text().contains("?after="));

@@ -398,3 +398,64 @@ async fn what_the_caller_said_is_told_again() {
     assert_eq!(answer.header("upload-metadata"), "path L2Y=,extra");
     assert_eq!(answer.header("upload-length"), "4");
 }
+
+/// Whoever heard "the upload is elsewhere" asked where, was told the place at which it was, and tried the same again, for ever.
+#[tokio::test]
+async fn a_commit_that_is_refused_says_why() {
+    let site = Site::new();
+    let bytes = content(CHUNK + 5);
+    let address = site.begin("/a", bytes.len()).await;
+    site.patch(&address, 0, bytes[..CHUNK].to_vec()).await;
+    site.drive.set_faults(Faults {
+        commits_refused: Some("the file breaks a rule"),
+        ..Faults::default()
+    });
+    let last = site.patch(&address, CHUNK, bytes[CHUNK..].to_vec()).await;
+    last.expect_problem(400, "invalid_argument");
+    assert!(last.text().contains("breaks a rule"));
+}
+
+/// The server stopped while it was storing what came of an upload whose connection was gone already, and did not wait for it.
+#[tokio::test]
+async fn what_is_stored_after_its_request_is_gone_can_be_waited_for() {
+    let drive = MemoryDrive::default();
+    let state = server(&drive);
+    let appends = state.appends();
+    let router = app(state);
+    let site = Site { drive, router };
+    let address = site.begin("/a", 3 * CHUNK).await;
+    let (sender, body) = held_body();
+    let (router, to) = (site.router.clone(), address.clone());
+    let patching = tokio::spawn(async move {
+        let request = Request::patch(to)
+            .header("host", "localhost:5000")
+            .header("tus-resumable", "1.0.0")
+            .header("content-type", BYTES.1)
+            .header("upload-offset", "0");
+        router.oneshot(request.body(body).unwrap()).await
+    });
+    let piece = Bytes::from(content(CHUNK));
+    sender.send(Ok(piece.clone())).await.unwrap();
+    // Taken once there is room for another one.
+    sender.send(Ok(piece)).await.unwrap();
+    patching.abort();
+    assert!(patching.await.unwrap_err().is_cancelled());
+    assert_eq!(appends.len(), 1);
+    drop(sender);
+    appends.close();
+    appends.wait().await;
+    let stored = site.get(&address).await.json();
+    assert_eq!(stored["offset"].as_u64(), Some(2 * CHUNK as u64));
+}
+
+/// A refusal that came before the route did not say that tus is spoken here, as each answer to a client of it has to.
+#[tokio::test]
+async fn refusals_of_any_kind_speak_tus() {
+    let site = Site::new();
+    let foreign = [TUS, ("sec-fetch-site", "cross-site")];
+    let answer = site.send("POST /api/v1/uploads", &foreign, "").await;
+    answer.expect_problem(403, "cross_site");
+    assert_eq!(answer.header("tus-resumable"), "1.0.0");
+    let other = site.send("POST /api/v1/move", &foreign, "").await;
+    assert_eq!((other.status, other.header("tus-resumable")), (403, ""));
+}
