@@ -110,8 +110,24 @@ export const copy = (from, to) => call("POST", "/api/v1/copy", { from: pathText(
 export const removeFile = (path) => call("DELETE", fileAddress(path));
 export const removeFolder = (path) => call("DELETE", `${folderAddress(path)}?recursive=true`);
 
+/** With those above it; those that are there are left as they are. */
+export const createFolders = (path) => call("POST", `${folderAddress(path)}?parents=true`);
+
 /** Whether a file is there. */
-export async function fileExists(path) {
-  const response = await fetch(fileAddress(path), { method: "HEAD", cache: "no-store" });
-  return response.ok;
+export const fileExists = async (path) => (await head(path)).ok;
+
+/** Whether this very file is there, by its size and the second in which it was changed. */
+export async function isThere(path, file) {
+  const { ok, headers } = await head(path);
+  const changed = Date.parse(headers.get("Last-Modified"));
+  const isSameTime = Math.floor(changed / 1000) === Math.floor(file.lastModified / 1000);
+  return ok && Number(headers.get("Content-Length")) === file.size && isSameTime;
+}
+
+async function head(path) {
+  try {
+    return await fetch(fileAddress(path), { method: "HEAD", cache: "no-store" });
+  } catch {
+    throw new ConnectionError();
+  }
 }

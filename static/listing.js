@@ -348,20 +348,6 @@ export function jumpTo(text) {
   }
 }
 
-/** Makes folders with these paths below the one that is shown, but for those that are there. */
-export async function addFolders(paths) {
-  if (paths.length === 0) return;
-  const above = shown.path;
-  for (const path of paths) {
-    try {
-      await api.createFolder([...above, ...path]);
-    } catch (error) {
-      if (error.code !== "already_exists") throw error;
-    }
-  }
-  await refreshIfShown(above, paths.map(([name]) => name));
-}
-
 function newFolder() {
   return ask({
     title: FILES.newFolder,

@@ -1,5 +1,7 @@
 // What a person chose or dropped, as files with their paths below the folder that is shown.
 
+import { fill, UPLOADS } from "./texts.js";
+
 /** Files of an `<input type=file>`; of a whole folder, with its name. */
 export function fromInput(input) {
   return Array.from(input.files, (file) => ({
@@ -8,16 +10,29 @@ export function fromInput(input) {
   }));
 }
 
-/** What was dropped: `files`, also of folders, and the paths of `emptyFolders`. Has to be called while the event lasts. */
+/**
+ * What was dropped: `files`, also of folders, the paths of `emptyFolders`, and the `errors` of what could not be read. Has to be
+ * called while the event lasts.
+ */
 export async function fromDrop(transfer) {
   const entries = Array.from(transfer.items, (item) => item.kind === "file" && item.webkitGetAsEntry?.());
   const plain = Array.from(transfer.files, (file) => ({ file, path: [file.name] }));
-  if (!entries.some((entry) => entry?.isDirectory)) return { files: plain, emptyFolders: [] };
-  const found = { files: [], emptyFolders: [] };
+  if (!entries.some((entry) => entry?.isDirectory)) return { files: plain, emptyFolders: [], errors: [] };
+  const found = { files: [], emptyFolders: [], errors: [] };
   for (const entry of entries) {
-    if (entry) await collect(entry, [], found);
+    if (entry) await collect(entry, [], found).catch((error) => found.errors.push(error));
   }
   return found;
+}
+
+/** What was pasted, as `fromDrop` gives it. A picture that has no file has a name that tells it from others. */
+export async function fromPaste(transfer) {
+  const isBare = transfer.files.length === 1 && transfer.files[0].name === "image.png";
+  const found = await fromDrop(transfer);
+  if (!isBare) return found;
+  const time = new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+  const name = fill(UPLOADS.pasted, { time: time.replace("T", " ").replaceAll(":", ".") });
+  return { ...found, files: found.files.map(({ file }) => ({ file, path: [name] })) };
 }
 
 async function collect(entry, folders, found) {
@@ -35,6 +50,6 @@ async function collect(entry, folders, found) {
       if (isEmpty) found.emptyFolders.push(path);
       return;
     }
-    for (const child of part) await collect(child, path, found);
+    for (const child of part) await collect(child, path, found).catch((error) => found.errors.push(error));
   }
 }

@@ -1,4 +1,72 @@
-// What the page says of the trash and of versions. `{name}` stands for a name, `{…}` for what else is filled in.
+// What the page says of uploads, of the trash and of versions. `{name}` stands for a name, `{…}` for what else is filled in.
+
+export const UPLOADS = {
+  begun: ["Uploading {name}.", "Uploading {count} files."],
+  notAll: "Not all that was dropped could be taken: {reason}",
+  dropHere: "Drop to upload",
+  dropInto: "Drop to upload into “{name}”",
+  pasted: "Pasted {time}.png",
+  in: " in ",
+  progress: "Upload of {name}",
+  // Its state.
+  waiting: "Waiting…",
+  held: "Paused before it began.",
+  starting: "Starting…",
+  asking: "Waiting for your answer…",
+  cancelling: "Cancelling…",
+  sent: "{sent} of {size}",
+  rate: "{rate}/s",
+  left: "{span} left",
+  copying: "Making copies…",
+  paused: "Paused at {sent} of {size}.",
+  lost: "Connection lost, trying again.",
+  again: "{reason} Trying again.",
+  stored: "{size} · Stored, {copies} of {wanted} copies.",
+  storedForNow: "{size} · {copies} of {wanted} copies for now; the rest follows by itself.",
+  storedBefore: "{size} · Stored.",
+  copiesMade: "{size} · Stored, all copies are made.",
+  skipped: "Skipped: the file that was there is kept.",
+  cancelled: "Cancelled. Nothing was stored.",
+  cancelledUnbegun: "Cancelled before it began.",
+  cancelledLate: "It was stored before it could be cancelled.",
+  failed: "Not stored: {reason}",
+  unreadable: "The file cannot be read any more. It was changed, moved or deleted, or it is a folder: choose it again.",
+  elsewhere: "It is being uploaded already, here or in another tab.",
+  tooMany: "There are too many files of this name.",
+  isStored: "{name} is stored.",
+  allStored: "All uploads have ended: {stored} stored, {failed} not stored.",
+  // What can be done.
+  pause: "Pause",
+  resume: "Resume",
+  cancel: "Cancel",
+  retry: "Retry",
+  one: "{what} {name}",
+  // All of them.
+  toGo: "{count} to go, {size}",
+  rateOfAll: "{rate}/s",
+  leftOfAll: "about {span} left",
+  allHeld: "paused",
+  countStored: "{count} stored",
+  countFailed: "{count} not stored",
+  more: ["{count} more waits", "{count} more wait"],
+  // A name that is taken.
+  takenTitle: "This name is taken",
+  takenText: "{name} is in this folder already. Replacing it keeps the old one as a former version.",
+  forAll: "Do the same for all others",
+  skip: "Skip",
+  both: "Keep both",
+  replace: "Replace",
+};
+
+export const CUT_OFF = {
+  files: ["{count} file", "{count} files"],
+  unbegun: "{files}, {size}, had not begun or has to be sent anew: choose or drop the same again.",
+  unbegunTitle: ["{name}", "{name} and {files}"],
+  unbegunOthers: ["{count} other", "{count} others"],
+  here: "{sent} of {size} are here, until {time}.",
+  discard: "Discard",
+  discardOne: "Discard {name}",
+};
 
 export const TRASH = {
   title: "Trash",

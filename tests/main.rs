@@ -20,4 +20,5 @@ mod sharing;
 mod starting;
 mod support;
 mod trash;
+mod uploading;
 mod wire;

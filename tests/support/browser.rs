@@ -5,9 +5,12 @@
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::Path;
 use std::process::Stdio;
+use std::str::FromStr;
 
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use futures::FutureExt;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -103,7 +106,55 @@ fn capabilities(screen: Screen) -> fantoccini::wd::Capabilities {
     capabilities
 }
 
+/// A command to the browser's own tools.
+#[derive(Debug)]
+struct DevTools(Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, <Url as FromStr>::Err> {
+        base.join(&format!(
+            "session/{}/goog/cdp/execute",
+            session.unwrap_or("")
+        ))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.0.to_string()))
+    }
+}
+
 impl Page {
+    /// What the browser's own tools can do: <https://chromedevtools.github.io/devtools-protocol/>.
+    pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let command = DevTools(json!({ "cmd": command, "params": parameters }));
+        self.client.issue_cmd(command).await.unwrap()
+    }
+
+    /// So many bytes a second leave the browser at most, or as many as can.
+    pub(crate) async fn limit_uploads(&self, rate: Option<u32>) {
+        let rate = rate.map_or(-1, i64::from);
+        let conditions = json!({
+            "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate,
+        });
+        self.devtools("Network.enable", json!({})).await;
+        self.devtools("Network.emulateNetworkConditions", conditions)
+            .await;
+    }
+
+    /// Drops files and folders onto the middle of what a selector finds, as from the system's own windows.
+    pub(crate) async fn drop_onto(&self, selector: &str, paths: &[&Path]) {
+        let middle = format!(
+            "const box = document.querySelector(\"{selector}\").getBoundingClientRect(); \
+             return [box.x + box.width / 2, box.y + box.height / 2]"
+        );
+        let middle = self.script(&middle).await;
+        let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            let event = json!({ "type": kind, "x": middle[0], "y": middle[1], "data": data });
+            self.devtools("Input.dispatchDragEvent", event).await;
+        }
+    }
+
     /// Opens an address and waits until it is loaded.
     pub(crate) async fn open(&self, url: &str) {
         self.client.goto(url).await.unwrap();

@@ -143,6 +143,14 @@ fn capacity_rules(settings: &Settings) -> Vec<Rule> {
             "it must be at least 1",
         ),
         rule(
+            settings
+                .web
+                .upload_request_max
+                .is_none_or(|max| max >= ByteSize::kibi(64)),
+            &["web.upload_request_max"],
+            "it must be at least 64KiB, or none",
+        ),
+        rule(
             settings.web.idle_timeout.as_millis() > 0,
             &["web.idle_timeout"],
             "it must be above 0, or every upload and download would be cut off",

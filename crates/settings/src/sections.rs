@@ -159,6 +159,8 @@ sections! {
         public_url: Option<WebAddress> = None;
         /// Uploads taken at once; further ones wait.
         uploads_at_once: u32 = 32;
+        /// The longest body that the page sends in one request, for a proxy in front of it that takes no longer ones.
+        upload_request_max: Option<ByteSize> = None;
         /// A transfer that moves no byte for so long is cut off.
         idle_timeout: TimeSpan = TimeSpan::secs(60);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use client::{ClientOptions, Cluster};
 use proto::net::{ListenError, Tcp};
-use settings::{Loader, ServerArgs, Settings, WebAddress, WebSettings};
+use settings::{ByteSize, Loader, ServerArgs, Settings, WebAddress, WebSettings};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -96,6 +96,7 @@ fn transfers(web: &WebSettings) -> TransferLimits {
     TransferLimits {
         uploads_at_once: web.uploads_at_once,
         patience: web.idle_timeout.duration(),
+        upload_request_max: web.upload_request_max.map(ByteSize::get),
         ..TransferLimits::default()
     }
 }

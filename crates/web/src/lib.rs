@@ -72,6 +72,7 @@ pub struct AppState {
     /// Where receivers of share links reach this server, without a closing `/`.
     public_url: Option<String>,
     patience: Duration,
+    upload_request_max: Option<u64>,
     appends: TaskTracker,
 }
 
@@ -89,6 +90,8 @@ pub struct TransferLimits {
     pub zips_at_once: u32,
     /// How long a peer may move no byte.
     pub patience: Duration,
+    /// The longest body that the page sends in one request, if something on the way takes no longer ones.
+    pub upload_request_max: Option<u64>,
 }
 
 impl Default for TransferLimits {
@@ -98,6 +101,7 @@ impl Default for TransferLimits {
             download_memory: 256 << 20,
             zips_at_once: 16,
             patience: Duration::from_secs(60),
+            upload_request_max: None,
         }
     }
 }
@@ -116,6 +120,7 @@ impl AppState {
             receivers: Receivers::new(rand::rng().random()),
             public_url: None,
             patience: limits.patience,
+            upload_request_max: limits.upload_request_max,
             appends: TaskTracker::new(),
         }
     }
@@ -204,7 +209,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/shares", smaller(get(pages::shares))),
         ("/trash", smaller(get(pages::trash))),
         ("/search", smaller(get(pages::search::search))),
-        ("/static/{name}", smaller(get(assets::get))),
+        ("/static/{*name}", smaller(get(assets::get))),
         ("/favicon.ico", get(assets::icon)),
     ];
     routes.extend(receiver_routes());

@@ -69,6 +69,7 @@ struct FolderView {
     zip_address: String,
     next_address: Option<String>,
     rows_max: u32,
+    upload_request_max: Option<u64>,
 }
 
 struct Crumb {
@@ -146,6 +147,7 @@ pub(crate) async fn folder(
         (None, Known::Status(_)) => browse(&state, &path, after, from).await,
     };
     let mut view = FolderView::new(&path, StatusView::new(&known), continued);
+    view.upload_request_max = state.upload_request_max;
     let status = match listed {
         Ok(listed) => {
             view.next_address = listed.next.map(|next| {
@@ -232,6 +234,7 @@ impl FolderView {
             zip_address: zip_address(path),
             next_address: None,
             rows_max: ROWS,
+            upload_request_max: None,
         }
     }
 }

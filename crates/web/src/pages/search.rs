@@ -53,6 +53,7 @@ pub(crate) async fn search(
     };
     let continued = query.after.is_some();
     let mut view = FolderView::new(&EntryPath::ROOT, StatusView::new(&known), continued);
+    view.upload_request_max = state.upload_request_max;
     view.become_search(&query.text);
     let found = match (problem, &known) {
         (Some(problem), _) => Err(problem),

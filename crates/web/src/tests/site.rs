@@ -1,10 +1,13 @@
 //! The page, readiness, and what holds for all routes.
 
+use std::sync::Arc;
+
 use axum::http::{StatusCode, header};
 use serde_json::json;
 
 use super::Site;
-use crate::memory::Faults;
+use crate::memory::{Faults, MemoryDrive};
+use crate::{AppState, Hosts, TransferLimits, app};
 
 #[tokio::test]
 async fn readiness_has_its_reasons() {
@@ -244,4 +247,24 @@ async fn static_files_are_sent_once() {
         StatusCode::NOT_MODIFIED
     );
     assert!(again.headers.contains_key(header::ETAG));
+}
+
+/// The page sends no longer requests than something on the way takes.
+#[tokio::test]
+async fn the_page_is_told_how_long_requests_may_be() {
+    let listen = "127.0.0.1:5000".parse().unwrap();
+    let limits = TransferLimits {
+        upload_request_max: Some(1_000_000),
+        ..TransferLimits::default()
+    };
+    let drive = MemoryDrive::default();
+    let state = AppState::new(Arc::new(drive.clone()), Hosts::new(&listen, &[]), limits);
+    let router = app(state);
+    let limited = Site { drive, router };
+    for page in ["/", "/search?text=a"] {
+        let attribute = "data-upload-request-max=";
+        assert!(!Site::new().get(page).await.text().contains(attribute));
+        let told = limited.get(page).await;
+        assert!(told.text().contains("data-upload-request-max=\"1000000\""));
+    }
 }

@@ -1,0 +1,97 @@
+// What an earlier page had begun and did not bring to its end: which uploads those are, how far they are, and what to do.
+//
+// A browser gives no page the files of an earlier one. Whoever chooses the same ones again finds that they go on.
+
+import * as api from "./api.js";
+import { showNotice } from "./dialogs.js";
+import { formatSize, formatTime, nameElement } from "./format.js";
+import { refresh } from "./listing.js";
+import * as remains from "./remains.js";
+import { discard } from "./resumable.js";
+import { element } from "./rows.js";
+import { count, CUT_OFF as TEXT, fill } from "./texts.js";
+
+const ROWS_MAX = 50;
+const byId = (id) => document.getElementById(id);
+// Rows by the fingerprint of their uploads, or by the key of the queue.
+const rows = new Map();
+
+export async function start() {
+  byId("cut-off-discard").addEventListener("click", () => [...rows.values()].forEach((row) => row.drop()));
+  const others = await remains.askOthers();
+  const isOurs = ({ fingerprint }) => remains.isMine(fingerprint) || others.uploads.has(fingerprint);
+  const uploads = remains.findAll().filter((upload) => !isOurs(upload));
+  const queues = remains.queues().filter(({ tab }) => !others.tabs.has(tab));
+  queues.forEach(showQueue);
+  // One after the other: they may be many, and none is in a hurry.
+  for (const upload of uploads.slice(0, ROWS_MAX)) await showUpload(upload);
+}
+
+/** These are going on, or come again, and are not cut off any more. */
+export function recognize(uploads) {
+  uploads.filter(({ isLarge }) => isLarge).forEach(({ fingerprint }) => take(fingerprint));
+  const names = new Set(uploads.map(({ name }) => name));
+  for (const row of [...rows.values()]) {
+    if (row.names?.some((name) => names.has(name))) row.drop();
+  }
+}
+
+function take(key) {
+  rows.get(key)?.element.remove();
+  rows.delete(key);
+  byId("cut-off").hidden = rows.size === 0;
+}
+
+async function showUpload(upload) {
+  const state = await api.call("GET", upload.uploadUrl).catch((error) => error);
+  if (remains.isMine(upload.fingerprint)) return;
+  const isGone = state.status === 404 || state.status === 410;
+  // It came through, and only the answer did not.
+  const isStored = state.version > 0;
+  if (isGone || isStored) {
+    await remains.storage.removeUpload(upload.urlStorageKey);
+    if (isStored) refresh({ quiet: true });
+    return;
+  }
+  const path = upload.metadata?.path ?? "/";
+  const name = api.pathNames(path).at(-1) ?? path;
+  const text = state.offset === undefined ? formatSize(upload.size) : fill(TEXT.here, {
+    sent: formatSize(state.offset),
+    size: formatSize(upload.size),
+    time: formatTime(new Date(Date.now() + state.kept_ms)),
+  });
+  show(upload.fingerprint, { title: nameElement(api.pathNames(path).join(" / ")), name, text, drop: async () => {
+    try {
+      await discard(upload);
+      take(upload.fingerprint);
+    } catch (error) {
+      showNotice(error.message);
+    }
+  } });
+}
+
+function showQueue({ key, count: files, size, names }) {
+  const [name] = names;
+  const title = document.createDocumentFragment();
+  const others = count(files - 1, TEXT.unbegunOthers);
+  const [before, after] = fill(TEXT.unbegunTitle[files > 1 ? 1 : 0], { files: others }).split("{name}");
+  title.append(before, nameElement(name), after);
+  const text = fill(TEXT.unbegun, { files: count(files, TEXT.files), size: formatSize(size) });
+  show(key, { title, name, text, names, drop: () => {
+    remains.forget(key);
+    take(key);
+  } });
+}
+
+function show(key, { title, name, text, names, drop }) {
+  const button = element("button", { type: "button", className: "button quiet" }, TEXT.discard);
+  button.setAttribute("aria-label", fill(TEXT.discardOne, { name }));
+  button.addEventListener("click", drop);
+  const row = element("li", { className: "upload" },
+    element("span", { className: "upload-name" }, title),
+    element("span", { className: "upload-state" }, text),
+    element("span", { className: "upload-actions" }, button));
+  rows.set(key, { element: row, names, drop });
+  byId("cut-off-list").append(row);
+  byId("cut-off").hidden = false;
+}

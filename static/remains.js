@@ -1,0 +1,116 @@
+// What this browser remembers of uploads, so that a page that was loaded anew knows what was cut off: of each large one where it
+// is at the server, as the stock client asks for it, and of each page that has others to do, which ones.
+//
+// The storage belongs to all tabs. Each tells the others when asked which uploads it has itself.
+
+import { pathText } from "./api.js";
+import { modifiedMs } from "./transfer.js";
+
+const UPLOADS = "tus::";
+const QUEUES = "dfs::queue::";
+const ANSWERS_AFTER_MS = 300;
+const tab = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+// Who has each upload that this page has.
+const mine = new Map();
+// What this page began itself, in case the storage takes nothing.
+const unkept = new Map();
+const channel = new BroadcastChannel("dfs-uploads");
+
+/** Names one content on its way to one place: the same file, chosen again, has it too. */
+export const fingerprint = (file, origin) =>
+  JSON.stringify([pathText(origin), file.size, modifiedMs(file)]).replaceAll(":", "\\u003a");
+
+/** The storage as the stock client wants it. Where it is full, or forbidden, an upload still goes on as long as the page is there. */
+export const storage = {
+  findAllUploads: async () => entries(UPLOADS),
+  findUploadsByFingerprint: async (wanted) => entries(`${UPLOADS}${wanted}::`),
+  removeUpload: async (key) => {
+    unkept.delete(key);
+    attempt(() => localStorage.removeItem(key));
+  },
+  addUpload: async (wanted, upload) => {
+    const key = `${UPLOADS}${wanted}::${Math.random().toString(36).slice(2)}`;
+    unkept.set(key, upload);
+    attempt(() => localStorage.setItem(key, JSON.stringify(upload)));
+    return key;
+  },
+};
+
+/** Where the upload with this fingerprint is. */
+export function find(wanted) {
+  return entries(`${UPLOADS}${wanted}::`)[0];
+}
+
+/** All uploads that were begun, with their fingerprints. */
+export function findAll() {
+  return entries(UPLOADS).map((upload) => {
+    const key = upload.urlStorageKey;
+    return { ...upload, fingerprint: key.slice(UPLOADS.length, key.lastIndexOf("::")) };
+  });
+}
+
+/** What other pages had to do when they were last heard of: `{ key, tab, count, size, names }`. */
+export const queues = () => entries(QUEUES).map((queue) => ({ ...queue, key: queue.urlStorageKey }))
+  .filter((queue) => queue.tab !== tab);
+
+export const forget = (key) => attempt(() => localStorage.removeItem(key));
+
+/** What this page has to do; nothing, if it has nothing. */
+export function noteQueue(queue) {
+  if (queue) attempt(() => localStorage.setItem(QUEUES + tab, JSON.stringify({ ...queue, tab })));
+  else forget(QUEUES + tab);
+}
+
+/** Says whether the upload with this fingerprint is `owner`'s from now on, and not somebody else's of this page. */
+export function claim(wanted, owner) {
+  if (!mine.has(wanted)) mine.set(wanted, owner);
+  return mine.get(wanted) === owner;
+}
+
+export function release(wanted, owner) {
+  if (mine.get(wanted) === owner) mine.delete(wanted);
+}
+
+export const isMine = (wanted) => mine.has(wanted);
+
+channel.addEventListener("message", ({ data }) => {
+  if (data.asks) channel.postMessage({ to: data.asks, tab, has: [...mine.keys()] });
+});
+
+/** What the other tabs have: `tabs`, and the fingerprints of their uploads. */
+export function askOthers() {
+  const others = { tabs: new Set(), uploads: new Set() };
+  return new Promise((resolve) => {
+    const listen = ({ data }) => {
+      if (data.to !== tab) return;
+      others.tabs.add(data.tab);
+      data.has.forEach((one) => others.uploads.add(one));
+    };
+    channel.addEventListener("message", listen);
+    channel.postMessage({ asks: tab });
+    setTimeout(() => {
+      channel.removeEventListener("message", listen);
+      resolve(others);
+    }, ANSWERS_AFTER_MS);
+  });
+}
+
+function entries(prefix) {
+  const found = new Map(Array.from(unkept).filter(([key]) => key.startsWith(prefix)));
+  attempt(() => {
+    const keys = Array.from({ length: localStorage.length }, (_, at) => localStorage.key(at));
+    for (const key of keys.filter((key) => key?.startsWith(prefix))) {
+      attempt(() => found.set(key, JSON.parse(localStorage.getItem(key))));
+    }
+  });
+  return Array.from(found, ([key, value]) => ({ ...value, urlStorageKey: key }));
+}
+
+/** A person may have forbidden the storage, or filled it. */
+function attempt(work) {
+  try {
+    work();
+  } catch (error) {
+    console.debug(error);
+  }
+}

@@ -1,0 +1,370 @@
+// One file on its way: what is done where its name is taken, what when the connection breaks, and how it ends.
+//
+// It never ends for a reason that passes: it tries again, less and less often, and at once when there is reason to.
+// It is stored when the server has said so, after the commit.
+
+import * as api from "./api.js";
+import { announce, ask, withName } from "./dialogs.js";
+import { formatSize } from "./format.js";
+import * as remains from "./remains.js";
+import * as resumable from "./resumable.js";
+import { fill, UPLOADS as TEXT } from "./texts.js";
+import { isPassing, put, Rate, Stopped } from "./transfer.js";
+import { Row } from "./uploadrow.js";
+
+/** Files above this go by the protocol that can go on in the middle: one more request, and one more write of the master's. */
+const LARGE_ABOVE = 1 << 20;
+const KEEP_BOTH_MAX = 1000;
+const PAUSE_MIN_MS = 1000;
+const PAUSE_MAX_MS = 30000;
+/** Nothing moved for so long: the connection may be dead, as after a sleep. */
+const STALLED_AFTER_MS = 60000;
+const STALLED_AT_WAKE_MS = 10000;
+/** The same where all is sent, and the answer to the commit is awaited. */
+const UNANSWERED_AFTER_MS = 150000;
+const WATCH_INTERVAL_MS = 5000;
+/** For a proxy that takes no longer ones, and of which nobody told the server. */
+const CAUTIOUS_REQUEST_MAX = 500_000;
+
+let requestMax = Number(document.body.dataset.uploadRequestMax ?? Infinity);
+// One question at a time, and what to do with all further names that are taken, once somebody said so.
+let questions = Promise.resolve();
+let forAll = null;
+// Those that wait before they try again, and what looks after those that send.
+const sleepers = new Set();
+const watchers = new Set();
+
+/** There is reason to believe that what failed would succeed now, and that connections are dead which nobody closed. */
+export function wake() {
+  sleepers.forEach((rise) => rise());
+  watchers.forEach((watch) => watch(STALLED_AT_WAKE_MS));
+}
+
+/** Other files are asked about anew. */
+export const forgetAnswers = () => { forAll = null; };
+
+export class Upload {
+  /**
+   * `path` is where it goes below `folder`. `onChange` is called when it shows something else, `onAsk` when it waits for an answer, and
+   * `tell` with what those may hear who listen; `hasOthers` says whether an answer could be meant for others, too.
+   */
+  constructor(file, folder, path, { onChange, onAsk, tell, hasOthers }) {
+    this.file = file;
+    this.folder = folder;
+    this.path = path;
+    this.origin = [...folder, ...path];
+    this.onChange = onChange;
+    this.onAsk = onAsk;
+    this.tell = tell;
+    this.hasOthers = hasOthers;
+    this.sent = 0;
+    this.show("waiting", TEXT.waiting);
+  }
+
+  /** Its row, which is made when it is to be seen. */
+  get row() {
+    this.ownRow ??= new Row(this);
+    return this.ownRow;
+  }
+
+  /** What it is, and says; no text is how far it is. */
+  show(state, text, copies) {
+    Object.assign(this, { state, text, copies });
+    this.onChange();
+  }
+
+  get name() {
+    return this.path.at(-1);
+  }
+
+  get target() {
+    return [...this.folder, ...this.path];
+  }
+
+  get size() {
+    return this.file.size;
+  }
+
+  get isLarge() {
+    return this.size > Math.min(LARGE_ABOVE, requestMax);
+  }
+
+  get fingerprint() {
+    return remains.fingerprint(this.file, this.origin);
+  }
+
+  /** Stops it: to "pause" it, or to "cancel" it. */
+  stop(why) {
+    this.control.abort(new Stopped(why));
+  }
+
+  /** Goes on until it is stored, or cannot be, or is stopped. */
+  async run() {
+    this.control = new AbortController();
+    this.begin();
+    this.show("sending", TEXT.starting);
+    try {
+      if (this.isLarge) await this.claim();
+      const stored = await this.tryOn();
+      if (stored) this.stored(stored);
+      else this.end("skipped", TEXT.skipped);
+    } catch (error) {
+      await this.failed(error);
+    }
+  }
+
+  stored({ copies, wanted }) {
+    this.sent = this.size;
+    const isKnown = wanted > 0;
+    const text = !isKnown ? TEXT.storedBefore : copies < wanted ? TEXT.storedForNow : TEXT.stored;
+    const values = { size: formatSize(this.size), copies, wanted };
+    this.end("done", fill(text, values), isKnown ? { copies, wanted } : undefined);
+    this.tell(fill(TEXT.isStored, { name: this.name }));
+  }
+
+  /** Every file has all its copies now. */
+  showCopiesMade() {
+    if (this.state !== "done" || !this.copies || this.copies.copies >= this.copies.wanted) return;
+    const { wanted } = this.copies;
+    this.show("done", fill(TEXT.copiesMade, { size: formatSize(this.size) }), { copies: wanted, wanted });
+  }
+
+  async failed(error) {
+    if (!(error instanceof Stopped)) {
+      const text = fill(TEXT.failed, { reason: error.message });
+      this.end("failed", text);
+      announce(`${this.name}: ${text}`);
+    } else if (error.why === "pause") {
+      this.show("paused", fill(TEXT.paused, { sent: formatSize(this.sent), size: formatSize(this.size) }));
+    } else {
+      await this.cancelled();
+    }
+  }
+
+  /** Nothing of it is to be left. */
+  async cancelled() {
+    this.show("sending", TEXT.cancelling);
+    const isNothing = await this.discard().catch(() => true);
+    this.sent = 0;
+    this.end(isNothing ? "cancelled" : "done", isNothing ? TEXT.cancelled : TEXT.cancelledLate);
+  }
+
+  end(state, text, copies) {
+    remains.release(this.fingerprint, this);
+    this.endedAt = performance.now();
+    this.show(state, text, copies);
+  }
+
+  /** Has the server delete what was sent; says whether there is nothing any more. */
+  async discard() {
+    const before = remains.find(this.fingerprint);
+    return before ? resumable.discard(before) : true;
+  }
+
+  /** Two that go on with one upload, here or in another tab, would only stop each other. */
+  async claim() {
+    const isFree = remains.claim(this.fingerprint, this);
+    const others = isFree && remains.find(this.fingerprint) && (await remains.askOthers());
+    if (!isFree || (others && others.uploads.has(this.fingerprint))) throw new Error(TEXT.elsewhere);
+  }
+
+  async tryOn() {
+    const { signal } = this.control;
+    for (let failures = 0; ;) {
+      const before = this.sent;
+      try {
+        return await this.store();
+      } catch (error) {
+        if (!this.passes(error)) throw error;
+        await this.checkReadable();
+        failures = this.sent > before ? 0 : failures + 1;
+        this.stuck(isSilent(error) ? TEXT.lost : fill(TEXT.again, { reason: error.message }));
+        await sleep(failures, signal);
+        this.begin();
+      }
+    }
+  }
+
+  /** It tries again by itself. */
+  stuck(text) {
+    this.show("stuck", text);
+    this.tell(`${this.name}: ${text}`);
+  }
+
+  passes(error) {
+    // Something on the way takes no request of this length, and it was not the server that said so.
+    if (error.status === 413 && !error.code && this.triedMax > CAUTIOUS_REQUEST_MAX) {
+      requestMax = Math.min(requestMax, CAUTIOUS_REQUEST_MAX);
+      return true;
+    }
+    // It rested for too long, and begins anew.
+    const isGone = error.status === 404 && this.isLarge && remains.find(this.fingerprint);
+    return isGone || isPassing(error);
+  }
+
+  /** The browser says of a file that changed or went only that the connection broke. */
+  async checkReadable() {
+    try {
+      await this.file.slice(0, 1).arrayBuffer();
+    } catch {
+      throw new Error(TEXT.unreadable);
+    }
+  }
+
+  /** Sends it as a new file; where the name is taken, does what the person says. Gives nothing if that is to skip it. */
+  async store() {
+    this.pickUp();
+    while (true) {
+      try {
+        return await this.send();
+      } catch (error) {
+        if (error.code !== "precondition_failed") {
+          // It may be there although nobody heard of it.
+          this.isUnsure ||= error instanceof api.ConnectionError && !this.isLarge;
+          throw error;
+        }
+      }
+      if (!this.isLarge) this.sent = 0;
+      if (this.isUnsure && (await api.isThere(this.target, this.file))) return {};
+      if (!(await this.decide())) return null;
+      this.begin();
+    }
+  }
+
+  /** Goes where an earlier page sent it to. */
+  pickUp() {
+    const path = this.isLarge && remains.find(this.fingerprint)?.metadata?.path;
+    if (!path) return;
+    const names = api.pathNames(path).slice(this.folder.length);
+    if (names.length > 0) this.path = names;
+  }
+
+  /** What to do with a name that is taken; says whether it is to be sent. */
+  async decide() {
+    if (this.answer !== "both") {
+      this.show("asking", TEXT.asking);
+      this.onAsk();
+      this.answer = await decide(this);
+      this.control.signal.throwIfAborted();
+      this.show("sending", TEXT.starting);
+    }
+    // What was sent was to become another file, or none that replaces one.
+    await this.discard();
+    if (this.answer === "skip") return false;
+    if (this.answer === "both") await this.takeFreeName();
+    return true;
+  }
+
+  async takeFreeName() {
+    const original = this.origin.at(-1);
+    const dot = original.lastIndexOf(".");
+    const [stem, extension] = dot > 0 ? [original.slice(0, dot), original.slice(dot)] : [original, ""];
+    do {
+      this.number = (this.number ?? 1) + 1;
+      if (this.number > KEEP_BOTH_MAX) throw new Error(TEXT.tooMany);
+      this.path = [...this.path.slice(0, -1), `${stem} (${this.number})${extension}`];
+    } while (await api.fileExists(this.target));
+  }
+
+  /** One try, which is given up when it does not move. */
+  async send() {
+    const given = this.control.signal;
+    const trying = new AbortController();
+    const stop = () => trying.abort(given.reason);
+    const watch = (longest) => {
+      const most = this.sent >= this.size ? UNANSWERED_AFTER_MS : longest;
+      const still = Date.now() - this.movedAt;
+      if (still > WATCH_INTERVAL_MS) this.speed = undefined;
+      if (still > most) trying.abort(new api.ConnectionError());
+      this.onChange();
+    };
+    given.addEventListener("abort", stop);
+    watchers.add(watch);
+    const timer = setInterval(watch, WATCH_INTERVAL_MS, STALLED_AFTER_MS);
+    try {
+      given.throwIfAborted();
+      return await this.sendBy(trying.signal);
+    } finally {
+      clearInterval(timer);
+      watchers.delete(watch);
+      given.removeEventListener("abort", stop);
+    }
+  }
+
+  sendBy(signal) {
+    const options = {
+      onlyNew: this.answer !== "replace",
+      signal,
+      onProgress: (sent) => {
+        if (!signal.aborted) this.progressed(sent);
+      },
+    };
+    this.triedMax = requestMax;
+    if (!this.isLarge) return put(api.fileAddress(this.target), this.file, options);
+    return resumable.send(this.file, { ...options, origin: this.origin, target: this.target, requestMax });
+  }
+
+  /** Nothing is under way yet. */
+  begin() {
+    if (!this.isLarge) this.sent = 0;
+    this.rate = new Rate();
+    this.speed = undefined;
+    this.movedAt = Date.now();
+  }
+
+  progressed(sent) {
+    if (sent !== this.sent) this.movedAt = Date.now();
+    this.sent = sent;
+    this.speed = this.rate.update(sent);
+    this.show("sending");
+  }
+}
+
+/** Whether it says nothing that a person could use. */
+const isSilent = (error) => error instanceof api.ConnectionError || error.code === "offset_mismatch" || !error.code;
+
+/** Longer after each failure, and by chance, so that not all come back at once; until somebody wakes it. */
+function sleep(failures, signal) {
+  const longest = Math.min(PAUSE_MIN_MS * 2 ** failures, PAUSE_MAX_MS);
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const end = () => {
+      clearTimeout(timer);
+      sleepers.delete(rise);
+      signal.removeEventListener("abort", stop);
+    };
+    const rise = () => {
+      end();
+      resolve();
+    };
+    const stop = () => {
+      end();
+      reject(signal.reason);
+    };
+    const timer = setTimeout(rise, longest * (0.5 + Math.random() / 2));
+    sleepers.add(rise);
+    signal.addEventListener("abort", stop);
+  });
+}
+
+/** What to do where the name is taken: "replace", "both" or "skip". */
+function decide(upload) {
+  const answer = questions.then(async () => {
+    if (forAll) return forAll;
+    if (upload.control.signal.aborted) return "skip";
+    const choice = await ask({
+      title: TEXT.takenTitle,
+      text: withName(TEXT.takenText, upload.name),
+      checkbox: upload.hasOthers() && TEXT.forAll,
+      actions: [
+        { label: TEXT.skip, value: "skip" },
+        { label: TEXT.both, value: "both" },
+        { label: TEXT.replace, value: "replace", style: "primary" },
+      ],
+    });
+    if (choice?.checked) forAll = choice.value;
+    return choice?.value ?? "skip";
+  });
+  questions = answer.catch(() => {});
+  return answer;
+}

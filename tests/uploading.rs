@@ -1,0 +1,298 @@
+//! Uploads by the page, through whatever happens to them: the stock client of tus in a real browser, against real processes.
+//!
+//! The browser is made slow where something has to happen in the middle of an upload.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::get;
+use serde_json::Value;
+
+use crate::support::{Cluster, Page, Screen, browse, content, download};
+
+const SLOW: Option<u32> = Some(2_000_000);
+const LEN: usize = 12_000_000;
+
+fn file(cluster: &Cluster, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = cluster.scratch().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+async fn until_state(page: &Page, state: &str, count: usize) {
+    page.until(&format!(
+        "document.querySelectorAll('#uploads .upload[data-state={state}]').length === {count}"
+    ))
+    .await;
+}
+
+/// So large a share of the only upload has left the browser.
+async fn until_sent(page: &Page, share: f64) {
+    page.until(&format!(
+        "document.querySelector('#uploads .upload progress').value > {share}"
+    ))
+    .await;
+}
+
+async fn until_listed(page: &Page, names: &[&str]) {
+    let wanted = serde_json::to_string(names).unwrap();
+    page.until(&format!(
+        "JSON.stringify(Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)) \
+         === JSON.stringify({wanted})"
+    ))
+    .await;
+}
+
+/// Begins an upload, and waits until some of it has left the browser.
+async fn begin(page: &Page, cluster: &Cluster, path: &Path) {
+    page.open(&cluster.url("/")).await;
+    page.limit_uploads(SLOW).await;
+    page.choose("#file-input", &[path]).await;
+    until_sent(page, 0.1).await;
+}
+
+/// Where the upload is that the browser remembers.
+async fn address(page: &Page) -> Option<String> {
+    let found = page
+        .script(
+            "const key = Object.keys(localStorage).find((key) => key.startsWith('tus::')); \
+             return key ? JSON.parse(localStorage.getItem(key)).uploadUrl : null",
+        )
+        .await;
+    found.as_str().map(str::to_owned)
+}
+
+async fn press(page: &Page, button: &str) {
+    page.click(&format!("#uploads .upload button[aria-label^='{button}']"))
+        .await;
+}
+
+/// The tab is closed in the middle, and opened again: it says what was cut off, and the same file goes on where it was.
+#[tokio::test]
+async fn an_upload_goes_on_after_the_page_was_loaded_anew() {
+    let cluster = Cluster::start().await;
+    let bytes = content(1, LEN);
+    let film = file(&cluster, "film: #1.mp4", &bytes);
+    browse(Screen::Desktop, async |page| {
+        begin(page, &cluster, &film).await;
+        let upload = address(page).await.unwrap();
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('#cut-off .upload')")
+            .await;
+        let told = page.text("#cut-off").await;
+        assert!(told.contains("film: #1.mp4"), "{told}");
+        assert!(told.contains("of 12.0 MB are here"), "{told}");
+        page.limit_uploads(None).await;
+        page.choose("#file-input", &[&film]).await;
+        until_state(page, "done", 1).await;
+        page.until("document.getElementById('cut-off').hidden")
+            .await;
+        let state: Value = get(&upload).await.unwrap().json().await.unwrap();
+        assert!(state["version"].as_u64().is_some(), "{state}");
+        assert_eq!(address(page).await, None);
+        until_listed(page, &["film: #1.mp4"]).await;
+    })
+    .await;
+    let stored = download(&cluster.client(), "/film: #1.mp4").await;
+    assert!(stored.unwrap() == bytes);
+}
+
+/// The web process, the master and a node die in the middle: the row says that it tries again, and the file is whole.
+#[tokio::test]
+async fn an_upload_outlives_each_process() {
+    let mut cluster = Cluster::start().await;
+    let bytes = content(2, LEN);
+    let film = file(&cluster, "film.mp4", &bytes);
+    browse(Screen::Desktop, async |page| {
+        begin(page, &cluster, &film).await;
+        cluster.web().kill();
+        until_state(page, "stuck", 1).await;
+        let row = page.text("#uploads .upload-state").await;
+        assert_eq!(row, "Connection lost, trying again.");
+        cluster.web().start().await;
+        until_sent(page, 0.4).await;
+        cluster.master().kill();
+        cluster.master().start().await;
+        until_sent(page, 0.7).await;
+        cluster.node(1).kill();
+        page.limit_uploads(None).await;
+        until_state(page, "done", 1).await;
+    })
+    .await;
+    let stored = download(&cluster.client(), "/film.mp4").await;
+    assert!(stored.unwrap() == bytes);
+}
+
+/// Paused, it sends nothing, and goes on where it was; cancelled, nothing of it is left anywhere.
+#[tokio::test]
+async fn an_upload_pauses_goes_on_and_is_cancelled() {
+    let cluster = Cluster::start().await;
+    let bytes = content(3, LEN);
+    let film = file(&cluster, "film.mp4", &bytes);
+    browse(Screen::Desktop, async |page| {
+        begin(page, &cluster, &film).await;
+        press(page, "Pause").await;
+        until_state(page, "paused", 1).await;
+        let upload = address(page).await.unwrap();
+        let held = get(&upload).await.unwrap();
+        assert_eq!(held.status(), 200);
+        page.limit_uploads(None).await;
+        press(page, "Resume").await;
+        until_state(page, "done", 1).await;
+        let state: Value = get(&upload).await.unwrap().json().await.unwrap();
+        assert!(state["version"].as_u64().is_some(), "{state}");
+
+        let other = file(&cluster, "other.mp4", &content(4, LEN));
+        page.limit_uploads(SLOW).await;
+        page.choose("#file-input", &[&other]).await;
+        until_state(page, "sending", 1).await;
+        until_sent(page, 0.1).await;
+        let upload = address(page).await.unwrap();
+        press(page, "Cancel").await;
+        until_state(page, "cancelled", 1).await;
+        assert_eq!(get(&upload).await.unwrap().status(), 404);
+        assert_eq!(address(page).await, None);
+        page.click("#refresh").await;
+        until_listed(page, &["film.mp4"]).await;
+    })
+    .await;
+    let stored = download(&cluster.client(), "/film.mp4").await;
+    assert!(stored.unwrap() == bytes);
+}
+
+/// A large file's name is taken from the beginning, or by somebody else while it is sent: it asks, and replaces nothing by itself.
+#[tokio::test]
+async fn a_large_file_asks_where_its_name_is_taken() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/film.mp4", b"old").await;
+    let bytes = content(5, LEN);
+    let film = file(&cluster, "film.mp4", &bytes);
+    let late = file(&cluster, "late.mp4", &bytes);
+    let client = cluster.client();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.choose("#file-input", &[&film]).await;
+        page.answer("Skip").await;
+        until_state(page, "skipped", 1).await;
+        page.choose("#file-input", &[&film]).await;
+        page.answer("Keep both").await;
+        until_state(page, "done", 1).await;
+        assert!(download(&client, "/film (2).mp4").await.unwrap() == bytes);
+        assert_eq!(download(&client, "/film.mp4").await.unwrap(), b"old");
+        page.choose("#file-input", &[&film]).await;
+        page.answer("Replace").await;
+        until_state(page, "done", 2).await;
+        assert!(download(&client, "/film.mp4").await.unwrap() == bytes);
+
+        begin(page, &cluster, &late).await;
+        cluster.upload("/late.mp4", b"quicker").await;
+        page.limit_uploads(None).await;
+        page.answer("Keep both").await;
+        until_state(page, "done", 1).await;
+        assert_eq!(download(&client, "/late.mp4").await.unwrap(), b"quicker");
+        assert!(download(&client, "/late (2).mp4").await.unwrap() == bytes);
+        assert_eq!(address(page).await, None);
+    })
+    .await;
+}
+
+/// A proxy takes no long requests: with the setting, no body is longer, whatever the file's size.
+#[tokio::test]
+async fn no_request_is_longer_than_the_setting_says() {
+    let mut cluster = Cluster::start().await;
+    cluster
+        .web()
+        .arguments(&["--set", "web.upload_request_max=100kB"]);
+    cluster.web().restart().await;
+    let (long, short) = (content(6, 1_234_567), content(7, 99_000));
+    let paths = [
+        file(&cluster, "long", &long),
+        file(&cluster, "short", &short),
+    ];
+    let client = cluster.client();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "const { send } = XMLHttpRequest.prototype; \
+             window.longest = 0; \
+             XMLHttpRequest.prototype.send = function (body) { \
+               window.longest = Math.max(window.longest, body?.size ?? 0); \
+               send.call(this, body); \
+             }",
+        )
+        .await;
+        let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
+        page.choose("#file-input", &paths).await;
+        until_state(page, "done", 2).await;
+        assert_eq!(page.script("return window.longest").await, 100_000);
+    })
+    .await;
+    assert!(download(&client, "/long").await.unwrap() == long);
+    assert!(download(&client, "/short").await.unwrap() == short);
+}
+
+/// Folders come with all that is in them, and with those that have nothing in them; on a folder's row they go into that folder.
+#[tokio::test]
+async fn folders_are_dropped_onto_the_page_and_onto_a_folder() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/photos/old.jpg", b"old").await;
+    file(&cluster, "photos/new.jpg", b"new");
+    file(&cluster, "letters/2026/a.txt", b"words");
+    std::fs::create_dir_all(cluster.scratch().join("letters/empty/deep")).unwrap();
+    let [photos, letters] = ["photos", "letters"].map(|name| cluster.scratch().join(name));
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.drop_onto("#title", &[&photos]).await;
+        until_state(page, "done", 1).await;
+        page.drop_onto(".entry[data-name=photos] .name", &[&letters])
+            .await;
+        until_state(page, "done", 2).await;
+        page.open(&cluster.url("/folder/photos")).await;
+        until_listed(page, &["letters", "new.jpg", "old.jpg"]).await;
+        page.open(&cluster.url("/folder/photos/letters/empty")).await;
+        until_listed(page, &["deep"]).await;
+        page.script(
+            "const transfer = new DataTransfer(); \
+             transfer.items.add(new File(['words'], 'pasted.txt')); \
+             document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData: transfer, bubbles: true }))",
+        )
+        .await;
+        until_listed(page, &["deep", "pasted.txt"]).await;
+    })
+    .await;
+    let client = cluster.client();
+    for (path, words) in [
+        ("/photos/letters/2026/a.txt", "words"),
+        ("/photos/letters/empty/pasted.txt", "words"),
+        ("/photos/new.jpg", "new"),
+    ] {
+        assert_eq!(download(&client, path).await.unwrap(), words.as_bytes());
+    }
+}
+
+/// The tab was closed while small files waited: the next page says so, until they come again or somebody dismisses it.
+#[tokio::test]
+async fn a_new_page_says_what_had_not_begun() {
+    let cluster = Cluster::start().await;
+    let files: Vec<_> = (0..7)
+        .map(|number| file(&cluster, &format!("{number}.txt"), b"x"))
+        .collect();
+    let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script("XMLHttpRequest.prototype.send = () => {}")
+            .await;
+        page.choose("#file-input", &files).await;
+        until_state(page, "sending", 6).await;
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('#cut-off .upload')")
+            .await;
+        let told = page.text("#cut-off").await;
+        assert!(told.contains("0.txt and 6 others"), "{told}");
+        page.choose("#file-input", &files).await;
+        until_state(page, "done", 7).await;
+        page.until("document.getElementById('cut-off').hidden")
+            .await;
+    })
+    .await;
+}
