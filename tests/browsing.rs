@@ -214,7 +214,7 @@ async fn the_menu_under_the_pointer_does_what_the_rows_does() {
         page.until("document.querySelector('th a.sort')").await;
         happens(page, "a.txt", pointer).await;
         page.until(&format!(
-            "({items}).join() === 'Download,Rename,Move…,Copy…,Versions…,Delete'"
+            "({items}).join() === 'Download,Share…,Rename,Move…,Copy…,Versions…,Delete'"
         ))
         .await;
         page.press(&format!("{DOWN}{ESCAPE}")).await;
