@@ -29,6 +29,8 @@ const encodeName = (name) => encodeURIComponent(name);
 export const encodePath = (path) => path.map((name) => `/${encodeName(name)}`).join("");
 
 export const fileAddress = (path) => `/api/v1/files${encodePath(path)}`;
+/** Where a file can be looked at. */
+export const viewAddress = (path) => `/view${encodePath(path)}`;
 /** Of a folder with all that is in it. */
 export const zipAddress = (path) => `/api/v1/zip${encodePath(path)}`;
 const folderAddress = (path) => `/api/v1/folders${encodePath(path)}`;

@@ -9,9 +9,13 @@ import * as listing from "./listing.js";
 import * as search from "./search.js";
 import * as selection from "./selection.js";
 import * as status from "./status.js";
+import * as thumbnails from "./thumbnails.js";
 import * as tiles from "./tiles.js";
 import * as uploads from "./uploads.js";
+import * as viewer from "./viewer.js";
 
+viewer.start();
+thumbnails.start();
 tiles.start();
 listing.start();
 selection.start();

@@ -3,7 +3,7 @@
 // An entry is { path (names from the root down), name, kind, size, modified, version, isFound }; `isFound` where a search
 // found it, so that its folder is shown with it.
 
-import { encodePath, fileAddress, pageAddress, pathNames, pathText, zipAddress } from "./api.js";
+import { encodePath, fileAddress, pageAddress, pathNames, pathText, viewAddress, zipAddress } from "./api.js";
 
 const COLLATOR = new Intl.Collator(undefined, { numeric: true });
 
@@ -32,7 +32,7 @@ export const keyOf = (entry) => pathText(entry.path);
 export const signOf = (entry) => `${entry.kind} ${entry.size} ${entry.modified} ${entry.version} ${entry.isFound} ${keyOf(entry)}`;
 
 /** What a click on the name opens. */
-export const address = (entry) => (isFolder(entry) ? pageAddress(entry.path) : fileAddress(entry.path));
+export const address = (entry) => (isFolder(entry) ? pageAddress(entry.path) : viewAddress(entry.path));
 export const downloadAddress = (entry) =>
   (isFolder(entry) ? zipAddress(entry.path) : `${fileAddress(entry.path)}?download=1`);
 

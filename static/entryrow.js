@@ -4,8 +4,9 @@ import { pageAddress, pathText } from "./api.js";
 import { address, downloadAddress, isFolder, keyOf, signOf } from "./entries.js";
 import { formatSize, machineTime, nameElement, showTime } from "./format.js";
 import { menuOf } from "./menus.js";
-import { cell, downloadLink, element, hiddenText, icon, menu } from "./rows.js";
+import { cell, downloadLink, element, hiddenText, menu } from "./rows.js";
 import { FILES, fill } from "./texts.js";
+import { pictureOrIcon } from "./thumbnails.js";
 
 const rowsOf = new WeakMap();
 /** Fingers scroll, and press long for the menu. */
@@ -28,7 +29,7 @@ export function makeRow(entry) {
     link.dataset.folder = "";
     link.prepend(hiddenText(FILES.folder));
   }
-  const name = cell("name", element("div", {}, icon(entry.kind), link));
+  const name = cell("name", element("div", {}, pictureOrIcon(entry.path, entry), link));
   if (entry.isFound) name.append(whereabouts(entry.path.slice(0, -1)));
 
   const time = element("time", { dateTime: machineTime(entry.modified) });

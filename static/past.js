@@ -1,6 +1,6 @@
 // The part of the HTTP API that is about the past: the trash, and versions of files.
 
-import { call, encodePath, fileAddress } from "./api.js";
+import { call, encodePath, fileAddress, viewAddress } from "./api.js";
 
 const versionsAddress = (path) => `/api/v1/versions${encodePath(path)}`;
 
@@ -20,4 +20,6 @@ export const listVersions = (path, before, limit) => call("GET", `${versionsAddr
 export const restoreVersion = (path, version) => call("POST", versionsAddress(path), { version });
 export const removeVersion = (path, version) => call("DELETE", `${versionsAddress(path)}?version=${version}`);
 /** Where a version can be looked at. */
+export const versionView = (path, version) => `${viewAddress(path)}?version=${version}`;
+/** Where its content is. */
 export const versionAddress = (path, version) => `${fileAddress(path)}?version=${version}`;

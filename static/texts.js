@@ -240,6 +240,11 @@ export const RECEIVER = {
   some: "{arrived} arrived, {failed} did not.",
 };
 
+export const VIEWER = {
+  failed: "The file cannot be shown.",
+  unreachable: "The server does not answer. Is dfs-web running, and this device online?",
+};
+
 /** The text with what its `{…}` stand for. */
 export function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);

@@ -94,7 +94,7 @@ class Panel {
     showTime(time);
     const stored = formatTime(new Date(version.committed_ms));
     const address = past.versionAddress(this.path, version.version);
-    const link = element("a", { href: address, target: "_blank", rel: "noopener" }, time);
+    const link = element("a", { href: past.versionView(this.path, version.version), target: "_blank", rel: "noopener" }, time);
     link.setAttribute("aria-label", fill(VERSIONS.open, { time: stored }));
     const about = [formatSize(version.size), ...this.left(version)].join(" · ");
     const what = element("div", { className: "version-what" }, link, element("span", { className: "version-about" }, about));

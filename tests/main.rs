@@ -21,4 +21,5 @@ mod starting;
 mod support;
 mod trash;
 mod uploading;
+mod viewing;
 mod wire;

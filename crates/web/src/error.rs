@@ -84,6 +84,8 @@ problems! {
     RequestTooLarge = "request_too_large", PAYLOAD_TOO_LARGE, "The request is too large";
     /// The body is of another type than this address takes.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong type";
+    /// It is no picture, or none of which a small one can be made.
+    NoThumbnail = "no_thumbnail", UNSUPPORTED_MEDIA_TYPE, "There is no small picture of it";
     /// The range is not in the file.
     RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The range is not in the file";
     /// The `Host` is not one of this server's names.

@@ -110,8 +110,9 @@ pub(crate) fn page_policy(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
         .filter(plain)
         .map_or_else(|| String::from("'self'"), |host| format!("{host}/static/"));
     let policy = format!(
-        "default-src 'none'; script-src {files}; style-src {files}; img-src 'self'; connect-src 'self'; \
-         base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+        "default-src 'none'; script-src {files}; style-src {files}; img-src 'self'; media-src 'self'; \
+         object-src 'self'; frame-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; \
+         frame-ancestors 'none'; require-trusted-types-for 'script'"
     );
     HeaderValue::try_from(policy).expect("only plain characters were put in")
 }

@@ -20,6 +20,7 @@ mod openapi;
 mod pace;
 mod pages;
 mod present;
+mod preview;
 mod readiness;
 mod receivers;
 mod resumable;
@@ -27,6 +28,7 @@ mod routes;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod thumbnails;
 mod turns;
 
 use std::fmt;
@@ -57,6 +59,7 @@ use readiness::StatusCache;
 use receivers::Receivers;
 use resumable::Resumables;
 use routes::shares::RECEIVERS;
+use thumbnails::Thumbnails;
 use turns::{Downloads, Turns};
 
 /// What all routes share.
@@ -71,6 +74,7 @@ pub struct AppState {
     receivers: Receivers,
     /// Where receivers of share links reach this server, without a closing `/`.
     public_url: Option<String>,
+    thumbnails: Thumbnails,
     patience: Duration,
     upload_request_max: Option<u64>,
     appends: TaskTracker,
@@ -119,6 +123,7 @@ impl AppState {
             zips: Turns::new(limits.zips_at_once),
             receivers: Receivers::new(rand::rng().random()),
             public_url: None,
+            thumbnails: Thumbnails::default(),
             patience: limits.patience,
             upload_request_max: limits.upload_request_max,
             appends: TaskTracker::new(),
@@ -150,7 +155,7 @@ impl fmt::Debug for AppState {
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     use routes::{
-        cluster, copying, download, files, folders, moving, search, shares, trash, uploads,
+        cluster, copying, download, files, folders, moving, search, shares, thumbnails, trash, uploads,
         versions, zip,
     };
     let folder = || {
@@ -163,6 +168,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
             "/api/v1/files/{*path}",
             get(download::get).put(files::put).delete(files::delete),
         ),
+        ("/api/v1/thumbnails/{*path}", get(thumbnails::get)),
         ("/api/v1/folders", folder()),
         ("/api/v1/folders/", folder()),
         ("/api/v1/folders/{*path}", folder()),
@@ -207,6 +213,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/", smaller(get(pages::folder))),
         ("/folder/{*path}", smaller(get(pages::folder))),
         ("/shares", smaller(get(pages::shares))),
+        ("/view/{*path}", smaller(get(pages::view::view))),
         ("/trash", smaller(get(pages::trash))),
         ("/search", smaller(get(pages::search::search))),
         ("/static/{*name}", smaller(get(assets::get))),

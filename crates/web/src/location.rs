@@ -17,8 +17,12 @@ pub(crate) const FILES: &str = "/api/v1/files/";
 pub(crate) const FOLDERS: &str = "/api/v1/folders";
 /// Where the routes of versions begin.
 const VERSIONS: &str = "/api/v1/versions/";
+/// Where the routes of small pictures begin.
+pub(crate) const THUMBNAILS: &str = "/api/v1/thumbnails/";
 /// Where the routes of zips begin.
 pub(crate) const ZIPS: &str = "/api/v1/zip";
+/// Where the pages of files begin.
+pub(crate) const VIEWS: &str = "/view/";
 /// Where the pages of folders begin.
 pub(crate) const PAGES: &str = "/folder";
 
@@ -37,6 +41,14 @@ pub(crate) struct FilePath(pub(crate) EntryPath);
 #[derive(Debug)]
 pub(crate) struct VersionsPath(pub(crate) EntryPath);
 
+/// The file that is to be looked at.
+#[derive(Debug)]
+pub(crate) struct ViewPath(pub(crate) EntryPath);
+
+/// The file of which a small picture is meant.
+#[derive(Debug)]
+pub(crate) struct ThumbnailPath(pub(crate) EntryPath);
+
 /// The folder that a request's address names, be it of the API or of a page.
 #[derive(Debug)]
 pub(crate) struct FolderPath(pub(crate) EntryPath);
@@ -54,6 +66,22 @@ impl<S: Sync> FromRequestParts<S> for VersionsPath {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         file(&parts.uri, VERSIONS).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ViewPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        file(&parts.uri, VIEWS).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ThumbnailPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        file(&parts.uri, THUMBNAILS).map(Self)
     }
 }
 

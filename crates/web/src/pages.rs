@@ -4,6 +4,7 @@ pub(crate) mod receiver;
 pub(crate) mod search;
 mod shares;
 mod trash;
+pub(crate) mod view;
 
 use askama::Template;
 use axum::extract::State;
@@ -19,6 +20,7 @@ use crate::extract::QueryOf;
 use crate::guard::page_policy;
 use crate::location::{self, FolderPath};
 use crate::present::{self, NamePart};
+use crate::preview;
 use crate::readiness::Known;
 use crate::{AppState, Shared};
 
@@ -101,6 +103,8 @@ struct Row {
     whereabouts: Option<Whereabouts>,
     /// What a click on the name opens.
     address: String,
+    /// Present for images.
+    thumbnail_address: Option<String>,
     /// Present for files.
     download_address: Option<String>,
     /// Present for folders.
@@ -321,12 +325,18 @@ impl Row {
         let path = folder.join(name.clone()).ok()?;
         let file_address = format!("/api/v1/files{}", location::encode(&path));
         let (time, time_text) = present::time(modified_ms);
+        let has_thumbnail = size.is_some() && preview::has_thumbnail(name.as_str());
+        let thumbnail_address = has_thumbnail.then(|| {
+            let thumbnails = location::THUMBNAILS.trim_end_matches('/');
+            format!("{thumbnails}{}?version={version}", location::encode(&path))
+        });
         Some(Self {
             kind,
+            thumbnail_address,
             parts: present::name_parts(name.as_str()),
             name: name.as_str().to_owned(),
             whereabouts: None,
-            address: size.map_or_else(|| page_address(&path), |_| file_address.clone()),
+            address: size.map_or_else(|| page_address(&path), |_| view::view_address(&path, None)),
             zip_address: size.is_none().then(|| zip_address(&path)),
             download_address: size.map(|_| format!("{file_address}?download=1")),
             size: size.map(people::size).unwrap_or_default(),

@@ -5,6 +5,9 @@
 
 use super::disposition::Disposition;
 
+/// The one type of documents that a browser shows in a viewer of its own, apart from any page.
+pub(crate) const DOCUMENT: &str = "application/pdf";
+
 /// The type for a file of this name.
 pub(crate) fn content_type(name: &str) -> String {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -36,6 +39,7 @@ pub(crate) fn disposition(content_type: &str) -> Disposition {
         ),
         Some(("audio" | "video", kind)) => !kind.contains("xml"),
         Some(("text", "plain")) => true,
+        _ if essence == DOCUMENT => true,
         _ => false,
     };
     if harmless {
@@ -64,6 +68,7 @@ mod tests {
             ("a.tar.png", "image/png"),
             ("film.mp4", "video/mp4"),
             ("song.mp3", "audio/mpeg"),
+            ("a.pdf", "application/pdf"),
         ] {
             check(name, expected, Disposition::Inline);
         }
@@ -77,7 +82,7 @@ mod tests {
             ("a.xhtml", "application/xhtml+xml"),
             ("a.svg", "image/svg+xml"),
             ("a.xml", "text/xml; charset=utf-8"),
-            ("a.pdf", "application/pdf"),
+            ("a.md", "text/markdown; charset=utf-8"),
             ("a.js", "text/javascript; charset=utf-8"),
             ("a.css", "text/css; charset=utf-8"),
             ("a.json", "application/json; charset=utf-8"),

@@ -31,6 +31,10 @@ use crate::{AppState, Shared};
 /// A file is shown, if at all, as if it came from nowhere: without scripts, forms or our origin's rights.
 const FILE_POLICY: &str = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; base-uri 'none'; \
                            form-action 'none'; frame-ancestors 'none'";
+/// What a browser shows of these documents is its own viewer, which has an origin of its own and, in some, does not start in a
+/// sandbox. With `nosniff` they are taken for nothing else. Only our own pages may have them in a frame.
+const DOCUMENT_POLICY: &str = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; \
+                               form-action 'none'; frame-ancestors 'self'";
 
 /// How a file is read.
 #[derive(Debug, Deserialize)]
@@ -157,7 +161,7 @@ pub(crate) async fn prepare(
     }))
 }
 
-fn validator_headers(file: Validators) -> HeaderMap {
+pub(super) fn validator_headers(file: Validators) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::ETAG, header_value(conditional::etag(file.version)));
     if let Some(date) = conditional::http_date(file.modified_ms) {
@@ -179,15 +183,23 @@ fn describe(headers: &mut HeaderMap, path: &EntryPath, download: bool, range: &R
     } else {
         content_type::disposition(&content_type)
     };
+    let is_document = content_type == content_type::DOCUMENT && disposition == Disposition::Inline;
     headers.insert(header::CONTENT_TYPE, header_value(content_type));
     headers.insert(
         header::CONTENT_DISPOSITION,
         content_disposition(disposition, name),
     );
     headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+    let policy = if is_document {
+        let frames = HeaderValue::from_static("SAMEORIGIN");
+        headers.insert(header::X_FRAME_OPTIONS, frames);
+        DOCUMENT_POLICY
+    } else {
+        FILE_POLICY
+    };
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(FILE_POLICY),
+        HeaderValue::from_static(policy),
     );
 }
 
@@ -195,7 +207,7 @@ fn header_value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("made of printable ASCII")
 }
 
-fn changed(path: &EntryPath, version: VersionId) -> Problem {
+pub(super) fn changed(path: &EntryPath, version: VersionId) -> Problem {
     Problem::new(
         Kind::PreconditionFailed,
         format!("{path} is in version {version}"),

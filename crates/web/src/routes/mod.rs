@@ -10,6 +10,7 @@ pub(crate) mod moving;
 pub(crate) mod receiver;
 pub(crate) mod search;
 pub(crate) mod shares;
+pub(crate) mod thumbnails;
 pub(crate) mod trash;
 pub(crate) mod uploads;
 pub(crate) mod versions;

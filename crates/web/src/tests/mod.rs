@@ -9,7 +9,9 @@ mod past;
 mod search;
 mod shares;
 mod site;
+mod thumbnails;
 mod uploads;
+mod views;
 mod zips;
 
 use std::sync::Arc;

@@ -1,0 +1,123 @@
+//! Files are looked at without leaving the list.
+
+use crate::support::{Cluster, Page, Screen, browse};
+
+const OPEN: &str = "document.querySelector('dialog.viewer[open]')";
+
+/// A second of a tone.
+fn wav() -> Vec<u8> {
+    const RATE: u32 = 8000;
+    let samples: Vec<u8> = (0..RATE)
+        .map(|at| if at / 20 % 2 == 0 { 100 } else { 156 })
+        .collect();
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((36 + RATE).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    bytes.extend(RATE.to_le_bytes());
+    bytes.extend(RATE.to_le_bytes());
+    bytes.extend(b"\x01\0\x08\0data");
+    bytes.extend(RATE.to_le_bytes());
+    bytes.extend(samples);
+    bytes
+}
+
+/// A red bitmap of 400 x 300 pixels.
+fn picture() -> Vec<u8> {
+    const WIDTH: u32 = 400;
+    const HEIGHT: u32 = 300;
+    let len = WIDTH * HEIGHT * 3;
+    let mut bytes = b"BM".to_vec();
+    bytes.extend((54 + len).to_le_bytes());
+    bytes.extend([0, 0, 0, 0, 54, 0, 0, 0, 40, 0, 0, 0]);
+    bytes.extend(WIDTH.to_le_bytes());
+    bytes.extend(HEIGHT.to_le_bytes());
+    bytes.extend([1, 0, 24, 0, 0, 0, 0, 0]);
+    bytes.extend(len.to_le_bytes());
+    bytes.extend([0; 16]);
+    bytes.extend([30, 40, 200].repeat(len as usize / 3));
+    bytes
+}
+
+async fn until_shown(page: &Page, name: &str, what: &str) {
+    page.until(&format!(
+        "{OPEN}?.querySelector('.view').dataset.name === '{name}' && {OPEN}.querySelector(\"{what}\")"
+    ))
+    .await;
+}
+
+/// With its own address, from which back leads to the list; arrows go on to the next file; nothing that is in a file runs.
+#[tokio::test]
+async fn files_are_looked_at_over_their_list() {
+    let cluster = Cluster::start().await;
+    let script = "<script>parent.document.title = document.title = 'harmed'</script>";
+    let evil =
+        format!("# Trip\n\n{script}\n\n**bold** <img src=x onerror=\"document.title='harmed'\">");
+    for (name, content) in [
+        ("a.bmp", &picture()[..]),
+        ("b.wav", &wav()),
+        ("c.txt", "für alle\n".as_bytes()),
+        ("d.md", evil.as_bytes()),
+        ("e.html", script.as_bytes()),
+        ("f.bin", b"\0\x01\x02\0"),
+    ] {
+        cluster.upload(&format!("/trip/{name}"), content).await;
+    }
+    let list = cluster.url("/folder/trip");
+    browse(Screen::Desktop, async |page| {
+        page.open(&list).await;
+        page.until("document.querySelector('.entry[data-name=\"a.bmp\"] img.picture')?.naturalWidth === 320")
+            .await;
+        page.click(".entry[data-name='a.bmp'] td.name a").await;
+        until_shown(page, "a.bmp", "img").await;
+        page.until(&format!("{OPEN}.querySelector('img').naturalWidth === 400")).await;
+        assert_eq!(page.script("return location.pathname").await, "/view/trip/a.bmp");
+        // The sound can be heard from the middle on.
+        page.press("\u{e014}").await;
+        until_shown(page, "b.wav", "audio").await;
+        page.until(&format!("{OPEN}.querySelector('audio').readyState > 0")).await;
+        page.script(&format!("{OPEN}.querySelector('audio').currentTime = 0.5")).await;
+        page.until(&format!("!{OPEN}.querySelector('audio').seeking && {OPEN}.querySelector('audio').currentTime >= 0.5"))
+            .await;
+        page.script("document.getElementById('view-next').click()").await;
+        until_shown(page, "c.txt", "pre").await;
+        assert!(page.text("dialog pre").await.contains("für alle"));
+        page.script("document.getElementById('view-next').click()").await;
+        until_shown(page, "d.md", ".view-prose strong").await;
+        let shown = page.text("dialog .view-prose").await;
+        assert!(shown.contains("<script>") && shown.contains("<img"), "{shown}");
+        page.script("document.getElementById('view-next').click()").await;
+        until_shown(page, "e.html", "pre").await;
+        assert!(page.text("dialog pre").await.contains("<script>"));
+        assert_eq!(page.script("return document.title").await, "e.html · DFS");
+        page.script("document.getElementById('view-next').click()").await;
+        until_shown(page, "f.bin", ".view-nothing").await;
+        assert_eq!(page.script("return document.getElementById('view-next').hidden").await, true);
+        // Escape leads back to the list, at once, whatever was looked at in between.
+        page.press("\u{e00c}").await;
+        page.until(&format!("!{OPEN} && location.pathname === '/folder/trip'")).await;
+        page.until("document.activeElement.closest('.entry')?.dataset.name === 'f.bin'").await;
+        page.script("history.forward()").await;
+        until_shown(page, "f.bin", ".view-nothing").await;
+        // The address is that of a page of its own.
+        page.script("location.reload()").await;
+        page.until("document.body.classList.contains('viewing') && !document.getElementById('view-previous').hidden")
+            .await;
+        page.script("document.getElementById('view-previous').click()").await;
+        page.until("document.getElementById('file-view').dataset.name === 'e.html'").await;
+        assert_ne!(page.script("return document.title").await, "harmed");
+    })
+    .await;
+}
+
+/// The page of a file is complete without a script.
+#[tokio::test]
+async fn files_are_shown_without_a_script() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/a.txt", b"words").await;
+    browse(Screen::WithoutScript, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.click(".entry[data-name='a.txt'] td.name a").await;
+        assert!(page.text("#file-view").await.contains("words"));
+    })
+    .await;
+}
