@@ -1,4 +1,4 @@
-//! Files are looked at without leaving the list.
+//! Files are looked at without leaving the list, and the cluster while it changes.
 
 use crate::support::{Cluster, Page, Screen, browse};
 
@@ -109,15 +109,44 @@ async fn files_are_looked_at_over_their_list() {
     .await;
 }
 
-/// The page of a file is complete without a script.
+/// A node that is stopped shows within a moment, on a page that nobody touches.
 #[tokio::test]
-async fn files_are_shown_without_a_script() {
+async fn the_cluster_is_watched_while_a_node_is_killed() {
+    let mut cluster = Cluster::start().await;
+    cluster.upload("/a.txt", b"words").await;
+    let address = cluster.nodes()[1].address().to_string();
+    let url = cluster.url("/cluster");
+    let shows = |state: &str| {
+        format!(
+            "document.querySelector(\".node[data-address='{address}']\")?.dataset.state === '{state}'"
+        )
+    };
+    browse(Screen::Desktop, async |page| {
+        page.open(&url).await;
+        page.until(&shows("live")).await;
+        assert!(page.text("#cluster-state").await.contains("Nothing to do."));
+        cluster.node(2).kill();
+        page.until(&shows("suspect")).await;
+        page.until(&shows("dead")).await;
+        let state = page.text("#cluster-state").await;
+        assert!(state.contains("does not answer"), "{state}");
+        cluster.node(2).start().await;
+        page.until(&shows("live")).await;
+    })
+    .await;
+}
+
+/// Both pages are complete without a script.
+#[tokio::test]
+async fn files_and_the_cluster_are_shown_without_a_script() {
     let cluster = Cluster::start().await;
     cluster.upload("/a.txt", b"words").await;
     browse(Screen::WithoutScript, async |page| {
         page.open(&cluster.url("/")).await;
         page.click(".entry[data-name='a.txt'] td.name a").await;
         assert!(page.text("#file-view").await.contains("words"));
+        page.open(&cluster.url("/cluster")).await;
+        assert!(page.text("#cluster").await.contains("Nothing to do."));
     })
     .await;
 }

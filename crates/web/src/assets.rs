@@ -34,6 +34,7 @@ assets! {
     "app.js": SCRIPT,
     "api.js": SCRIPT,
     "bulk.js": SCRIPT,
+    "cluster.js": SCRIPT,
     "contextmenu.js": SCRIPT,
     "copying.js": SCRIPT,
     "cutoff.js": SCRIPT,

@@ -61,7 +61,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let cluster = cluster(&settings);
     let drive = Arc::new(cluster.clone());
     let state = AppState::new(drive, hosts, transfers(&settings.web))
-        .with_public_url(public_url.map(WebAddress::as_str));
+        .with_public_url(public_url.map(WebAddress::as_str))
+        .until(shutdown.clone());
     let limits = Limits::default();
     let limits = Limits {
         connections_max: settings::connections_possible(limits.connections_max),

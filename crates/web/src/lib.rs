@@ -30,6 +30,7 @@ mod serve;
 mod tests;
 mod thumbnails;
 mod turns;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use rand::RngExt;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -61,6 +63,7 @@ use resumable::Resumables;
 use routes::shares::RECEIVERS;
 use thumbnails::Thumbnails;
 use turns::{Downloads, Turns};
+use watch::Watch;
 
 /// What all routes share.
 pub struct AppState {
@@ -75,6 +78,8 @@ pub struct AppState {
     /// Where receivers of share links reach this server, without a closing `/`.
     public_url: Option<String>,
     thumbnails: Thumbnails,
+    watch: Watch,
+    stopping: CancellationToken,
     patience: Duration,
     upload_request_max: Option<u64>,
     appends: TaskTracker,
@@ -124,6 +129,8 @@ impl AppState {
             receivers: Receivers::new(rand::rng().random()),
             public_url: None,
             thumbnails: Thumbnails::default(),
+            watch: Watch::default(),
+            stopping: CancellationToken::new(),
             patience: limits.patience,
             upload_request_max: limits.upload_request_max,
             appends: TaskTracker::new(),
@@ -141,6 +148,12 @@ impl AppState {
     pub fn appends(&self) -> TaskTracker {
         self.appends.clone()
     }
+
+    /// What has no end of its own ends when this is cancelled.
+    #[must_use]
+    pub fn until(self, stopping: CancellationToken) -> Self {
+        Self { stopping, ..self }
+    }
 }
 
 impl fmt::Debug for AppState {
@@ -155,8 +168,8 @@ impl fmt::Debug for AppState {
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     use routes::{
-        cluster, copying, download, files, folders, moving, search, shares, thumbnails, trash, uploads,
-        versions, zip,
+        cluster, copying, download, events, files, folders, moving, search, shares, thumbnails,
+        trash, uploads, versions, zip,
     };
     let folder = || {
         get(folders::get)
@@ -207,6 +220,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/api/v1/zip/{*path}", get(zip::get)),
         ("/api/v1/status", get(cluster::status)),
         ("/api/v1/nodes", get(cluster::nodes)),
+        ("/api/v1/events", get(events::get)),
         ("/api/v1/openapi.json", get(openapi::get)),
         ("/healthz", get(cluster::healthz)),
         ("/readyz", get(cluster::readyz)),
@@ -214,6 +228,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/folder/{*path}", smaller(get(pages::folder))),
         ("/shares", smaller(get(pages::shares))),
         ("/view/{*path}", smaller(get(pages::view::view))),
+        ("/cluster", smaller(get(pages::cluster::cluster))),
         ("/trash", smaller(get(pages::trash))),
         ("/search", smaller(get(pages::search::search))),
         ("/static/{*name}", smaller(get(assets::get))),

@@ -1,5 +1,6 @@
 //! The page, rendered here so that the list and downloads work without a script; scripts do the rest by the API.
 
+pub(crate) mod cluster;
 pub(crate) mod receiver;
 pub(crate) mod search;
 mod shares;

@@ -61,11 +61,16 @@ impl StatusCache {
 
     /// The status, at most a second old.
     pub(crate) async fn get(&self, drive: &dyn Drive) -> Known {
+        self.get_within(drive, AGE_MAX).await
+    }
+
+    /// The status, at most this old.
+    pub(crate) async fn get_within(&self, drive: &dyn Drive, age_max: Duration) -> Known {
         let mut last = self.last.lock().await;
         let changes = self.changes.load(Ordering::Relaxed);
         if let Some(last) = &*last
             && last.changes == changes
-            && last.came.elapsed() < AGE_MAX
+            && last.came.elapsed() < age_max
         {
             return last.known.clone();
         }

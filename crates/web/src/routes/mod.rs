@@ -4,6 +4,7 @@
 pub(crate) mod cluster;
 pub(crate) mod copying;
 pub(crate) mod download;
+pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod folders;
 pub(crate) mod moving;

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod copying;
+mod events;
 mod files;
 mod folders;
 mod names;
