@@ -46,7 +46,9 @@ macro_rules! written {
 }
 
 written!(MasterRequest in master:
-    AllocateChunks, BrowseFolder, CountDownload, CreateFolder, CreateShare, DeleteEntry, EmptyTrash, FindShare, KeepUpload, ListFolder, ListShares, ListTrash, ListVersions, LookUpEntry, LookUpUpload, MoveEntry, RemoveVersion, RestoreEntry, RestoreVersion, RevokeShare, SearchNames,
+    LookUpEntry, ListFolder, BrowseFolder, SearchNames, CreateFolder, MoveEntry, DeleteEntry, ListTrash, RestoreEntry, EmptyTrash,
+    ListVersions, RestoreVersion, RemoveVersion, CreateShare, ListShares, FindShare, CountDownload, RevokeShare, KeepUpload,
+    LookUpUpload, AllocateChunks,
     RecordChunks, CommitUpload, AbandonUpload, OpenFile, LocateChunks, ReportBadReplica, GetStatus, ListNodes,
     LeaveSafeMode, ResetDeleteFuse, RemoveNode, RegisterNode, ReportHeartbeat, ReportCorruptChunks,
 );
