@@ -58,7 +58,7 @@ impl Tables<'_> {
     }
 
     /// Ends an open upload: its row and its promises go, and what they may have left on nodes is garbage from now on.
-    /// What became of it is remembered as long as it could have been asked for, had it stayed open.
+    /// A commit is remembered as long as the upload could have been asked for, had it stayed open.
     pub(super) fn close_upload(
         &mut self,
         upload: UploadId,
@@ -73,7 +73,8 @@ impl Tables<'_> {
         let open = self.upload(upload)?;
         let was_open = self.uploads.remove(upload.uuid().as_u128())?.is_some();
         self.head.counters.uploads -= u64::from(was_open);
-        let lease = open.filter(|_| was_kept).map(|row| row.lease_until);
+        let is_remembered = was_kept && matches!(answer, Answer::Committed(_));
+        let lease = open.filter(|_| is_remembered).map(|row| row.lease_until);
         let until = at.max(lease.unwrap_or_default());
         self.remember(Kind::Upload, upload.uuid(), until, answer)
     }
