@@ -5,6 +5,7 @@ use std::io;
 use bytes::Bytes;
 use planted::{Bug, Point, is_planted, reach};
 use proto::id::ChunkId;
+use proto::net::is_out_of_descriptors;
 
 use super::Appender;
 use crate::catalog::Location;
@@ -96,7 +97,12 @@ impl Appender {
         reach(Point::ExtentRemoved);
         summary::remove(&*self.store.disk, extent);
         let synced = self.store.disk.sync_folder(EXTENTS_FOLDER);
-        synced.inspect_err(|error| self.store.fail("remove an extent", error))
+        synced.inspect_err(|error| {
+            // For want of a descriptor nothing was tried: the next round finds the file gone, and syncs then.
+            if !is_out_of_descriptors(error) {
+                self.store.fail("remove an extent", error);
+            }
+        })
     }
 
     /// Forgets the puts of an extent that was removed. Those that a crash leaves known do no harm: they count only as
