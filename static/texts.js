@@ -28,6 +28,7 @@ export const UPLOADS = {
   skipped: "Skipped: the file that was there is kept.",
   cancelled: "Cancelled. Nothing was stored.",
   cancelledUnbegun: "Cancelled before it began.",
+  cancelledUnheard: "Cancelled, but the server did not answer. What was sent goes by itself after a while.",
   cancelledLate: "It was stored before it could be cancelled.",
   failed: "Not stored: {reason}",
   unreadable: "The file cannot be read any more. It was changed, moved or deleted, or it is a folder: choose it again.",

@@ -27,9 +27,8 @@ const WATCH_INTERVAL_MS = 5000;
 const CAUTIOUS_REQUEST_MAX = 500_000;
 
 let requestMax = Number(document.body.dataset.uploadRequestMax ?? Infinity);
-// One question at a time, and what to do with all further names that are taken, once somebody said so.
+// One question at a time.
 let questions = Promise.resolve();
-let forAll = null;
 // Those that wait before they try again, and what looks after those that send.
 const sleepers = new Set();
 const watchers = new Set();
@@ -40,15 +39,13 @@ export function wake() {
   watchers.forEach((watch) => watch(STALLED_AT_WAKE_MS));
 }
 
-/** Other files are asked about anew. */
-export const forgetAnswers = () => { forAll = null; };
-
 export class Upload {
   /**
    * `path` is where it goes below `folder`. `onChange` is called when it shows something else, `onAsk` when it waits for an answer, and
-   * `tell` with what those may hear who listen; `hasOthers` says whether an answer could be meant for others, too.
+   * `tell` with what those may hear who listen; `hasOthers` says whether an answer could be meant for others, too, and `answers.forAll`
+   * is what somebody said about all that were taken together with this one.
    */
-  constructor(file, folder, path, { onChange, onAsk, tell, hasOthers }) {
+  constructor(file, folder, path, { onChange, onAsk, tell, hasOthers, answers }) {
     this.file = file;
     this.folder = folder;
     this.path = path;
@@ -57,6 +54,7 @@ export class Upload {
     this.onAsk = onAsk;
     this.tell = tell;
     this.hasOthers = hasOthers;
+    this.answers = answers;
     this.sent = 0;
     this.show("waiting", TEXT.waiting);
   }
@@ -143,10 +141,20 @@ export class Upload {
 
   /** Nothing of it is to be left. */
   async cancelled() {
+    const isAllSent = this.sent >= this.size;
     this.show("sending", TEXT.cancelling);
-    const isNothing = await this.discard().catch(() => true);
+    const [state, text] = await this.takeBack(isAllSent).then(
+      (isNothing) => (isNothing ? ["cancelled", TEXT.cancelled] : ["done", TEXT.cancelledLate]),
+      () => ["cancelled", TEXT.cancelledUnheard],
+    );
     this.sent = 0;
-    this.end(isNothing ? "cancelled" : "done", isNothing ? TEXT.cancelled : TEXT.cancelledLate);
+    this.end(state, text);
+  }
+
+  /** Says whether there is nothing of it: of a small file whose last byte is sent nobody may have heard yet that it is stored. */
+  async takeBack(isAllSent) {
+    if (this.isLarge) return this.discard();
+    return !(isAllSent && (await api.isThere(this.target, this.file)));
   }
 
   end(state, text, copies) {
@@ -350,7 +358,7 @@ function sleep(failures, signal) {
 /** What to do where the name is taken: "replace", "both" or "skip". */
 function decide(upload) {
   const answer = questions.then(async () => {
-    if (forAll) return forAll;
+    if (upload.answers.forAll) return upload.answers.forAll;
     if (upload.control.signal.aborted) return "skip";
     const choice = await ask({
       title: TEXT.takenTitle,
@@ -362,7 +370,7 @@ function decide(upload) {
         { label: TEXT.replace, value: "replace", style: "primary" },
       ],
     });
-    if (choice?.checked) forAll = choice.value;
+    if (choice?.checked) upload.answers.forAll = choice.value;
     return choice?.value ?? "skip";
   });
   questions = answer.catch(() => {});

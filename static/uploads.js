@@ -10,7 +10,7 @@ import { currentPath, refresh } from "./listing.js";
 import * as remains from "./remains.js";
 import { count, fill, UPLOADS as TEXT } from "./texts.js";
 import { Rate } from "./transfer.js";
-import { forgetAnswers, Upload, wake } from "./upload.js";
+import { Upload, wake } from "./upload.js";
 import { arrange } from "./uploadrow.js";
 
 // Browsers have six connections for a server. Small files leave theirs to others again and again, large ones do not.
@@ -76,7 +76,6 @@ export const isBusy = () => active.size + waiting.length + paused.size > 0;
 export function add(picked, folder = currentPath()) {
   if (picked.length === 0) return;
   if (!isBusy()) {
-    forgetAnswers();
     rateOfAll = new Rate();
     sums.gone = 0;
     isHeld = false;
@@ -88,6 +87,7 @@ export function add(picked, folder = currentPath()) {
       if (active.size + waiting.length + ended.length <= TOLD_MAX) announce(text);
     },
     hasOthers: () => active.size + waiting.length > 1,
+    answers: { forAll: null },
   };
   const uploads = picked.map(({ file, path }) => new Upload(file, folder, path, common));
   uploads.forEach(join);
