@@ -102,6 +102,9 @@ async fn files_are_looked_at_over_their_list() {
         page.script("location.reload()").await;
         page.until("document.body.classList.contains('viewing') && !document.getElementById('view-previous').hidden")
             .await;
+        page.until("document.getElementById('status-figures').children.length > 0")
+            .await;
+        assert_eq!(page.text("#status-word").await, "Ready");
         page.script("document.getElementById('view-previous').click()").await;
         page.until("document.getElementById('file-view').dataset.name === 'e.html'").await;
         assert_ne!(page.script("return document.title").await, "harmed");

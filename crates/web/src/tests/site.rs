@@ -48,6 +48,27 @@ async fn readiness_has_its_reasons() {
     }
 }
 
+/// The pages of a file and of the links lacked one of them: the dot turned red and showed a script's error, while all was well.
+#[tokio::test]
+async fn every_page_has_what_the_dots_script_writes_to() {
+    let site = Site::new();
+    site.keep("/a.txt", b"x");
+    let script = include_str!("../../../../static/status.js");
+    let written: Vec<&str> = script
+        .split("byId(\"")
+        .skip(1)
+        .map(|rest| rest.split_once('"').unwrap().0)
+        .collect();
+    assert!(written.contains(&"storage"));
+    for address in ["/", "/search?text=a", "/trash", "/shares", "/view/a.txt"] {
+        let page = site.get(address).await;
+        for id in &written {
+            let element = format!("id=\"{id}\"");
+            assert!(page.text().contains(&element), "{address} has no {id}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_here_is_said_in_the_same_way() {
     let site = Site::new();
