@@ -60,9 +60,14 @@ pub(crate) fn has_bytes(headers: &HeaderMap) -> bool {
 
 /// The number in a header, if it is there.
 pub(crate) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(name) else {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        let detail = format!("{name} is there more than once");
+        return Err(Problem::new(Kind::BadRequest, detail));
+    }
     let text = value.to_str().unwrap_or("");
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
@@ -250,5 +255,8 @@ mod tests {
                 "{text:?}"
             );
         }
+        headers.insert(LENGTH, HeaderValue::from_static("1"));
+        headers.append(LENGTH, HeaderValue::from_static("2"));
+        assert!(number(&headers, &LENGTH).is_err());
     }
 }
