@@ -171,20 +171,16 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         cluster, copying, download, events, files, folders, moving, search, shares, thumbnails,
         trash, uploads, versions, zip,
     };
-    let folder = || {
-        get(folders::get)
-            .post(folders::post)
-            .delete(folders::delete)
-    };
+    let root = || get(folders::get).post(folders::post);
     let mut routes = vec![
         (
             "/api/v1/files/{*path}",
             get(download::get).put(files::put).delete(files::delete),
         ),
         ("/api/v1/thumbnails/{*path}", get(thumbnails::get)),
-        ("/api/v1/folders", folder()),
-        ("/api/v1/folders/", folder()),
-        ("/api/v1/folders/{*path}", folder()),
+        ("/api/v1/folders", root()),
+        ("/api/v1/folders/", root()),
+        ("/api/v1/folders/{*path}", root().delete(folders::delete)),
         ("/api/v1/move", post(moving::post)),
         ("/api/v1/copy", post(copying::post)),
         ("/api/v1/trash", get(trash::list).delete(trash::empty)),

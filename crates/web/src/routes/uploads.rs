@@ -203,7 +203,7 @@ pub(crate) async fn post(
             .map(IntoResponse::into_response),
         Some(b"HEAD") => head(state, path, headers).await,
         _ => Err(Problem::new(
-            Kind::MethodNotAllowed,
+            Kind::BadRequest,
             "POST of an upload needs X-HTTP-Method-Override: PATCH, DELETE or HEAD",
         )),
     }

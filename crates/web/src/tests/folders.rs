@@ -104,9 +104,9 @@ async fn folders_are_made_listed_in_pages_and_deleted() {
         )
         .await;
     assert_eq!(deleted.json(), json!({"trashed": null}));
-    site.send("DELETE /api/v1/folders/", &[], "")
-        .await
-        .expect_problem(400, "invalid_argument");
+    let root = site.send("DELETE /api/v1/folders/", &[], "").await;
+    root.expect_problem(405, "method_not_allowed");
+    assert_eq!(root.header("allow"), "GET,HEAD,POST");
     site.get("/api/v1/folders?limit=0")
         .await
         .expect_problem(400, "invalid_argument");

@@ -386,7 +386,7 @@ async fn clients_learn_what_is_spoken_here_and_may_use_post_for_all() {
         (204, "4")
     );
     let bare = site.send(&post, &[TUS], "").await;
-    bare.expect_problem(405, "method_not_allowed");
+    bare.expect_problem(400, "bad_request");
 }
 
 /// Metadata is given back as it came.
