@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold of a change: formatting, lints, documentation, tests, and a short proof: planted bugs that have
 # to be found, processes that are killed at named points, simulated clusters that are harmed. CI runs just this, by scripts/test.sh.
-# Ends with the sum of the tests' own counts. Needs the Rust toolchain and nothing else.
+# Ends with the sum of the tests' own counts. Needs the Rust toolchain and nothing else; with
+# Python, the API's description is tested too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,8 @@ count cargo test --locked --workspace --doc
 count cargo test --locked --workspace --exclude tests --all-targets
 # Built apart: locks are the scheduler's there.
 count cargo test --locked --package master --package storage-node --features races --lib races::
+# The API as it is described, against a cluster.
+step scripts/api.sh
 count cargo test --locked --package tests
 step cargo run --locked --quiet --package prove -- --quick
 
