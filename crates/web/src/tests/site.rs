@@ -92,6 +92,33 @@ async fn what_is_not_here_is_said_in_the_same_way() {
         .expect_problem(405, "method_not_allowed");
 }
 
+/// Nothing that tries to leave its place gets anywhere, and whoever sends it is told why.
+#[tokio::test]
+async fn addresses_that_lead_astray_are_refused_in_words() {
+    let site = Site::new();
+    let long = format!("/api/v1/files/{}", "a".repeat(5000));
+    let deep = format!("/api/v1/files{}", "/a".repeat(3000));
+    for (address, status, code) in [
+        ("/api/v1/files/../a", 400, "invalid_argument"),
+        ("/api/v1/files/%2e%2e/a", 400, "invalid_argument"),
+        ("/api/v1/files/..%2fa", 400, "invalid_argument"),
+        ("/api/v1/files/a%2Fb", 400, "invalid_argument"),
+        ("/api/v1/files/a/", 400, "invalid_argument"),
+        ("/api/v1/files/a//b", 400, "invalid_argument"),
+        ("/api/v1/files/%00", 400, "invalid_argument"),
+        ("/api/v1/files/%ff", 400, "invalid_argument"),
+        (&long, 400, "invalid_argument"),
+        (&deep, 400, "invalid_argument"),
+        ("/api/v1/status/", 404, "no_such_route"),
+        ("/api/v1//status", 404, "no_such_route"),
+        ("/static/../app.js", 404, "not_found"),
+    ] {
+        site.get(address).await.expect_problem(status, code);
+        let head = site.send(&format!("HEAD {address}"), &[], "").await;
+        assert_eq!(head.status, status, "{address}");
+    }
+}
+
 /// Somebody who mistyped an address got JSON.
 #[tokio::test]
 async fn a_browser_gets_a_page_where_there_is_nothing() {
