@@ -46,7 +46,7 @@ impl Password {
     pub async fn hash(self) -> Result<PasswordHash, Error> {
         let mut salt = [0; SALT_LEN];
         rand::rng().fill_bytes(&mut salt);
-        let hashed = off_thread(move || {
+        let hashed = off_thread(&TURNS, move || {
             let hash = Argon2::default().hash_password_with_salt(self.0.as_bytes(), &salt);
             hash.ok().map(|hash| hash.to_string())
         });
@@ -63,7 +63,7 @@ impl Password {
     /// Whether it is the one that this was made of.
     pub async fn is(self, hash: &PasswordHash) -> bool {
         let hash = hash.as_str().to_owned();
-        let verified = off_thread(move || verify(&self.0, &hash));
+        let verified = off_thread(&TURNS, move || verify(&self.0, &hash));
         verified.await.unwrap_or(false)
     }
 }
@@ -87,8 +87,16 @@ fn verify(password: &str, hash: &str) -> bool {
     is_bounded && argon2.verify_password(password.as_bytes(), &hash).is_ok()
 }
 
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let _turn = TURNS.acquire().await.ok()?;
+/// Work that was begun keeps its turn until it is done, also when nobody waits for it any more.
+async fn off_thread<T: Send + 'static>(
+    turns: &'static Semaphore,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let turn = turns.acquire().await.ok()?;
+    let work = move || {
+        let _turn = turn;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.ok()
 }
 
@@ -109,6 +117,19 @@ mod tests {
             format!("{:?}{hash:?}", password("secret")),
             "Password(..)PasswordHash(..)"
         );
+    }
+
+    /// Whoever hung up gave the turn back while the work went on, and so any number went on at once.
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_keeps_its_turn() {
+        static TURNS: Semaphore = Semaphore::const_new(1);
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let mut work = Box::pin(off_thread(&TURNS, move || held.recv()));
+        assert!(futures::poll!(&mut work).is_pending());
+        drop(work);
+        assert_eq!(TURNS.available_permits(), 0);
+        drop(release);
+        drop(TURNS.acquire().await);
     }
 
     #[tokio::test]
