@@ -79,7 +79,7 @@ parsed_value! {
     TimeSpan: "a time with its unit, for example 250ms, 5s, 15m, 1h or 30d";
     Address: "an address HOST:PORT, for example 127.0.0.1:9000";
     Share: "a number from 0 to 1, for example 0.5";
-    WebAddress: "an address as browsers have it, for example https://files.example";
+    WebAddress: "an address as browsers have it, without a path, for example https://files.example";
     LogFilter: "error, warn, info, debug, trace or off, or such levels for parts, for example info,master=debug";
     LogFormat: "text or json";
 }

@@ -6,7 +6,8 @@ use std::str::FromStr;
 /// Bytes of the longest one.
 const LEN_MAX: usize = 512;
 
-/// `http://` or `https://`, a host, and perhaps a port and a path; without a closing `/`.
+/// `http://` or `https://`, a host, and perhaps a port; without a closing `/`. It has no path, since the page's own addresses begin
+/// at the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebAddress(String);
 
@@ -18,8 +19,8 @@ impl WebAddress {
 
     /// The host and the port.
     pub fn authority(&self) -> &str {
-        let (_, rest) = self.0.split_once("://").unwrap_or_default();
-        rest.split('/').next().unwrap_or_default()
+        let (_, authority) = self.0.split_once("://").unwrap_or_default();
+        authority
     }
 }
 
@@ -27,8 +28,9 @@ impl FromStr for WebAddress {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
+        let text = text.strip_suffix('/').unwrap_or(text);
         let (scheme, rest) = text.split_once("://").ok_or(())?;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]/%".contains(&byte);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte);
         let begins_with_host = rest
             .bytes()
             .next()
@@ -37,7 +39,7 @@ impl FromStr for WebAddress {
         if !fits || !["http", "https"].contains(&scheme) {
             return Err(());
         }
-        Ok(Self(text.trim_end_matches('/').to_owned()))
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -61,7 +63,7 @@ mod tests {
         let plain = "https://files.example";
         check(plain, Some((plain, "files.example")));
         check("https://files.example/", Some((plain, "files.example")));
-        let long = "http://[::1]:5000/drive";
+        let long = "http://[::1]:5000";
         check(long, Some((long, "[::1]:5000")));
         for wrong in [
             "",
@@ -69,6 +71,8 @@ mod tests {
             "ftp://files.example",
             "https://",
             "https:///x",
+            "https://files.example/drive",
+            "https://files.example/drive/",
             "https://a b",
             "https://a?b",
             "https://user@host",
