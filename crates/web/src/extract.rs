@@ -1,13 +1,25 @@
 //! A request's query and JSON body, whose errors are answered like all others.
+//!
+//! **Invariant:** a body that is kept is short, and comes in time: nobody holds memory or a connection by sending one slowly.
 
-use axum::body::Bytes;
+use std::io;
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use futures::TryStreamExt;
 use serde::de::DeserializeOwned;
 
+use crate::Shared;
 use crate::error::{Kind, Problem};
+use crate::pace::PacedBody;
+
+/// The longest JSON body: two of the longest paths, every byte escaped, have room.
+const JSON_LEN_MAX: usize = 64 << 10;
 
 /// The query.
 #[derive(Debug)]
@@ -47,33 +59,49 @@ fn query_fault(rejection: &QueryRejection) -> String {
     format!("the query does not fit: {fault}")
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<Shared> for JsonBody<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &Shared) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(
                 Kind::UnsupportedMediaType,
                 "send it with Content-Type: application/json",
             ));
         }
-        let body = Bytes::from_request(request, state).await;
-        let body = body.map_err(|rejection| {
-            let kind = match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => {
-                    let detail = "the body is longer than anything that this address takes";
-                    return Problem::new(Kind::RequestTooLarge, detail);
-                }
-                _ => Kind::BadRequest,
-            };
-            Problem::new(kind, rejection.body_text())
-        })?;
+        let body = whole(request.into_body(), JSON_LEN_MAX, state.patience).await?;
         let body = serde_json::from_slice(&body).map_err(|error| {
             let fault = proto::json::fault(&error);
             Problem::new(Kind::BadRequest, format!("the body does not fit: {fault}"))
         })?;
         Ok(Self(body))
     }
+}
+
+/// All of a body that has at most so many bytes, from a peer with this much patience.
+pub(crate) async fn whole(
+    body: Body,
+    len_max: usize,
+    patience: Duration,
+) -> Result<Bytes, Problem> {
+    let mut body = PacedBody::new(body.into_data_stream(), patience);
+    let mut whole = BytesMut::new();
+    while let Some(bytes) = body.try_next().await.map_err(|error| unread(&error))? {
+        if whole.len() + bytes.len() > len_max {
+            let detail = "the body is longer than anything that this address takes";
+            return Err(Problem::new(Kind::RequestTooLarge, detail));
+        }
+        whole.extend_from_slice(&bytes);
+    }
+    Ok(whole.freeze())
+}
+
+fn unread(error: &io::Error) -> Problem {
+    let kind = match error.kind() {
+        io::ErrorKind::TimedOut => Kind::TooSlow,
+        _ => Kind::BadRequest,
+    };
+    Problem::new(kind, error.to_string())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -8,8 +8,7 @@
 //! is checked, and the cluster's own sentences, which have whole paths in them, are never passed on.
 
 use axum::body::Body;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, FromRequestParts, State};
+use axum::extract::{Form, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +21,7 @@ use super::download::{self, ReadQuery, Ready};
 use super::shares::{RECEIVERS, is_https};
 use crate::archive::Walk;
 use crate::error::{Kind, Problem};
-use crate::extract::QueryOf;
+use crate::extract::{self, QueryOf};
 use crate::location;
 use crate::pages::receiver::{self as view, Closed};
 use crate::receivers::{Proof, now_ms};
@@ -233,29 +232,41 @@ pub(crate) struct Unlocking {
     password: String,
 }
 
+/// The longest such form: the longest password, every byte escaped, has room twice.
+const UNLOCKING_LEN_MAX: usize = 8 << 10;
+
+/// The password that a form has in it. Only whoever has a link that asks for one is heard out.
+async fn password(state: &AppState, request: Request) -> Option<Password> {
+    let (parts, body) = request.into_parts();
+    let body = extract::whole(body, UNLOCKING_LEN_MAX, state.patience);
+    let request = Request::from_parts(parts, Body::from(body.await.ok()?));
+    let Form(form) = Form::<Unlocking>::from_request(request, &()).await.ok()?;
+    Password::new(form.password).ok()
+}
+
 /// `POST /s/{token}`
 pub(crate) async fn unlock(
     State(state): State<Shared>,
     link: Link,
     uri: Uri,
     headers: HeaderMap,
-    form: Result<Form<Unlocking>, FormRejection>,
+    request: Request,
 ) -> Response {
     let visit = match open(&state, &link, &headers).await {
         Ok(visit) => return see(&visit.address()),
         Err(Closed::Locked(visit)) => visit,
         Err(closed) => return closed.view().answer(&uri, &headers),
     };
-    let Ok(Form(form)) = form else {
+    let Some(password) = password(&state, request).await else {
         return view::wrong_password(&visit).answer(&uri, &headers);
     };
     let share = visit.found.share.share;
     if let Err(wait) = state.receivers.take_guess(share) {
         return view::too_many_guesses(&visit, wait).answer(&uri, &headers);
     }
-    let is_right = match (Password::new(form.password), &visit.found.password) {
-        (Ok(password), Some(hash)) => password.is(hash).await,
-        _ => false,
+    let is_right = match &visit.found.password {
+        Some(hash) => password.is(hash).await,
+        None => false,
     };
     if !is_right {
         return view::wrong_password(&visit).answer(&uri, &headers);

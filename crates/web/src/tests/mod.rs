@@ -7,6 +7,7 @@ mod files;
 mod folders;
 mod names;
 mod past;
+mod receivers;
 mod search;
 mod shares;
 mod site;

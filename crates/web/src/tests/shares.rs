@@ -6,7 +6,7 @@ use super::{Answer, Site};
 use crate::memory::Faults;
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+pub(super) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 impl Site {
     async fn try_share(&self, body: Value) -> Answer {
@@ -15,7 +15,7 @@ impl Site {
     }
 
     /// Shares something, and gives the address of the link without its host.
-    async fn share(&self, body: Value) -> String {
+    pub(super) async fn share(&self, body: Value) -> String {
         let made = self.try_share(body).await;
         assert_eq!(made.status, 201, "{}", made.text());
         let link = made.json()["link"].as_str().unwrap().to_owned();
@@ -25,7 +25,7 @@ impl Site {
         address.to_owned()
     }
 
-    async fn downloads(&self) -> u64 {
+    pub(super) async fn downloads(&self) -> u64 {
         let page = self.get("/api/v1/shares").await.json();
         page["shares"][0]["downloads"].as_u64().unwrap()
     }
@@ -37,7 +37,7 @@ impl Site {
         self.send(&format!("GET {address}"), &headers, "").await
     }
 
-    async fn unlock(&self, address: &str, password: &str) -> Answer {
+    pub(super) async fn unlock(&self, address: &str, password: &str) -> Answer {
         let request = format!("POST {address}");
         let body = format!("password={password}");
         self.send(&request, &[FORM], body).await
