@@ -1,6 +1,8 @@
 //! What somebody with a share link, or with none, cannot do: hold or take what others need, and go on after the link ended.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,6 +13,16 @@ use serde_json::json;
 
 use super::shares::FORM;
 use super::{Answer, Site};
+
+const FILES: [(&str, &str); 2] = [
+    ("accept", "application/json"),
+    ("content-type", "multipart/form-data; boundary=XX"),
+];
+
+/// A file's head in a form.
+fn part(name: &str) -> String {
+    format!("--XX\r\ncontent-disposition: form-data; name=\"files\"; filename=\"{name}\"\r\n\r\n")
+}
 
 /// A body that begins so and never goes on.
 fn stopped(begin: &str) -> Body {
@@ -24,6 +36,12 @@ impl Site {
         let answer = self.send(request, headers, body);
         let answer = tokio::time::timeout(Duration::from_secs(3600), answer);
         answer.await.expect("answered within an hour")
+    }
+
+    async fn inbox(&self) -> String {
+        self.keep("/inbox/old", b"x");
+        self.share(json!({"path": "/inbox", "upload_only": true}))
+            .await
     }
 }
 
@@ -52,4 +70,26 @@ async fn a_json_body_that_stops_is_answered() {
     let json = [("content-type", "application/json")];
     let slow = site.answer("POST /api/v1/move", &json, stopped("{")).await;
     slow.expect_problem(408, "too_slow");
+}
+
+/// What came before a file in a form was kept, however much it was.
+#[tokio::test(start_paused = true)]
+async fn only_so_much_is_kept_before_a_file_begins() {
+    let site = Site::new();
+    let link = site.inbox().await;
+    for begin in ["", "--XX\r\ncontent-disposition: form-data; x=", &part("")] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&taken);
+        let rest = stream::repeat(Bytes::from(vec![b'a'; 64 << 10])).take(1000);
+        let rest = rest.inspect(move |bytes| {
+            count.fetch_add(bytes.len(), Ordering::Relaxed);
+        });
+        let begin = stream::iter([Bytes::copy_from_slice(begin.as_bytes())]);
+        let body = Body::from_stream(begin.chain(rest).map(Ok::<_, io::Error>));
+        let refused = site
+            .answer(&format!("POST {link}/files"), &FILES, body)
+            .await;
+        refused.expect_problem(400, "upload_interrupted");
+        assert!(taken.load(Ordering::Relaxed) < 2 << 20, "{taken:?}");
+    }
 }

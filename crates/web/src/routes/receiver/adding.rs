@@ -2,14 +2,23 @@
 //!
 //! A form with files, as a browser sends it with a script or without: each file streams through, one after another. A name
 //! that is taken gets a number, and nothing is replaced.
+//!
+//! **Invariant:** memory is bounded whatever comes: the parser keeps all before a file's first byte, and so that is limited.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use client::{Error, UploadOptions};
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use multer::Multipart;
 use proto::master::Precondition;
 use proto::name::{EntryName, EntryPath, NAME_LEN_MAX};
@@ -24,6 +33,8 @@ use crate::{AppState, Shared};
 
 /// How often another name is tried.
 const NAMES_TRIED_MAX: u32 = 100;
+/// Bytes that may come between two files of a form.
+const BETWEEN_LEN_MAX: usize = 1 << 20;
 
 /// The answer to a script.
 #[derive(Debug, Serialize)]
@@ -84,9 +95,16 @@ async fn take(
     };
     let _turn = state.uploads.turn(1).await?;
     let body = PacedBody::new(body.into_data_stream(), state.patience);
-    let mut form = Multipart::new(body, boundary);
+    let room = Room::default();
+    let mut form = Multipart::new(Bounded::new(body, &room), boundary);
     let mut names = Vec::new();
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+    loop {
+        room.set(BETWEEN_LEN_MAX);
+        let field = form.next_field().await;
+        room.set(usize::MAX);
+        let Some(field) = field.map_err(|error| broken(&error))? else {
+            return Ok(names);
+        };
         let name = field.file_name().map(str::to_owned).unwrap_or_default();
         // What no file was chosen for, and other fields.
         if name.is_empty() {
@@ -98,7 +116,51 @@ async fn take(
         let reader = Box::new(StreamReader::new(content));
         names.push(store(state, &visit.path, name, reader).await?);
     }
-    Ok(names)
+}
+
+/// How many bytes may come for now.
+#[derive(Debug, Clone, Default)]
+struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes that end with an error where there is no room for more.
+#[derive(Debug)]
+struct Bounded<S> {
+    bytes: S,
+    room: Room,
+}
+
+impl<S> Bounded<S> {
+    fn new(bytes: S, room: &Room) -> Self {
+        let room = room.clone();
+        Self { bytes, room }
+    }
+}
+
+impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for Bounded<S> {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let left = self.room.left();
+        if left == 0 {
+            let error = io::Error::other("too much came where no file is");
+            return Poll::Ready(Some(Err(error)));
+        }
+        let next = Pin::new(&mut self.bytes).poll_next(context);
+        if let Poll::Ready(Some(Ok(bytes))) = &next {
+            self.room.set(left.saturating_sub(bytes.len()));
+        }
+        next
+    }
 }
 
 async fn store(
