@@ -144,6 +144,9 @@ impl Kept {
         options: &UploadOptions,
     ) -> Result<Uploaded, Error> {
         self.check(path, options.precondition)?;
+        if let (Some((parent, _)), false) = (path.split_last(), options.parents) {
+            self.find(&parent)?;
+        }
         let created = !self.entries.contains_key(path);
         let size = bytes.len();
         let modified_ms = options.modified_ms.unwrap_or_else(now_ms);

@@ -20,6 +20,7 @@ use serde::Deserialize;
 use super::download::{self, ReadQuery, Ready};
 use super::shares::{RECEIVERS, is_https};
 use crate::archive::Walk;
+use crate::drive::Drive;
 use crate::error::{Kind, Problem};
 use crate::extract::{self, QueryOf};
 use crate::location;
@@ -137,10 +138,9 @@ fn cookies<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item
         .filter_map(move |cookie| cookie.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Finds the share, and sees that it is there for whoever asks.
-async fn open(state: &AppState, link: &Link, headers: &HeaderMap) -> Result<Visit, Closed> {
-    let token = link.token.clone().ok_or(Closed::Unknown)?;
-    let found = match state.drive.find_share(&token).await {
+/// Finds what a link leads to now.
+async fn find(drive: &dyn Drive, token: ShareToken) -> Result<Visit, Closed> {
+    let found = match drive.find_share(&token).await {
         Err(Error::NotFound { .. }) => return Err(Closed::Unknown),
         found => found.map_err(closed)?,
     };
@@ -148,12 +148,18 @@ async fn open(state: &AppState, link: &Link, headers: &HeaderMap) -> Result<Visi
         return Err(Closed::Expired);
     }
     let shared = found.share.shared.clone().ok_or(Closed::Gone)?;
-    let visit = Visit {
+    Ok(Visit {
         token,
         found,
         path: shared.path,
         entry: shared.entry,
-    };
+    })
+}
+
+/// The same, for whoever may see that it is there.
+async fn open(state: &AppState, link: &Link, headers: &HeaderMap) -> Result<Visit, Closed> {
+    let token = link.token.clone().ok_or(Closed::Unknown)?;
+    let visit = find(&*state.drive, token).await?;
     if visit.found.password.is_some() && !visit.has_shown(state, headers, Proof::Password) {
         return Err(Closed::Locked(Box::new(visit)));
     }

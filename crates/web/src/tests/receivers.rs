@@ -9,10 +9,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
+use proto::master::ShareId;
 use serde_json::json;
 
 use super::shares::FORM;
 use super::{Answer, Site};
+use crate::drive::{Drive, Shares};
+use crate::memory::MemoryDrive;
 
 const FILES: [(&str, &str); 2] = [
     ("accept", "application/json"),
@@ -28,6 +31,28 @@ fn part(name: &str) -> String {
 fn stopped(begin: &str) -> Body {
     let begin = Bytes::copy_from_slice(begin.as_bytes());
     Body::from_stream(stream::iter([Ok::<_, io::Error>(begin)]).chain(stream::pending()))
+}
+
+/// A body of two pieces: when the first one was looked at, something happens, and then the second one is sent.
+fn interrupted(
+    first: String,
+    happens: impl Future<Output = ()> + Send + 'static,
+    second: String,
+) -> Body {
+    let second = stream::once(async move {
+        tokio::task::yield_now().await;
+        happens.await;
+        second
+    });
+    let pieces = stream::iter([first]).chain(second);
+    Body::from_stream(pieces.map(|piece| Ok::<_, io::Error>(Bytes::from(piece))))
+}
+
+async fn until_there(drive: &MemoryDrive, path: &str) {
+    let path = path.parse().unwrap();
+    while drive.entry(&path).await.is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 impl Site {
@@ -91,5 +116,57 @@ async fn only_so_much_is_kept_before_a_file_begins() {
             .await;
         refused.expect_problem(400, "upload_interrupted");
         assert!(taken.load(Ordering::Relaxed) < 2 << 20, "{taken:?}");
+    }
+}
+
+/// A form without an end added files for days after its link was revoked.
+#[tokio::test]
+async fn a_file_is_not_added_after_the_link_was_revoked() {
+    let site = Site::new();
+    let link = site.inbox().await;
+    let drive = site.drive.clone();
+    let revoke = async move {
+        until_there(&drive, "/inbox/one").await;
+        drive.revoke_share(ShareId(1)).await.unwrap();
+    };
+    let first = format!("{}1\r\n--XX", part("one"));
+    let second = format!("{}2\r\n--XX--\r\n", &part("two")[4..]);
+    let request = format!("POST {link}/files");
+    let refused = site
+        .answer(&request, &FILES, interrupted(first, revoke, second))
+        .await;
+    refused.expect_problem(404, "not_found");
+    assert_eq!(site.get("/api/v1/files/inbox/one").await.status, 200);
+    assert_eq!(site.get("/api/v1/files/inbox/two").await.status, 404);
+}
+
+/// While a file came, its folder was moved or the link revoked: it went to whatever was at the old path by then.
+#[tokio::test]
+async fn a_file_is_not_added_beside_what_is_shared() {
+    let is_there = async |site: &Site, address: &str| site.get(address).await.status == 200;
+    for revokes in [true, false] {
+        let site = Site::new();
+        let link = site.inbox().await;
+        let drive = site.drive.clone();
+        let change = async move {
+            if revokes {
+                drive.revoke_share(ShareId(1)).await.unwrap();
+                return;
+            }
+            let (from, to) = ("/inbox".parse().unwrap(), "/elsewhere".parse().unwrap());
+            Drive::move_entry(&drive, &from, &to, false).await.unwrap();
+            drive.put(&"/inbox/private".parse().unwrap(), Bytes::new(), 0);
+        };
+        let body = interrupted(
+            format!("{}half", part("f")),
+            change,
+            "\r\n--XX--\r\n".into(),
+        );
+        let refused = site
+            .answer(&format!("POST {link}/files"), &FILES, body)
+            .await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert!(!is_there(&site, "/api/v1/files/inbox/f").await);
+        assert!(!is_there(&site, "/api/v1/files/elsewhere/f").await);
     }
 }

@@ -3,6 +3,10 @@
 //! A form with files, as a browser sends it with a script or without: each file streams through, one after another. A name
 //! that is taken gets a number, and nothing is replaced.
 //!
+//! **Invariant:** a file is added to the folder that is shared, wherever that is by then, and only while the link holds: both are
+//! seen before each file and again after its last byte. The moment between that and the commit is left to the master, which makes
+//! no folder that is gone.
+//!
 //! **Invariant:** memory is bounded whatever comes: the parser keeps all before a file's first byte, and so that is limited.
 
 use std::io;
@@ -17,15 +21,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use client::{Error, UploadOptions};
-use futures::{Stream, TryStreamExt};
+use client::{Error, ShareToken, UploadOptions};
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use multer::Multipart;
 use proto::master::Precondition;
 use proto::name::{EntryName, EntryPath, NAME_LEN_MAX};
 use serde::Serialize;
 use tokio_util::io::StreamReader;
 
-use super::{Link, Visit, open, see};
+use super::{Link, Visit, find, open, see};
+use crate::drive::Drive;
 use crate::error::{Kind, Problem};
 use crate::pace::PacedBody;
 use crate::pages::receiver::Closed;
@@ -112,9 +117,28 @@ async fn take(
         }
         // A form writes a quote in a name so.
         let name = EntryName::new(name.replace("%22", "\""))?;
-        let content = field.map_err(std::io::Error::other);
-        let reader = Box::new(StreamReader::new(content));
-        names.push(store(state, &visit.path, name, reader).await?);
+        let now = find(&*state.drive, visit.token.clone()).await;
+        let now = now.map_err(|closed| closed.problem())?;
+        let end = seen_again(
+            Arc::clone(&state.drive),
+            visit.token.clone(),
+            now.path.clone(),
+        );
+        let content = field.map_err(io::Error::other).chain(stream::once(end));
+        let reader = Box::new(StreamReader::new(Box::pin(content)));
+        names.push(store(state, &now.path, name, reader).await?);
+    }
+}
+
+/// The end of a file's bytes: none, if the link still leads to the same folder.
+async fn seen_again(
+    drive: Arc<dyn Drive>,
+    token: ShareToken,
+    folder: EntryPath,
+) -> io::Result<Bytes> {
+    match find(&*drive, token).await {
+        Ok(visit) if visit.path == folder => Ok(Bytes::new()),
+        _ => Err(io::Error::other("the link no longer leads to this folder")),
     }
 }
 
@@ -172,6 +196,7 @@ async fn store(
     let (name, path) = free_name(state, folder, name).await?;
     let options = UploadOptions {
         precondition: Precondition::Absent,
+        parents: false,
         ..UploadOptions::default()
     };
     match state.drive.upload(&path, reader, options).await {
