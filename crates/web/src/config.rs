@@ -49,15 +49,8 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     writeln!(stdout, "listening on {}", listener.local_addr()?).and_then(|()| stdout.flush())?;
 
     let public_url = settings.web.public_url.as_ref();
-    let public_host = public_url.map(|url| url.authority().to_owned());
-    let names: Vec<_> = settings
-        .web
-        .hosts
-        .iter()
-        .cloned()
-        .chain(public_host)
-        .collect();
-    let hosts = Hosts::new(address, &names);
+    let hosts =
+        Hosts::new(address, &settings.web.hosts).with_public(public_url.map(WebAddress::authority));
     let cluster = cluster(&settings);
     let drive = Arc::new(cluster.clone());
     let state = AppState::new(drive, hosts, transfers(&settings.web))

@@ -2,6 +2,7 @@
 //!
 //! - A `Host` that is not one of this server's names is refused, so that another site cannot reach it by pointing
 //!   its own name here (DNS rebinding).
+//! - By the name that only receivers of share links use, links are answered and nothing else.
 //! - A change asked for by another site's page is refused, by `Sec-Fetch-Site` or `Origin`; programs send neither.
 //! - No answer is ever shown in another page's frame, taken for another type, or allowed to load anything but what a
 //!   page's own policy names.
@@ -26,6 +27,8 @@ use crate::routes::uploads;
 pub struct Hosts {
     names: HashSet<String>,
     any_address: bool,
+    /// Good for links only, if it is no other name too.
+    public: Option<String>,
 }
 
 impl Hosts {
@@ -38,7 +41,36 @@ impl Hosts {
         Self {
             names: names.chain([host_of(own)]).collect(),
             any_address: ip.is_ok_and(|ip| ip.is_unspecified()),
+            public: None,
         }
+    }
+
+    /// The same, and a name by which receivers of share links come.
+    #[must_use]
+    pub fn with_public(mut self, authority: Option<&str>) -> Self {
+        self.public = authority.map(host_of);
+        self
+    }
+
+    /// Why a request by this name is not answered, if it is not.
+    fn refusal(&self, authority: &str, path: &str) -> Option<String> {
+        let is_public = self.public.as_ref() == Some(&host_of(authority));
+        let is_for_receivers = path.starts_with(RECEIVERS) || path.starts_with("/static/");
+        if self.has(authority) || is_public && (is_for_receivers || path == "/favicon.ico") {
+            return None;
+        }
+        let shown: String = authority.chars().take(80).collect();
+        Some(if is_public {
+            format!(
+                "only share links are answered by {shown:?}; if the whole page should be, add it to `hosts` in section \
+                 [web] of config.toml"
+            )
+        } else {
+            format!(
+                "{shown:?} is not a name of this server; if it should be, add it to `hosts` in section [web] of \
+                 config.toml"
+            )
+        })
     }
 
     fn has(&self, authority: &str) -> bool {
@@ -134,15 +166,8 @@ pub(crate) fn asked_host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a
 fn check(hosts: &Hosts, request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
     let host = asked_host(request.uri(), headers)?;
-    if !hosts.has(host) {
-        let shown: String = host.chars().take(80).collect();
-        return Err(Problem::new(
-            Kind::UnknownHost,
-            format!(
-                "{shown:?} is not a name of this server; if it should be, add it to `hosts` in section [web] of \
-                 config.toml"
-            ),
-        ));
+    if let Some(refusal) = hosts.refusal(host, request.uri().path()) {
+        return Err(Problem::new(Kind::UnknownHost, refusal));
     }
     let is_change = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     if is_change && !is_own(headers, host) && !is_from_share_page(request) {
@@ -217,6 +242,26 @@ mod tests {
         let all = Hosts::new(&"0.0.0.0:5000".parse().unwrap(), &[]);
         assert!(all.has("10.1.2.3:5000"));
         assert!(!all.has("evil.example"));
+    }
+
+    /// A receiver who cut the address after the host had the whole drive, if the proxy did not refuse it.
+    #[test]
+    fn by_the_public_name_links_are_answered_only() {
+        let listen = "127.0.0.1:5000".parse().unwrap();
+        let hosts =
+            |names: &[String]| Hosts::new(&listen, names).with_public(Some("files.example:8443"));
+        let apart = hosts(&[]);
+        for path in ["/s/x", "/s/x/file/a", "/static/style.css", "/favicon.ico"] {
+            assert_eq!(apart.refusal("Files.Example", path), None, "{path}");
+        }
+        for path in ["/", "/shares", "/s", "/api/v1/files/a", "/folder/s/x"] {
+            let refusal = apart.refusal("files.example:8443", path).unwrap();
+            assert!(refusal.starts_with("only share links"), "{path}");
+            assert_eq!(apart.refusal("localhost:5000", path), None, "{path}");
+        }
+        assert!(apart.refusal("evil.example", "/s/x").is_some());
+        let both = hosts(&["files.example".into()]);
+        assert_eq!(both.refusal("files.example", "/"), None);
     }
 
     #[test]
