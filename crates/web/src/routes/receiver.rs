@@ -102,7 +102,7 @@ impl Visit {
             ""
         };
         let cookie = format!(
-            "{}={value}; HttpOnly; SameSite=Strict; Path={path}; Max-Age={}{secure}",
+            "{}={value}; HttpOnly; SameSite=Lax; Path={path}; Max-Age={}{secure}",
             proof.cookie(),
             proof.seconds()
         );
