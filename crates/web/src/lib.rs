@@ -62,7 +62,7 @@ use receivers::Receivers;
 use resumable::Resumables;
 use routes::shares::RECEIVERS;
 use thumbnails::Thumbnails;
-use turns::{Downloads, Turns};
+use turns::Transfers;
 use watch::Watch;
 
 /// What all routes share.
@@ -70,10 +70,8 @@ pub struct AppState {
     drive: Arc<dyn Drive>,
     hosts: Hosts,
     status: StatusCache,
-    uploads: Turns,
+    transfers: Transfers,
     resumables: Resumables,
-    downloads: Downloads,
-    zips: Turns,
     receivers: Receivers,
     /// Where receivers of share links reach this server, without a closing `/`.
     public_url: Option<String>,
@@ -122,11 +120,9 @@ impl AppState {
             drive,
             hosts,
             status: StatusCache::default(),
-            uploads: Turns::new(limits.uploads_at_once),
+            transfers: Transfers::new(&limits),
             resumables: Resumables::default(),
-            downloads: Downloads::new(limits.download_memory),
-            zips: Turns::new(limits.zips_at_once),
-            receivers: Receivers::new(rand::rng().random()),
+            receivers: Receivers::new(rand::rng().random(), Transfers::of_receivers(&limits)),
             public_url: None,
             thumbnails: Thumbnails::default(),
             watch: Watch::default(),

@@ -17,6 +17,8 @@ use proto::master::{ShareFound, ShareId};
 use sha2::Sha256;
 use tokio::time::Instant;
 
+use crate::turns::Transfers;
+
 /// Guesses that a share has when nobody has guessed wrong lately.
 const GUESSES_MAX: u32 = 10;
 /// One more comes back after each of these.
@@ -56,6 +58,8 @@ impl Proof {
 
 /// See the module.
 pub(crate) struct Receivers {
+    /// What goes on at once for all of them.
+    pub(crate) transfers: Transfers,
     key: [u8; 32],
     guesses: Mutex<HashMap<ShareId, Guesses>>,
 }
@@ -82,8 +86,9 @@ impl Guesses {
 
 impl Receivers {
     /// With a key that nobody knows.
-    pub(crate) fn new(key: [u8; 32]) -> Self {
+    pub(crate) fn new(key: [u8; 32], transfers: Transfers) -> Self {
         Self {
+            transfers,
             key,
             guesses: Mutex::default(),
         }
@@ -187,7 +192,13 @@ pub(crate) fn now_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TransferLimits;
     use proto::master::{PasswordHash, Share};
+
+    fn with_key(key: u8) -> Receivers {
+        let transfers = Transfers::of_receivers(&TransferLimits::default());
+        Receivers::new([key; 32], transfers)
+    }
 
     fn found(share: u64, salt: &str) -> ShareFound {
         let hash = format!("$argon2id$v=19$m=8,t=1,p=1${salt}$aGFzaA");
@@ -219,7 +230,7 @@ mod tests {
         ) -> bool {
             receivers.is_proof(value, proof, token, share, now)
         }
-        let receivers = Receivers::new([1; 32]);
+        let receivers = with_key(1);
         let (token, other) = (
             ShareToken::from_bytes([1; ShareToken::LEN]),
             ShareToken::from_bytes([2; ShareToken::LEN]),
@@ -249,7 +260,7 @@ mod tests {
         ));
         let download = Proof::Download { version: 0 };
         assert!(!check(&receivers, &value, download, &token, &share, 100));
-        let restarted = Receivers::new([2; 32]);
+        let restarted = with_key(2);
         assert!(!check(&restarted, &value, password, &token, &share, 100));
         let longer = value.replacen(&ends.to_string(), &(ends + 1).to_string(), 1);
         for wrong in ["", ".", "x.y", &value[1..], &longer] {
@@ -262,7 +273,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn guesses_run_out_and_come_back_slowly() {
-        let receivers = Receivers::new([1; 32]);
+        let receivers = with_key(1);
         let share = ShareId(1);
         for _ in 0..GUESSES_MAX {
             receivers.take_guess(share).unwrap();

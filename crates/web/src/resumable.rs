@@ -280,7 +280,7 @@ where
         return Err(Problem::new(Kind::RequestTooLarge, detail));
     }
     let turn = tokio::select! {
-        turn = state.uploads.turn(1) => turn?,
+        turn = state.transfers.uploads.turn(1) => turn?,
         () = stop.cancelled() => return End::Stopped.check().map(|()| before.progress()),
     };
     let (open, rest, expires) = (before.open.clone(), before.rest.clone(), before.expires);

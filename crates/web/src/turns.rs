@@ -3,6 +3,8 @@
 //! - An upload holds what it has in flight; so many may go on.
 //! - A download holds what was fetched for it until its peer has taken that, however slowly. So the bytes are counted.
 //!
+//! - Receivers of share links have turns of their own, a quarter of the owner's, and so keep the owner from none.
+//!
 //! **Invariant:** slow readers of large files keep nobody from small ones: each size has its own share.
 
 use std::ops::Range;
@@ -12,12 +14,44 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::TransferLimits;
 use crate::error::{Kind, Problem};
 
 /// How long a transfer waits for its turn.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The longest answer that is copied and handed to the system without a turn: its connection bounds it.
 const BRIEF_LEN_MAX: u64 = 16 << 10;
+
+/// Of how many transfers of the owner receivers of share links have one.
+const RECEIVERS_PART: u32 = 4;
+
+/// The turns of all kinds of transfers.
+#[derive(Debug)]
+pub(crate) struct Transfers {
+    pub(crate) uploads: Turns,
+    pub(crate) downloads: Downloads,
+    pub(crate) zips: Turns,
+}
+
+impl Transfers {
+    /// Those of the owner.
+    pub(crate) fn new(limits: &TransferLimits) -> Self {
+        Self::part(limits, 1)
+    }
+
+    /// Those of all receivers of share links together.
+    pub(crate) fn of_receivers(limits: &TransferLimits) -> Self {
+        Self::part(limits, RECEIVERS_PART)
+    }
+
+    fn part(limits: &TransferLimits, part: u32) -> Self {
+        Self {
+            uploads: Turns::new(limits.uploads_at_once.div_ceil(part)),
+            downloads: Downloads::new(limits.download_memory / part),
+            zips: Turns::new(limits.zips_at_once.div_ceil(part)),
+        }
+    }
+}
 
 /// Held by a transfer while it goes on.
 #[derive(Debug)]

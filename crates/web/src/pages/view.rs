@@ -204,6 +204,7 @@ async fn text(
     let size = file.size;
     let range = 0..size.min(preview::TEXT_LEN_MAX);
     let turn = state
+        .transfers
         .downloads
         .turn(&range, file.chunk_size, file.chunk_size)
         .await?;

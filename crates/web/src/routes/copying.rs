@@ -43,7 +43,7 @@ pub(crate) async fn post(
         precondition,
         ..UploadOptions::default()
     };
-    let _turn = state.uploads.turn(1).await?;
+    let _turn = state.transfers.uploads.turn(1).await?;
     let copied = state.drive.copy(&from, &to, options).await;
     match copied {
         Ok(copied) => Ok(stored(to, copied)),

@@ -25,7 +25,7 @@ use crate::headers::content_type;
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::headers::range::{self, Wanted};
 use crate::location::FilePath;
-use crate::turns::DownloadTurn;
+use crate::turns::{DownloadTurn, Transfers};
 use crate::{AppState, Shared};
 
 /// A file is shown, if at all, as if it came from nowhere: without scripts, forms or our origin's rights.
@@ -66,7 +66,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     match prepare(&state, &method, path, &query, &headers).await? {
         Ready::Done(response) => Ok(response),
-        Ready::Body(prepared) => prepared.send(&state).await,
+        Ready::Body(prepared) => prepared.send(&state.transfers).await,
     }
 }
 
@@ -99,8 +99,8 @@ impl Prepared {
     }
 
     /// Reads and sends it.
-    pub(crate) async fn send(self, state: &AppState) -> Result<Response, Problem> {
-        let turn = state
+    pub(crate) async fn send(self, transfers: &Transfers) -> Result<Response, Problem> {
+        let turn = transfers
             .downloads
             .turn(&self.range, self.file.chunk_size, self.file.read_ahead)
             .await?;

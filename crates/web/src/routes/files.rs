@@ -53,7 +53,7 @@ pub(crate) async fn put(
         size_hint,
         ..UploadOptions::default()
     };
-    let _turn = state.uploads.turn(1).await?;
+    let _turn = state.transfers.uploads.turn(1).await?;
     let body = PacedBody::new(body.into_data_stream(), state.patience);
     let reader = Box::new(StreamReader::new(body));
     let uploaded = state.drive.upload(&path, reader, options).await?;

@@ -333,7 +333,7 @@ async fn send_file(
     if !goes_on {
         visit.count(state).await?;
     }
-    let sent = prepared.send(state).await;
+    let sent = prepared.send(&state.receivers.transfers).await;
     let mut response = sent.map_err(|problem| closed_by(&problem))?;
     if is_limited && !goes_on {
         let below = link.below.as_ref().map(location::encode);
@@ -386,7 +386,7 @@ async fn send_zip(
         visit.count(state).await?;
     }
     let walk = Walk::of(above, vec![entry]);
-    let sent = super::zip::send(state, method, &title, walk).await;
+    let sent = super::zip::send(state, &state.receivers.transfers, method, &title, walk).await;
     sent.map_err(|problem| closed_by(&problem))
 }
 

@@ -15,6 +15,7 @@ use crate::extract::QueryOf;
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::location::FolderPath;
 use crate::readiness::Known;
+use crate::turns::Transfers;
 use crate::{AppState, Shared};
 
 /// Chunks that are fetched ahead, where there is memory for it.
@@ -30,12 +31,13 @@ pub(crate) async fn get(
     let names = names(query)?;
     let title = title(&folder, &names);
     let walk = walk(&state, folder, names).await?;
-    send(&state, &method, &title, walk).await
+    send(&state, &state.transfers, &method, &title, walk).await
 }
 
 /// All that a walk comes to, as a zip with this name.
 pub(crate) async fn send(
     state: &AppState,
+    transfers: &Transfers,
     method: &Method,
     title: &str,
     walk: Walk,
@@ -44,9 +46,9 @@ pub(crate) async fn send(
     if *method == Method::HEAD {
         return Ok(headers.into_response());
     }
-    let place = state.zips.turn(1).await?;
+    let place = transfers.zips.turn(1).await?;
     let chunk_size = chunk_size(state).await?;
-    let turn = state
+    let turn = transfers
         .downloads
         .turn(&(0..u64::MAX / 2), chunk_size, CHUNKS_AHEAD * chunk_size)
         .await?;

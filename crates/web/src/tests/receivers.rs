@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream;
 use proto::master::ShareId;
 use serde_json::json;
@@ -169,4 +170,20 @@ async fn a_file_is_not_added_beside_what_is_shared() {
         assert!(!is_there(&site, "/api/v1/files/inbox/f").await);
         assert!(!is_there(&site, "/api/v1/files/elsewhere/f").await);
     }
+}
+
+/// A few dozen receivers who sent slowly took all turns, and the owner was told to come back later.
+#[tokio::test(start_paused = true)]
+async fn slow_receivers_keep_the_owner_from_nothing() {
+    let site = Site::new();
+    let link = site.inbox().await;
+    let request = format!("POST {link}/files");
+    let begin = format!("{}half", part("f"));
+    let slow = join_all((0..40).map(|_| site.send(&request, &FILES, stopped(&begin))));
+    let put = tokio::select! {
+        biased;
+        _ = slow => panic!("they go on"),
+        put = site.send("PUT /api/v1/files/own", &[], "x") => put,
+    };
+    assert_eq!(put.status, 201, "{}", put.text());
 }

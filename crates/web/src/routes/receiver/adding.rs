@@ -98,7 +98,7 @@ async fn take(
         let detail = "files are sent as a form: Content-Type: multipart/form-data";
         return Err(Problem::new(Kind::UnsupportedMediaType, detail));
     };
-    let _turn = state.uploads.turn(1).await?;
+    let _turn = state.receivers.transfers.uploads.turn(1).await?;
     let body = PacedBody::new(body.into_data_stream(), state.patience);
     let room = Room::default();
     let mut form = Multipart::new(Bounded::new(body, &room), boundary);
