@@ -118,7 +118,15 @@ impl Visit {
         })
     }
 
-    /// Lets a download begin.
+    /// Whether a download may begin, as far as is known: so that nothing is read for one that may not.
+    fn may_count(&self) -> Result<(), Closed> {
+        if self.found.share.is_used_up() {
+            return Err(Closed::UsedUp);
+        }
+        Ok(())
+    }
+
+    /// Lets a download begin whose first bytes are there: one that failed before is none.
     async fn count(&self, state: &AppState) -> Result<(), Closed> {
         let counted = state.drive.count_download(self.found.share.share).await;
         match counted {
@@ -210,9 +218,7 @@ pub(crate) async fn page(
         if visit.found.share.upload_only {
             return Ok(view::adding(&visit, query.received));
         }
-        if visit.found.share.is_used_up() {
-            return Err(Closed::UsedUp);
-        }
+        visit.may_count()?;
         let below = link.below.clone().ok_or(Closed::Missing)?;
         match &visit.entry {
             Entry::File {
@@ -331,10 +337,13 @@ async fn send_file(
     let goes_on =
         !prepared.is_from_begin() && (!is_limited || visit.has_shown(state, headers, proof));
     if !goes_on {
-        visit.count(state).await?;
+        visit.may_count()?;
     }
     let sent = prepared.send(&state.receivers.transfers).await;
     let mut response = sent.map_err(|problem| closed_by(&problem))?;
+    if !goes_on {
+        visit.count(state).await?;
+    }
     if is_limited && !goes_on {
         let below = link.below.as_ref().map(location::encode);
         let place = format!("{}/file{}", visit.address(), below.unwrap_or_default());
@@ -382,12 +391,17 @@ async fn send_zip(
         return Err(Closed::Missing);
     };
     let title = format!("{name}.zip");
-    if *method == Method::GET {
-        visit.count(state).await?;
+    let counts = *method == Method::GET;
+    if counts {
+        visit.may_count()?;
     }
     let walk = Walk::of(above, vec![entry]);
     let sent = super::zip::send(state, &state.receivers.transfers, method, &title, walk).await;
-    sent.map_err(|problem| closed_by(&problem))
+    let response = sent.map_err(|problem| closed_by(&problem))?;
+    if counts {
+        visit.count(state).await?;
+    }
+    Ok(response)
 }
 
 /// What every answer to a receiver says to browsers, and to whatever is between.

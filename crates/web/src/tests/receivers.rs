@@ -16,7 +16,7 @@ use serde_json::json;
 use super::shares::FORM;
 use super::{Answer, Site};
 use crate::drive::{Drive, Shares};
-use crate::memory::MemoryDrive;
+use crate::memory::{Faults, MemoryDrive};
 
 const FILES: [(&str, &str); 2] = [
     ("accept", "application/json"),
@@ -186,4 +186,23 @@ async fn slow_receivers_keep_the_owner_from_nothing() {
         put = site.send("PUT /api/v1/files/own", &[], "x") => put,
     };
     assert_eq!(put.status, 201, "{}", put.text());
+}
+
+/// A link for one download was used up by a request that got no byte.
+#[tokio::test]
+async fn a_download_without_a_byte_is_none() {
+    let site = Site::new();
+    site.keep("/f", &[7; 1000]);
+    let link = site.share(json!({"path": "/f", "downloads_max": 1})).await;
+    site.drive.set_faults(Faults {
+        reads_fail_after: Some(0),
+        ..Faults::default()
+    });
+    let file = format!("{link}/file");
+    assert_eq!(site.get(&file).await.status, 503);
+    assert_eq!(site.downloads().await, 0);
+    site.drive.set_faults(Faults::default());
+    assert_eq!(site.get(&file).await.status, 200);
+    assert_eq!(site.get(&file).await.status, 410);
+    assert_eq!(site.downloads().await, 1);
 }
