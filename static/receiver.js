@@ -9,7 +9,7 @@ const input = document.getElementById("chosen");
 const summary = document.getElementById("send-summary");
 const sent = document.getElementById("sent");
 
-/** Sends one file; says which name it got. */
+/** Sends one file. */
 function send(file, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -18,7 +18,7 @@ function send(file, onProgress) {
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
     request.addEventListener("load", () => {
-      if (request.status === 201) resolve(request.response.names[0]);
+      if (request.status === 201) resolve();
       else reject(new Error(request.response?.detail ?? RECEIVER.failed));
     });
     request.addEventListener("error", () => reject(new Error(RECEIVER.connection)));
@@ -44,12 +44,12 @@ async function sendAll(files) {
   for (const { file, made, progress, state } of lines) {
     try {
       state.textContent = RECEIVER.sending;
-      const name = await send(file, (loaded) => {
+      await send(file, (loaded) => {
         progress.value = Math.min(loaded, file.size);
         state.textContent = fill(RECEIVER.progress, { sent: formatSize(Math.min(loaded, file.size)), size: formatSize(file.size) });
       });
       made.dataset.state = "done";
-      state.textContent = name === file.name ? RECEIVER.arrived : fill(RECEIVER.arrivedAs, { name });
+      state.textContent = RECEIVER.arrived;
     } catch (error) {
       failed += 1;
       made.dataset.state = "failed";

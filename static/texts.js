@@ -233,7 +233,6 @@ export const RECEIVER = {
   sending: "Sending…",
   progress: "{sent} of {size}",
   arrived: "Arrived",
-  arrivedAs: "Arrived as {name}",
   failed: "It did not arrive. Try again in a while.",
   connection: "The connection broke. Check it, and send the file again.",
   files: ["{count} file", "{count} files"],

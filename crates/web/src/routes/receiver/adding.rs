@@ -44,7 +44,7 @@ const BETWEEN_LEN_MAX: usize = 1 << 20;
 /// The answer to a script.
 #[derive(Debug, Serialize)]
 struct Added {
-    /// The names that the files got.
+    /// The files, as they were called when they were sent: the names that they got would tell what is in the folder.
     names: Vec<EntryName>,
 }
 
@@ -126,7 +126,8 @@ async fn take(
         );
         let content = field.map_err(io::Error::other).chain(stream::once(end));
         let reader = Box::new(StreamReader::new(Box::pin(content)));
-        names.push(store(state, &now.path, name, reader).await?);
+        store(state, &now.path, &name, reader).await?;
+        names.push(name);
     }
 }
 
@@ -190,35 +191,32 @@ impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for Bounded<S> {
 async fn store(
     state: &AppState,
     folder: &EntryPath,
-    name: EntryName,
+    name: &EntryName,
     reader: proto::net::ByteSource,
-) -> Result<EntryName, Problem> {
-    let (name, path) = free_name(state, folder, name).await?;
+) -> Result<(), Problem> {
+    let path = free_path(state, folder, name).await?;
     let options = UploadOptions {
         precondition: Precondition::Absent,
         parents: false,
         ..UploadOptions::default()
     };
-    match state.drive.upload(&path, reader, options).await {
-        Ok(_) => Ok(name),
-        Err(error) => Err(not_stored(&name, error)),
-    }
+    let stored = state.drive.upload(&path, reader, options).await;
+    stored.map(drop).map_err(|error| not_stored(name, error))
 }
 
-/// The name, or the first one with a number that is free.
-async fn free_name(
+/// Where the name, or the first one with a number that is free, is.
+async fn free_path(
     state: &AppState,
     folder: &EntryPath,
-    name: EntryName,
-) -> Result<(EntryName, EntryPath), Problem> {
+    name: &EntryName,
+) -> Result<EntryPath, Problem> {
     for number in 1..NAMES_TRIED_MAX {
-        let tried = numbered(&name, number)?;
-        let Ok(path) = folder.join(tried.clone()) else {
+        let Ok(path) = folder.join(numbered(name, number)?) else {
             break;
         };
         match state.drive.entry(&path).await {
-            Err(Error::NotFound { .. }) => return Ok((tried, path)),
-            Err(error) => return Err(not_stored(&name, error)),
+            Err(Error::NotFound { .. }) => return Ok(path),
+            Err(error) => return Err(not_stored(name, error)),
             Ok(_) => {}
         }
     }
