@@ -386,10 +386,10 @@ pub struct NewShare {
     /// Take the password from the first line of a file, or of standard input for -
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     pub password_file: Option<PathBuf>,
-    /// How often it may be downloaded
+    /// How many downloads may begin; whoever began one can read on for a day
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
-    /// Others can add files to the folder, and see nothing
+    /// Others can add files to the folder, as many as they like, and see nothing
     #[arg(long, conflicts_with = "limit")]
     pub upload_only: bool,
 }

@@ -2,7 +2,8 @@
 //!
 //! What counts as a download, where the owner set a limit: each request for bytes but one that goes on with a download that was
 //! counted. Such a one does not begin at the first byte, and shows a cookie that the counted one was given, for this file in this
-//! version. Without a limit, what begins at the first byte is counted, for the owner to see. A zip counts once.
+//! version: it may read all but the first byte as often as it likes, so a limit is of beginnings and not of copies. Without a
+//! limit, what begins at the first byte is counted, for the owner to see. A zip counts once.
 //!
 //! **Invariant:** no answer says anything of what is above or beside what is shared: paths are relative to it, each name in them
 //! is checked, and the cluster's own sentences, which have whole paths in them, are never passed on.
