@@ -52,7 +52,7 @@ async function remove(entries) {
   const folder = listing.currentPath();
   const trashed = [];
   const gone = [];
-  const failed = await bulk.forEach(entries, FILES.deleting, async (entry) => {
+  const outcome = await bulk.forEach(entries, FILES.deleting, async (entry) => {
     try {
       const answer = await (isFolder(entry) ? api.removeFolder(entry.path) : api.removeFile(entry.path));
       trashed.push({ trash: answer.trashed, path: entry.path, name: entry.name });
@@ -65,14 +65,13 @@ async function remove(entries) {
   if (trashed.length > 0) {
     offerUndo(trashed, () => listing.refreshIfShown(folder, trashed.map(({ name }) => name)));
   }
-  const kept = new Set(failed.map(([entry]) => entry));
   const isSelected = entries.some(selection.has);
-  listing.forget(entries.filter((entry) => !kept.has(entry)));
+  listing.forget(outcome.done);
   const hadFocus = isSelected || document.activeElement === document.body || rowOf(entries[0])?.contains(document.activeElement);
   if (hadFocus) focusAfter(place);
   await listing.refresh({ quiet: true });
   if (hadFocus && document.activeElement === document.body) focusAfter(place);
-  if (failed.length > 0) bulk.report(failed, entries.length, FILES.notDeleted);
+  if (outcome.done.length < entries.length) bulk.report(outcome, entries.length, FILES.notDeleted);
   else if (gone.length > 0) showNotice(FILES.goneAlready);
 }
 

@@ -23,10 +23,10 @@ export async function move(entries) {
 export async function copyInto(entries) {
   const folder = await chooseFolder({ title: titleOf(entries, FILES.copyOne, FILES.copyMany), action: FILES.copyHere, isAllowed: () => true });
   if (!folder) return;
-  const { done, failed } = await transfer(entries, folder, FILES.copying, api.copy);
+  const { done, ...outcome } = await transfer(entries, folder, FILES.copying, api.copy);
   await listing.refreshIfShown(folder, done.map(({ to }) => to.at(-1)));
   if (done.length > 0) announce(fill(FILES.copied, { path: api.pathText(folder) }));
-  bulk.report(failed, entries.length, FILES.notCopied);
+  bulk.report(outcome, entries.length, FILES.notCopied);
 }
 
 const titleOf = (entries, one, many) =>
@@ -45,18 +45,18 @@ export function mayTake(entries) {
 export async function moveTo(entries, folder) {
   const shown = listing.currentPath();
   const moved = entries.filter((entry) => !isSame(folderOf(entry.path), folder));
-  const { done, failed } = await transfer(moved, folder, FILES.moving, api.move);
+  const { done, ...outcome } = await transfer(moved, folder, FILES.moving, api.move);
   listing.forget(done.map(({ entry }) => entry));
   if (done.length > 0) offerWayBack(done, folder, shown);
   await listing.refresh({ quiet: true });
-  bulk.report(failed, moved.length, FILES.notMoved);
+  bulk.report(outcome, moved.length, FILES.notMoved);
 }
 
 /** Calls `send` for each entry with a name that is free in the folder, or that the person agreed to. */
 async function transfer(entries, folder, text, send) {
   const done = [];
   let forAll = null;
-  const failed = await bulk.forEach(entries, text, async (entry) => {
+  const { failed, untried } = await bulk.forEach(entries, text, async (entry) => {
     let to = [...folder, entry.name];
     try {
       await send(entry.path, to);
@@ -67,9 +67,9 @@ async function transfer(entries, folder, text, send) {
       if (choice?.value !== "both") return;
       to = await underAnotherName(entry, folder, send);
     }
-    done.push({ entry, to });
+    done.push({ name: entry.name, entry, to });
   });
-  return { done, failed };
+  return { done, failed, untried };
 }
 
 function askAboutTaken(entry, folder, isOneOfMany) {
@@ -99,18 +99,20 @@ async function underAnotherName(entry, folder, send) {
   }
 }
 
+/** What stays moved is offered again. */
 function offerWayBack(done, folder, shown) {
-  const name = folder.at(-1) ?? FILES.root;
+  const place = folder.at(-1) ?? FILES.root;
   const text = done.length === 1
-    ? withName(fill(FILES.movedOne, { folder: name }), done[0].entry.name)
-    : fill(count(done.length, FILES.movedMany), { folder: name });
+    ? withName(fill(FILES.movedOne, { folder: place }), done[0].name)
+    : fill(count(done.length, FILES.movedMany), { folder: place });
   const undo = async () => {
-    const back = done.map(({ entry, to }) => ({ ...entry, path: to, back: entry.path }));
-    const failed = await bulk.forEach(back, FILES.moving, (entry) => api.move(entry.path, entry.back));
-    if (failed.length < back.length) hideToast();
-    await listing.refreshIfShown(shown, done.map(({ entry }) => entry.name));
-    bulk.report(failed, back.length, FILES.notMoved);
-    if (failed.length === 0) announce(FILES.movedBack);
+    const outcome = await bulk.forEach(done, FILES.moving, ({ entry, to }) => api.move(to, entry.path));
+    const left = [...outcome.failed.map(([one]) => one), ...outcome.untried];
+    if (left.length > 0) offerWayBack(left, folder, shown);
+    else hideToast();
+    await listing.refreshIfShown(shown, done.map(({ name }) => name));
+    bulk.report(outcome, done.length, FILES.notMoved);
+    if (left.length === 0) announce(FILES.movedBack);
   };
   showToast(text, { label: FILES.undo, onAct: undo, isUndo: true });
   announce(document.getElementById("toast-text").textContent);

@@ -31,12 +31,13 @@ async function undoOne({ trash, path, name }, onBack) {
 
 /** The offer stays for those that are not back. */
 async function undoMany(deleted, onBack) {
-  const failed = await forEach(deleted, TRASH.restoring, ({ trash }) => past.restore(trash));
-  if (failed.length > 0) offerUndo(failed.map(([row]) => row), onBack);
+  const outcome = await forEach(deleted, TRASH.restoring, ({ trash }) => past.restore(trash));
+  const left = [...outcome.failed.map(([row]) => row), ...outcome.untried];
+  if (left.length > 0) offerUndo(left, onBack);
   else hideToast();
   await onBack();
-  report(failed, deleted.length, TRASH.notRestored);
-  if (failed.length === 0) announce(count(deleted.length, TRASH.restoredMany));
+  report(outcome, deleted.length, TRASH.notRestored);
+  if (left.length === 0) announce(count(deleted.length, TRASH.restoredMany));
 }
 
 /** Puts something back to where it was, or asks where to if that place is taken. Gives its path, or null if the person gave up. */

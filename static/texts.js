@@ -164,6 +164,7 @@ export const FILES = {
   undo: "Undo",
   cancel: "Cancel",
   andMore: "And {count} more.",
+  untried: ["{count} was not tried.", "{count} were not tried."],
   deleting: "Deleting… {done} of {count}",
   notDeleted: "{failed} of {count} could not be deleted.",
   goneAlready: "It was gone already: somebody was quicker, or the answer was lost on the way. What was deleted lies in the trash.",
