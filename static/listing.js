@@ -22,8 +22,14 @@ const REMEMBERED = 4;
 const shown = { path: [], after: null, from: null, sort: "name", search: null };
 const remembered = new Map();
 let folder = null;
-// Counts fetches, so that a late answer does not overwrite a newer one.
-let latest = 0;
+// Counts what somebody goes to, so that a late answer does not take its place.
+let navigations = 0;
+// Counts what was shown, so that what is fetched again comes only where it was asked for.
+let changes = 0;
+// The address of what is shown: while one goes back, the browser's is another already.
+let address = "";
+// How many fetch something now.
+let busy = 0;
 // Where the page is to be scrolled to, as soon as it is long enough.
 let wantedScroll = null;
 
@@ -31,6 +37,8 @@ let wantedScroll = null;
 export const currentPath = () => shown.path;
 /** The text that is looked for; null while a folder is shown. */
 export const currentSearch = () => shown.search;
+/** The address of what is shown. */
+export const currentAddress = () => address;
 /** How the list is ordered, and whether it can be ordered in other ways. */
 export const currentSort = () => ({ sort: shown.sort, isWhole: shown.search === null && (folder?.isWhole ?? false) });
 
@@ -57,6 +65,7 @@ export function start() {
     folder.adopt(entries, next.hidden ? null : new URL(next.href).searchParams.get("after"));
     become(folder);
   }
+  changed();
   connect();
 }
 
@@ -83,6 +92,12 @@ function connect() {
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && shown.search === null) refresh({ quiet: true });
   });
+}
+
+/** Something else is shown from now on, under the address that the browser has. */
+function changed() {
+  changes += 1;
+  address = location.pathname + location.search;
 }
 
 const saveScroll = () => history.replaceState({ ...history.state, scroll: scrollY }, "");
@@ -122,7 +137,7 @@ export const refreshIfShown = (path, fresh) =>
 
 function refreshOnce({ quiet, fresh, focus }) {
   if (shown.search !== null) return search.again({ quiet });
-  return whileBusy({ quiet }, async (isLatest) => {
+  return whileBusy({ quiet, isRefresh: true }, async (isLatest) => {
     let other = folder;
     if (folder && !folder.isWhole && !folder.isFilling) {
       folder.forget();
@@ -167,15 +182,16 @@ export async function go(target, { push, scroll = 0 }) {
     return;
   }
   const goal = { after: null, from: null, ...target, sort: readSort(target.sort) };
-  const address = api.pageAddress(goal.path, goal);
-  const other = await open(goal, address, push);
+  const wanted = api.pageAddress(goal.path, goal);
+  const other = await open(goal, wanted, push);
   if (!other) return;
   if (push) {
     saveScroll();
-    history.pushState(null, "", address);
+    history.pushState(null, "", wanted);
   }
   const isSamePlace = keyOf(goal) === keyOf(shown) && shown.search === null && goal.after === shown.after && goal.from === shown.from;
   Object.assign(shown, goal, { search: null });
+  changed();
   search.clear();
   if (!isSamePlace) selection.clear();
   wantedScroll = isSamePlace && push ? null : scroll;
@@ -187,15 +203,17 @@ export async function go(target, { push, scroll = 0 }) {
 }
 
 /** The folder with its first entries: what is remembered of it, when one goes back, and fetched again behind it. */
-async function open(goal, address, push) {
-  const old = remembered.get(address);
+async function open(goal, wanted, push) {
+  const old = remembered.get(wanted);
   if (!push && old) {
+    navigations += 1;
     old.sort = goal.sort;
     setTimeout(() => refresh({ quiet: true }));
     return old;
   }
   const isSameFolder = folder?.isWhole && goal.after === null && goal.from === null && keyOf(goal) === keyOf(folder);
   if (isSameFolder && shown.search === null) {
+    navigations += 1;
     folder.sort = goal.sort;
     return folder;
   }
@@ -254,20 +272,31 @@ function restoreScroll() {
   if (Math.abs(scrollY - wantedScroll) < 2 || !folder?.isFilling) wantedScroll = null;
 }
 
-/** Does something that fetches, and says whether it could; what it asks is whether nothing newer has begun since. */
-export async function whileBusy({ quiet = false }, fetchAll) {
-  latest += 1;
-  const mine = latest;
-  const isLatest = () => mine === latest;
+/**
+ * Does something that fetches, and says whether it could. What it asks is whether somebody goes elsewhere since; with `isRefresh`,
+ * whether something else is shown since.
+ */
+export async function whileBusy({ quiet = false, isRefresh = false }, fetchAll) {
+  if (!isRefresh) navigations += 1;
+  const mine = isRefresh ? changes : navigations;
+  const isLatest = () => mine === (isRefresh ? changes : navigations);
+  busy += 1;
   document.body.classList.add("busy");
   try {
     return await fetchAll(isLatest);
   } catch (error) {
     if (isLatest() && !quiet) showNotice(error.message);
+    if (isLatest() && !isRefresh) putAddressBack();
     return false;
   } finally {
-    if (isLatest()) document.body.classList.remove("busy");
+    busy -= 1;
+    document.body.classList.toggle("busy", busy > 0);
   }
+}
+
+/** Where one could not go back to: what is still shown keeps its address, which uploads and a reload go by. */
+function putAddressBack() {
+  if (address !== location.pathname + location.search) history.pushState(null, "", address);
 }
 
 /** Links to other pages of the list: each with `label` and `address`, or null for none, or undefined to leave it as it is. */
@@ -297,6 +326,7 @@ export function drawFound(found, { add }) {
 export function becomeSearch(text) {
   if (shown.search === null) selection.clear();
   shown.search = text;
+  changed();
   drawPlace();
 }
 

@@ -96,9 +96,9 @@ export async function show({ search: text, after }, { push, isTyped = false }) {
 
 /** The same search again, with as many rows as there are. */
 export function again({ quiet }) {
-  const { after } = api.readPageAddress(new URL(location.href));
+  const { after } = api.readPageAddress(new URL(listing.currentAddress(), location));
   const wanted = Math.max(ROWS, view.length());
-  return find(listing.currentSearch(), after, { wanted, add: false, quiet });
+  return find(listing.currentSearch(), after, { wanted, add: false, quiet, isRefresh: true });
 }
 
 async function more() {
@@ -109,23 +109,30 @@ async function more() {
   if (before < view.length()) view.focus(before);
 }
 
-/** Asks until so many are there, or there are no more; each answer is shown as it comes. `begin` is called with the first. */
-function find(text, after, { wanted, add, quiet = false }, begin = () => {}) {
-  fetching.abort();
-  fetching = new AbortController();
+/**
+ * Asks until so many are there, or there are no more; each answer is shown as it comes. `begin` is called with the first. The same
+ * again does not end what somebody looks for just now.
+ */
+function find(text, after, { wanted, add, quiet = false, isRefresh = false }, begin = () => {}) {
+  if (!isRefresh) {
+    fetching.abort();
+    fetching = new AbortController();
+  }
   const { signal } = fetching;
   if (text === "") {
     begin();
     draw([], null, { text, after, add: false });
     return true;
   }
-  return listing.whileBusy({ quiet }, async (isLatest) => {
+  return listing.whileBusy({ quiet, isRefresh }, async (isLatest) => {
     let next = after;
     let left = wanted;
     let isFirst = true;
     while (isFirst || (next && left > 0)) {
-      const page = await api.search(text, next, left, signal);
-      if (!isLatest()) return false;
+      const page = await api.search(text, next, left, signal).catch((error) => {
+        if (!signal.aborted) throw error;
+      });
+      if (signal.aborted || !isLatest()) return false;
       if (isFirst) {
         clearNotice();
         begin();
