@@ -4,9 +4,10 @@
 // near those that are looked at are kept; of the others just how many entries they have and where they begin.
 
 import * as api from "./api.js";
-import { fromApi, sortEntries } from "./entries.js";
+import { fromApi, isFolder, sortEntries } from "./entries.js";
 
 const PAGE_LEN = 500;
+const UTF8 = new TextEncoder();
 export const WHOLE_MAX = 10000;
 /** Pages of a larger folder that are kept. */
 const PAGES_KEPT = 24;
@@ -48,7 +49,8 @@ export class Folder {
 
   /** Whether all entries of the folder are here. */
   get isWhole() {
-    return this.#next === null && this.after === null && this.from === null && this.#length <= WHOLE_MAX;
+    const isAll = this.#next === null && this.after === null && this.from === null && this.#length <= WHOLE_MAX;
+    return isAll && this.#pages.every((page) => page.items !== null);
   }
 
   /** Whether more entries come by themselves, without that anybody looks at them. */
@@ -131,7 +133,7 @@ export class Folder {
 
   /** Fetches again what was forgotten and is between these places. */
   async renew(first, last) {
-    for (const page of this.#pages) {
+    for (const page of Array.from(this.#pages)) {
       const isSeen = page.start <= last && page.start + page.count > first;
       if (isSeen) await this.#fetchAgain(page);
       else if (page.isStale) page.items = null;
@@ -146,23 +148,52 @@ export class Folder {
   }
 
   async #fetchPage({ after, from }) {
+    const begun = this.#next;
     const page = await api.browse(this.path, { after, from, limit: PAGE_LEN });
+    // The last page was fetched again meanwhile, and ends elsewhere.
+    if (this.#next !== begun) return;
     const items = page.entries.map((entry) => fromApi(this.path, entry));
     this.#add({ after, from, items, count: items.length }, page.next);
   }
 
+  /** Up to where the page behind it begins, however many entries that are by now; the last one ends where it ends now. */
   async #fetchAgain(page) {
     page.isFetching = true;
     try {
-      const limit = Math.max(1, page.count);
-      const { entries } = await api.browse(this.path, { after: page.after, from: page.from, limit });
-      page.items = entries.map((entry) => fromApi(this.path, entry));
-      page.isStale = false;
-      this.#count();
+      const items = [];
+      let [after, from] = [page.after, page.from];
+      do {
+        const { entries, next } = await api.browse(this.path, { after, from, limit: PAGE_LEN });
+        items.push(...entries.map((entry) => fromApi(this.path, entry)));
+        [after, from] = [next ?? null, null];
+      } while (after !== null && isBehind(this.#endOf(page), after));
+      if (page === this.#pages.at(-1)) this.#next = after;
+      const end = this.#endOf(page);
+      this.#replace(page, end === null ? items : items.filter((entry) => !isBehind(cursorOf(entry), end)));
       this.onChange();
     } finally {
       page.isFetching = false;
     }
+  }
+
+  /** Where the page behind this one begins; null if none does. */
+  #endOf(page) {
+    const following = this.#pages[this.#pages.indexOf(page) + 1];
+    return following ? following.after : this.next;
+  }
+
+  /** Gives a page other entries; what is too long for one becomes several. */
+  #replace(page, items) {
+    const pieces = [];
+    const pieceLen = items.length > 2 * PAGE_LEN ? PAGE_LEN : items.length;
+    for (let at = pieceLen; at < items.length; at += PAGE_LEN) {
+      const piece = { after: cursorOf(items[at - 1]), from: null, items: items.slice(at, at + PAGE_LEN) };
+      pieces.push({ ...piece, isStale: false, isFetching: false });
+    }
+    page.items = items.slice(0, pieceLen);
+    page.isStale = false;
+    this.#pages.splice(this.#pages.indexOf(page) + 1, 0, ...pieces);
+    this.#count();
   }
 
   #add(page, next) {
@@ -199,6 +230,19 @@ export class Folder {
     kept.sort((left, right) => distance(left) - distance(right));
     for (const page of kept.slice(PAGES_KEPT)) page.items = null;
   }
+}
+
+/** The cluster's cursor behind an entry. */
+const cursorOf = (entry) => `${isFolder(entry) ? "folders" : "files"}/${entry.name}`;
+
+/** Whether a cursor is behind another one: files are behind folders, names in the order of their bytes. */
+function isBehind(cursor, other) {
+  if (cursor === null) return false;
+  const isFile = (text) => text.startsWith("files/");
+  if (isFile(cursor) !== isFile(other)) return isFile(cursor);
+  const [bytes, others] = [UTF8.encode(cursor), UTF8.encode(other)];
+  const place = bytes.findIndex((byte, at) => byte !== others[at]);
+  return place >= 0 && (place >= others.length || bytes[place] > others[place]);
 }
 
 /** What a search found: all of it is here. */
