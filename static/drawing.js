@@ -177,6 +177,12 @@ export function focused() {
   return row ? placeOf(entryOf(row)) : -1;
 }
 
+/** The place of the first row that can be seen. */
+export function firstSeen() {
+  const place = rowsDrawn().findIndex((row) => row.getBoundingClientRect().top >= 0);
+  return drawn[0] + Math.max(0, place);
+}
+
 export const length = () => list.length;
 export const at = (place) => list.at(place);
 export const current = () => list;

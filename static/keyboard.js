@@ -1,4 +1,5 @@
-// The keys of the list: arrows move the focus from name to name, with Shift they select, letters go to a name.
+// The keys of the list: arrows move the focus from name to name and take the selection along, with Shift they extend it; letters go
+// to a name.
 
 import * as actions from "./actions.js";
 import { entryOf } from "./entryrow.js";
@@ -13,9 +14,15 @@ const ASK_AFTER_MS = 250;
 let asking;
 let typed = "";
 let typedAt = 0;
+// The entry that had the focus last: its row may be scrolled away since.
+let last = null;
 
 export function start() {
   document.addEventListener("keydown", onKey);
+  document.getElementById("rows").addEventListener("focusin", (event) => {
+    const row = event.target.closest(".entry");
+    if (row) last = entryOf(row);
+  });
 }
 
 function onKey(event) {
@@ -49,13 +56,20 @@ function onPlainKey(event, isInList, isBox) {
     event.preventDefault();
     selection.toggle(entryOf(row));
   } else if (event.key === "Delete" || event.key === "F2") {
-    const entries = selection.size() > 0 ? selection.entries() : row ? [entryOf(row)] : [];
+    const entries = chosen(row && entryOf(row));
     if (entries.length === 0 || (event.key === "F2" && entries.length > 1)) return;
     event.preventDefault();
     actions.act(event.key === "F2" ? "rename" : "delete", entries);
   } else if (event.key.length === 1 && event.key !== " " && event.key !== "/" && !isBox) {
     type(event.key);
   }
+}
+
+/** What Delete and F2 act on: what is selected, or the entry in focus, if one went on to another since. */
+function chosen(entry) {
+  const isElsewhere = entry && !selection.has(entry) && !selection.isLeftOut(entry);
+  if (selection.size() > 0 && !isElsewhere) return selection.entries();
+  return entry ? [entry] : [];
 }
 
 const STEPS = {
@@ -71,16 +85,20 @@ const STEPS = {
 
 function move(event, isInList) {
   if (view.length() === 0) return;
-  const from = view.focused();
   if (!isInList && !event.key.startsWith("Arrow")) return;
-  const wanted = from < 0 ? 0 : STEPS[event.key](from, view.columns());
+  const from = isInList ? view.focused() : placeBefore(event.target);
+  const wanted = from < 0 ? view.firstSeen() : STEPS[event.key](from, view.columns());
   if (wanted === null) return;
   event.preventDefault();
   const to = Math.max(0, Math.min(wanted, view.length() - 1));
   if (event.shiftKey && from >= 0) selection.anchorAt(from);
   view.focus(to);
   if (event.shiftKey) selection.extendTo(to);
+  else selection.follow(to);
 }
+
+/** Where keys go on while no row has the focus: at the last that had it. From the heading they begin with what is seen. */
+const placeBefore = (target) => (last && target.id !== "title" ? view.placeOf(last) : -1);
 
 function type(letter) {
   const now = performance.now();

@@ -368,6 +368,7 @@ export function jumpTo(text) {
     for (let place = 0; place < list.length; place += 1) {
       if (list.at(place).name.toLocaleLowerCase().startsWith(wanted)) {
         view.focus(place);
+        selection.follow(place);
         return;
       }
     }

@@ -77,10 +77,22 @@ export function extendTo(place) {
   changed();
 }
 
-/** Begins a range, if none was begun. */
+/** Begins a range here, if none was begun. */
 export function anchorAt(place) {
-  anchor ??= view.at(place);
+  if (selected.size === 0) anchor = view.at(place);
+  else anchor ??= view.at(place);
 }
+
+/** The focus went to this place: the next range begins there, and what is selected goes along. */
+export function follow(place) {
+  const entry = view.at(place);
+  if (!entry) return;
+  if (selected.size > 0) only(entry);
+  else anchor = entry;
+}
+
+/** Whether this was taken out of the selection just now. */
+export const isLeftOut = (entry) => !has(entry) && anchor !== null && keyOf(anchor) === keyOf(entry);
 
 /** After the list was fetched again: what is not there any more is not selected, and what changed is as it is now. */
 export function keepOnly(list) {
@@ -108,6 +120,8 @@ function onClick(event) {
   if (event.shiftKey) extendTo(view.placeOf(entry));
   else if (isBox || event.ctrlKey || event.metaKey || event.pointerType === "touch") toggle(entry);
   else only(entry);
+  // Keys go on from here.
+  if (!isBox) row.querySelector(".open").focus({ preventScroll: true });
 }
 
 function onDoubleClick(event) {
