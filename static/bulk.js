@@ -1,8 +1,8 @@
 // Does the same with many entries: a few at a time, with the progress in sight, and says which of them failed or were not tried.
 
 import { showNotice } from "./dialogs.js";
+import { element } from "./rows.js";
 import { FILES, count, fill } from "./texts.js";
-import { hideToast, showToast } from "./toast.js";
 
 const AT_ONCE = 4;
 /** What takes less is not worth a word. */
@@ -15,16 +15,9 @@ const NAMES_SHOWN = 5;
  */
 export async function forEach(entries, text, work) {
   const [done, failed] = [[], []];
-  const begun = performance.now();
   let next = 0;
   let isStopped = false;
-  let isShown = false;
-  const show = () => {
-    if (entries.length < 2 || isStopped || performance.now() - begun < SILENT_MS) return;
-    isShown = true;
-    const values = { done: (done.length + failed.length).toLocaleString(), count: entries.length.toLocaleString() };
-    showToast(fill(text, values), { label: FILES.stop, onAct: () => { isStopped = true; hideToast(); } });
-  };
+  const progress = new Progress(entries.length, text, () => { isStopped = true; });
   const worker = async () => {
     while (next < entries.length && !isStopped) {
       const entry = entries[next];
@@ -36,12 +29,39 @@ export async function forEach(entries, text, work) {
         failed.push([entry, error]);
         if (error.code === "connection") isStopped = true;
       }
-      show();
+      progress.show(done.length + failed.length);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  if (isShown) hideToast();
+  progress.end();
   return { done, failed, untried: entries.slice(next) };
+}
+
+/** How far it is, with a button that stops it; beside what is offered, of which it is no part. */
+class Progress {
+  constructor(many, text, onStop) {
+    this.many = many;
+    this.text = text;
+    this.line = element("p");
+    const stop = element("button", { type: "button", className: "button quiet stop" }, FILES.stop);
+    stop.addEventListener("click", () => {
+      onStop();
+      this.end();
+    });
+    this.element = element("div", { className: "toast" }, this.line, stop);
+    this.show(0);
+    if (many > 1) this.timer = setTimeout(() => document.getElementById("toasts").prepend(this.element), SILENT_MS);
+  }
+
+  show(done) {
+    this.line.textContent = fill(this.text, { done: done.toLocaleString(), count: this.many.toLocaleString() });
+  }
+
+  end() {
+    clearTimeout(this.timer);
+    if (this.element.contains(document.activeElement)) document.getElementById("title").focus({ preventScroll: true });
+    this.element.remove();
+  }
 }
 
 /** Says what failed, by name, and how many were not tried. `text` begins the sentence, with `{failed}` and `{count}`. */

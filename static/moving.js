@@ -7,7 +7,7 @@ import { isFolder, keyOf } from "./entries.js";
 import * as listing from "./listing.js";
 import { chooseFolder } from "./picker.js";
 import { FILES, count, fill } from "./texts.js";
-import { hideToast, showToast } from "./toast.js";
+import { showToast } from "./toast.js";
 
 const NAMES_TRIED_MAX = 100;
 const folderOf = (path) => path.slice(0, -1);
@@ -105,11 +105,11 @@ function offerWayBack(done, folder, shown) {
   const text = done.length === 1
     ? withName(fill(FILES.movedOne, { folder: place }), done[0].name)
     : fill(count(done.length, FILES.movedMany), { folder: place });
-  const undo = async () => {
+  const undo = async (close) => {
     const outcome = await bulk.forEach(done, FILES.moving, ({ entry, to }) => api.move(to, entry.path));
     const left = [...outcome.failed.map(([one]) => one), ...outcome.untried];
     if (left.length > 0) offerWayBack(left, folder, shown);
-    else hideToast();
+    else close();
     await listing.refreshIfShown(shown, done.map(({ name }) => name));
     bulk.report(outcome, done.length, FILES.notMoved);
     if (left.length === 0) announce(FILES.movedBack);

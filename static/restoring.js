@@ -5,23 +5,23 @@ import { forEach, report } from "./bulk.js";
 import { ask, announce, showNotice, withName } from "./dialogs.js";
 import * as past from "./past.js";
 import { TRASH, count, fill } from "./texts.js";
-import { hideToast, showToast } from "./toast.js";
+import { showToast } from "./toast.js";
 
 /** Says what went to the trash, each { trash, path, name }, with a way back. `onBack` is called when it is back. */
 export function offerUndo(deleted, onBack) {
   const [{ name }] = deleted;
-  const undo = () => (deleted.length === 1 ? undoOne(deleted[0], onBack) : undoMany(deleted, onBack));
+  const undo = (close) => (deleted.length === 1 ? undoOne(deleted[0], onBack, close) : undoMany(deleted, onBack, close));
   const many = count(deleted.length, TRASH.deletedMany);
   const text = deleted.length === 1 ? withName(TRASH.deleted, name) : many;
   showToast(text, { label: TRASH.undo, onAct: undo, isUndo: true });
   announce(deleted.length === 1 ? fill(TRASH.deletedSpoken, { name }) : many);
 }
 
-async function undoOne({ trash, path, name }, onBack) {
+async function undoOne({ trash, path, name }, onBack, close) {
   try {
     const restored = await putBack({ trash, path: pathText(path), name });
     if (!restored) return;
-    hideToast();
+    close();
     await onBack();
     announce(fill(TRASH.restoredSpoken, { name, path: restored }));
   } catch (error) {
@@ -30,11 +30,11 @@ async function undoOne({ trash, path, name }, onBack) {
 }
 
 /** The offer stays for those that are not back. */
-async function undoMany(deleted, onBack) {
+async function undoMany(deleted, onBack, close) {
   const outcome = await forEach(deleted, TRASH.restoring, ({ trash }) => past.restore(trash));
   const left = [...outcome.failed.map(([row]) => row), ...outcome.untried];
   if (left.length > 0) offerUndo(left, onBack);
-  else hideToast();
+  else close();
   await onBack();
   report(outcome, deleted.length, TRASH.notRestored);
   if (left.length === 0) announce(count(deleted.length, TRASH.restoredMany));
