@@ -9,7 +9,7 @@ import * as selection from "./selection.js";
 import { FILES, count } from "./texts.js";
 
 const TYPE = "application/x-dfs-entries";
-// What is being dragged; another tab's is not taken.
+// What is being dragged; another tab's is not taken, and files from elsewhere are not it.
 let dragged = null;
 let over = null;
 
@@ -17,12 +17,16 @@ export function start() {
   document.addEventListener("dragstart", onStart);
   document.addEventListener("dragover", onOver);
   document.addEventListener("drop", onDrop);
-  document.addEventListener("dragend", end);
 }
 
+const isOurs = (event) => dragged !== null && Array.from(event.dataTransfer?.types ?? []).includes(TYPE);
+
 function onStart(event) {
+  end();
   const row = event.target.closest?.("#rows .entry");
   if (!row || row.querySelector(".rename")) return;
+  // At the row itself: it may be taken out of the document before.
+  row.addEventListener("dragend", end, { once: true });
   const entry = entryOf(row);
   dragged = selection.has(entry) ? selection.entries() : [entry];
   event.dataTransfer.setData(TYPE, String(dragged.length));
@@ -45,7 +49,7 @@ function targetOf(event) {
 }
 
 function onOver(event) {
-  if (!dragged) return;
+  if (!isOurs(event)) return;
   const [target, folder] = targetOf(event);
   const isRight = target !== null && mayTake(dragged)(folder);
   mark(isRight ? target : null);
@@ -55,7 +59,7 @@ function onOver(event) {
 }
 
 async function onDrop(event) {
-  if (!dragged) return;
+  if (!isOurs(event)) return;
   const [target, folder] = targetOf(event);
   const entries = dragged;
   const isRight = target !== null && mayTake(entries)(folder);
