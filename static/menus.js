@@ -4,7 +4,8 @@ import { downloadAddress, isFolder, zipOf } from "./entries.js";
 import { element, menuButton } from "./rows.js";
 import { FILES } from "./texts.js";
 
-const link = (address, text, properties = {}) => element("a", { className: "menu-item", href: address, ...properties }, text);
+/** Without `download` it would be a way to another page, which asks whether uploads are to end. */
+const link = (address, text, style = "") => element("a", { className: `menu-item ${style}`, href: address, download: "" }, text);
 
 /** Items for one entry, or for several at once. */
 export function menuOf(entries) {
@@ -16,7 +17,7 @@ export function menuOf(entries) {
   } else if (isFolder(first)) {
     items.push(link(downloadAddress(first), FILES.zip));
   } else {
-    items.push(link(downloadAddress(first), FILES.download, { download: "" }));
+    items.push(link(downloadAddress(first), FILES.download, "is-in-row"));
   }
   if (entries.length === 1) {
     items.push(menuButton(FILES.share, "share", ""), menuButton(FILES.rename, "rename", ""));
