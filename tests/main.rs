@@ -6,6 +6,7 @@
     reason = "a test may fail"
 )]
 
+mod accessible;
 mod browsing;
 mod command_line;
 mod files;

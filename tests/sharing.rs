@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Cluster, Screen, browse, content, run};
 
 /// What the command line says; a link begins with the address of this cluster's page.
-async fn said(cluster: &Cluster, arguments: &[&str]) -> String {
+pub(crate) async fn said(cluster: &Cluster, arguments: &[&str]) -> String {
     let page = format!("web.public_url={}", cluster.url(""));
     let mut command = cluster.dfs(arguments);
     let output = run(command.args(["--set", &page])).await;

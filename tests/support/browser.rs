@@ -28,6 +28,22 @@ pub(crate) enum Screen {
     WithoutScript,
 }
 
+/// How the page is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) width: u32,
+    pub(crate) is_dark: bool,
+}
+
+/// Finds what keeps people from using a page: <https://github.com/dequelabs/axe-core>.
+const AXE: &str = include_str!("../vendor/axe.min.js");
+
+/// Every rule that is not an experiment; each violation with its elements and what is wrong with them.
+const RUN_AXE: &str = "\
+    const target = ({ target, failureSummary }) => `  ${target.join(' ')}: ${failureSummary.replace(/\\s+/g, ' ')}`; \
+    return axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => \
+      violations.map(({ id, help, nodes }) => [`${id}: ${help}`, ...nodes.map(target)].join('\\n')))";
+
 /// A window of a browser with an empty profile.
 pub(crate) struct Page {
     client: Client,
@@ -128,6 +144,47 @@ impl Page {
     pub(crate) async fn devtools(&self, command: &str, parameters: Value) -> Value {
         let command = DevTools(json!({ "cmd": command, "params": parameters }));
         self.client.issue_cmd(command).await.unwrap()
+    }
+
+    /// Shows what is open in another width, by day or by night, with nothing that moves.
+    pub(crate) async fn look(&self, look: Look) {
+        let height = if look.width < 700 { 844 } else { 800 };
+        let metrics = json!({
+            "width": look.width, "height": height, "deviceScaleFactor": 1, "mobile": false,
+        });
+        let scheme = if look.is_dark { "dark" } else { "light" };
+        let media = json!({ "features": [
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ] });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        self.devtools("Emulation.setEmulatedMedia", media).await;
+        self.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true }))
+            .await;
+        self.script("return new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+            .await;
+    }
+
+    /// What axe-core finds wrong with what is shown now. It comes by `WebDriver`, which no policy of the page stops.
+    pub(crate) async fn violations(&self) -> Vec<String> {
+        if self.script("return typeof axe").await == json!("undefined") {
+            self.script(AXE).await;
+        }
+        let found = self.script(RUN_AXE).await;
+        let texts = found.as_array().expect("it gives a list").iter();
+        texts
+            .map(|text| text.as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// Writes what is seen now to `target/screenshots`.
+    pub(crate) async fn screenshot(&self, name: &str) {
+        let this = std::env::current_exe().unwrap();
+        let folder = this.ancestors().nth(3).unwrap().join("screenshots");
+        std::fs::create_dir_all(&folder).unwrap();
+        let picture = self.client.screenshot().await.unwrap();
+        std::fs::write(folder.join(format!("{name}.png")), picture).unwrap();
     }
 
     /// So many bytes a second leave the browser at most, or as many as can.

@@ -19,7 +19,7 @@ use proto::net::{Address, Tcp};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-pub(crate) use browser::{Page, Screen, browse};
+pub(crate) use browser::{Look, Page, Screen, browse};
 pub(crate) use content::{collect, content, download};
 pub(crate) use process::{Process, program, run};
 
