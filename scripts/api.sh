@@ -43,8 +43,13 @@ set -m
 "$target/debug/dfs" up --data "$run/data" --master-port 0 --node-port 0 --web-port 0 >"$run/log" 2>&1 &
 cluster=$!
 set +m
+deadline=$((SECONDS + 60))
 until url=$(grep -o -m 1 'open http://[^ ]*' "$run/log"); do
-    kill -0 "$cluster" 2>/dev/null || { cat "$run/log" >&2; exit 1; }
+    if [ "$SECONDS" -gt "$deadline" ] || ! kill -0 "$cluster" 2>/dev/null; then
+        echo "the cluster did not start:" >&2
+        cat "$run/log" >&2
+        exit 1
+    fi
     sleep 0.2
 done
 
