@@ -469,94 +469,104 @@ async fn a_harmed_cluster_keeps_nobody_out() {
     review(async |review, cluster| look_at_the_cluster(review, cluster).await).await;
 }
 
-/// From the first Tab to the last Escape, no mouse is needed: into the list, through it, into a folder and out, new folder, rename,
-/// delete and back, the menu, its dialogs, and the search.
+async fn until_listed(page: &Page, names: &[&str]) {
+    let wanted = json!(names);
+    page.until(&format!(
+        "JSON.stringify({NAMES}) === JSON.stringify({wanted})"
+    ))
+    .await;
+}
+
+async fn until_focused(page: &Page, name: &str) {
+    page.until(&format!("{FOCUSED} === '{name}'")).await;
+}
+
+/// From the first Tab into the list, into a folder and out of it, to a button and its dialog.
+async fn go_around_by_keyboard(page: &Page, cluster: &Cluster) {
+    open(page, cluster, "/").await;
+    page.press(&TAB.to_string()).await;
+    page.until("document.activeElement.matches('.skip')").await;
+    page.press(&ENTER.to_string()).await;
+    page.until("document.activeElement.id === 'files'").await;
+    page.press(&DOWN.to_string()).await;
+    until_focused(page, "box").await;
+    page.press(&ENTER.to_string()).await;
+    until_listed(page, &["inside.txt"]).await;
+    page.until("document.activeElement.id === 'title'").await;
+    page.press(&format!("{SHIFT}{TAB}")).await;
+    page.until("document.activeElement.matches('.crumbs a')")
+        .await;
+    page.script("document.querySelector('.crumbs a').focus()")
+        .await;
+    page.press(&ENTER.to_string()).await;
+    until_listed(page, &["box", "a.txt", "b.txt"]).await;
+
+    // Buttons are reached by Tab, and their dialogs give the focus back.
+    while page.script("return document.activeElement.id").await != json!("new-folder") {
+        page.press(&TAB.to_string()).await;
+    }
+    page.press(&ENTER.to_string()).await;
+    page.press(&ESCAPE.to_string()).await;
+    page.until("document.activeElement.id === 'new-folder'")
+        .await;
+    page.press(&ENTER.to_string()).await;
+    page.press(&format!("new{ENTER}")).await;
+    until_listed(page, &["box", "new", "a.txt", "b.txt"]).await;
+}
+
+/// Rename, delete and back, the menu and its dialog, and the search.
+async fn work_by_keyboard(page: &Page) {
+    page.script("document.getElementById('title').focus()")
+        .await;
+    page.press("a").await;
+    until_focused(page, "a.txt").await;
+    page.press(&F2.to_string()).await;
+    page.press(&format!("c{ENTER}")).await;
+    until_listed(page, &["box", "new", "b.txt", "c.txt"]).await;
+    until_focused(page, "c.txt").await;
+    page.press(&DELETE.to_string()).await;
+    until_listed(page, &["box", "new", "b.txt"]).await;
+    until_focused(page, "b.txt").await;
+    page.press(&format!("{CONTROL}z")).await;
+    until_listed(page, &["box", "new", "b.txt", "c.txt"]).await;
+
+    page.script("document.querySelector(\".entry[data-name='c.txt'] .open\").focus()")
+        .await;
+    page.press(&format!("{SHIFT}{F10}")).await;
+    page.until("document.activeElement.matches('.context-menu [role=menuitem]')")
+        .await;
+    while page
+        .script("return document.activeElement.dataset.action")
+        .await
+        != json!("move")
+    {
+        page.press(&DOWN.to_string()).await;
+    }
+    page.press(&ENTER.to_string()).await;
+    page.until("document.activeElement.matches('.picker-folder')")
+        .await;
+    page.press(&ESCAPE.to_string()).await;
+    until_focused(page, "c.txt").await;
+
+    page.press("/").await;
+    page.until("document.activeElement.id === 'search-text'")
+        .await;
+    page.press("inside").await;
+    until_listed(page, &["inside.txt"]).await;
+    page.press(&ESCAPE.to_string()).await;
+    until_listed(page, &["box", "new", "b.txt", "c.txt"]).await;
+}
+
+/// From the first Tab to the last Escape, no mouse is needed.
 #[tokio::test]
 async fn the_work_is_done_by_keyboard_alone() {
     let cluster = Cluster::start().await;
     for path in ["/box/inside.txt", "/a.txt", "/b.txt"] {
         cluster.upload(path, b"words").await;
     }
-    let listed = async |page: &Page, names: &[&str]| {
-        let wanted = json!(names);
-        page.until(&format!(
-            "JSON.stringify({NAMES}) === JSON.stringify({wanted})"
-        ))
-        .await;
-    };
-    let focused = async |page: &Page, name: &str| {
-        page.until(&format!("{FOCUSED} === '{name}'")).await;
-    };
     browse(Screen::Desktop, async |page| {
-        open(page, &cluster, "/").await;
-        page.press(&TAB.to_string()).await;
-        page.until("document.activeElement.matches('.skip')").await;
-        page.press(&ENTER.to_string()).await;
-        page.until("document.activeElement.id === 'files'").await;
-        page.press(&DOWN.to_string()).await;
-        focused(page, "box").await;
-        page.press(&ENTER.to_string()).await;
-        listed(page, &["inside.txt"]).await;
-        page.until("document.activeElement.id === 'title'").await;
-        page.press(&format!("{SHIFT}{TAB}")).await;
-        page.until("document.activeElement.matches('.crumbs a')")
-            .await;
-        page.script("document.querySelector('.crumbs a').focus()")
-            .await;
-        page.press(&ENTER.to_string()).await;
-        listed(page, &["box", "a.txt", "b.txt"]).await;
-
-        // Buttons are reached by Tab, and their dialogs give the focus back.
-        while page.script("return document.activeElement.id").await != json!("new-folder") {
-            page.press(&TAB.to_string()).await;
-        }
-        page.press(&ENTER.to_string()).await;
-        page.press(&ESCAPE.to_string()).await;
-        page.until("document.activeElement.id === 'new-folder'")
-            .await;
-        page.press(&ENTER.to_string()).await;
-        page.press(&format!("new{ENTER}")).await;
-        listed(page, &["box", "new", "a.txt", "b.txt"]).await;
-
-        page.script("document.getElementById('title').focus()")
-            .await;
-        page.press("a").await;
-        focused(page, "a.txt").await;
-        page.press(&F2.to_string()).await;
-        page.press(&format!("c{ENTER}")).await;
-        listed(page, &["box", "new", "b.txt", "c.txt"]).await;
-        focused(page, "c.txt").await;
-        page.press(&DELETE.to_string()).await;
-        listed(page, &["box", "new", "b.txt"]).await;
-        focused(page, "b.txt").await;
-        page.press(&format!("{CONTROL}z")).await;
-        listed(page, &["box", "new", "b.txt", "c.txt"]).await;
-
-        page.script("document.querySelector(\".entry[data-name='c.txt'] .open\").focus()")
-            .await;
-        page.press(&format!("{SHIFT}{F10}")).await;
-        page.until("document.activeElement.matches('.context-menu [role=menuitem]')")
-            .await;
-        while page
-            .script("return document.activeElement.dataset.action")
-            .await
-            != json!("move")
-        {
-            page.press(&DOWN.to_string()).await;
-        }
-        page.press(&ENTER.to_string()).await;
-        page.until("document.activeElement.matches('.picker-folder')")
-            .await;
-        page.press(&ESCAPE.to_string()).await;
-        focused(page, "c.txt").await;
-
-        page.press("/").await;
-        page.until("document.activeElement.id === 'search-text'")
-            .await;
-        page.press("inside").await;
-        listed(page, &["inside.txt"]).await;
-        page.press(&ESCAPE.to_string()).await;
-        listed(page, &["box", "new", "b.txt", "c.txt"]).await;
+        go_around_by_keyboard(page, &cluster).await;
+        work_by_keyboard(page).await;
     })
     .await;
 }
