@@ -73,14 +73,13 @@ pub(crate) async fn copy(
         size_hint: Some(file.size),
         ..options
     };
-    let mut upload = begin(cluster, path, options).await?;
+    let upload = begin(cluster, path, options).await?;
     if file.chunk_size() != u64::from(upload.rules.chunk_size) {
         return Err(upload.other_chunk_size());
     }
-    let fetcher = Fetcher::new(cluster.shared.clone(), file.origin());
-    upload.fetcher = Some(Arc::new(fetcher));
+    let fetcher = Arc::new(Fetcher::new(cluster.shared.clone(), file.origin()));
     let size = file.size;
-    let chunks: Source<Empty> = Source::File(file.places(0..size));
+    let chunks: Source<Empty> = Source::File(file.places(0..size), fetcher);
     upload.run(chunks).await
 }
 
@@ -116,8 +115,6 @@ struct Upload {
     deferred: Vec<Hashed>,
     /// Chunks that are begun and not stored. Those that were read have their bytes in memory.
     in_flight: usize,
-    /// Where the bytes are of those that were not read.
-    fetcher: Option<Arc<Fetcher>>,
     allocating: bool,
     recording: bool,
     /// The reader is at its end.
@@ -143,7 +140,7 @@ enum Content {
     /// They were read.
     Here(Bytes),
     /// They are to be fetched, should they be needed.
-    Elsewhere(ChunkPlace),
+    Elsewhere(ChunkPlace, Arc<Fetcher>),
 }
 
 impl Hashed {
@@ -152,7 +149,7 @@ impl Hashed {
             chunk: self.chunk,
             len: match &self.content {
                 Content::Here(bytes) => chunk_len(bytes),
-                Content::Elsewhere(place) => place.len,
+                Content::Elsewhere(place, _) => place.len,
             },
         }
     }
@@ -188,7 +185,6 @@ impl Upload {
             waiting: Vec::new(),
             deferred: Vec::new(),
             in_flight: 0,
-            fetcher: None,
             allocating: false,
             recording: false,
             ended: false,
@@ -214,7 +210,7 @@ impl Upload {
     ) -> Result<(), Error> {
         while !self.is_drained() {
             self.start_calls();
-            let may_take = self.may_take();
+            let may_take = self.may_take(&source);
             let (len, first_len) = (self.rules.chunk_size as usize, self.next_buffer_len());
             let event = tokio::select! {
                 biased;
@@ -252,10 +248,11 @@ impl Upload {
         self.ended && self.session.is_kept() && size != Some(self.ledger.begun_bytes())
     }
 
-    fn may_take(&self) -> bool {
-        let in_flight_max = match self.fetcher {
-            Some(_) => CHUNKS_PER_BLOCK,
-            None => self.shared.options.chunks_in_flight.max(1),
+    fn may_take<R>(&self, source: &Source<R>) -> bool {
+        let in_flight_max = match source {
+            Source::Reader(..) => self.shared.options.chunks_in_flight.max(1),
+            // Without their bytes they take next to no memory.
+            Source::File(..) => CHUNKS_PER_BLOCK,
         };
         !self.ended && self.in_flight < in_flight_max && self.ledger.has_room()
     }
@@ -275,8 +272,8 @@ impl Upload {
     fn take_in(&mut self, taken: Taken) -> Result<(), Error> {
         match taken {
             Taken::Read(bytes, more) => self.take_in_bytes(bytes, more),
-            Taken::Known(place) => {
-                self.take_in_known(place);
+            Taken::Known(place, fetcher) => {
+                self.take_in_known(place, fetcher);
                 Ok(())
             }
             Taken::End => self.take_in_bytes(Bytes::new(), false),
@@ -322,7 +319,7 @@ impl Upload {
     }
 
     /// Takes in a chunk of the file that is copied.
-    fn take_in_known(&mut self, place: ChunkPlace) {
+    fn take_in_known(&mut self, place: ChunkPlace, fetcher: Arc<Fetcher>) {
         let index = self.ledger.begin(place.len);
         if index == 0 && self.options.size_hint > Some(place.len.into()) {
             self.check_name();
@@ -332,7 +329,7 @@ impl Upload {
         self.note_hashed(Hashed {
             index,
             chunk: place.chunk,
-            content: Content::Elsewhere(place),
+            content: Content::Elsewhere(place, fetcher),
         });
     }
 
@@ -423,20 +420,15 @@ impl Upload {
     ) -> impl Future<Output = Result<Vec<Receipt>, Error>> + Send + use<> {
         let (shared, upload) = (self.shared.clone(), self.session.id());
         let (chunk, copies_min) = (hashed.to_store(), self.copies_min);
-        let (content, fetcher) = (hashed.content.clone(), self.fetcher.clone());
+        let content = hashed.content.clone();
         let store = async move |bytes| {
             let store = ChunkStore::new(shared, upload, chunk, bytes, promise, copies_min);
             store.store(nodes).await
         };
         async move {
-            match (content, fetcher) {
-                (Content::Here(bytes), _) => store(bytes).await,
-                (Content::Elsewhere(place), Some(fetcher)) => {
-                    fetcher.with_bytes(place, store).await
-                }
-                (Content::Elsewhere(_), None) => {
-                    unreachable!("only a copy takes in chunks that were not read")
-                }
+            match content {
+                Content::Here(bytes) => store(bytes).await,
+                Content::Elsewhere(place, fetcher) => fetcher.with_bytes(place, store).await,
             }
         }
     }

@@ -17,8 +17,8 @@ use crate::{Error, Shared};
 pub(super) enum Taken {
     /// A chunk's bytes, and whether more may come; no bytes if the end was at a chunk's end.
     Read(Bytes, bool),
-    /// A chunk of another file.
-    Known(ChunkPlace),
+    /// A chunk of another file, and what fetches its bytes.
+    Known(ChunkPlace, Arc<Fetcher>),
     /// All of that file's chunks were given.
     End,
 }
@@ -28,8 +28,8 @@ pub(super) enum Taken {
 pub(super) enum Source<R> {
     /// A reader, with what was read of the next chunk.
     Reader(R, BytesMut),
-    /// The chunks of another file.
-    File(BoxStream<'static, Result<ChunkPlace, Error>>),
+    /// The chunks of another file, and what fetches their bytes.
+    File(BoxStream<'static, Result<ChunkPlace, Error>>, Arc<Fetcher>),
 }
 
 impl<R: AsyncRead + Unpin> Source<R> {
@@ -46,10 +46,10 @@ impl<R: AsyncRead + Unpin> Source<R> {
                 let more = filled.map_err(Error::Read)?;
                 Ok(Taken::Read(mem::take(buffer).freeze(), more))
             }
-            Self::File(places) => {
-                let place = places.next().await.transpose()?;
-                Ok(place.map_or(Taken::End, Taken::Known))
-            }
+            Self::File(places, fetcher) => Ok(match places.next().await.transpose()? {
+                Some(place) => Taken::Known(place, Arc::clone(fetcher)),
+                None => Taken::End,
+            }),
         }
     }
 }
