@@ -11,6 +11,7 @@
 mod connection;
 pub mod gate;
 mod memory;
+pub mod seldom;
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -33,6 +34,7 @@ use crate::table::{Answer, Caller, Operation, OperationTable, Service};
 use connection::{ConnectionTask, Request};
 use gate::Gate;
 use memory::Memory;
+use seldom::Seldom;
 
 /// How long nobody is accepted after a failure to.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -145,6 +147,7 @@ pub async fn serve<S: Service>(
         shutdown: shutdown.clone(),
     });
     let connections = TaskTracker::new();
+    let mut warnings = Seldom::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -154,7 +157,7 @@ pub async fn serve<S: Service>(
             Ok(stream) => {
                 connections.spawn(server.clone().admit(stream));
             }
-            Err(error) => server.recover_from(&error).await,
+            Err(error) => server.recover_from(&error, &mut warnings).await,
         }
     }
     drop(listener);
@@ -180,12 +183,14 @@ struct Server<S> {
 impl<S: Service> Server<S> {
     /// Where no file descriptor is left, the longest idle connection gives one back. A connection that was given up
     /// before it was accepted is nothing to wait for.
-    async fn recover_from(&self, error: &io::Error) {
+    async fn recover_from(&self, error: &io::Error, warnings: &mut Seldom) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset};
         if matches!(error.kind(), ConnectionAborted | ConnectionReset) {
             return tracing::debug!(%error, "a connection ended before it was accepted");
         }
-        tracing::warn!(%error, "could not accept a connection; trying again");
+        if warnings.is_due() {
+            tracing::warn!(%error, "could not accept a connection; trying again");
+        }
         if is_out_of_descriptors(error) {
             self.gate.evict_one();
         }

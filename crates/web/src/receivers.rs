@@ -3,11 +3,14 @@
 //! Both proofs are cookies, signed with a key that this process draws when it starts and never tells: that the password was
 //! given, and that a download was begun. So nothing is kept for a receiver, and a restart asks for the password again.
 //!
-//! **Invariant:** a password is compared only after a guess was taken from its share, which has few and gets them back slowly.
+//! **Invariant:** a password is compared only after a guess was taken from its share, and from whoever guesses: both have few and
+//! get them back slowly. Whoever guesses has fewer, so that one stranger does not lock out those who know the password.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::http::HeaderMap;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use client::ShareToken;
@@ -19,11 +22,20 @@ use tokio::time::Instant;
 
 use crate::turns::Transfers;
 
-/// Guesses that a share has when nobody has guessed wrong lately.
-const GUESSES_MAX: u32 = 10;
-/// One more comes back after each of these.
-const GUESS_AFTER: Duration = Duration::from_secs(300);
-/// Shares of which wrong guesses are remembered: more than a cluster has.
+/// Guesses that one place has at a share when it has not guessed wrong lately.
+const OF_ONE: Allowance = Allowance {
+    guesses_max: 10,
+    one_after: Duration::from_secs(300),
+};
+/// Guesses at a share from everywhere.
+const OF_ALL: Allowance = Allowance {
+    guesses_max: 100,
+    one_after: Duration::from_secs(60),
+};
+/// The part of an address that says which network it is in.
+const NETWORK_OF_V6: u128 = !0 << 64;
+/// Shares and places of which wrong guesses are remembered. A share is asked before its places are, so that its own allowance
+/// bounds how many it adds here.
 const REMEMBERED_MAX: usize = 1 << 17;
 
 /// What a cookie proves.
@@ -61,10 +73,43 @@ pub(crate) struct Receivers {
     /// What goes on at once for all of them.
     pub(crate) transfers: Transfers,
     key: [u8; 32],
-    guesses: Mutex<HashMap<ShareId, Guesses>>,
+    guesses: Mutex<HashMap<Guesser, Guesses>>,
 }
 
-/// Wrong guesses at one share's password.
+/// How many wrong guesses there may be at once, and how soon they are forgotten.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    guesses_max: u32,
+    /// One more comes back after each of these.
+    one_after: Duration,
+}
+
+/// Whose guesses are counted: those at a share from one place, or from everywhere.
+type Guesser = (ShareId, Option<Place>);
+
+/// From where somebody guesses: one address, or what one household has of them where addresses are plenty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Place(IpAddr);
+
+impl Place {
+    /// The place that a request comes from: of one that a proxy on this machine passes on, what the proxy says.
+    pub(crate) fn new(peer: IpAddr, headers: &HeaderMap) -> Self {
+        let told = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .next_back()
+            .and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        let address = told.filter(|_| peer.to_canonical().is_loopback());
+        Self(match address.unwrap_or(peer).to_canonical() {
+            IpAddr::V6(address) => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK_OF_V6))
+            }
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+}
+
+/// Wrong guesses that are remembered.
 #[derive(Debug, Clone, Copy)]
 struct Guesses {
     wrong: u32,
@@ -74,13 +119,21 @@ struct Guesses {
 
 impl Guesses {
     /// As they are now, after some were forgotten.
-    fn at(self, now: Instant) -> Self {
-        let passed = now.saturating_duration_since(self.since).as_secs() / GUESS_AFTER.as_secs();
-        let back = u32::try_from(passed).unwrap_or(u32::MAX).min(self.wrong);
+    fn at(self, now: Instant, allowance: Allowance) -> Self {
+        let passed = now.saturating_duration_since(self.since).as_secs();
+        let back = passed / allowance.one_after.as_secs();
+        let back = u32::try_from(back).unwrap_or(u32::MAX).min(self.wrong);
         Self {
             wrong: self.wrong - back,
-            since: self.since + GUESS_AFTER * back,
+            since: self.since + allowance.one_after * back,
         }
+    }
+}
+
+const fn allowance((_, place): &Guesser) -> Allowance {
+    match place {
+        Some(_) => OF_ONE,
+        None => OF_ALL,
     }
 }
 
@@ -145,37 +198,48 @@ impl Receivers {
         mac
     }
 
-    /// Takes a guess at a share's password; where none is left, how long until the next one.
-    pub(crate) fn take_guess(&self, share: ShareId) -> Result<(), Duration> {
+    /// Takes a guess at a share's password from a place; where none is left, how long until the next one.
+    pub(crate) fn take_guess(&self, share: ShareId, place: Place) -> Result<(), Duration> {
         let now = Instant::now();
         let mut all = self.guesses.lock();
-        if all.len() >= REMEMBERED_MAX {
-            all.retain(|_, guesses| guesses.at(now).wrong > 0);
+        if all.len() + 2 > REMEMBERED_MAX {
+            all.retain(|guesser, guesses| guesses.at(now, allowance(guesser)).wrong > 0);
         }
-        let none = Guesses {
-            wrong: 0,
-            since: now,
-        };
-        let mut guesses = all.get(&share).map_or(none, |guesses| guesses.at(now));
-        if guesses.wrong >= GUESSES_MAX || all.len() >= REMEMBERED_MAX {
-            let passed = now.saturating_duration_since(guesses.since);
-            return Err(GUESS_AFTER.saturating_sub(passed));
+        let guessers = [(share, None), (share, Some(place))];
+        let mut taken = Vec::with_capacity(guessers.len());
+        for guesser in guessers {
+            let allowance = allowance(&guesser);
+            let mut guesses = match all.get(&guesser) {
+                Some(guesses) => guesses.at(now, allowance),
+                None if all.len() + 2 > REMEMBERED_MAX => return Err(allowance.one_after),
+                None => Guesses {
+                    wrong: 0,
+                    since: now,
+                },
+            };
+            if guesses.wrong >= allowance.guesses_max {
+                let passed = now.saturating_duration_since(guesses.since);
+                return Err(allowance.one_after.saturating_sub(passed));
+            }
+            if guesses.wrong == 0 {
+                guesses.since = now;
+            }
+            guesses.wrong += 1;
+            taken.push((guesser, guesses));
         }
-        if guesses.wrong == 0 {
-            guesses.since = now;
-        }
-        guesses.wrong += 1;
-        all.insert(share, guesses);
+        all.extend(taken);
         Ok(())
     }
 
     /// The guess that was taken was right.
-    pub(crate) fn guessed_right(&self, share: ShareId) {
+    pub(crate) fn guessed_right(&self, share: ShareId, place: Place) {
         let mut all = self.guesses.lock();
-        if let Some(guesses) = all.get_mut(&share) {
-            guesses.wrong = guesses.wrong.saturating_sub(1);
-            if guesses.wrong == 0 {
-                all.remove(&share);
+        for guesser in [(share, None), (share, Some(place))] {
+            if let Some(guesses) = all.get_mut(&guesser) {
+                guesses.wrong = guesses.wrong.saturating_sub(1);
+                if guesses.wrong == 0 {
+                    all.remove(&guesser);
+                }
             }
         }
     }
@@ -193,6 +257,7 @@ pub(crate) fn now_ms() -> u64 {
 mod tests {
     use super::*;
     use crate::TransferLimits;
+    use axum::http::{HeaderName, HeaderValue};
     use proto::master::{PasswordHash, Share};
 
     fn with_key(key: u8) -> Receivers {
@@ -271,23 +336,74 @@ mod tests {
         }
     }
 
+    fn place(peer: &str, forwarded: &[&str]) -> Place {
+        let forwarded = forwarded.iter().map(|list| {
+            let name = HeaderName::from_static("x-forwarded-for");
+            (name, HeaderValue::from_str(list).unwrap())
+        });
+        Place::new(peer.parse().unwrap(), &forwarded.collect())
+    }
+
+    #[test]
+    fn a_place_is_what_nobody_can_make_up() {
+        assert_ne!(place("192.0.2.1", &[]), place("192.0.2.2", &[]));
+        // Whoever has one address of version 6 has as many as he likes.
+        assert_eq!(place("2001:db8::1", &[]), place("2001:db8::ffff:1", &[]));
+        assert_ne!(place("2001:db8::1", &[]), place("2001:db8:0:1::1", &[]));
+        assert_eq!(place("::ffff:192.0.2.1", &[]), place("192.0.2.1", &[]));
+        // Only a proxy is believed, and only what it has added itself.
+        assert_eq!(place("192.0.2.1", &["192.0.2.9"]), place("192.0.2.1", &[]));
+        for lists in [
+            &["192.0.2.9"][..],
+            &["198.51.100.1, 192.0.2.9"],
+            &["198.51.100.1", "192.0.2.9"],
+        ] {
+            assert_eq!(place("127.0.0.1", lists), place("192.0.2.9", &[]));
+        }
+        assert_eq!(place("127.0.0.1", &["unknown"]), place("127.0.0.1", &[]));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn guesses_run_out_and_come_back_slowly() {
         let receivers = with_key(1);
-        let share = ShareId(1);
-        for _ in 0..GUESSES_MAX {
-            receivers.take_guess(share).unwrap();
+        let (share, here) = (ShareId(1), place("192.0.2.1", &[]));
+        for _ in 0..OF_ONE.guesses_max {
+            receivers.take_guess(share, here).unwrap();
         }
-        assert_eq!(receivers.take_guess(share), Err(GUESS_AFTER));
-        receivers.take_guess(ShareId(2)).unwrap();
-        tokio::time::advance(GUESS_AFTER).await;
-        receivers.take_guess(share).unwrap();
-        assert!(receivers.take_guess(share).is_err());
+        assert_eq!(receivers.take_guess(share, here), Err(OF_ONE.one_after));
+        receivers.take_guess(ShareId(2), here).unwrap();
+        tokio::time::advance(OF_ONE.one_after).await;
+        receivers.take_guess(share, here).unwrap();
+        assert!(receivers.take_guess(share, here).is_err());
         // Whoever knows it takes no guess from others.
-        tokio::time::advance(GUESS_AFTER).await;
-        for _ in 0..100 {
-            receivers.take_guess(share).unwrap();
-            receivers.guessed_right(share);
+        tokio::time::advance(OF_ONE.one_after).await;
+        for _ in 0..1000 {
+            receivers.take_guess(share, here).unwrap();
+            receivers.guessed_right(share, here);
         }
+    }
+
+    /// A stranger who guesses wrong all day kept those out who know the password.
+    #[tokio::test(start_paused = true)]
+    async fn one_place_locks_no_other_out_and_all_places_together_have_a_bound() {
+        let receivers = with_key(1);
+        let share = ShareId(1);
+        let stranger = place("192.0.2.1", &[]);
+        while receivers.take_guess(share, stranger).is_ok() {}
+        receivers
+            .take_guess(share, place("192.0.2.2", &[]))
+            .unwrap();
+        let guessed = OF_ONE.guesses_max + 1;
+        let mut places = (0..=u8::MAX).map(|last| place(&format!("198.51.100.{last}"), &[]));
+        for place in places
+            .by_ref()
+            .take((OF_ALL.guesses_max - guessed) as usize)
+        {
+            receivers.take_guess(share, place).unwrap();
+        }
+        let next = places.next().unwrap();
+        assert_eq!(receivers.take_guess(share, next), Err(OF_ALL.one_after));
+        tokio::time::advance(OF_ALL.one_after).await;
+        receivers.take_guess(share, next).unwrap();
     }
 }

@@ -6,8 +6,9 @@
 //! - A peer that is still sending when its answer is there (a refused upload) is let finish for a moment, since a
 //!   connection closed on it would take the answer away with it.
 
+use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,7 +16,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::FromRequestParts;
 use axum::http::Request;
+use axum::http::request::Parts;
 use bytes::Bytes;
 use futures::TryFutureExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -25,6 +28,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use proto::net::Address;
 use proto::server::gate::{Admission, Gate, Work};
+use proto::server::seldom::Seldom;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -56,6 +60,20 @@ impl Default for Limits {
             linger: Duration::from_secs(5),
             grace: Duration::from_secs(10),
         }
+    }
+}
+
+/// Who is connected, as routes find it among a request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Whoever calls the routes without a connection is at no address.
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get().copied();
+        Ok(peer.unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into())))
     }
 }
 
@@ -104,16 +122,18 @@ pub async fn serve(
     let gate = Arc::new(Gate::new(limits.connections_max));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
+    let mut warnings = Seldom::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => match gate.admit() {
+            Ok((stream, peer)) => match gate.admit() {
                 Some(admission) => {
                     let connection = Connection {
                         app: app.clone(),
+                        peer,
                         limits,
                         shutdown: shutdown.clone(),
                         admission: Arc::new(admission),
@@ -125,7 +145,7 @@ pub async fn serve(
                 }
                 None => turn_away(&stream),
             },
-            Err(error) => back_off(&error, &gate, &shutdown).await,
+            Err(error) => back_off(&error, &mut warnings, &gate, &shutdown).await,
         }
     }
     drop(listener);
@@ -148,7 +168,12 @@ fn turn_away(stream: &TcpStream) {
 }
 
 /// Most often the process has no file descriptor left: the connection that is idle longest gives one back.
-async fn back_off(error: &io::Error, gate: &Gate, shutdown: &CancellationToken) {
+async fn back_off(
+    error: &io::Error,
+    warnings: &mut Seldom,
+    gate: &Gate,
+    shutdown: &CancellationToken,
+) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if matches!(
         error.kind(),
@@ -156,7 +181,9 @@ async fn back_off(error: &io::Error, gate: &Gate, shutdown: &CancellationToken) 
     ) {
         return;
     }
-    tracing::warn!(%error, "cannot accept connections for the moment: {error}");
+    if warnings.is_due() {
+        tracing::warn!(%error, "cannot accept connections for the moment: {error}");
+    }
     gate.evict_one();
     shutdown
         .run_until_cancelled(tokio::time::sleep(ACCEPT_BACK_OFF))
@@ -165,6 +192,7 @@ async fn back_off(error: &io::Error, gate: &Gate, shutdown: &CancellationToken) 
 
 struct Connection {
     app: Router,
+    peer: SocketAddr,
     limits: Limits,
     shutdown: CancellationToken,
     admission: Arc<Admission>,
@@ -188,7 +216,8 @@ impl Connection {
         let admission = Arc::clone(&self.admission);
         let io = TokioIo::new(PacedWrites::new(stream, self.limits.patience, admission));
         let app = TowerToHyperService::new(self.app.clone());
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(self.peer.ip()));
             let work = Admission::work(&self.admission);
             let answer = app.call(request);
             answer.map_ok(|answer| answer.map(|body| AnswerBody { body, _work: work }))

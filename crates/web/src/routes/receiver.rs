@@ -26,7 +26,8 @@ use crate::error::{Kind, Problem};
 use crate::extract::{self, QueryOf};
 use crate::location;
 use crate::pages::receiver::{self as view, Closed};
-use crate::receivers::{Proof, now_ms};
+use crate::receivers::{Place, Proof, now_ms};
+use crate::serve::Peer;
 use crate::{AppState, Shared};
 
 mod adding;
@@ -263,6 +264,7 @@ pub(crate) async fn unlock(
     link: Link,
     uri: Uri,
     headers: HeaderMap,
+    peer: Peer,
     request: Request,
 ) -> Response {
     let visit = match open(&state, &link, &headers).await {
@@ -274,7 +276,8 @@ pub(crate) async fn unlock(
         return view::wrong_password(&visit).answer(&uri, &headers);
     };
     let share = visit.found.share.share;
-    if let Err(wait) = state.receivers.take_guess(share) {
+    let place = Place::new(peer.0, &headers);
+    if let Err(wait) = state.receivers.take_guess(share, place) {
         return view::too_many_guesses(&visit, wait).answer(&uri, &headers);
     }
     let is_right = match &visit.found.password {
@@ -284,7 +287,7 @@ pub(crate) async fn unlock(
     if !is_right {
         return view::wrong_password(&visit).answer(&uri, &headers);
     }
-    state.receivers.guessed_right(share);
+    state.receivers.guessed_right(share, place);
     let cookie = visit.cookie(&state, &headers, Proof::Password, &visit.address());
     let mut response = see(&visit.address());
     response.headers_mut().append(header::SET_COOKIE, cookie);
