@@ -93,6 +93,7 @@ impl Archive {
             if let Some(member) = self.walk.next(&*self.drive).await? {
                 self.begin(member, &mut made).await?;
             } else {
+                self.walk.check(&*self.drive).await?;
                 self.zip.finish(&mut made);
                 self.zip = ZipArchive::new();
                 self.is_finished = true;
@@ -105,15 +106,19 @@ impl Archive {
         let Member { path, name, entry } = member;
         match entry {
             Entry::Folder { modified_ms, .. } => {
+                self.walk.check(&*self.drive).await?;
                 let name = zip_path(format!("{name}/"))?;
                 self.zip.add_directory(name, times(modified_ms), made);
             }
             Entry::File { .. } => {
                 let file = match self.drive.open(&path, None).await {
-                    // It went away since it was seen.
-                    Err(Error::NotFound { .. } | Error::IsAFolder { .. }) => return Ok(()),
+                    // It went away since it was seen, or all of it did.
+                    Err(Error::NotFound { .. } | Error::IsAFolder { .. }) => {
+                        return self.walk.check(&*self.drive).await;
+                    }
                     file => file?,
                 };
+                self.walk.check(&*self.drive).await?;
                 let (name, times) = (zip_path(name)?, times(file.modified_ms));
                 let stored = CompressionMethod::Stored;
                 self.zip.start_file(name, times, stored, made);

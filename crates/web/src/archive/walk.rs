@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use client::Error;
+use client::{Error, ShareToken};
 use proto::master::Entry;
 use proto::name::{EntryName, EntryPath};
 
@@ -31,6 +31,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Walk {
     levels: Vec<Level>,
+    /// The link by which it is walked, and where what it shares is.
+    link: Option<(ShareToken, EntryPath)>,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl Walk {
                 more: false,
                 ..Level::new(folder, String::new())
             }],
+            link: None,
         }
     }
 
@@ -62,7 +65,28 @@ impl Walk {
     pub(crate) fn of_all() -> Self {
         Self {
             levels: vec![Level::new(EntryPath::ROOT, String::new())],
+            link: None,
         }
+    }
+
+    /// The same, as long as this link shares what lies at this path.
+    pub(crate) fn by_link(self, token: ShareToken, path: EntryPath) -> Self {
+        let link = Some((token, path));
+        Self { link, ..self }
+    }
+
+    /// Whether it may still be walked: what was read by a path before this may else be something that has taken its place, and what
+    /// was not found may be elsewhere. A link that was ended meanwhile, or leads elsewhere, is an error.
+    pub(crate) async fn check(&self, drive: &dyn Drive) -> Result<(), Problem> {
+        let Some((token, path)) = &self.link else {
+            return Ok(());
+        };
+        let shared = drive.find_share(token).await?.share.shared;
+        if shared.is_some_and(|shared| shared.path == *path) {
+            return Ok(());
+        }
+        let message = "what a link shares was moved while it was read";
+        Err(Problem::new(Kind::NotFound, message))
     }
 
     /// The next one. What went away since it was listed is passed over.
@@ -110,8 +134,13 @@ impl Level {
                 return Ok(None);
             }
             let after = self.after.take();
+            let is_begun = after.is_some();
             let page = match drive.list(&self.folder, after, PAGE_LEN).await {
-                Err(Error::NotFound { .. } | Error::NotAFolder { .. }) => return Ok(None),
+                // Of a folder that went away before anything of it was seen there is nothing; of one that is moved halfway the
+                // rest would be missing, and nobody would notice.
+                Err(Error::NotFound { .. } | Error::NotAFolder { .. }) if !is_begun => {
+                    return Ok(None);
+                }
                 page => page?,
             };
             self.after = page.entries.last().and_then(Entry::name).cloned();

@@ -399,7 +399,7 @@ async fn send_zip(
     if counts {
         visit.may_count()?;
     }
-    let walk = Walk::of(above, vec![entry]);
+    let walk = Walk::of(above, vec![entry]).by_link(visit.token.clone(), visit.path.clone());
     let sent = super::zip::send(state, &state.receivers.transfers, method, &title, walk).await;
     let response = sent.map_err(|problem| closed_by(&problem))?;
     if counts {

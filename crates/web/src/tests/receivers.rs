@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::Request;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
 use proto::master::ShareId;
 use serde_json::json;
+use tower::ServiceExt;
 
 use super::shares::FORM;
 use super::{Answer, Site};
@@ -205,4 +207,46 @@ async fn a_download_without_a_byte_is_none() {
     assert_eq!(site.get(&file).await.status, 200);
     assert_eq!(site.get(&file).await.status, 410);
     assert_eq!(site.downloads().await, 1);
+}
+
+/// A zip by a link went on by the folder's name: where that was moved away, and another put in its place, strangers got what nobody
+/// had shared with them; where none was, what was left out looked whole.
+#[tokio::test]
+async fn a_zip_ends_where_its_link_does() {
+    for after in ["moved and replaced", "moved", "revoked"] {
+        let site = Site::new();
+        for number in 0..300 {
+            site.keep(&format!("/album/{number}.jpg"), &[b'x'; 1000]);
+        }
+        let link = site.share(json!({"path": "/album"})).await;
+        let request = Request::get(format!("{link}/zip")).header("host", "localhost");
+        let request = request.body(Body::empty()).unwrap();
+        let response = site.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut zip = response.into_body().into_data_stream();
+        let mut came = zip.next().await.unwrap().unwrap().to_vec();
+        if after == "revoked" {
+            let revoked = site.send("DELETE /api/v1/shares/1", &[], "").await;
+            assert_eq!(revoked.status, 204);
+        } else {
+            let json = ("content-type", "application/json");
+            let body = json!({"from": "/album", "to": "/elsewhere"}).to_string();
+            let moved = site.send("POST /api/v1/move", &[json], body).await;
+            assert_eq!(moved.status, 200, "{}", moved.text());
+        }
+        if after == "moved and replaced" {
+            for number in 0..300 {
+                site.keep(&format!("/album/{number}.jpg"), b"secret");
+            }
+        }
+        let mut is_whole = true;
+        while let Some(bytes) = zip.next().await {
+            match bytes {
+                Ok(bytes) => came.extend_from_slice(&bytes),
+                Err(_) => is_whole = false,
+            }
+        }
+        let came = String::from_utf8_lossy(&came);
+        assert!(!is_whole && !came.contains("secret"), "{after}");
+    }
 }
