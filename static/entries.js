@@ -3,7 +3,7 @@
 // An entry is { path (names from the root down), name, kind, size, modified, version, isFound }; `isFound` where a search
 // found it, so that its folder is shown with it.
 
-import { encodePath, fileAddress, pageAddress, pathNames, pathText, viewAddress, zipAddress } from "./api.js";
+import { fileAddress, pageAddress, pathNames, pathText, viewAddress, zipAddress } from "./api.js";
 
 const COLLATOR = new Intl.Collator(undefined, { numeric: true });
 
@@ -35,16 +35,6 @@ export const signOf = (entry) => `${entry.kind} ${entry.size} ${entry.modified} 
 export const address = (entry) => (isFolder(entry) ? pageAddress(entry.path) : viewAddress(entry.path));
 export const downloadAddress = (entry) =>
   (isFolder(entry) ? zipAddress(entry.path) : `${fileAddress(entry.path)}?download=1`);
-
-/** One zip of several entries of one folder; null if they are of several folders, or too many to be named in an address. */
-export function zipOf(entries) {
-  const folder = entries[0].path.slice(0, -1);
-  const place = encodePath(folder);
-  if (entries.some((entry) => encodePath(entry.path.slice(0, -1)) !== place)) return null;
-  const query = new URLSearchParams(entries.map((entry) => ["name", entry.name]));
-  const whole = `${zipAddress(folder)}?${query}`;
-  return whole.length < 60000 ? whole : null;
-}
 
 const compareTexts = (left, right) => (left < right ? -1 : left > right ? 1 : 0);
 const byName = (left, right) => COLLATOR.compare(left.name, right.name) || compareTexts(left.name, right.name);

@@ -86,6 +86,24 @@ export class Folder {
     return this.#pages.flatMap((page) => page.items ?? []);
   }
 
+  /** The entries between these places, with the last. Those that are not here are fetched, and not kept. */
+  async between(first, last) {
+    const entries = [];
+    for (const page of Array.from(this.#pages)) {
+      if (page.start > last || page.start + page.count <= first) continue;
+      const items = page.items ?? (await this.#fetchItems(page)).items;
+      entries.push(...items.slice(Math.max(0, first - page.start), last - page.start + 1));
+    }
+    return entries;
+  }
+
+  /** All entries up to the place where the list ends. */
+  async all() {
+    while (this.#next !== null && !this.isFull) await this.#fetchNext();
+    this.onChange();
+    return this.between(0, this.#length - 1);
+  }
+
   /** Takes entries away for which `isGone`. */
   remove(isGone) {
     for (const page of this.#pages) {
@@ -156,24 +174,32 @@ export class Folder {
     this.#add({ after, from, items, count: items.length }, page.next);
   }
 
-  /** Up to where the page behind it begins, however many entries that are by now; the last one ends where it ends now. */
   async #fetchAgain(page) {
     page.isFetching = true;
     try {
-      const items = [];
-      let [after, from] = [page.after, page.from];
-      do {
-        const { entries, next } = await api.browse(this.path, { after, from, limit: PAGE_LEN });
-        items.push(...entries.map((entry) => fromApi(this.path, entry)));
-        [after, from] = [next ?? null, null];
-      } while (after !== null && isBehind(this.#endOf(page), after));
-      if (page === this.#pages.at(-1)) this.#next = after;
-      const end = this.#endOf(page);
-      this.#replace(page, end === null ? items : items.filter((entry) => !isBehind(cursorOf(entry), end)));
+      const { items, next } = await this.#fetchItems(page);
+      if (page === this.#pages.at(-1)) this.#next = next;
+      this.#replace(page, items);
       this.onChange();
     } finally {
       page.isFetching = false;
     }
+  }
+
+  /**
+   * What a page has now: up to where the page behind it begins, however many entries that are by now; the last one ends where it
+   * ends now.
+   */
+  async #fetchItems(page) {
+    const items = [];
+    let [after, from] = [page.after, page.from];
+    do {
+      const { entries, next } = await api.browse(this.path, { after, from, limit: PAGE_LEN });
+      items.push(...entries.map((entry) => fromApi(this.path, entry)));
+      [after, from] = [next ?? null, null];
+    } while (after !== null && isBehind(this.#endOf(page), after));
+    const end = this.#endOf(page);
+    return { items: end === null ? items : items.filter((entry) => !isBehind(cursorOf(entry), end)), next: after };
   }
 
   /** Where the page behind this one begins; null if none does. */
@@ -269,6 +295,14 @@ export class Found {
   }
 
   loaded() {
+    return this.entries;
+  }
+
+  async between(first, last) {
+    return this.entries.slice(first, last + 1);
+  }
+
+  async all() {
     return this.entries;
   }
 

@@ -1,8 +1,9 @@
 // What can be done with entries: the items of a row's menu, and of the menu under the pointer.
 
-import { downloadAddress, isFolder, zipOf } from "./entries.js";
+import { downloadAddress, isFolder } from "./entries.js";
 import { element, menuButton } from "./rows.js";
 import { FILES } from "./texts.js";
+import { leadToZip } from "./zipping.js";
 
 /** Without `download` it would be a way to another page, which asks whether uploads are to end. */
 const link = (address, text, style = "") => element("a", { className: `menu-item ${style}`, href: address, download: "" }, text);
@@ -12,8 +13,8 @@ export function menuOf(entries) {
   const items = [];
   const [first] = entries;
   if (entries.length > 1) {
-    const zip = zipOf(entries);
-    if (zip) items.push(link(zip, FILES.zip));
+    const zip = link("", FILES.zip);
+    if (leadToZip(zip, entries)) items.push(zip);
   } else if (isFolder(first)) {
     items.push(link(downloadAddress(first), FILES.zip));
   } else {

@@ -1,7 +1,7 @@
-// Renames in place: the name becomes a field. Enter keeps what was written, Escape leaves it as it was.
+// Renames in place: the name becomes a field. Enter keeps what was written, as does going elsewhere; Escape leaves it as it was.
 
 import * as api from "./api.js";
-import { announce } from "./dialogs.js";
+import { announce, showNotice } from "./dialogs.js";
 import { isFolder } from "./entries.js";
 import { rowOf } from "./entryrow.js";
 import * as listing from "./listing.js";
@@ -39,18 +39,21 @@ class Renaming {
       if (event.key === "Escape") this.end(true);
     });
     this.field.addEventListener("blur", () => {
-      if (!this.isKeeping) this.end(false);
+      // Another window, or a question that came up: the focus comes back.
+      const isAway = document.activeElement === this.field || document.querySelector("dialog[open]");
+      if (!isAway) this.keep({ isElsewhere: true });
     });
     this.field.focus();
     const dot = isFolder(this.entry) ? -1 : this.entry.name.lastIndexOf(".");
     this.field.setSelectionRange(0, dot > 0 ? dot : this.entry.name.length);
   }
 
-  async keep() {
+  /** With `isElsewhere`, the focus stays where it went; a name that cannot be, or is taken, is said there. */
+  async keep({ isElsewhere = false } = {}) {
     const name = this.field.value;
     if (this.isKeeping) return;
-    if (name === this.entry.name) {
-      this.end(true);
+    if (name === this.entry.name || (isElsewhere && name === "")) {
+      this.end(!isElsewhere);
       return;
     }
     this.isKeeping = true;
@@ -59,10 +62,15 @@ class Renaming {
       if (name === "" || name.includes("/")) throw new Error(FILES.nameCannotBe);
       await api.move(this.entry.path, [...this.entry.path.slice(0, -1), name]);
       // Until the row with the new name is there, it keeps the focus.
-      this.end(true);
+      this.end(!isElsewhere);
       announce(fill(FILES.renamed, { name }));
-      await listing.refresh({ fresh: [name], focus: name });
+      await listing.refresh({ fresh: [name], focus: isElsewhere ? null : name });
     } catch (error) {
+      if (isElsewhere) {
+        this.end(false);
+        showNotice(error.message);
+        return;
+      }
       this.error.textContent = error.message;
       this.error.hidden = false;
       this.field.setAttribute("aria-invalid", "true");

@@ -1,16 +1,19 @@
 // Which entries are selected, by mouse, finger or keyboard, and the bar that says so.
 
-import { announce } from "./dialogs.js";
-import { isFolder, keyOf, zipOf } from "./entries.js";
+import { announce, showNotice } from "./dialogs.js";
+import { isFolder, keyOf } from "./entries.js";
 import { entryOf } from "./entryrow.js";
 import { formatSize } from "./format.js";
 import { FILES, count, fill } from "./texts.js";
 import * as view from "./drawing.js";
+import { leadToZip } from "./zipping.js";
 
 const byId = (id) => document.getElementById(id);
 const selected = new Map();
-// Where a range begins.
+// Where a range begins: an entry, and its place.
 let anchor = null;
+// Counts what is selected, so that what was to be fetched for it does not come after something else was.
+let choices = 0;
 
 export const size = () => selected.size;
 export const entries = () => Array.from(selected.values());
@@ -37,6 +40,7 @@ export function decorate(row, entry) {
 }
 
 export function clear() {
+  choices += 1;
   if (selected.size === 0) return;
   selected.clear();
   anchor = null;
@@ -44,43 +48,75 @@ export function clear() {
 }
 
 export function toggle(entry) {
+  choices += 1;
   if (!selected.delete(keyOf(entry))) selected.set(keyOf(entry), entry);
-  anchor = entry;
+  anchor = anchored(view.placeOf(entry), entry);
   changed();
 }
 
 export function only(entry) {
+  choices += 1;
   selected.clear();
   selected.set(keyOf(entry), entry);
-  anchor = entry;
+  anchor = anchored(view.placeOf(entry), entry);
   changed();
 }
 
-/** All that is here: of a very large folder not every entry is. */
-export function all() {
+/** All that the list has: of a very large folder not every entry. */
+export async function all() {
   const list = view.current();
-  for (const entry of list.loaded()) selected.set(keyOf(entry), entry);
-  changed();
-  if (!list.isWhole) announce(fill(FILES.selectedPart, { count: selected.size.toLocaleString() }));
+  const isTaken = await take(list.isWhole ? list.loaded() : list.all());
+  if (isTaken && list.next !== null) showNotice(fill(FILES.selectedPart, { count: selected.size.toLocaleString() }));
 }
 
 /** From where the last one was selected to this place, and nothing else. */
-export function extendTo(place) {
-  const from = anchor ? view.placeOf(anchor) : -1;
+export async function extendTo(place) {
+  const from = anchor === null ? -1 : Math.max(anchor.place, view.placeOf(anchor.entry));
   const begin = from < 0 ? place : from;
-  selected.clear();
-  for (let at = Math.min(begin, place); at <= Math.max(begin, place); at += 1) {
-    const entry = view.at(at);
-    if (entry) selected.set(keyOf(entry), entry);
+  const [first, last] = [Math.min(begin, place), Math.max(begin, place)];
+  anchor ??= anchored(place);
+  await take(here(first, last) ?? view.current().between(first, last));
+}
+
+/** The entries between two places; null if some of them have to be fetched first. */
+function here(first, last) {
+  const found = [];
+  for (let place = first; place <= last; place += 1) {
+    const entry = view.at(place);
+    if (!entry) return null;
+    found.push(entry);
   }
-  anchor ??= view.at(place);
+  return found;
+}
+
+/** Selects these and nothing else, at once if they are here. Says whether it did: not if something else was selected meanwhile. */
+async function take(found) {
+  const mine = ++choices;
+  if (!Array.isArray(found)) {
+    announce(FILES.loading);
+    try {
+      found = await found;
+    } catch (error) {
+      if (mine === choices) showNotice(error.message);
+      return false;
+    }
+    if (mine !== choices) return false;
+  }
+  selected.clear();
+  for (const entry of found) selected.set(keyOf(entry), entry);
   changed();
+  return true;
+}
+
+/** Where a range begins, also if its row is forgotten meanwhile. */
+function anchored(place, entry = view.at(place)) {
+  return entry ? { place, entry } : null;
 }
 
 /** Begins a range here, if none was begun. */
 export function anchorAt(place) {
-  if (selected.size === 0) anchor = view.at(place);
-  else anchor ??= view.at(place);
+  if (selected.size === 0) anchor = anchored(place);
+  else anchor ??= anchored(place);
 }
 
 /** The focus went to this place: the next range begins there, and what is selected goes along. */
@@ -88,11 +124,11 @@ export function follow(place) {
   const entry = view.at(place);
   if (!entry) return;
   if (selected.size > 0) only(entry);
-  else anchor = entry;
+  else anchor = anchored(place);
 }
 
 /** Whether this was taken out of the selection just now. */
-export const isLeftOut = (entry) => !has(entry) && anchor !== null && keyOf(anchor) === keyOf(entry);
+export const isLeftOut = (entry) => !has(entry) && anchor !== null && keyOf(anchor.entry) === keyOf(entry);
 
 /** After the list was fetched again: what is not there any more is not selected, and what changed is as it is now. */
 export function keepOnly(list) {
@@ -144,9 +180,8 @@ function changed() {
   announce(number === 0 ? FILES.selectedNone : text);
   if (number === 0) return;
   const chosen = entries();
-  const zip = chosen.length === 1 && !isFolder(chosen[0]) ? null : zipOf(chosen);
-  byId("selection-zip").hidden = !zip;
-  if (zip) byId("selection-zip").href = zip;
+  const isOneFile = chosen.length === 1 && !isFolder(chosen[0]);
+  byId("selection-zip").hidden = isOneFile || !leadToZip(byId("selection-zip"), chosen);
   byId("selection-copy").hidden = chosen.some(isFolder);
 }
 

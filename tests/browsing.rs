@@ -1,5 +1,6 @@
 //! The list of files in a real browser: selecting, moving, renaming, and folders of any size.
 
+use client::DeleteOptions;
 use futures::{StreamExt, stream};
 use proto::name::EntryPath;
 
@@ -347,6 +348,132 @@ async fn a_name_is_changed_where_it_stands() {
     .await;
     let stored = download(&cluster.client(), "/zebra.txt").await;
     assert_eq!(stored.unwrap(), b"words");
+}
+
+/// What was written was lost as soon as one clicked elsewhere, or a question of an upload came up.
+#[tokio::test]
+async fn a_new_name_is_kept_when_one_goes_elsewhere() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/draft.txt", b"words").await;
+    cluster.upload("/taken.txt", b"others").await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.script("document.querySelector(\".entry[data-name='draft.txt'] .open\").focus()")
+            .await;
+        page.press(&F2.to_string()).await;
+        page.press("zebra").await;
+        page.script("document.getElementById('new-folder').click()")
+            .await;
+        page.answer("Cancel").await;
+        until_equal(page, "document.activeElement.value", "zebra.txt").await;
+        page.click("#title").await;
+        until_listed(page, &["taken.txt", "zebra.txt"]).await;
+
+        page.script("document.querySelector(\".entry[data-name='zebra.txt'] .open\").focus()")
+            .await;
+        page.press(&F2.to_string()).await;
+        page.press("taken").await;
+        page.click("#title").await;
+        page.until(
+            "document.getElementById('notice-text').textContent.includes('is there already')",
+        )
+        .await;
+        until_listed(page, &["taken.txt", "zebra.txt"]).await;
+    })
+    .await;
+}
+
+/// A folder `huge` seems to have 20,000 files.
+const HUGE: &str = "
+    const fetchNow = window.fetch;
+    const nameOf = (number) => `n${String(number).padStart(5, '0')}`;
+    window.fetch = async (address, options) => {
+      const url = new URL(address, location.href);
+      if (!url.pathname.startsWith('/api/v1/folders/huge')) return fetchNow(address, options);
+      const after = url.searchParams.get('after');
+      const begin = after ? Number(after.slice('files/n'.length)) + 1 : 0;
+      const end = Math.min(begin + Number(url.searchParams.get('limit')), 20000);
+      const entries = [];
+      for (let number = begin; number < end; number += 1) {
+        entries.push({ kind: 'file', name: nameOf(number), size: 1, modified_ms: 0, version: 1 });
+      }
+      return Response.json({ entries, next: end < 20000 ? `files/${nameOf(end - 1)}` : null });
+    };";
+
+/// Of a large folder not all entries are kept: a range over those that were forgotten had holes that nobody saw, and all of it were
+/// only those that had been looked at.
+#[tokio::test]
+async fn a_range_has_also_what_is_not_here_any_more() {
+    const HEIGHT: &str = "return document.body.scrollHeight";
+    let cluster = Cluster::start().await;
+    cluster.upload("/huge/one.txt", b"x").await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.script(HUGE).await;
+        page.script("document.querySelector('.entry .open').click()")
+            .await;
+        page.until(&format!("{NAMES}[0] === 'n00000'")).await;
+        click_with(page, "n00000", "").await;
+        loop {
+            let height = page.script(HEIGHT).await;
+            page.script("scrollTo(0, document.body.scrollHeight)").await;
+            page.until(&format!(
+                "document.body.scrollHeight > {height} || {NAMES}.at(-1) === 'n19999'"
+            ))
+            .await;
+            let last = page.script(&format!("return {NAMES}.at(-1)")).await;
+            if last == "n19999" {
+                break;
+            }
+        }
+        click_with(page, "n19999", "shiftKey: true").await;
+        until_equal(page, SELECTED, "20,000 selected, 20.0 kB").await;
+        page.press(&ESCAPE.to_string()).await;
+        page.until("document.getElementById('selection').hidden")
+            .await;
+        page.press(&format!("{CONTROL}a")).await;
+        until_equal(page, SELECTED, "20,000 selected, 20.0 kB").await;
+    })
+    .await;
+}
+
+/// Names that are too long for an address, all together, go by a form; what cannot be zipped is said, and the page stays.
+#[tokio::test]
+async fn many_chosen_files_become_one_zip() {
+    let cluster = Cluster::start().await;
+    let names: Vec<String> = (100..140)
+        .map(|number| format!("{number}{}", "x".repeat(200)))
+        .collect();
+    for name in &names {
+        cluster.upload(&format!("/{name}"), b"x").await;
+    }
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.press(&format!("{CONTROL}a")).await;
+        until_equal(page, SELECTED, "40 selected, 40 bytes").await;
+        page.script(
+            "const { submit } = HTMLFormElement.prototype;
+             window.restore = () => { HTMLFormElement.prototype.submit = submit; };
+             HTMLFormElement.prototype.submit = async function () {
+               const answer = await fetch(this.action, { method: this.method, body: new URLSearchParams(new FormData(this)) });
+               window.answered = `${answer.status} ${answer.headers.get('content-type')}`;
+             };",
+        )
+        .await;
+        page.click("#selection-zip").await;
+        until_equal(page, "window.answered", "200 application/zip").await;
+
+        page.script("window.restore()").await;
+        let gone = format!("/{}", names[7]).parse().unwrap();
+        cluster.client().delete(&gone, DeleteOptions::default()).await.unwrap();
+        page.click("#selection-zip").await;
+        page.until("document.getElementById('notice-text').textContent.startsWith('The zip cannot be made')")
+            .await;
+    })
+    .await;
 }
 
 /// Onto a folder's row by mouse, and by the dialog; a name that is taken asks, and all of it goes back.

@@ -78,6 +78,7 @@ assets! {
     "versions.js": SCRIPT,
     "view.js": SCRIPT,
     "viewer.js": SCRIPT,
+    "zipping.js": SCRIPT,
 }
 
 /// One `ETag` an asset, in the same order: weak, since it may be sent compressed.

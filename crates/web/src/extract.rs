@@ -1,4 +1,4 @@
-//! A request's query and JSON body, whose errors are answered like all others.
+//! A request's query, JSON body and form, whose errors are answered like all others.
 //!
 //! **Invariant:** a body that is kept is short, and comes in time: nobody holds memory or a connection by sending one slowly.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{Form, FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
@@ -28,6 +28,10 @@ pub(crate) struct QueryOf<T>(pub(crate) T);
 /// The body.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T);
+
+/// The body, as a browser's form sends it, of at most so many bytes.
+#[derive(Debug)]
+pub(crate) struct FormBody<T, const LEN_MAX: usize>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryOf<T> {
     type Rejection = Problem;
@@ -63,7 +67,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Shared) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+        if !is_of_type(request.headers(), "application/json") {
             return Err(Problem::new(
                 Kind::UnsupportedMediaType,
                 "send it with Content-Type: application/json",
@@ -75,6 +79,31 @@ impl<T: DeserializeOwned> FromRequest<Shared> for JsonBody<T> {
             Problem::new(Kind::BadRequest, format!("the body does not fit: {fault}"))
         })?;
         Ok(Self(body))
+    }
+}
+
+impl<T: DeserializeOwned, const LEN_MAX: usize> FromRequest<Shared> for FormBody<T, LEN_MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Shared) -> Result<Self, Problem> {
+        if !is_of_type(request.headers(), "application/x-www-form-urlencoded") {
+            return Err(Problem::new(
+                Kind::UnsupportedMediaType,
+                "send it with Content-Type: application/x-www-form-urlencoded",
+            ));
+        }
+        let (parts, body) = request.into_parts();
+        let body = whole(body, LEN_MAX, state.patience).await?;
+        let request = Request::from_parts(parts, Body::from(body));
+        let Form(form) = Form::from_request(request, &())
+            .await
+            .map_err(|rejection| {
+                Problem::new(
+                    Kind::BadRequest,
+                    format!("the form does not fit: {}", rejection.body_text()),
+                )
+            })?;
+        Ok(Self(form))
     }
 }
 
@@ -104,9 +133,9 @@ fn unread(error: &io::Error) -> Problem {
     Problem::new(kind, error.to_string())
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|text| text.to_str().ok());
     let mime = content_type.and_then(|text| text.split(';').next());
-    mime.is_some_and(|mime| mime.trim().eq_ignore_ascii_case("application/json"))
+    mime.is_some_and(|mime| mime.trim().eq_ignore_ascii_case(wanted))
 }

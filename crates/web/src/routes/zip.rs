@@ -1,17 +1,19 @@
-//! `GET` and `HEAD` of `/api/v1/zip/{folder}`: a folder with all that is in it, or some of its entries, as one zip.
+//! `/api/v1/zip/{folder}`: a folder with all that is in it, or some of its entries, as one zip.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, TryStreamExt};
 use proto::master::Entry;
 use proto::name::{EntryName, EntryPath};
 
 use crate::archive::{Archive, Walk};
 use crate::error::{Kind, Problem};
-use crate::extract::QueryOf;
+use crate::extract::{FormBody, QueryOf};
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::location::FolderPath;
 use crate::readiness::Known;
@@ -20,18 +22,41 @@ use crate::{AppState, Shared};
 
 /// Chunks that are fetched ahead, where there is memory for it.
 const CHUNKS_AHEAD: u64 = 8;
+/// The longest form: some hundred thousand names as people give them.
+const FORM_LEN_MAX: usize = 4 << 20;
+/// Entries that are looked up at the same time.
+const ASKED_AT_ONCE: usize = 16;
 
 /// `GET` and `HEAD` of `/api/v1/zip/{path}`
 pub(crate) async fn get(
     State(state): State<Shared>,
     method: Method,
     FolderPath(folder): FolderPath,
-    QueryOf(query): QueryOf<Vec<(String, String)>>,
+    QueryOf(fields): QueryOf<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    let names = names(query)?;
+    of_chosen(&state, &method, folder, fields).await
+}
+
+/// `POST /api/v1/zip/{path}`: the same, for more names than an address can have.
+pub(crate) async fn post(
+    State(state): State<Shared>,
+    method: Method,
+    FolderPath(folder): FolderPath,
+    FormBody(fields): FormBody<Vec<(String, String)>, FORM_LEN_MAX>,
+) -> Result<Response, Problem> {
+    of_chosen(&state, &method, folder, fields).await
+}
+
+async fn of_chosen(
+    state: &AppState,
+    method: &Method,
+    folder: EntryPath,
+    fields: Vec<(String, String)>,
+) -> Result<Response, Problem> {
+    let names = names(fields)?;
     let title = title(&folder, &names);
-    let walk = walk(&state, folder, names).await?;
-    send(&state, &state.transfers, &method, &title, walk).await
+    let walk = walk(state, folder, names).await?;
+    send(state, &state.transfers, method, &title, walk).await
 }
 
 /// All that a walk comes to, as a zip with this name.
@@ -58,8 +83,8 @@ pub(crate) async fn send(
 }
 
 /// The entries of the folder that are wanted; none for all of it.
-fn names(query: Vec<(String, String)>) -> Result<BTreeSet<EntryName>, Problem> {
-    query
+fn names(fields: Vec<(String, String)>) -> Result<BTreeSet<EntryName>, Problem> {
+    fields
         .into_iter()
         .map(|(field, value)| {
             if field == "name" {
@@ -68,7 +93,7 @@ fn names(query: Vec<(String, String)>) -> Result<BTreeSet<EntryName>, Problem> {
             let shown: String = field.chars().take(80).collect();
             Err(Problem::new(
                 Kind::BadRequest,
-                format!("the query does not fit: unknown field `{shown}`, expected `name`"),
+                format!("the request does not fit: unknown field `{shown}`, expected `name`"),
             ))
         })
         .collect()
@@ -90,10 +115,16 @@ async fn walk(
             None => Walk::of_all(),
         });
     }
-    let mut entries = Vec::new();
-    for name in names {
-        entries.push(state.drive.entry(&folder.join(name)?).await?);
-    }
+    let paths: Vec<EntryPath> = names
+        .into_iter()
+        .map(|name| folder.join(name))
+        .collect::<Result<_, _>>()?;
+    let found = paths.into_iter().map(|path| {
+        let drive = Arc::clone(&state.drive);
+        async move { drive.entry(&path).await }
+    });
+    let entries = futures::stream::iter(found).buffered(ASKED_AT_ONCE);
+    let entries = entries.try_collect().await?;
     Ok(Walk::of(folder, entries))
 }
 

@@ -92,6 +92,42 @@ async fn entries_may_be_chosen() {
     assert!(names(&Site::new(), "/api/v1/zip").await.is_empty());
 }
 
+/// Some two thousand chosen files had names that no address can have, and the download failed.
+#[tokio::test]
+async fn more_entries_may_be_chosen_than_an_address_can_name() {
+    let site = Site::new();
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let chosen: Vec<String> = (0..3000).map(|n| format!("photo {n:06}.jpg")).collect();
+    for name in &chosen {
+        site.keep(&format!("/a/{name}"), b"x");
+    }
+    site.keep("/a/other", b"x");
+    let fields: Vec<String> = chosen.iter().map(|name| format!("name={name}")).collect();
+    let body = fields.join("&").replace(' ', "+");
+    let zip = site.send("POST /api/v1/zip/a", &[form], body).await;
+    assert_eq!(zip.status, 200, "{}", zip.text());
+    let names: Vec<String> = unpacked(&zip.body.unwrap()).into_keys().collect();
+    assert_eq!(names, chosen);
+    for (headers, body, status, code) in [
+        (&[][..], "name=other", 415, "unsupported_media_type"),
+        (&[form], "names=other", 400, "bad_request"),
+        (&[form], "name=none", 404, "not_found"),
+        (
+            &[form, ("sec-fetch-site", "cross-site")],
+            "",
+            403,
+            "cross_site",
+        ),
+    ] {
+        let answer = site.send("POST /api/v1/zip/a", headers, body).await;
+        answer.expect_problem(status, code);
+    }
+    let long = site
+        .send("POST /api/v1/zip/a", &[form], "name=a&".repeat(1 << 20))
+        .await;
+    long.expect_problem(413, "request_too_large");
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_said_before_a_byte_is_sent() {
     let site = Site::new();
