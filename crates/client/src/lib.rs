@@ -352,6 +352,18 @@ impl Cluster {
         appended.map_err(Error::with_upload_gone)
     }
 
+    /// Adds to such an upload, behind what is recorded of it, the chunks with these ids, in the order of the file, up to the first that
+    /// the cluster does not have, and commits the file if that was its end: no bytes are sent. Fails as
+    /// [`append`](Self::append) does, and with [`Error::InvalidArgument`] if there are more than the file still has.
+    pub async fn append_stored(
+        &self,
+        open: OpenUpload,
+        chunks: &[ChunkId],
+    ) -> Result<Appended, Error> {
+        let appended = upload::append_stored(self, open, chunks).await;
+        appended.map_err(Error::with_upload_gone)
+    }
+
     /// Gives such an upload up: what it has sent is freed.
     pub async fn end_upload(&self, upload: UploadId) -> Result<(), Error> {
         self.ask(|| AbandonUpload { upload }).await?;

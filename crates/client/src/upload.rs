@@ -8,6 +8,7 @@
 //! nothing is visible under the name before the commit.
 
 mod allocate;
+mod by_name;
 mod checks;
 mod ledger;
 mod options;
@@ -38,6 +39,7 @@ use tokio::time::sleep_until;
 use crate::fetch::ChunkPlace;
 use crate::{Cluster, Error, File, Shared};
 use allocate::{Allocated, Destination, allocate_patiently};
+pub(crate) use by_name::append_stored;
 use checks::{check_entry, check_size};
 use ledger::{Ledger, Standing};
 pub use options::{Progress, UploadOptions, Uploaded};
@@ -526,13 +528,7 @@ impl Upload {
             }
         };
         self.session.finish();
-        Ok(Uploaded {
-            version: committed.version,
-            size: self.ledger.begun_bytes(),
-            created: committed.created,
-            copies: committed.copies,
-            copies_wanted: committed.copies_wanted,
-        })
+        Ok(Uploaded::new(self.ledger.begun_bytes(), &committed))
     }
 
     fn try_commit(&self) -> impl Future<Output = Result<UploadCommitted, Error>> + Send + use<> {

@@ -23,17 +23,17 @@ use disk::Blocking;
 use proto::id::ChunkId;
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, BrowseFolder, ChunksAllocated, ChunksLocated,
-    ChunksRecorded, ClusterStatus, CommitUpload, CorruptChunksNoted, CountDownload, CreateFolder,
-    CreateShare, DeleteEntry, DeleteFuseReset, DownloadCounted, EmptyTrash, EntryDeleted,
-    EntryFound, EntryMoved, EntryRestored, FileOpened, FindShare, FolderBrowsed, FolderCreated,
-    FolderListed, GetStatus, HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes,
-    ListShares, ListTrash, ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers,
-    MoveEntry, NamesFound, NodeLocation, NodeRegistered, NodeRemoved, NodesListed, OpenFile,
-    RecordChunks, RegisterNode, RemoveNode, RemoveVersion, ReportBadReplica, ReportCorruptChunks,
-    ReportHeartbeat, ResetDeleteFuse, RestoreEntry, RestoreVersion, RevokeShare, SafeModeLeft,
-    SearchNames, ShareCreated, ShareFound, ShareRevoked, SharesListed, TrashEmptied, TrashListed,
-    UploadAbandoned, UploadCommitted, UploadFound, UploadKept, VersionRemoved, VersionRestored,
-    VersionsListed,
+    ChunksRecorded, ClusterStatus, CommitUpload, CorruptChunksNoted, CountDownload,
+    CountStoredChunks, CreateFolder, CreateShare, DeleteEntry, DeleteFuseReset, DownloadCounted,
+    EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened, FindShare,
+    FolderBrowsed, FolderCreated, FolderListed, GetStatus, HeartbeatNoted, KeepUpload,
+    LeaveSafeMode, ListFolder, ListNodes, ListShares, ListTrash, ListVersions, LocateChunks,
+    LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry, NamesFound, NodeLocation, NodeRegistered,
+    NodeRemoved, NodesListed, OpenFile, RecordChunks, RegisterNode, RemoveNode, RemoveVersion,
+    ReportBadReplica, ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry,
+    RestoreVersion, RevokeShare, SafeModeLeft, SearchNames, ShareCreated, ShareFound, ShareRevoked,
+    SharesListed, StoredChunksCounted, TrashEmptied, TrashListed, UploadAbandoned, UploadCommitted,
+    UploadFound, UploadKept, VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError};
@@ -226,6 +226,7 @@ answered_by! {
         keep_upload: KeepUpload => UploadKept;
         look_up_upload: LookUpUpload => UploadFound;
         allocate_chunks: AllocateChunks => ChunksAllocated;
+        count_stored_chunks: CountStoredChunks => StoredChunksCounted;
         record_chunks: RecordChunks => ChunksRecorded;
         commit_upload: CommitUpload => UploadCommitted;
         abandon_upload: AbandonUpload => UploadAbandoned;

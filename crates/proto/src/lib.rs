@@ -85,6 +85,9 @@
 //! 4. For every full 512 chunks, in order, `record_chunks` with their receipts.
 //! 5. `commit_upload` with the rest. Its answer is the promise: the file is durable, under its name.
 //!
+//! Without `allocate_chunks`, and without bytes, go chunks that the cluster has: `count_stored_chunks` says how many of the next ones,
+//! and `record_chunks` and `commit_upload` take these without receipts, if that is still so.
+//!
 //! A receipt is a node's proof to the master that it holds the chunk durably:
 //! the first 16 bytes of HMAC-SHA-256(the node's key, promise id || chunk id || length as 8 bytes, big-endian). The
 //! client only carries it. The master takes it only while it holds that promise: until then no copy that it promised is

@@ -41,8 +41,9 @@ pub use shares::{
 };
 pub use uploads::{
     AbandonUpload, AllocateChunks, ChunkToStore, ChunksAllocated, ChunksRecorded, CommitUpload,
-    KeepUpload, LookUpUpload, NOTE_LEN_MAX, NodeLocation, Placement, RecordChunks, StoredChunk,
-    UploadAbandoned, UploadCommitted, UploadFound, UploadKept, UploadPlan,
+    CountStoredChunks, KeepUpload, LookUpUpload, NOTE_LEN_MAX, NodeLocation, Placement,
+    RecordChunks, StoredChunk, StoredChunksCounted, UploadAbandoned, UploadCommitted, UploadFound,
+    UploadKept, UploadPlan,
 };
 pub use versions::{
     FileVersion, ListVersions, RemoveVersion, RestoreVersion, VersionRemoved, VersionRestored,
@@ -102,6 +103,8 @@ crate::operations! {
     look_up_upload: LookUpUpload => UploadFound;
     /// Says where chunks of an upload go, and keeps what it promises for the upload's lease.
     allocate_chunks: AllocateChunks => ChunksAllocated;
+    /// Counts how many of a list of chunks, from its beginning on, the cluster has: they need not be sent.
+    count_stored_chunks: CountStoredChunks => StoredChunksCounted;
     /// Adds stored chunks, in the order of the file, to the version that an upload makes.
     record_chunks: RecordChunks => ChunksRecorded;
     /// Gives the version its name: from then on the file is there.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use proto::id::VersionId;
-use proto::master::Precondition;
+use proto::master::{Precondition, UploadCommitted};
 
 /// Is told how many bytes are stored so far.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
@@ -60,4 +60,17 @@ pub struct Uploaded {
     pub copies: u8,
     /// Copies that there will be; repair makes what is missing.
     pub copies_wanted: u8,
+}
+
+impl Uploaded {
+    /// What a commit was answered, of a file with so many bytes.
+    pub fn new(size: u64, committed: &UploadCommitted) -> Self {
+        Self {
+            version: committed.version,
+            size,
+            created: committed.created,
+            copies: committed.copies,
+            copies_wanted: committed.copies_wanted,
+        }
+    }
 }

@@ -183,6 +183,63 @@ async fn an_upload_waits_for_nodes_that_are_deleting_its_chunk() {
     assert!(refusal.message.contains("safe mode"), "{refusal}");
 }
 
+/// Whoever names a chunk rather than to send it gets it only while enough live nodes hold it, and none is about to delete it.
+#[tokio::test]
+async fn stored_chunks_are_counted_up_to_the_first_that_is_not() {
+    let files = files().await;
+    files.put("/a", 1).await;
+    files.put("/b", 2).await;
+    let count = async |chunks: Vec<ChunkToStore>| {
+        let request = CountStoredChunks { chunks };
+        let counted = files.count_stored_chunks(&caller(), request).await;
+        counted.unwrap().stored
+    };
+    assert_eq!(count(vec![]).await, 0);
+    assert_eq!(count(vec![chunk(1), chunk(2), chunk(1)]).await, 3);
+    assert_eq!(count(vec![chunk(1), chunk(3), chunk(2)]).await, 1);
+    let other_len = ChunkToStore {
+        len: 99,
+        ..chunk(1)
+    };
+    assert_eq!(count(vec![other_len]).await, 0);
+
+    let row = files.state.read().unwrap().chunk(&chunk(1).chunk);
+    let holders: Vec<_> = row.unwrap().unwrap().replicas;
+    let holders: Vec<u32> = holders.iter().map(|node| node.0).collect();
+    *files.cluster.down.lock() = BTreeSet::from([holders[0]]);
+    assert_eq!(count(vec![chunk(1)]).await, 1, "two copies suffice");
+    *files.cluster.down.lock() = holders[..2].iter().copied().collect();
+    assert_eq!(count(vec![chunk(1)]).await, 0, "one does not");
+    files.cluster.down.lock().clear();
+
+    let delete = Command::DeleteEntry {
+        request: RequestId::new(Uuid::from_u128(1)),
+        path: path("/a"),
+        recursive: false,
+        purge: true,
+        precondition: Precondition::Any,
+    };
+    let sweep = Command::SweepSome {
+        trash_before: ClusterMillis(0),
+        versions_before: ClusterMillis(0),
+        answers_before: ClusterMillis(0),
+        limit: 99,
+    };
+    files.committer.submit(delete).await.unwrap();
+    files.committer.submit(sweep).await.unwrap();
+    assert_eq!(
+        count(vec![chunk(1)]).await,
+        1,
+        "nothing has begun to delete it"
+    );
+    let collect = Command::CollectGarbage {
+        unreferenced_before: ClusterMillis(u64::MAX),
+        chunks: vec![chunk(1).chunk],
+    };
+    files.committer.submit(collect).await.unwrap();
+    assert_eq!(count(vec![chunk(1)]).await, 0, "it is being deleted");
+}
+
 #[tokio::test]
 async fn requests_over_their_bounds_are_refused() {
     let files = files().await;
@@ -191,6 +248,9 @@ async fn requests_over_their_bounds_are_refused() {
         .collect();
     let refusal = files.allocate(1, &many, &[]).await.unwrap_err();
     assert_eq!(refusal.code, ErrorCode::InvalidArgument);
+    let request = CountStoredChunks { chunks: many };
+    let refusal = files.count_stored_chunks(&caller(), request).await;
+    assert_eq!(refusal.unwrap_err().code, ErrorCode::InvalidArgument);
     let receipt = Receipt {
         node: node_id(1),
         mac: key_of(1).receipt(PromiseId::new(Uuid::nil()), &chunk(1).chunk, 100),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use proto::id::{ChunkId, NodeId, PromiseId};
 use proto::master::{
     AbandonUpload, AllocateChunks, CHUNKS_PER_BLOCK, ChunkToStore, ChunksAllocated, ChunksRecorded,
-    CommitUpload, KeepUpload, LookUpUpload, Placement, RecordChunks, StoredChunk, UploadAbandoned,
-    UploadCommitted, UploadFound, UploadKept,
+    CommitUpload, CountStoredChunks, KeepUpload, LookUpUpload, Placement, RecordChunks,
+    StoredChunk, StoredChunksCounted, UploadAbandoned, UploadCommitted, UploadFound, UploadKept,
 };
 use proto::table::Caller;
 use proto::{ErrorCode, WireError, words};
@@ -89,6 +89,18 @@ impl<V: ClusterView> Files<V> {
             Outcome::Allocated(allocations) => Ok(self.allocated(allocations)),
             other => Err(unexpected(&other)),
         }
+    }
+
+    pub(super) async fn count_stored_chunks(
+        &self,
+        _caller: &Caller,
+        request: CountStoredChunks,
+    ) -> Result<StoredChunksCounted, WireError> {
+        let count = request.chunks.len();
+        check_count(count)?;
+        let stored = self.read_chunks(count, move |files| files.count_stored(&request.chunks));
+        let stored = u32::try_from(stored.await?).expect("no more than a block has");
+        Ok(StoredChunksCounted { stored })
     }
 
     pub(super) async fn record_chunks(
@@ -204,6 +216,20 @@ impl<V: ClusterView> Files<V> {
             Ok(ChunkPromise { chunk, nodes })
         });
         proposed.collect()
+    }
+
+    /// How many of them are stored with the length that they have here, up to the first that is not.
+    fn count_stored(&self, chunks: &[ChunkToStore]) -> Result<usize, WireError> {
+        let snapshot = self.state.read()?;
+        let placeable = self.cluster.placeable();
+        for (count, ChunkToStore { chunk, len }) in chunks.iter().enumerate() {
+            let row = snapshot.chunk(chunk)?;
+            let is_same = row.is_some_and(|row| row.may_have_len(*len));
+            if !is_same || !self.is_stored(&snapshot, chunk, &placeable)? {
+                return Ok(count);
+            }
+        }
+        Ok(chunks.len())
     }
 
     /// Whether enough nodes hold a chunk that can be relied on.

@@ -207,7 +207,7 @@ pub struct ChunkRow {
 
 impl ChunkRow {
     /// Whether this is its length, as far as is known.
-    pub(super) fn may_have_len(&self, len: u32) -> bool {
+    pub(crate) fn may_have_len(&self, len: u32) -> bool {
         self.len == len || self.len == 0
     }
 

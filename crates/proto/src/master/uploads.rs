@@ -17,6 +17,8 @@ without_body!(
     UploadFound,
     AllocateChunks,
     ChunksAllocated,
+    CountStoredChunks,
+    StoredChunksCounted,
     RecordChunks,
     ChunksRecorded,
     CommitUpload,
@@ -173,6 +175,21 @@ impl<'a> From<&'a NodeLocation> for Peer<'a> {
     }
 }
 
+/// See [`count_stored_chunks`](super::MasterHandlers::count_stored_chunks). Whoever records them then needs no receipts, and learns
+/// whether it is still so.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CountStoredChunks {
+    /// In the order of a file; at most [`CHUNKS_PER_BLOCK`](super::CHUNKS_PER_BLOCK).
+    pub chunks: Vec<ChunkToStore>,
+}
+
+/// So many are stored as well as a write demands.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StoredChunksCounted {
+    /// How many, up to the first that is not.
+    pub stored: u32,
+}
+
 /// See [`record_chunks`](super::MasterHandlers::record_chunks). Fails with `upload_unknown` (also if
 /// chunks before these are not recorded: begin again), `not_enough_replicas` (a chunk with too few good receipts).
 #[derive(Debug, Serialize, Deserialize)]
@@ -204,7 +221,7 @@ pub struct StoredChunk {
     pub chunk: ChunkId,
     /// Its bytes. All chunks of a file but the last have the cluster's chunk size.
     pub len: u32,
-    /// One a node; none where the master said `stored`.
+    /// One a node; none where the master has the chunk on record with enough copies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<Receipt>,
 }

@@ -48,7 +48,7 @@ macro_rules! written {
 written!(MasterRequest in master:
     LookUpEntry, ListFolder, BrowseFolder, SearchNames, CreateFolder, MoveEntry, DeleteEntry, ListTrash, RestoreEntry, EmptyTrash,
     ListVersions, RestoreVersion, RemoveVersion, CreateShare, ListShares, FindShare, CountDownload, RevokeShare, KeepUpload,
-    LookUpUpload, AllocateChunks,
+    LookUpUpload, AllocateChunks, CountStoredChunks,
     RecordChunks, CommitUpload, AbandonUpload, OpenFile, LocateChunks, ReportBadReplica, GetStatus, ListNodes,
     LeaveSafeMode, ResetDeleteFuse, RemoveNode, RegisterNode, ReportHeartbeat, ReportCorruptChunks,
 );

@@ -66,6 +66,10 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
         r#"{"upload":"UUID","chunks":[{"chunk":"CHUNK","len":3}],"avoid":["UUID"]}"#,
     ),
     (
+        "count_stored_chunks",
+        r#"{"chunks":[{"chunk":"CHUNK","len":3}]}"#,
+    ),
+    (
         "record_chunks",
         r#"{"upload":"UUID","block":4294967295,"chunks":STORED}"#,
     ),

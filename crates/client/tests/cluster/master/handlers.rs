@@ -5,18 +5,19 @@ use std::collections::{BTreeSet, HashMap};
 use proto::id::{ClusterId, Epoch, PromiseId, RunId};
 use proto::master::{
     AbandonUpload, AllocateChunks, BadReplicaNoted, BrowseFolder, CHUNKS_PER_BLOCK, ChunkCounts,
-    ChunksAllocated, ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus, CommitUpload,
-    CorruptChunksNoted, CountDownload, CreateFolder, CreateShare, DeleteEntry, DeleteFuseReset,
-    DownloadCounted, EmptyTrash, EntryDeleted, EntryFound, EntryMoved, EntryRestored, FileOpened,
-    FindShare, FolderBrowsed, FolderCreated, FolderListed, FormerVersionsKept, GetStatus, Health,
-    HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListShares, ListTrash,
-    ListVersions, LocateChunks, LookUpEntry, LookUpUpload, MasterHandlers, MoveEntry, NamesFound,
-    NodeCounts, NodeRegistered, NodeRemoved, NodeState, NodeSummary, NodesListed, OpenFile,
-    Placement, RecordChunks, RegisterNode, RemoveNode, RemoveVersion, RepairStatus,
-    ReportBadReplica, ReportCorruptChunks, ReportHeartbeat, ResetDeleteFuse, RestoreEntry,
-    RestoreVersion, RevokeShare, SafeModeLeft, SearchNames, ShareCreated, ShareFound, ShareRevoked,
-    SharesListed, TrashEmptied, TrashKept, TrashListed, UploadAbandoned, UploadCommitted,
-    UploadFound, UploadKept, VersionRemoved, VersionRestored, VersionsListed,
+    ChunkToStore, ChunksAllocated, ChunksLocated, ChunksRecorded, ClusterRules, ClusterStatus,
+    CommitUpload, CorruptChunksNoted, CountDownload, CountStoredChunks, CreateFolder, CreateShare,
+    DeleteEntry, DeleteFuseReset, DownloadCounted, EmptyTrash, EntryDeleted, EntryFound,
+    EntryMoved, EntryRestored, FileOpened, FindShare, FolderBrowsed, FolderCreated, FolderListed,
+    FormerVersionsKept, GetStatus, Health, HeartbeatNoted, KeepUpload, LeaveSafeMode, ListFolder,
+    ListNodes, ListShares, ListTrash, ListVersions, LocateChunks, LookUpEntry, LookUpUpload,
+    MasterHandlers, MoveEntry, NamesFound, NodeCounts, NodeRegistered, NodeRemoved, NodeState,
+    NodeSummary, NodesListed, OpenFile, Placement, RecordChunks, RegisterNode, RemoveNode,
+    RemoveVersion, RepairStatus, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat,
+    ResetDeleteFuse, RestoreEntry, RestoreVersion, RevokeShare, SafeModeLeft, SearchNames,
+    ShareCreated, ShareFound, ShareRevoked, SharesListed, StoredChunksCounted, TrashEmptied,
+    TrashKept, TrashListed, UploadAbandoned, UploadCommitted, UploadFound, UploadKept,
+    VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::name::NameRules;
 use proto::node::NodeUsage;
@@ -115,9 +116,7 @@ impl MasterHandlers for FakeMaster {
         }
         let mut placements = Vec::new();
         for chunk in &ask.chunks {
-            let dead = &state.dead;
-            let holders = state.chunks.get(&chunk.chunk).into_iter().flatten();
-            let placement = if holders.filter(|node| !dead.contains(node)).count() >= 2 {
+            let placement = if state.has(&chunk.chunk) {
                 Placement::Stored
             } else {
                 state.promises += 1;
@@ -164,6 +163,23 @@ impl MasterHandlers for FakeMaster {
             lease_ms: u64::try_from(LEASE.as_millis()).unwrap(),
             min_write_replicas: 2,
         })
+    }
+
+    async fn count_stored_chunks(
+        &self,
+        _: &Caller,
+        ask: CountStoredChunks,
+    ) -> Result<StoredChunksCounted, WireError> {
+        assert!(
+            ask.chunks.len() <= CHUNKS_PER_BLOCK,
+            "the bound of the protocol"
+        );
+        self.note("count_stored_chunks");
+        let state = self.lock();
+        let is_stored = |chunk: &&ChunkToStore| state.has(&chunk.chunk);
+        let stored = ask.chunks.iter().take_while(is_stored).count();
+        let stored = u32::try_from(stored).unwrap();
+        Ok(StoredChunksCounted { stored })
     }
 
     async fn record_chunks(
