@@ -206,6 +206,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
                 .options(uploads::options)
                 .layer(map_response(tus::stamp)),
         ),
+        (
+            "/api/v1/uploads/{upload}/chunks",
+            post(uploads::name_chunks).layer(map_response(tus::stamp)),
+        ),
         ("/api/v1/search", get(search::get)),
         ("/api/v1/zip", get(zip::get).post(zip::post)),
         ("/api/v1/zip/", get(zip::get).post(zip::post)),

@@ -8,7 +8,7 @@ mod past;
 mod search;
 mod shares;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
 use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
-use proto::id::{ClusterId, Epoch, NodeId, RunId, UploadId, VersionId};
+use proto::id::{ChunkId, ClusterId, Epoch, NodeId, RunId, UploadId, VersionId};
 use proto::master::{
     BrowseCursor, ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderBrowsed, FolderListed,
     Health, NamesFound, NodeCounts, NodesListed, Precondition, Problem, RepairStatus, SearchCursor,
@@ -177,6 +177,14 @@ impl Kept {
         self.versions.insert(version, file.clone());
         self.entries.insert(path.clone(), Node::File(file));
         version
+    }
+
+    /// All chunks that are here, also those of former versions.
+    fn chunks(&self) -> HashMap<ChunkId, Bytes> {
+        let versions = self.versions.values();
+        versions
+            .flat_map(|version| version.bytes.chunks())
+            .collect()
     }
 
     fn make_parents(&mut self, path: &EntryPath) {

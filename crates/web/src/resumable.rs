@@ -18,7 +18,7 @@ use bytes::Bytes;
 use client::{Appended, Error, OpenUpload, Uploaded};
 use futures::Stream;
 use parking_lot::Mutex;
-use proto::id::UploadId;
+use proto::id::{ChunkId, UploadId};
 use proto::master::{UploadFound, UploadPlan};
 use tokio::io::AsyncReadExt;
 use tokio::sync::MutexGuard;
@@ -251,6 +251,106 @@ where
     appended
 }
 
+/// Adds the chunks with these ids behind the first `offset` bytes, up to the first that the cluster does not have, as
+/// [`append`] adds bytes.
+pub(crate) async fn append_stored(
+    state: &AppState,
+    upload: UploadId,
+    offset: u64,
+    chunks: Vec<ChunkId>,
+) -> Result<Progress, Problem> {
+    let (slot, stop) = state.resumables.enter(upload)?;
+    let mut held = slot.held().await?;
+    let appended = append_stored_to(state, upload, &mut held, (offset, chunks), &stop).await;
+    slot.touch();
+    if held.is_none() {
+        drop(held);
+        state.resumables.leave(upload, &slot);
+    }
+    appended
+}
+
+async fn append_stored_to(
+    state: &AppState,
+    upload: UploadId,
+    held: &mut Option<Held>,
+    (offset, chunks): (u64, Vec<ChunkId>),
+    stop: &CancellationToken,
+) -> Result<Progress, Problem> {
+    if let Some(committed) = go_to(state, upload, held, offset).await? {
+        return Ok(committed);
+    }
+    let Some(before) = held.as_ref() else {
+        return Err(elsewhere(0, offset));
+    };
+    if !before.rest.is_empty() {
+        return Err(within_chunk(before.open.bytes, offset));
+    }
+    // A newer request waits for this one.
+    if stop.is_cancelled() {
+        return End::Stopped.check().map(|()| before.progress());
+    }
+    let (open, expires) = (before.open.clone(), before.expires);
+    let appended = state.drive.append_stored(open, chunks).await;
+    match appended {
+        Ok(appended) => Ok(take_note(held, appended, expires)),
+        Err(error) => Err(after_failure(state, upload, held, offset, error).await),
+    }
+}
+
+/// Sees that the upload is where a request goes on with it. If it was committed there, that is given.
+async fn go_to(
+    state: &AppState,
+    upload: UploadId,
+    held: &mut Option<Held>,
+    offset: u64,
+) -> Result<Option<Progress>, Problem> {
+    if held.as_ref().is_some_and(|held| held.offset() == offset) {
+        return Ok(None);
+    }
+    let found = look_up(state, upload, held).await?;
+    if found.offset() != offset {
+        return Err(elsewhere(found.offset(), offset));
+    }
+    Ok(matches!(found, Progress::Committed(_)).then_some(found))
+}
+
+/// What an upload became by what was appended.
+fn take_note(held: &mut Option<Held>, appended: Appended, expires: Instant) -> Progress {
+    match appended {
+        Appended::Committed(uploaded) => {
+            *held = None;
+            Progress::Committed(uploaded)
+        }
+        Appended::Open { open, rest } => {
+            let now_held = Held {
+                open,
+                rest,
+                expires,
+            };
+            held.insert(now_held).progress()
+        }
+    }
+}
+
+/// What to say of a failure: it may be that the upload was gone on with elsewhere meanwhile.
+async fn after_failure(
+    state: &AppState,
+    upload: UploadId,
+    held: &mut Option<Held>,
+    offset: u64,
+    error: Error,
+) -> Problem {
+    let is_elsewhere = matches!(
+        error,
+        Error::NotFound { .. } | Error::InvalidArgument { .. }
+    );
+    match look_up(state, upload, held).await {
+        Ok(found) if is_elsewhere && found.offset() != offset => elsewhere(found.offset(), offset),
+        _ => error.into(),
+    }
+}
+
 async fn append_to<S>(
     state: &AppState,
     upload: UploadId,
@@ -262,14 +362,8 @@ async fn append_to<S>(
 where
     S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
 {
-    if held.as_ref().is_none_or(|held| held.offset() != offset) {
-        let found = look_up(state, upload, held).await?;
-        if found.offset() != offset {
-            return Err(elsewhere(found.offset(), offset));
-        }
-        if let Progress::Committed(_) = found {
-            return Ok(found);
-        }
+    if let Some(committed) = go_to(state, upload, held, offset).await? {
+        return Ok(committed);
     }
     let Some(before) = held.as_ref() else {
         return Err(elsewhere(0, offset));
@@ -294,33 +388,15 @@ where
     let appended = state.drive.append(open, Box::new(reader)).await;
     drop(turn);
     match appended {
-        Ok(Appended::Committed(uploaded)) => {
-            *held = None;
-            Ok(Progress::Committed(uploaded))
-        }
-        Ok(Appended::Open { open, rest }) => {
-            let now_held = held.insert(Held {
-                open,
-                rest,
-                expires,
-            });
+        Ok(appended) => {
+            let is_committed = matches!(appended, Appended::Committed(_));
+            let progress = take_note(held, appended, expires);
             let end = std::mem::replace(&mut *end.lock(), End::Clean);
-            end.check().map(|()| now_held.progress())
+            // Whatever became of the connection behind the last byte.
+            let checked = if is_committed { Ok(()) } else { end.check() };
+            checked.map(|()| progress)
         }
-        Err(error) => {
-            let is_elsewhere = matches!(
-                error,
-                Error::NotFound { .. } | Error::InvalidArgument { .. }
-            );
-            let found = look_up(state, upload, held).await;
-            match found {
-                // It was gone on with elsewhere meanwhile.
-                Ok(found) if is_elsewhere && found.offset() != offset => {
-                    Err(elsewhere(found.offset(), offset))
-                }
-                _ => Err(error.into()),
-            }
-        }
+        Err(error) => Err(after_failure(state, upload, held, offset, error).await),
     }
 }
 
@@ -395,6 +471,14 @@ impl Progress {
 fn elsewhere(at: u64, offset: u64) -> Problem {
     let detail = format!(
         "the upload has {at} bytes and cannot go on at {offset}: ask where it is with HEAD, and go on there"
+    );
+    Problem::new(Kind::OffsetMismatch, detail)
+}
+
+fn within_chunk(whole: u64, offset: u64) -> Problem {
+    let detail = format!(
+        "{} bytes beyond the last whole chunk are here, which only bytes can go on with: go on with PATCH at {offset}",
+        offset - whole
     );
     Problem::new(Kind::OffsetMismatch, detail)
 }

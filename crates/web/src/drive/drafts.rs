@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::{Appended, Cluster, Error, OpenUpload};
-use proto::id::UploadId;
+use proto::id::{ChunkId, UploadId};
 use proto::master::{UploadFound, UploadPlan};
 use proto::net::{ByteSource, Pending};
 
@@ -20,6 +20,13 @@ pub trait Drafts: Send + Sync {
 
     /// Stores all that `reader` gives behind what is recorded of it, and commits the file if that was its end.
     fn append(&self, open: OpenUpload, reader: ByteSource) -> Pending<'_, Result<Appended, Error>>;
+
+    /// Adds the chunks with these ids, up to the first that is not here, and commits the file if that was its end.
+    fn append_stored(
+        &self,
+        open: OpenUpload,
+        chunks: Vec<ChunkId>,
+    ) -> Pending<'_, Result<Appended, Error>>;
 
     /// Gives such an upload up.
     fn end_upload(&self, upload: UploadId) -> Pending<'_, Result<(), Error>>;
@@ -39,6 +46,14 @@ impl Drafts for Cluster {
 
     fn append(&self, open: OpenUpload, reader: ByteSource) -> Pending<'_, Result<Appended, Error>> {
         Box::pin(self.append(open, reader))
+    }
+
+    fn append_stored(
+        &self,
+        open: OpenUpload,
+        chunks: Vec<ChunkId>,
+    ) -> Pending<'_, Result<Appended, Error>> {
+        Box::pin(async move { self.append_stored(open, &chunks).await })
     }
 
     fn end_upload(&self, upload: UploadId) -> Pending<'_, Result<(), Error>> {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use client::Error;
 use futures::StreamExt;
+use proto::id::ChunkId;
 
 use super::{Faults, Version};
 use crate::drive::{Content, OpenFile};
@@ -28,6 +29,19 @@ impl FileBytes {
             Self::Given(bytes) => bytes.len() as u64,
             Self::Zeros(len) => *len,
         }
+    }
+
+    /// Its chunks by their ids, if it has bytes of its own.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = (ChunkId, Bytes)> {
+        let bytes = match self {
+            Self::Given(bytes) => bytes.clone(),
+            Self::Zeros(_) => Bytes::new(),
+        };
+        let starts = (0..bytes.len()).step_by(CHUNK_LEN);
+        starts.map(move |start| {
+            let chunk = bytes.slice(start..bytes.len().min(start + CHUNK_LEN));
+            (ChunkId::of(&chunk), chunk)
+        })
     }
 
     /// A part of it, of which this is the place.

@@ -1,9 +1,10 @@
 //! The uploads of a drive in memory that others may go on with.
 
+use std::io;
 use std::time::Duration;
 
 use client::{Appended, Error, OpenUpload, Uploaded};
-use proto::id::UploadId;
+use proto::id::{ChunkId, UploadId};
 use proto::master::{UploadCommitted, UploadFound, UploadPlan};
 use proto::net::{ByteSource, Pending};
 use tokio::io::AsyncReadExt;
@@ -119,6 +120,30 @@ impl Drafts for MemoryDrive {
             let draft = Draft::Committed(uploaded);
             kept.drafts.insert(open.upload, draft);
             Ok(Appended::Committed(uploaded))
+        })
+    }
+
+    fn append_stored(
+        &self,
+        open: OpenUpload,
+        chunks: Vec<ChunkId>,
+    ) -> Pending<'_, Result<Appended, Error>> {
+        Box::pin(async move {
+            let left = usize::try_from(open.plan.size - open.bytes).expect("in memory");
+            if left.div_ceil(CHUNK_LEN) < chunks.len() {
+                return Err(Error::InvalidArgument {
+                    message: "more chunks were named than are to come".to_owned(),
+                });
+            }
+            let kept = self.reached()?.chunks();
+            let mut bytes = Vec::new();
+            for chunk in chunks.iter().map_while(|chunk| kept.get(chunk)) {
+                if chunk.len() != CHUNK_LEN.min(left - bytes.len()) {
+                    break;
+                }
+                bytes.extend_from_slice(chunk);
+            }
+            self.append(open, Box::new(io::Cursor::new(bytes))).await
         })
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `POST` opens an upload, `PATCH` of its address adds bytes, `HEAD` says how many are here, `DELETE` gives it up. The file is
 //! there when all its bytes are: the answer to the last of them comes after the commit. A stock client needs no more
-//! than the address of this route and a file's name.
+//! than the address of this route and a file's name. Whoever hashes the file itself can name its next chunks with `POST` of
+//! `…/chunks`, and needs to send only those that are not here.
 
 use std::time::SystemTime;
 
@@ -12,14 +13,16 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use client::Uploaded;
-use proto::id::{UploadId, VersionId};
+use proto::id::{ChunkId, UploadId, VersionId};
 use proto::master::UploadPlan;
 use proto::name::EntryPath;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinError;
 
 use super::files::check_before;
 use crate::Shared;
 use crate::error::{Kind, Problem};
+use crate::extract::JsonBody;
 use crate::headers::conditional;
 use crate::headers::tus::{self, Metadata};
 use crate::pace::PacedBody;
@@ -112,6 +115,11 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let upload = id(&upload)?;
     let progress = resumable::watch(&state, upload).await?;
+    Ok(described(upload, progress))
+}
+
+/// An answer in JSON, with the headers of every answer besides.
+fn described(upload: UploadId, progress: Progress) -> Response {
     let mut state = UploadState {
         upload,
         size: progress.size(),
@@ -134,7 +142,7 @@ pub(crate) async fn get(
             state.copies_wanted = Some(uploaded.copies_wanted);
         }
     }
-    Ok((headers, Json(state)).into_response())
+    (headers, Json(state)).into_response()
 }
 
 /// `HEAD /api/v1/uploads/{upload}`, of whoever is about to send: what was sent before stops.
@@ -209,6 +217,38 @@ pub(crate) async fn post(
     }
 }
 
+/// Chunks that one request may name: their hashes are some 34 KB.
+const NAMED_MAX: usize = 512;
+
+/// The next chunks of an upload by their hashes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NamedChunks {
+    /// Behind so many bytes.
+    offset: u64,
+    chunks: Vec<ChunkId>,
+}
+
+/// `POST /api/v1/uploads/{upload}/chunks`
+pub(crate) async fn name_chunks(
+    State(state): State<Shared>,
+    Path(upload): Path<String>,
+    JsonBody(NamedChunks { offset, chunks }): JsonBody<NamedChunks>,
+) -> Result<Response, Problem> {
+    let upload = id(&upload)?;
+    if !(1..=NAMED_MAX).contains(&chunks.len()) {
+        let detail = format!(
+            "{} chunks were named; name 1 to {NAMED_MAX} at once",
+            chunks.len()
+        );
+        return Err(Problem::new(Kind::BadRequest, detail));
+    }
+    let appends = state.appends();
+    let appending = async move { resumable::append_stored(&state, upload, offset, chunks).await };
+    let progress = finished(appends.spawn(appending).await)?;
+    Ok(described(upload, progress))
+}
+
 /// Goes on to the end of what came even if the connection breaks, and with it the request that waits for the answer.
 async fn append(
     state: &Shared,
@@ -220,7 +260,11 @@ async fn append(
     let len = body.size_hint().exact();
     let body = PacedBody::new(body.into_data_stream(), state.patience);
     let appending = async move { resumable::append(&state, upload, offset, len, body).await };
-    let appended = appends.spawn(appending).await;
+    finished(appends.spawn(appending).await)
+}
+
+/// What a task said that went on whatever became of its request.
+fn finished(appended: Result<Result<Progress, Problem>, JoinError>) -> Result<Progress, Problem> {
     appended.unwrap_or_else(|_| {
         let detail = "the server failed in the middle of an upload; its log says more";
         Err(Problem::new(Kind::Internal, detail))
