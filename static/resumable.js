@@ -2,8 +2,10 @@
 //
 // Each call of `send` is one try; whoever calls tries again. Where an upload is, and what it is to become, is kept in the
 // browser's storage under its fingerprint, so that a page that was loaded anew goes on too, once it has the file again.
+// An upload is opened here, and what the cluster has of it already is named (naming.js); the client sends the rest.
 
-import { ApiError, ConnectionError, pathText } from "./api.js";
+import { ApiError, ConnectionError, call, pathText } from "./api.js";
+import { nameChunks } from "./naming.js";
 import * as remains from "./remains.js";
 import { modifiedMs, parse } from "./transfer.js";
 
@@ -26,16 +28,22 @@ async function client() {
 
 /**
  * Sends what is missing of a file, which goes to `target` and was first meant for `origin`. With `onlyNew`, it is refused with code
- * `precondition_failed` where the name is taken. No request is longer than `requestMax`.
+ * `precondition_failed` where the name is taken. No request is longer than `requestMax`. `naming` is kept from try to try.
  */
-export async function send(file, { origin, target, onlyNew, requestMax, onProgress, signal }) {
+export async function send(file, { origin, target, onlyNew, requestMax, naming, onProgress, signal }) {
   const { Upload } = await client();
   signal.throwIfAborted();
   const fingerprint = remains.fingerprint(file, origin);
+  const metadata = { path: pathText(target), modified_ms: modifiedMs(file) };
+  if (!naming.isOver) {
+    const stored = await name(file, { fingerprint, metadata, onlyNew, naming, onProgress, signal });
+    if (stored) return stored;
+    naming.isOver = true;
+  }
   return new Promise((resolve, reject) => {
     const upload = new Upload(file, {
       endpoint: ENDPOINT,
-      metadata: { path: pathText(target), modified_ms: modifiedMs(file) },
+      metadata,
       fingerprint: async () => fingerprint,
       urlStorage: remains.storage,
       removeFingerprintOnSuccess: true,
@@ -62,6 +70,63 @@ export async function send(file, { origin, target, onlyNew, requestMax, onProgre
     if (before) upload.resumeFromPreviousUpload(before);
     upload.start();
   });
+}
+
+/**
+ * Has the upload take what the cluster has already. Gives the answer to the commit if that was all of it, and says then whether not a
+ * byte was sent.
+ */
+async function name(file, { fingerprint, metadata, onlyNew, naming, onProgress, signal }) {
+  const { address, offset, key } = await whereItIs(fingerprint)
+    ?? await open(file, { fingerprint, metadata, onlyNew, signal });
+  naming.isFromStart ??= offset === 0;
+  const stored = await nameChunks(file, { address, offset, onProgress, signal });
+  if (!stored) return null;
+  await remains.storage.removeUpload(key);
+  return { ...stored, wasHere: naming.isFromStart };
+}
+
+/** Where the upload is that was begun before; nothing, if there is none any more. */
+async function whereItIs(fingerprint) {
+  const before = remains.find(fingerprint);
+  if (!before) return null;
+  try {
+    const { offset } = await call("GET", before.uploadUrl);
+    return { address: before.uploadUrl, offset, key: before.urlStorageKey };
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    await remains.storage.removeUpload(before.urlStorageKey);
+    return null;
+  }
+}
+
+/** Opens an upload as the client does, and remembers it as the client does. */
+async function open(file, { fingerprint, metadata, onlyNew, signal }) {
+  const headers = {
+    "Tus-Resumable": "1.0.0",
+    "Upload-Length": file.size,
+    "Upload-Metadata": Object.entries(metadata).map(([key, value]) => `${key} ${base64(value)}`).join(","),
+  };
+  if (onlyNew) headers["If-None-Match"] = "*";
+  let response;
+  try {
+    response = await fetch(ENDPOINT, { method: "POST", headers, signal });
+  } catch {
+    signal.throwIfAborted();
+    throw new ConnectionError();
+  }
+  const place = response.headers.get("Location");
+  if (response.status >= 400) throw new ApiError(response.status, parse(await response.text()));
+  if (response.status !== 201 || !place) throw new ConnectionError();
+  const address = new URL(place, ENDPOINT).href;
+  const { size } = file;
+  const upload = { size, metadata, creationTime: new Date().toString(), uploadUrl: address };
+  return { address, offset: 0, key: await remains.storage.addUpload(fingerprint, upload) };
+}
+
+function base64(text) {
+  const bytes = new TextEncoder().encode(text);
+  return btoa(String.fromCharCode(...bytes));
 }
 
 /** The client would send all of it again because somebody could not tell for the moment how much is here. */

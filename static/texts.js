@@ -22,6 +22,7 @@ export const UPLOADS = {
   lost: "Connection lost, trying again.",
   again: "{reason} Trying again.",
   stored: "{size} · Stored, {copies} of {wanted} copies.",
+  wasHere: "{size} · Was here already, {copies} of {wanted} copies.",
   storedForNow: "{size} · {copies} of {wanted} copies for now; the rest follows by itself.",
   storedBefore: "{size} · Stored.",
   copiesMade: "{size} · Stored, all copies are made.",

@@ -56,6 +56,8 @@ export class Upload {
     this.hasOthers = hasOthers;
     this.answers = answers;
     this.sent = 0;
+    // What is known of the cluster having it already.
+    this.naming = {};
     this.show("waiting", TEXT.waiting);
   }
 
@@ -111,10 +113,11 @@ export class Upload {
     }
   }
 
-  stored({ copies, wanted }) {
+  stored({ copies, wanted, wasHere }) {
     this.sent = this.size;
     const isKnown = wanted > 0;
-    const text = !isKnown ? TEXT.storedBefore : copies < wanted ? TEXT.storedForNow : TEXT.stored;
+    const stored = wasHere ? TEXT.wasHere : TEXT.stored;
+    const text = !isKnown ? TEXT.storedBefore : copies < wanted ? TEXT.storedForNow : stored;
     const values = { size: formatSize(this.size), copies, wanted };
     this.end("done", fill(text, values), isKnown ? { copies, wanted } : undefined);
     this.tell(fill(TEXT.isStored, { name: this.name }));
@@ -309,7 +312,8 @@ export class Upload {
     };
     this.triedMax = requestMax;
     if (!this.isLarge) return put(api.fileAddress(this.target), this.file, options);
-    return resumable.send(this.file, { ...options, origin: this.origin, target: this.target, requestMax });
+    const { origin, target, naming } = this;
+    return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
   }
 
   /** Nothing is under way yet. */

@@ -11,6 +11,7 @@ use crate::support::{Cluster, Page, Screen, browse, content, download};
 
 const SLOW: Option<u32> = Some(2_000_000);
 const LEN: usize = 12_000_000;
+const CHUNK: usize = 64 << 10;
 
 fn file(cluster: &Cluster, name: &str, bytes: &[u8]) -> PathBuf {
     let path = cluster.scratch().join(name);
@@ -60,6 +61,24 @@ async fn address(page: &Page) -> Option<String> {
         )
         .await;
     found.as_str().map(str::to_owned)
+}
+
+/// From now on the bytes of files that leave the browser are counted.
+async fn count_sent(page: &Page) {
+    page.script(
+        "const { send } = XMLHttpRequest.prototype; \
+         window.sentBytes = 0; \
+         XMLHttpRequest.prototype.send = function (body) { \
+           window.sentBytes += body?.size ?? 0; \
+           send.call(this, body); \
+         }",
+    )
+    .await;
+}
+
+async fn sent(page: &Page) -> usize {
+    let sent = page.script("return window.sentBytes").await;
+    usize::try_from(sent.as_u64().unwrap()).unwrap()
 }
 
 async fn press(page: &Page, button: &str) {
@@ -295,4 +314,144 @@ async fn a_new_page_says_what_had_not_begun() {
             .await;
     })
     .await;
+}
+
+/// The same film under another name: the page finds that the cluster has it, and sends nothing. Also where the browser has no hashing of
+/// its own for the page, as without HTTPS.
+#[tokio::test]
+async fn what_the_cluster_has_is_not_sent_again() {
+    let mut cluster = Cluster::start().await;
+    cluster.web().arguments(&["--set", "web.hosts=nas"]);
+    cluster.web().restart().await;
+    let bytes = content(8, LEN);
+    let client = cluster.client();
+    cluster.upload("/here/already.mp4", &bytes).await;
+    let film = file(&cluster, "film.mp4", &bytes);
+    let port = cluster.web.address().port();
+    browse(Screen::Desktop, async |page| {
+        for (host, name) in [("localhost", "/film.mp4"), ("nas", "/film (2).mp4")] {
+            page.open(&format!("http://{host}:{port}/")).await;
+            let is_secure = page.script("return isSecureContext").await;
+            assert_eq!(is_secure, host == "localhost");
+            count_sent(page).await;
+            page.choose("#file-input", &[&film]).await;
+            if name.contains('2') {
+                page.answer("Keep both").await;
+            }
+            until_state(page, "done", 1).await;
+            let told = page.text("#uploads .upload-state").await;
+            assert!(told.ends_with("Was here already, 3 of 3 copies."), "{told}");
+            assert_eq!(sent(page).await, 0);
+            assert_eq!(address(page).await, None);
+            assert!(download(&client, name).await.unwrap() == bytes);
+        }
+    })
+    .await;
+}
+
+/// The front of a film is there already: what follows is sent, and nothing else.
+#[tokio::test]
+async fn only_what_the_cluster_has_not_is_sent() {
+    let cluster = Cluster::start().await;
+    let bytes = content(9, LEN);
+    let known = LEN / 2 / CHUNK * CHUNK;
+    cluster.upload("/front", &bytes[..known]).await;
+    let film = file(&cluster, "film.mp4", &bytes);
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        count_sent(page).await;
+        page.choose("#file-input", &[&film]).await;
+        until_state(page, "done", 1).await;
+        let told = page.text("#uploads .upload-state").await;
+        assert!(told.ends_with("Stored, 3 of 3 copies."), "{told}");
+        assert_eq!(sent(page).await, LEN - known);
+    })
+    .await;
+    let stored = download(&cluster.client(), "/film.mp4").await;
+    assert!(stored.unwrap() == bytes);
+}
+
+/// Of a chunk in the middle every copy is rotten: whoever has the file still brings that chunk back by uploading it.
+#[tokio::test]
+async fn what_the_cluster_has_lost_is_sent() {
+    let mut cluster = Cluster::start().await;
+    cluster.expect_in_log("corrupt");
+    cluster.expect_in_log("lost");
+    let bytes = content(10, LEN);
+    cluster.upload("/before.mp4", &bytes).await;
+    let lost = 20 * CHUNK;
+    for node in 1..=3 {
+        let copies = cluster.node(node).corrupt(&bytes[lost..lost + CHUNK]);
+        assert_eq!(copies, 1);
+    }
+    let client = cluster.client();
+    download(&client, "/before.mp4").await.unwrap_err();
+    cluster
+        .until("the loss is known", |status| status.chunks.unavailable == 1)
+        .await;
+    let film = file(&cluster, "film.mp4", &bytes);
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        count_sent(page).await;
+        page.choose("#file-input", &[&film]).await;
+        until_state(page, "done", 1).await;
+        assert_eq!(sent(page).await, LEN - lost);
+    })
+    .await;
+    assert!(download(&client, "/film.mp4").await.unwrap() == bytes);
+    assert!(download(&client, "/before.mp4").await.unwrap() == bytes);
+}
+
+/// While it is hashed, an upload pauses, is taken up by a page that was loaded anew, and is cancelled, as any other.
+#[tokio::test]
+async fn an_upload_that_is_hashed_pauses_goes_on_and_is_cancelled() {
+    let cluster = Cluster::start().await;
+    let bytes = content(11, LEN);
+    cluster.upload("/here/before.mp4", &bytes).await;
+    let film = file(&cluster, "film.mp4", &bytes);
+    // The second request that names chunks is not answered before somebody asks for it.
+    let hold = "const { fetch } = window; \
+        let named = 0; \
+        window.fetch = async (address, options) => { \
+          const isHeld = String(address).endsWith('/chunks') && (named += 1) === 2; \
+          if (isHeld) await new Promise((resolve, reject) => { \
+            window.goOn = resolve; \
+            options.signal.addEventListener('abort', () => reject(options.signal.reason)); \
+          }); \
+          return fetch(address, options); \
+        }";
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(hold).await;
+        count_sent(page).await;
+        page.choose("#file-input", &[&film]).await;
+        page.until("window.goOn").await;
+        press(page, "Pause").await;
+        until_state(page, "paused", 1).await;
+        press(page, "Resume").await;
+        until_state(page, "done", 1).await;
+        assert_eq!(sent(page).await, 0);
+
+        page.open(&cluster.url("/folder/here")).await;
+        page.script(hold).await;
+        page.choose("#file-input", &[&film]).await;
+        page.until("window.goOn").await;
+        page.open(&cluster.url("/folder/here")).await;
+        page.until("document.querySelector('#cut-off .upload')")
+            .await;
+        page.script(hold).await;
+        count_sent(page).await;
+        page.choose("#file-input", &[&film]).await;
+        page.until("window.goOn").await;
+        let upload = address(page).await.unwrap();
+        press(page, "Cancel").await;
+        until_state(page, "cancelled", 1).await;
+        assert_eq!(get(&upload).await.unwrap().status(), 404);
+        press(page, "Retry").await;
+        until_state(page, "done", 1).await;
+        assert_eq!(sent(page).await, 0);
+    })
+    .await;
+    let stored = download(&cluster.client(), "/here/film.mp4").await;
+    assert!(stored.unwrap() == bytes);
 }
