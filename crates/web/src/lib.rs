@@ -24,6 +24,7 @@ mod preview;
 mod readiness;
 mod receivers;
 mod resumable;
+mod room;
 mod routes;
 mod serve;
 #[cfg(test)]

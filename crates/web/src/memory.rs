@@ -80,6 +80,8 @@ pub struct Faults {
     pub not_ready: bool,
     /// Why no upload that was begun becomes a file.
     pub commits_refused: Option<&'static str>,
+    /// Bytes that the disks have, if not as many as ever are needed: half of them is free.
+    pub disks: Option<u64>,
     /// Downloads fail after so many bytes.
     pub reads_fail_after: Option<usize>,
     /// A pause in uploads and downloads for each 64 KiB.
@@ -475,6 +477,7 @@ impl Drive for MemoryDrive {
 }
 
 fn status(kept: &Kept) -> ClusterStatus {
+    let disks = kept.faults.disks.unwrap_or(4_800_000_000_000);
     let faults = &kept.faults;
     let files = kept.entries.values().filter_map(|node| match node {
         Node::File(file) => Some(file.bytes.len()),
@@ -510,9 +513,9 @@ fn status(kept: &Kept) -> ClusterStatus {
         file_bytes: sizes.iter().sum(),
         trash: kept.trash_kept(),
         former_versions: kept.former_versions_kept(),
-        capacity_bytes: 3_000_000_000_000,
-        free_bytes: 2_400_000_000_000,
-        room_bytes: 800_000_000_000,
+        capacity_bytes: disks,
+        free_bytes: disks / 2,
+        room_bytes: disks / 6,
         chunks: ChunkCounts::default(),
         repair: RepairStatus::default(),
         safe_mode: None,

@@ -28,6 +28,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::AppState;
 use crate::error::{Kind, Problem};
+use crate::room;
 
 /// Uploads of which something is held; each may hold up to a chunk.
 const HELD_MAX: usize = 256;
@@ -373,6 +374,7 @@ where
         let detail = format!("the upload has {left} bytes to come, and more were sent");
         return Err(Problem::new(Kind::RequestTooLarge, detail));
     }
+    room::check_left(state, left).await?;
     let turn = tokio::select! {
         turn = state.transfers.uploads.turn(1) => turn?,
         () = stop.cancelled() => return End::Stopped.check().map(|()| before.progress()),

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proto::name::{EntryName, EntryPath};
 
+use super::only;
 use crate::error::{Kind, Problem};
 
 /// The version of the protocol, and the only one.
@@ -60,14 +61,9 @@ pub(crate) fn has_bytes(headers: &HeaderMap) -> bool {
 
 /// The number in a header, if it is there.
 pub(crate) fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Problem> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
+    let Some(value) = only(headers, name)? else {
         return Ok(None);
     };
-    if values.next().is_some() {
-        let detail = format!("{name} is there more than once");
-        return Err(Problem::new(Kind::BadRequest, detail));
-    }
     let text = value.to_str().unwrap_or("");
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
@@ -89,7 +85,7 @@ pub(crate) struct Metadata {
 impl Metadata {
     /// `Upload-Metadata`: `key base64, key base64`, where a value may be missing.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        let Some(value) = headers.get(METADATA) else {
+        let Some(value) = only(headers, &METADATA)? else {
             return Ok(Self::default());
         };
         let wrong = |what: &str| {

@@ -23,6 +23,7 @@ use crate::extract::QueryOf;
 use crate::headers::conditional::{self, Read, Validators};
 use crate::headers::content_type;
 use crate::headers::disposition::{Disposition, content_disposition};
+use crate::headers::only;
 use crate::headers::range::{self, Wanted};
 use crate::location::FilePath;
 use crate::turns::{DownloadTurn, Transfers};
@@ -135,8 +136,9 @@ pub(crate) async fn prepare(
         Read::PreconditionFailed => return Err(changed(&path, file.version)),
         Read::Send => {}
     }
-    let range_header = headers
-        .get(header::RANGE)
+    // Two of them are no range (RFC 9110, section 14.2): all of it comes.
+    let range_header = only(headers, &header::RANGE)
+        .unwrap_or_default()
         .filter(|_| *method == Method::GET && conditional::range_holds(headers, validators));
     let range_header = range_header.and_then(|range| range.to_str().ok());
     let (status, range) = match range_header.map(|range| range::wanted(range, file.size)) {

@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use client::people::exact_size;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
@@ -19,6 +19,7 @@ use tokio_util::io::StreamReader;
 use crate::error::{Kind, Problem};
 use crate::extract::QueryOf;
 use crate::headers::conditional::{self, Validators};
+use crate::headers::only;
 use crate::location::{self, FilePath};
 use crate::pace::PacedBody;
 use crate::readiness::Known;
@@ -26,6 +27,9 @@ use crate::{AppState, Shared};
 
 /// A body up to this long is read before it is known whether the file can be stored: that is quicker.
 const UNCHECKED_LEN_MAX: u64 = 1 << 20;
+
+/// When the content was last changed.
+const MODIFIED_MS: HeaderName = HeaderName::from_static("x-modified-ms");
 
 /// The answer to an upload.
 #[derive(Debug, Serialize)]
@@ -153,8 +157,11 @@ fn announced_size(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 
 /// When the content was last changed, if the caller says it.
 fn modified(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if let Some(milliseconds) = text("x-modified-ms") {
+    let text = |name| {
+        let value = only(headers, &name)?;
+        Ok::<_, Problem>(value.map(|value| value.to_str().unwrap_or("?")))
+    };
+    if let Some(milliseconds) = text(MODIFIED_MS)? {
         return milliseconds.parse().map(Some).map_err(|_| {
             Problem::new(
                 Kind::InvalidArgument,
@@ -162,7 +169,7 @@ fn modified(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
             )
         });
     }
-    text("last-modified").map_or(Ok(None), |date| {
+    text(header::LAST_MODIFIED)?.map_or(Ok(None), |date| {
         conditional::parse_http_date(date).map(Some).ok_or_else(|| {
             Problem::new(
                 Kind::InvalidArgument,

@@ -28,6 +28,7 @@ use crate::headers::tus::{self, Metadata};
 use crate::pace::PacedBody;
 use crate::readiness::Known;
 use crate::resumable::{self, Progress};
+use crate::room;
 
 /// Where the routes of uploads begin.
 pub(crate) const UPLOADS: &str = "/api/v1/uploads";
@@ -70,6 +71,7 @@ pub(crate) async fn create(
         parents: true,
         note: metadata.into_text(),
     };
+    room::check_size(&state, size).await?;
     let upload = resumable::begin(&state, plan).await?;
     let progress = if size == 0 || tus::has_bytes(&headers) {
         let body = if size == 0 { Body::empty() } else { body };

@@ -561,3 +561,57 @@ async fn names_that_break_a_rule_are_told_so() {
     late.expect_problem(412, "precondition_failed");
     assert_eq!(site.get("/api/v1/files/f").await.text(), "theirs");
 }
+
+/// A file of all the bytes that a number can count was taken on, and refused after days.
+#[tokio::test]
+async fn a_file_that_never_fits_is_refused_before_its_first_byte() {
+    let site = Site::new();
+    let small_disks = Faults {
+        disks: Some(60_000_000),
+        ..Faults::default()
+    };
+    site.drive.set_faults(small_disks.clone());
+    let address = site.begin("/large", 60_000_000).await;
+    let refused = site.patch(&address, 0, "first").await;
+    refused.expect_problem(507, "no_space");
+    assert!(refused.text().contains("room for about"));
+    assert_eq!(site.offset(&address).await, 0);
+    let refused = site.create("/larger", 60_000_001, &[], "").await;
+    refused.expect_problem(507, "no_space");
+    let refused = site.create("/absurd", usize::MAX, &[], "").await;
+    refused.expect_problem(413, "too_large");
+    site.drive.set_faults(Faults {
+        not_ready: true,
+        ..small_disks
+    });
+    let other = site.restarted();
+    let waiting = other.create("/larger", 60_000_001, &[], "").await;
+    assert_eq!(waiting.status, 201, "nobody knows what has room");
+}
+
+/// Of two values nobody knows which one was meant: the first was taken.
+#[tokio::test]
+async fn headers_that_come_twice_are_refused() {
+    let site = Site::new();
+    let address = site.begin("/f", 4).await;
+    let offsets = [TUS, BYTES, ("upload-offset", "0"), ("upload-offset", "4")];
+    let answer = site
+        .send(&format!("PATCH {address}"), &offsets, "data")
+        .await;
+    answer.expect_problem(400, "bad_request");
+    let places = [
+        TUS,
+        ("upload-length", "4"),
+        ("upload-metadata", "path L2Y="),
+        ("upload-metadata", "path L2c="),
+    ];
+    let answer = site.send("POST /api/v1/uploads", &places, "").await;
+    answer.expect_problem(400, "bad_request");
+    let times = [("x-modified-ms", "1"), ("x-modified-ms", "2")];
+    let answer = site.send("PUT /api/v1/files/f", &times, "data").await;
+    answer.expect_problem(400, "bad_request");
+    site.keep("/f", b"data");
+    let ranges = [("range", "bytes=0-0"), ("range", "bytes=1-1")];
+    let answer = site.send("GET /api/v1/files/f", &ranges, "").await;
+    assert_eq!((answer.status, answer.text()), (200, "data"));
+}

@@ -1,0 +1,60 @@
+//! Whether there is room for what is about to come: better said at once than hours later, when the disks are full.
+//!
+//! What the cluster has already takes no room, so a file is refused before its first byte only where it is larger than all disks, and
+//! then, when bytes of it come that were not named before, where those that are left do not fit. Where nobody knows, nothing is
+//! refused here: each write is refused that does not fit.
+
+use std::sync::Arc;
+
+use client::people::exact_size;
+use proto::master::ClusterStatus;
+
+use crate::AppState;
+use crate::error::{Kind, Problem};
+use crate::readiness::Known;
+
+/// So little is not asked about.
+const UNCHECKED_LEN_MAX: u64 = 1 << 20;
+
+/// Refuses a file that no disks could hold.
+pub(crate) async fn check_size(state: &AppState, size: u64) -> Result<(), Problem> {
+    let Some(status) = status(state, size).await else {
+        return Ok(());
+    };
+    if size <= status.capacity_bytes {
+        return Ok(());
+    }
+    let detail = format!(
+        "the file has {}, and all disks of the cluster together have {}: add nodes before",
+        exact_size(size),
+        exact_size(status.capacity_bytes)
+    );
+    Err(Problem::new(Kind::NoSpace, detail))
+}
+
+/// Refuses bytes of which it is known that not all that follow have room.
+pub(crate) async fn check_left(state: &AppState, left: u64) -> Result<(), Problem> {
+    let Some(status) = status(state, left).await else {
+        return Ok(());
+    };
+    if left <= status.room_bytes {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} of the file are to come, and there is room for about {}: free space, or add nodes",
+        exact_size(left),
+        exact_size(status.room_bytes)
+    );
+    Err(Problem::new(Kind::NoSpace, detail))
+}
+
+/// How the cluster does, if it is worth asking and its room is known.
+async fn status(state: &AppState, len: u64) -> Option<Arc<ClusterStatus>> {
+    if len <= UNCHECKED_LEN_MAX {
+        return None;
+    }
+    match state.status.get(&*state.drive).await {
+        Known::Status(status) if status.uploads_possible && status.room_bytes > 0 => Some(status),
+        _ => None,
+    }
+}
