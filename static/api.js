@@ -118,12 +118,26 @@ export const createFolders = (path) => call("POST", `${folderAddress(path)}?pare
 /** Whether a file is there. */
 export const fileExists = async (path) => (await head(path)).ok;
 
-/** Whether this very file is there, by its size and the second in which it was changed. */
-export async function isThere(path, file) {
+/** The version of a file, as a condition names it; nothing if there is none. */
+export async function versionOf(path) {
   const { ok, headers } = await head(path);
-  const changed = Date.parse(headers.get("Last-Modified"));
-  const isSameTime = Math.floor(changed / 1000) === Math.floor(file.lastModified / 1000);
-  return ok && Number(headers.get("Content-Length")) === file.size && isSameTime;
+  return ok ? headers.get("ETag") : null;
+}
+
+/** Whether a file is there with the very bytes of this one, which is small. */
+export async function isThere(path, file) {
+  const mine = new Uint8Array(await file.arrayBuffer());
+  const { ok, headers } = await head(path);
+  if (!ok || Number(headers.get("Content-Length")) !== mine.length) return false;
+  let theirs;
+  try {
+    const response = await fetch(fileAddress(path), { cache: "no-store" });
+    if (!response.ok) return false;
+    theirs = new Uint8Array(await response.arrayBuffer());
+  } catch {
+    throw new ConnectionError();
+  }
+  return theirs.length === mine.length && theirs.every((byte, at) => byte === mine[at]);
 }
 
 async function head(path) {

@@ -27,16 +27,16 @@ async function client() {
 }
 
 /**
- * Sends what is missing of a file, which goes to `target` and was first meant for `origin`. With `onlyNew`, it is refused with code
- * `precondition_failed` where the name is taken. No request is longer than `requestMax`. `naming` is kept from try to try.
+ * Sends what is missing of a file, which goes to `target` and was first meant for `origin`. It is refused with code
+ * `precondition_failed` where `condition`, a header, does not hold. No request is longer than `requestMax`. `naming` is kept from try to try.
  */
-export async function send(file, { origin, target, onlyNew, requestMax, naming, onProgress, signal }) {
+export async function send(file, { origin, target, condition, requestMax, naming, onProgress, signal }) {
   const { Upload } = await client();
   signal.throwIfAborted();
   const fingerprint = remains.fingerprint(file, origin);
   const metadata = { path: pathText(target), modified_ms: modifiedMs(file) };
   if (!naming.isOver) {
-    const stored = await name(file, { fingerprint, metadata, onlyNew, naming, onProgress, signal });
+    const stored = await name(file, { fingerprint, metadata, condition, naming, onProgress, signal });
     if (stored) return stored;
     naming.isOver = true;
   }
@@ -50,7 +50,8 @@ export async function send(file, { origin, target, onlyNew, requestMax, naming, 
       chunkSize: requestMax,
       retryDelays: null,
       onBeforeRequest: (request) => {
-        if (onlyNew && request.getMethod() === "POST") request.setHeader("If-None-Match", "*");
+        if (request.getMethod() !== "POST") return;
+        Object.entries(condition).forEach(([name, value]) => request.setHeader(name, value));
       },
       onAfterResponse: checkWhereItIs,
       onProgress,
@@ -76,9 +77,9 @@ export async function send(file, { origin, target, onlyNew, requestMax, naming, 
  * Has the upload take what the cluster has already. Gives the answer to the commit if that was all of it, and says then whether not a
  * byte was sent.
  */
-async function name(file, { fingerprint, metadata, onlyNew, naming, onProgress, signal }) {
+async function name(file, { fingerprint, metadata, condition, naming, onProgress, signal }) {
   const { address, offset, key } = await whereItIs(fingerprint)
-    ?? await open(file, { fingerprint, metadata, onlyNew, signal });
+    ?? await open(file, { fingerprint, metadata, condition, signal });
   naming.isFromStart ??= offset === 0;
   const stored = await nameChunks(file, { address, offset, onProgress, signal });
   if (!stored) return null;
@@ -101,13 +102,13 @@ async function whereItIs(fingerprint) {
 }
 
 /** Opens an upload as the client does, and remembers it as the client does. */
-async function open(file, { fingerprint, metadata, onlyNew, signal }) {
+async function open(file, { fingerprint, metadata, condition, signal }) {
   const headers = {
+    ...condition,
     "Tus-Resumable": "1.0.0",
     "Upload-Length": file.size,
     "Upload-Metadata": Object.entries(metadata).map(([key, value]) => `${key} ${base64(value)}`).join(","),
   };
-  if (onlyNew) headers["If-None-Match"] = "*";
   let response;
   try {
     response = await fetch(ENDPOINT, { method: "POST", headers, signal });

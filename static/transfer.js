@@ -11,10 +11,10 @@ export class Stopped extends Error {
 }
 
 /**
- * Sends a file. With `onlyNew`, it is refused with code `precondition_failed` where the name is taken.
+ * Sends a file. It is refused with code `precondition_failed` where `condition`, a header, does not hold.
  * `onProgress(sent)` is called as bytes leave; `signal` stops it, with a `Stopped` as its reason.
  */
-export function put(address, file, { onlyNew, onProgress, signal }) {
+export function put(address, file, { condition, onProgress, signal }) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const request = new XMLHttpRequest();
@@ -31,7 +31,7 @@ export function put(address, file, { onlyNew, onProgress, signal }) {
     request.addEventListener("abort", () => reject(signal.reason ?? new ConnectionError()));
     request.open("PUT", address);
     request.setRequestHeader("X-Modified-Ms", modifiedMs(file));
-    if (onlyNew) request.setRequestHeader("If-None-Match", "*");
+    Object.entries(condition).forEach(([name, value]) => request.setRequestHeader(name, value));
     request.send(file);
   });
 }

@@ -236,7 +236,7 @@ export class Upload {
         }
       }
       if (!this.isLarge) this.sent = 0;
-      if (this.isUnsure && (await api.isThere(this.target, this.file))) return {};
+      if (this.isUnsure && !this.isLarge && (await api.isThere(this.target, this.file))) return {};
       if (!(await this.decide())) return null;
       this.begin();
     }
@@ -253,14 +253,18 @@ export class Upload {
   /** What to do with a name that is taken; says whether it is to be sent. */
   async decide() {
     if (this.answer !== "both") {
+      const seen = await api.versionOf(this.target);
       this.show("asking", TEXT.asking);
       this.onAsk();
-      this.answer = await decide(this);
+      // One that was to be replaced and is another one by now was not meant by an answer for all.
+      this.answer = await decide(this, this.answer === "replace");
+      this.replaced = seen;
       this.control.signal.throwIfAborted();
       this.show("sending", TEXT.starting);
     }
-    // What was sent was to become another file, or none that replaces one.
+    // What was sent was to become another file, or none that replaces one. Its chunks stay for a while, and are named.
     await this.discard();
+    this.naming = { isFromStart: this.sent > 0 ? false : undefined };
     if (this.answer === "skip") return false;
     if (this.answer === "both") await this.takeFreeName();
     return true;
@@ -304,7 +308,7 @@ export class Upload {
 
   sendBy(signal) {
     const options = {
-      onlyNew: this.answer !== "replace",
+      condition: this.condition,
       signal,
       onProgress: (sent) => {
         if (!signal.aborted) this.progressed(sent);
@@ -314,6 +318,12 @@ export class Upload {
     if (!this.isLarge) return put(api.fileAddress(this.target), this.file, options);
     const { origin, target, naming } = this;
     return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
+  }
+
+  /** What must hold for the name when it is given: it replaces nothing that the person was not asked about. */
+  get condition() {
+    const replaces = this.answer === "replace" && this.replaced;
+    return replaces ? { "If-Match": this.replaced } : { "If-None-Match": "*" };
   }
 
   /** Nothing is under way yet. */
@@ -359,10 +369,10 @@ function sleep(failures, signal) {
   });
 }
 
-/** What to do where the name is taken: "replace", "both" or "skip". */
-function decide(upload) {
+/** What to do where the name is taken: "replace", "both" or "skip". With `isAgain`, whatever was said for all. */
+function decide(upload, isAgain) {
   const answer = questions.then(async () => {
-    if (upload.answers.forAll) return upload.answers.forAll;
+    if (upload.answers.forAll && !isAgain) return upload.answers.forAll;
     if (upload.control.signal.aborted) return "skip";
     const choice = await ask({
       title: TEXT.takenTitle,

@@ -186,7 +186,8 @@ async fn a_large_file_asks_where_its_name_is_taken() {
     cluster.upload("/film.mp4", b"old").await;
     let bytes = content(5, LEN);
     let film = file(&cluster, "film.mp4", &bytes);
-    let late = file(&cluster, "late.mp4", &bytes);
+    let late_bytes = content(12, LEN);
+    let late = file(&cluster, "late.mp4", &late_bytes);
     let client = cluster.client();
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/")).await;
@@ -203,13 +204,20 @@ async fn a_large_file_asks_where_its_name_is_taken() {
         until_state(page, "done", 2).await;
         assert!(download(&client, "/film.mp4").await.unwrap() == bytes);
 
-        begin(page, &cluster, &late).await;
+        page.open(&cluster.url("/")).await;
+        count_sent(page).await;
+        page.limit_uploads(SLOW).await;
+        page.choose("#file-input", &[&late]).await;
+        until_sent(page, 0.1).await;
         cluster.upload("/late.mp4", b"quicker").await;
         page.limit_uploads(None).await;
         page.answer("Keep both").await;
         until_state(page, "done", 1).await;
         assert_eq!(download(&client, "/late.mp4").await.unwrap(), b"quicker");
-        assert!(download(&client, "/late (2).mp4").await.unwrap() == bytes);
+        // What was sent stays, but for the last few chunks, which wait for their commit.
+        let again = sent(page).await - LEN;
+        assert!(again <= 33 * CHUNK, "{again} bytes were sent again");
+        assert!(download(&client, "/late (2).mp4").await.unwrap() == late_bytes);
         assert_eq!(address(page).await, None);
     })
     .await;
@@ -454,4 +462,88 @@ async fn an_upload_that_is_hashed_pauses_goes_on_and_is_cancelled() {
     .await;
     let stored = download(&cluster.client(), "/here/film.mp4").await;
     assert!(stored.unwrap() == bytes);
+}
+
+/// Somebody stored another version while the person was asked about the one before: that is asked about again, and not replaced unseen.
+#[tokio::test]
+async fn only_what_was_asked_about_is_replaced() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/words.txt", b"old").await;
+    cluster.upload("/film.mp4", b"old").await;
+    let words = file(&cluster, "words.txt", b"mine");
+    let bytes = content(13, 2_000_000);
+    let film = file(&cluster, "film.mp4", &bytes);
+    let client = cluster.client();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        for (name, path, mine) in [
+            ("/words.txt", &words, &b"mine"[..]),
+            ("/film.mp4", &film, &bytes),
+        ] {
+            page.choose("#file-input", &[path]).await;
+            page.until("document.querySelector('dialog[open]')").await;
+            page.script("document.querySelector('dialog').dataset.isFirst = 'yes'")
+                .await;
+            cluster.upload(name, b"somebody's").await;
+            page.answer("Replace").await;
+            page.until("document.querySelector('dialog[open]:not([data-is-first])')")
+                .await;
+            assert_eq!(download(&client, name).await.unwrap(), b"somebody's");
+            page.answer("Replace").await;
+            page.until("!document.querySelector('dialog')").await;
+            page.until("document.querySelector('#uploads .upload').dataset.state === 'done'")
+                .await;
+            assert!(download(&client, name).await.unwrap() == mine);
+        }
+    })
+    .await;
+}
+
+/// The answer to a small file was lost, and another of its size and time took the name: it was taken for the one that was sent.
+#[tokio::test]
+async fn a_file_of_unsure_fate_is_known_by_its_content() {
+    let cluster = Cluster::start().await;
+    let client = cluster.client();
+    let [mine, same] = ["mine.txt", "same.txt"].map(|name| file(&cluster, name, b"words"));
+    let modified = std::fs::metadata(&mine).unwrap().modified().unwrap();
+    let since_1970 = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let options = || client::UploadOptions {
+        modified_ms: Some(u64::try_from(since_1970.as_millis()).unwrap()),
+        ..client::UploadOptions::default()
+    };
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "const { send } = XMLHttpRequest.prototype; \
+             window.isCut = true; \
+             XMLHttpRequest.prototype.send = function (body) { \
+               if (window.isCut) setTimeout(() => this.dispatchEvent(new Event('error'))); \
+               else send.call(this, body); \
+             }",
+        )
+        .await;
+        page.choose("#file-input", &[&mine, &same]).await;
+        until_state(page, "stuck", 2).await;
+        let theirs = "/mine.txt".parse().unwrap();
+        let uploaded = client.upload(&theirs, &b"other"[..], options()).await;
+        uploaded.unwrap();
+        let equal = "/same.txt".parse().unwrap();
+        let uploaded = client.upload(&equal, &b"words"[..], client::UploadOptions::default());
+        uploaded.await.unwrap();
+        page.script("window.isCut = false; dispatchEvent(new Event('online'))")
+            .await;
+        page.answer("Keep both").await;
+        until_state(page, "done", 2).await;
+    })
+    .await;
+    for (name, words) in [
+        ("/mine.txt", "other"),
+        ("/mine (2).txt", "words"),
+        ("/same.txt", "words"),
+    ] {
+        let stored = download(&client, name).await.unwrap();
+        assert_eq!(stored, words.as_bytes(), "{name}");
+    }
+    let missing = download(&client, "/same (2).txt").await;
+    assert!(missing.is_err(), "it was there already");
 }
