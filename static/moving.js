@@ -8,6 +8,7 @@ import * as listing from "./listing.js";
 import { chooseFolder } from "./picker.js";
 import { FILES, count, fill } from "./texts.js";
 import { showToast } from "./toast.js";
+import * as uploads from "./uploads.js";
 
 const NAMES_TRIED_MAX = 100;
 const folderOf = (path) => path.slice(0, -1);
@@ -45,7 +46,7 @@ export function mayTake(entries) {
 export async function moveTo(entries, folder) {
   const shown = listing.currentPath();
   const moved = entries.filter((entry) => !isSame(folderOf(entry.path), folder));
-  const { done, ...outcome } = await transfer(moved, folder, FILES.moving, api.move);
+  const { done, ...outcome } = await transfer(moved, folder, FILES.moving, uploads.move);
   listing.forget(done.map(({ entry }) => entry));
   if (done.length > 0) offerWayBack(done, folder, shown);
   await listing.refresh({ quiet: true });
@@ -106,7 +107,7 @@ function offerWayBack(done, folder, shown) {
     ? withName(fill(FILES.movedOne, { folder: place }), done[0].name)
     : fill(count(done.length, FILES.movedMany), { folder: place });
   const undo = async (close) => {
-    const outcome = await bulk.forEach(done, FILES.moving, ({ entry, to }) => api.move(to, entry.path));
+    const outcome = await bulk.forEach(done, FILES.moving, ({ entry, to }) => uploads.move(to, entry.path));
     const left = [...outcome.failed.map(([one]) => one), ...outcome.untried];
     if (left.length > 0) offerWayBack(left, folder, shown);
     else close();

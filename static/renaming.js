@@ -1,12 +1,12 @@
 // Renames in place: the name becomes a field. Enter keeps what was written, as does going elsewhere; Escape leaves it as it was.
 
-import * as api from "./api.js";
 import { announce, showNotice } from "./dialogs.js";
 import { isFolder } from "./entries.js";
 import { rowOf } from "./entryrow.js";
 import * as listing from "./listing.js";
 import { element } from "./rows.js";
 import { FILES, fill } from "./texts.js";
+import * as uploads from "./uploads.js";
 import * as view from "./drawing.js";
 
 export function rename(entry) {
@@ -60,7 +60,7 @@ class Renaming {
     this.error.hidden = true;
     try {
       if (name === "" || name.includes("/")) throw new Error(FILES.nameCannotBe);
-      await api.move(this.entry.path, [...this.entry.path.slice(0, -1), name]);
+      await uploads.move(this.entry.path, [...this.entry.path.slice(0, -1), name]);
       // Until the row with the new name is there, it keeps the focus.
       this.end(!isElsewhere);
       announce(fill(FILES.renamed, { name }));

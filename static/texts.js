@@ -33,6 +33,7 @@ export const UPLOADS = {
   cancelledLate: "It was stored before it could be cancelled.",
   failed: "Not stored: {reason}",
   unreadable: "The file cannot be read any more. It was changed, moved or deleted, or it is a folder: choose it again.",
+  underWay: "It is being uploaded already.",
   elsewhere: "It is being uploaded already, here or in another tab.",
   tooMany: "There are too many files of this name.",
   isStored: "{name} is stored.",

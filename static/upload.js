@@ -93,7 +93,13 @@ export class Upload {
     return remains.fingerprint(this.file, this.origin);
   }
 
-  /** Stops it: to "pause" it, or to "cancel" it. */
+  /** Whether it goes into this folder, however deep. */
+  isBelow(folder) {
+    const { target } = this;
+    return target.length > folder.length && folder.every((name, depth) => target[depth] === name);
+  }
+
+  /** Stops it: to "pause" it, to "cancel" it, or to have it wait until its folder has "move"d. */
   stop(why) {
     this.control.abort(new Stopped(why));
   }
@@ -135,11 +141,46 @@ export class Upload {
       const text = fill(TEXT.failed, { reason: error.message });
       this.end("failed", text);
       announce(`${this.name}: ${text}`);
+    } else if (error.why === "move") {
+      await this.stepAside();
     } else if (error.why === "pause") {
       this.show("paused", fill(TEXT.paused, { sent: formatSize(this.sent), size: formatSize(this.size) }));
     } else {
       await this.cancelled();
     }
+  }
+
+  /** It goes on somewhere else in a moment, unless it is a file already. */
+  async stepAside() {
+    this.isUnsure = true;
+    if (await this.leave()) this.show("waiting", TEXT.waiting);
+    else this.stored({});
+  }
+
+  /**
+   * Gives up what was to become a file of this name. Its chunks stay for a while, and are named when it goes on under another one. Says
+   * whether there is no such file.
+   */
+  async leave() {
+    if (!this.isLarge || !remains.find(this.fingerprint)) return true;
+    // Whoever does not answer does not store it either.
+    const isNothing = await this.discard().catch(() => true);
+    this.naming = { isFromStart: false };
+    this.sent = 0;
+    return isNothing;
+  }
+
+  /** A folder that it goes into has another name or place now. */
+  follow(from, to) {
+    remains.release(this.fingerprint, this);
+    const moved = (path) => [...to, ...path.slice(from.length)];
+    const [target, origin] = [moved(this.target), moved(this.origin)];
+    const isInShown = this.folder.every((name, depth) => to[depth] === name);
+    if (from.length <= this.folder.length) this.folder = moved(this.folder);
+    else if (!isInShown) this.folder = to.slice(0, -1);
+    this.path = target.slice(this.folder.length);
+    this.origin = origin;
+    this.onChange();
   }
 
   /** Nothing of it is to be left. */

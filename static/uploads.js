@@ -3,6 +3,7 @@
 // A row is there for each that goes on, for the next that wait and for the last that ended: thousands of files would be thousands of
 // rows. They are drawn together, a few times a second, however fast files come and go.
 
+import * as api from "./api.js";
 import { announce } from "./dialogs.js";
 import * as cutOff from "./cutoff.js";
 import { formatDuration, formatSize } from "./format.js";
@@ -43,6 +44,8 @@ const paused = new Set();
 let ended = [];
 // Whether none may begin.
 let isHeld = false;
+// Folders that are getting another name or place: meanwhile none may begin.
+let moves = 0;
 const sums = { waiting: 0, stored: 0, failed: 0, gone: 0 };
 let rateOfAll = new Rate();
 let refreshTimer;
@@ -74,7 +77,11 @@ export const isBusy = () => active.size + waiting.length + paused.size > 0;
 
 /** Takes files with their paths below a folder. */
 export function add(picked, folder = currentPath()) {
-  if (picked.length === 0) return;
+  const taken = withoutThoseUnderWay(picked, folder);
+  if (taken.length === 0) {
+    if (picked.length > 0) announce(TEXT.underWay);
+    return;
+  }
   if (!isBusy()) {
     rateOfAll = new Rate();
     sums.gone = 0;
@@ -89,12 +96,19 @@ export function add(picked, folder = currentPath()) {
     hasOthers: () => active.size + waiting.length > 1,
     answers: { forAll: null },
   };
-  const uploads = picked.map(({ file, path }) => new Upload(file, folder, path, common));
+  const uploads = taken.map(({ file, path }) => new Upload(file, folder, path, common));
   uploads.forEach(join);
   cutOff.recognize(uploads);
   const [one, many] = TEXT.begun;
-  announce(fill(picked.length === 1 ? one : many, { name: picked[0].file.name, count: picked.length.toLocaleString() }));
+  announce(fill(taken.length === 1 ? one : many, { name: taken[0].file.name, count: taken.length.toLocaleString() }));
   pump();
+}
+
+/** The same folder dropped twice would be sent twice, each file against itself. */
+function withoutThoseUnderWay(picked, folder) {
+  if (!isBusy()) return picked;
+  const underWay = new Set([...active, ...waiting, ...paused].map(({ fingerprint }) => fingerprint));
+  return picked.filter(({ file, path }) => !underWay.has(remains.fingerprint(file, [...folder, ...path])));
 }
 
 function join(upload) {
@@ -113,11 +127,11 @@ function pump() {
 
 function begin(upload) {
   active.add(upload);
-  upload.run().then(() => left(upload));
+  upload.leaving = upload.run().then(() => left(upload));
 }
 
 function mayBegin(upload) {
-  if (isHeld) return false;
+  if (isHeld || moves > 0) return false;
   const all = [...active];
   const asked = all.filter(({ state }) => state === "asking").length;
   const large = all.filter(({ isLarge, state }) => isLarge && state !== "asking").length;
@@ -131,6 +145,9 @@ function left(upload) {
   active.delete(upload);
   if (state === "paused") {
     paused.add(upload);
+  } else if (state === "waiting") {
+    waiting.unshift(upload);
+    sums.waiting += upload.size;
   } else {
     sums.gone += upload.sent;
     ended.push(upload);
@@ -160,6 +177,24 @@ function showInList({ folder, path }) {
 function tellEnd() {
   const { stored, failed } = sums;
   if (stored + failed > 1) announce(fill(TEXT.allStored, { stored, failed }));
+}
+
+/** Gives an entry another name or place. What is on its way into it, if it is a folder, waits meanwhile, and follows. */
+export async function move(from, to) {
+  const inside = () => [...active, ...paused, ...waiting, ...ended].filter((upload) => upload.isBelow(from));
+  moves += 1;
+  try {
+    const going = inside().filter((upload) => active.has(upload) && upload.state !== "asking");
+    going.forEach((upload) => upload.stop("move"));
+    await Promise.all(going.map(({ leaving }) => leaving));
+    await Promise.all(inside().map((upload) => upload.leave()));
+    const moved = await api.move(from, to);
+    inside().forEach((upload) => upload.follow(from, to));
+    return moved;
+  } finally {
+    moves -= 1;
+    pump();
+  }
 }
 
 // What can be done with one, or all.

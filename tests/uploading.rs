@@ -547,3 +547,84 @@ async fn a_file_of_unsure_fate_is_known_by_its_content() {
     let missing = download(&client, "/same (2).txt").await;
     assert!(missing.is_err(), "it was there already");
 }
+
+/// The same drop twice, as by an impatient hand: each file goes once.
+#[tokio::test]
+async fn what_is_under_way_is_not_begun_again() {
+    let cluster = Cluster::start().await;
+    let bytes = content(14, LEN);
+    let film = file(&cluster, "films/film.mp4", &bytes);
+    let small = file(&cluster, "films/small.txt", b"words");
+    let folder = cluster.scratch().join("films");
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.limit_uploads(SLOW).await;
+        page.drop_onto("#title", &[&folder]).await;
+        page.until("document.querySelectorAll('#uploads .upload').length === 2")
+            .await;
+        until_sent(page, 0.1).await;
+        page.drop_onto("#title", &[&folder]).await;
+        page.until("document.getElementById('announce').textContent.includes('already')")
+            .await;
+        page.limit_uploads(None).await;
+        until_state(page, "done", 2).await;
+        let rows = "return document.querySelectorAll('#uploads .upload').length";
+        assert_eq!(page.script(rows).await, 2);
+    })
+    .await;
+    let client = cluster.client();
+    for (path, name) in [(&film, "/films/film.mp4"), (&small, "/films/small.txt")] {
+        let stored = download(&client, name).await.unwrap();
+        assert!(stored == std::fs::read(path).unwrap(), "{name}");
+    }
+}
+
+/// The folder that files are on their way into gets another name: they follow, and nothing makes the old one again.
+#[tokio::test]
+async fn what_goes_into_a_folder_follows_it() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/old/first", b"first").await;
+    let bytes = content(15, LEN);
+    let film = file(&cluster, "in/film.mp4", &bytes);
+    let small = file(&cluster, "in/small.txt", b"words");
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.script("XMLHttpRequest.prototype.realSend = XMLHttpRequest.prototype.send")
+            .await;
+        page.limit_uploads(SLOW).await;
+        page.drop_onto(".entry[data-name=old] .name", &[&film])
+            .await;
+        until_sent(page, 0.3).await;
+        // The connection breaks for a small one: its fate is unsure.
+        page.script(
+            "XMLHttpRequest.prototype.send = function () { \
+               setTimeout(() => this.dispatchEvent(new Event('error'))); \
+             }",
+        )
+        .await;
+        page.drop_onto(".entry[data-name=old] .name", &[&small])
+            .await;
+        until_state(page, "stuck", 1).await;
+        page.script(
+            "XMLHttpRequest.prototype.send = XMLHttpRequest.prototype.realSend; \
+             document.querySelector(\".entry[data-name='old'] .open\").focus()",
+        )
+        .await;
+        page.press("\u{e032}").await;
+        page.until("document.activeElement.value === 'old'").await;
+        page.press("new\u{e007}").await;
+        until_listed(page, &["new"]).await;
+        page.limit_uploads(None).await;
+        until_state(page, "done", 2).await;
+        let told = page.text("#uploads").await;
+        assert!(told.contains("in new"), "{told}");
+        page.click("#refresh").await;
+        until_listed(page, &["new"]).await;
+    })
+    .await;
+    let client = cluster.client();
+    assert!(download(&client, "/new/film.mp4").await.unwrap() == bytes);
+    assert_eq!(download(&client, "/new/small.txt").await.unwrap(), b"words");
+    assert!(client.entry(&"/old".parse().unwrap()).await.is_err());
+}
