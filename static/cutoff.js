@@ -1,9 +1,10 @@
 // What an earlier page had begun and did not bring to its end: which uploads those are, how far they are, and what to do.
 //
-// A browser gives no page the files of an earlier one. Whoever chooses the same ones again finds that they go on.
+// Whoever chooses the same files again finds that they go on. Where the browser keeps handles of them, one click is enough.
 
 import * as api from "./api.js";
 import { showNotice } from "./dialogs.js";
+import * as handles from "./handles.js";
 import { formatSize, formatTime, nameElement } from "./format.js";
 import { refresh } from "./listing.js";
 import * as remains from "./remains.js";
@@ -15,16 +16,57 @@ const ROWS_MAX = 50;
 const byId = (id) => document.getElementById(id);
 // Rows by the fingerprint of their uploads, or by the key of the queue.
 const rows = new Map();
+// What earlier pages left of which the files can be found.
+let left = [];
+let goOnButton;
 
-export async function start() {
-  byId("cut-off-discard").addEventListener("click", () => [...rows.values()].forEach((row) => row.drop()));
+/** `add` takes files, as they are picked, into a folder. */
+export async function start({ add }) {
+  byId("cut-off-discard").addEventListener("click", () => {
+    [...rows.values()].forEach((row) => row.drop());
+    forgetAll();
+  });
+  goOnButton = element("button", { type: "button", className: "button primary", hidden: true }, TEXT.goOn);
+  goOnButton.addEventListener("click", () => goOn(add));
+  byId("cut-off-discard").before(goOnButton);
   const others = await remains.askOthers();
   const isOurs = ({ fingerprint }) => remains.isMine(fingerprint) || others.uploads.has(fingerprint);
   const uploads = remains.findAll().filter((upload) => !isOurs(upload));
   const queues = remains.queues().filter(({ tab }) => !others.tabs.has(tab));
+  left = await handles.left(new Set([...others.tabs, remains.tab]));
+  goOnButton.hidden = left.length === 0;
   queues.forEach(showQueue);
   // One after the other: they may be many, and none is in a hurry.
   for (const upload of uploads.slice(0, ROWS_MAX)) await showUpload(upload);
+  // What they were of came through, or is gone.
+  if (rows.size === 0) forgetAll();
+}
+
+/** All of it, once the person allows to read the files. */
+async function goOn(add) {
+  goOnButton.disabled = true;
+  const found = (await inOrder(left, handles.read)).flat();
+  goOnButton.disabled = false;
+  if (found.length === 0) {
+    showNotice(TEXT.notAllowed);
+    return;
+  }
+  const folders = Map.groupBy(found, ({ folder }) => api.pathText(folder));
+  folders.forEach((files) => add(files, files[0].folder));
+  forgetAll();
+}
+
+/** One after the other: a browser asks one question at a time. */
+async function inOrder(all, work) {
+  const done = [];
+  for (const one of all) done.push(await work(one));
+  return done;
+}
+
+function forgetAll() {
+  left.forEach(({ page }) => handles.forget(page));
+  left = [];
+  goOnButton.hidden = true;
 }
 
 /** These are going on, or come again, and are not cut off any more. */
@@ -40,6 +82,7 @@ function take(key) {
   rows.get(key)?.element.remove();
   rows.delete(key);
   byId("cut-off").hidden = rows.size === 0;
+  if (rows.size === 0) forgetAll();
 }
 
 async function showUpload(upload) {

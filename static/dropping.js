@@ -26,12 +26,26 @@ export function start() {
 
 function connectInput(buttonId, inputId) {
   const input = byId(inputId);
-  byId(buttonId).addEventListener("click", () => input.click());
+  byId(buttonId).addEventListener("click", () => choose(input));
   input.addEventListener("change", () => {
     uploads.add(picking.fromInput(input));
     // So that the same file can be chosen again.
     input.value = "";
   });
+}
+
+/** Files by the window that gives more than files, where there is one. For folders it would refuse some that this one takes. */
+async function choose(input) {
+  if (input.webkitdirectory || !picking.canPick()) {
+    input.click();
+    return;
+  }
+  try {
+    uploads.add(await picking.fromPicker());
+  } catch (error) {
+    console.debug(error);
+    input.click();
+  }
 }
 
 function connectDropping() {

@@ -1,5 +1,7 @@
-// What a person chose or dropped, as files with their paths below the folder that is shown.
+// What a person chose or dropped, as files with their paths below the folder that is shown, and with their `source`, which finds them
+// again (handles.js), where the browser gives one.
 
+import * as handles from "./handles.js";
 import { fill, UPLOADS } from "./texts.js";
 
 /** Files of an `<input type=file>`; of a whole folder, with its name. */
@@ -10,20 +12,48 @@ export function fromInput(input) {
   }));
 }
 
+/** Whether files can be chosen so that they are found again. */
+export const canPick = () => "showOpenFilePicker" in globalThis;
+
+/** Files that a person chooses in the browser's own window, with their sources; none, if the person closes that. */
+export async function fromPicker() {
+  let roots;
+  try {
+    roots = await showOpenFilePicker({ multiple: true });
+  } catch (error) {
+    if (error.name === "AbortError") return [];
+    throw error;
+  }
+  return Promise.all(roots.map(async (root) =>
+    ({ file: await root.getFile(), path: [root.name], source: { root, inside: [] } })));
+}
+
 /**
  * What was dropped: `files`, also of folders, the paths of `emptyFolders`, and the `errors` of what could not be read. Has to be
  * called while the event lasts.
  */
 export async function fromDrop(transfer) {
-  const entries = Array.from(transfer.items, (item) => item.kind === "file" && item.webkitGetAsEntry?.());
+  const items = Array.from(transfer.items).filter(({ kind }) => kind === "file");
+  const entries = items.map((item) => item.webkitGetAsEntry?.());
+  const coming = handles.ofItems(items);
   const plain = Array.from(transfer.files, (file) => ({ file, path: [file.name] }));
-  if (!entries.some((entry) => entry?.isDirectory)) return { files: plain, emptyFolders: [], errors: [] };
+  const roots = await coming;
+  if (!entries.some((entry) => entry?.isDirectory)) {
+    const files = plain.map((one, place) => ({ ...one, source: sourceIn(roots[place], one.path) }));
+    return { files, emptyFolders: [], errors: [] };
+  }
   const found = { files: [], emptyFolders: [], errors: [] };
-  for (const entry of entries) {
-    if (entry) await collect(entry, [], found).catch((error) => found.errors.push(error));
+  for (const [place, entry] of entries.entries()) {
+    if (!entry) continue;
+    const files = [];
+    await collect(entry, [], { ...found, files }).catch((error) => found.errors.push(error));
+    found.files.push(...files.map((one) => ({ ...one, source: sourceIn(roots[place], one.path) })));
   }
   return found;
 }
+
+/** Where a file is: below a folder that was dropped, or what was dropped itself. */
+const sourceIn = (root, path) => root && { root, inside: path.slice(1) };
 
 /** What was pasted, as `fromDrop` gives it. A picture that has no file has a name that tells it from others. */
 export async function fromPaste(transfer) {

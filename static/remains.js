@@ -9,7 +9,8 @@ import { modifiedMs } from "./transfer.js";
 const UPLOADS = "tus::";
 const QUEUES = "dfs::queue::";
 const ANSWERS_AFTER_MS = 300;
-const tab = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+/** Names this page. */
+export const tab = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
 // Who has each upload that this page has.
 const mine = new Map();
 // What this page began itself, in case the storage takes nothing.

@@ -67,6 +67,8 @@ export const CUT_OFF = {
   unbegunTitle: ["{name}", "{name} and {files}"],
   unbegunOthers: ["{count} other", "{count} others"],
   here: "{sent} of {size} are here, until {time}.",
+  goOn: "Go on",
+  notAllowed: "The files cannot be read: choose or drop them again.",
   discard: "Discard",
   discardOne: "Discard {name}",
 };

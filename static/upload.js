@@ -41,12 +41,13 @@ export function wake() {
 
 export class Upload {
   /**
-   * `path` is where it goes below `folder`. `onChange` is called when it shows something else, `onAsk` when it waits for an answer, and
-   * `tell` with what those may hear who listen; `hasOthers` says whether an answer could be meant for others, too, and `answers.forAll`
-   * is what somebody said about all that were taken together with this one.
+   * `path` is where it goes below `folder`, and `source` what finds the file again; `isUnsure` says whether it may be stored already.
+   * `onChange` is called when it shows something else, `onAsk` when it waits for an answer, and `tell` with what those may hear who
+   * listen; `hasOthers` says whether an answer could be meant for others, too, and `answers.forAll` is what somebody said about all that
+   * were taken together with this one.
    */
-  constructor(file, folder, path, { onChange, onAsk, tell, hasOthers, answers }) {
-    this.file = file;
+  constructor({ file, path, source, isUnsure }, folder, { onChange, onAsk, tell, hasOthers, answers }) {
+    Object.assign(this, { file, source, isUnsure });
     this.folder = folder;
     this.path = path;
     this.origin = [...folder, ...path];

@@ -7,6 +7,7 @@ import * as api from "./api.js";
 import { announce } from "./dialogs.js";
 import * as cutOff from "./cutoff.js";
 import { formatDuration, formatSize } from "./format.js";
+import * as handles from "./handles.js";
 import { currentPath, refresh } from "./listing.js";
 import * as remains from "./remains.js";
 import { count, fill, UPLOADS as TEXT } from "./texts.js";
@@ -66,7 +67,7 @@ export function start() {
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) goOn();
   });
-  cutOff.start();
+  cutOff.start({ add });
 }
 
 /** What waits for better times tries at once. */
@@ -96,7 +97,7 @@ export function add(picked, folder = currentPath()) {
     hasOthers: () => active.size + waiting.length > 1,
     answers: { forAll: null },
   };
-  const uploads = taken.map(({ file, path }) => new Upload(file, folder, path, common));
+  const uploads = taken.map((one) => new Upload(one, folder, common));
   uploads.forEach(join);
   cutOff.recognize(uploads);
   const [one, many] = TEXT.begun;
@@ -354,6 +355,7 @@ function noteNow() {
   notedAt = performance.now();
   const small = [...active, ...paused].filter(({ isLarge }) => !isLarge);
   const all = small.length + waiting.length;
+  handles.note(remains.tab, [...active, ...paused, ...waiting]);
   const some = [...small, ...waiting.slice(0, NOTED_NAMES_MAX)];
   remains.noteQueue(all === 0 ? null : {
     count: all,

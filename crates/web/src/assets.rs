@@ -46,6 +46,7 @@ assets! {
     "entryrow.js": SCRIPT,
     "folder.js": SCRIPT,
     "format.js": SCRIPT,
+    "handles.js": SCRIPT,
     "hashing.js": SCRIPT,
     "keyboard.js": SCRIPT,
     "listing.js": SCRIPT,
