@@ -10,6 +10,8 @@
 mod allocate;
 mod by_name;
 mod checks;
+mod copy;
+mod hashed;
 mod ledger;
 mod options;
 mod recover;
@@ -26,21 +28,23 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use proto::ErrorCode;
-use proto::id::{ChunkId, NodeId, PromiseId};
+use proto::id::NodeId;
 use proto::master::{
-    CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, CommitUpload, LookUpEntry, NodeLocation,
-    RecordChunks, StoredChunk, UploadCommitted,
+    CHUNKS_PER_BLOCK, ClusterRules, CommitUpload, LookUpEntry, NodeLocation, RecordChunks,
+    StoredChunk, UploadCommitted,
 };
 use proto::name::EntryPath;
 use proto::node::Receipt;
-use tokio::io::{AsyncRead, Empty};
+use tokio::io::AsyncRead;
 use tokio::time::sleep_until;
 
 use crate::fetch::ChunkPlace;
-use crate::{Cluster, Error, File, Shared};
+use crate::{Cluster, Error, Shared};
 use allocate::{Allocated, Destination, allocate_patiently};
 pub(crate) use by_name::append_stored;
 use checks::{check_entry, check_size};
+pub(crate) use copy::copy;
+use hashed::{Content, Hashed, chunk_len};
 use ledger::{Ledger, Standing};
 pub use options::{Progress, UploadOptions, Uploaded};
 use recover::Trouble;
@@ -48,7 +52,6 @@ pub(crate) use resume::append;
 pub use resume::{Appended, OpenUpload};
 use session::Session;
 use source::{Fetcher, Source, Taken};
-use store::ChunkStore;
 
 /// What a buffer has room for at first, where the size is not known.
 const FIRST_BUFFER_LEN: usize = 64 << 10;
@@ -61,28 +64,6 @@ pub(crate) async fn upload<R: AsyncRead + Send + Unpin>(
 ) -> Result<Uploaded, Error> {
     let upload = begin(cluster, path, options).await?;
     upload.run(Source::reader(reader)).await
-}
-
-/// Gives the content of a file another name as well.
-pub(crate) async fn copy(
-    cluster: &Cluster,
-    file: File,
-    path: &EntryPath,
-    options: UploadOptions,
-) -> Result<Uploaded, Error> {
-    let options = UploadOptions {
-        modified_ms: options.modified_ms.or(Some(file.modified_ms)),
-        size_hint: Some(file.size),
-        ..options
-    };
-    let upload = begin(cluster, path, options).await?;
-    if file.chunk_size() != u64::from(upload.rules.chunk_size) {
-        return Err(upload.other_chunk_size());
-    }
-    let fetcher = Arc::new(Fetcher::new(cluster.shared.clone(), file.origin()));
-    let size = file.size;
-    let chunks: Source<Empty> = Source::File(file.places(0..size), fetcher);
-    upload.run(chunks).await
 }
 
 /// Nothing is begun before it is known that the cluster takes such a file.
@@ -127,34 +108,6 @@ struct Upload {
     /// Where the nodes are that this upload met, to read a chunk back from.
     nodes: HashMap<NodeId, NodeLocation>,
     recoveries: u32,
-}
-
-/// A chunk that is ready to be sent.
-struct Hashed {
-    index: u64,
-    chunk: ChunkId,
-    content: Content,
-}
-
-/// A chunk's bytes.
-#[derive(Clone)]
-enum Content {
-    /// They were read.
-    Here(Bytes),
-    /// They are to be fetched, should they be needed.
-    Elsewhere(ChunkPlace, Arc<Fetcher>),
-}
-
-impl Hashed {
-    fn to_store(&self) -> ChunkToStore {
-        ChunkToStore {
-            chunk: self.chunk,
-            len: match &self.content {
-                Content::Here(bytes) => chunk_len(bytes),
-                Content::Elsewhere(place, _) => place.len,
-            },
-        }
-    }
 }
 
 /// What came to its end.
@@ -405,34 +358,13 @@ impl Upload {
                 }
                 Destination::Nodes(promise, nodes) => {
                     self.meet(&nodes);
-                    let stored = self.store(&hashed, promise, nodes);
+                    let (shared, upload) = (self.shared.clone(), self.session.id());
+                    let stored = hashed.store(shared, upload, (promise, nodes), self.copies_min);
                     self.spawn(async move { Event::Stored(hashed, stored.await) });
                 }
             }
         }
         Ok(())
-    }
-
-    /// Sends a chunk to these nodes, and fetches it before, where it was not read.
-    fn store(
-        &self,
-        hashed: &Hashed,
-        promise: PromiseId,
-        nodes: Vec<NodeLocation>,
-    ) -> impl Future<Output = Result<Vec<Receipt>, Error>> + Send + use<> {
-        let (shared, upload) = (self.shared.clone(), self.session.id());
-        let (chunk, copies_min) = (hashed.to_store(), self.copies_min);
-        let content = hashed.content.clone();
-        let store = async move |bytes| {
-            let store = ChunkStore::new(shared, upload, chunk, bytes, promise, copies_min);
-            store.store(nodes).await
-        };
-        async move {
-            match content {
-                Content::Here(bytes) => store(bytes).await,
-                Content::Elsewhere(place, fetcher) => fetcher.with_bytes(place, store).await,
-            }
-        }
     }
 
     fn other_chunk_size(&self) -> Error {
@@ -571,10 +503,6 @@ impl Upload {
     fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
         self.events.push(Box::pin(work));
     }
-}
-
-fn chunk_len(bytes: &Bytes) -> u32 {
-    u32::try_from(bytes.len()).expect("a chunk is at most 8 MiB")
 }
 
 impl Trouble {
