@@ -1,12 +1,17 @@
 // The HTTP API, as the page uses it. A path is a list of names from the root down.
 
+import { saidOf } from "./problems.js";
+import { PAGE } from "./texts.js";
+
 // A network that is gone lets one wait for minutes, in which the last status would be shown.
 const STATUS_TIMEOUT_MS = 15000;
 
-/** An answer that is not a success: `code` to decide by, the message for a person. */
+/** An answer that is not a success: `code` to decide by, the message for a person, `lang` where that is not in the page's language. */
 export class ApiError extends Error {
   constructor(status, problem) {
-    super(sentence(problem.detail || problem.title || `The server answered ${status}`));
+    const said = saidOf(problem, status);
+    super(said.text);
+    this.lang = said.lang;
     this.status = status;
     this.code = problem.code || "";
     this.title = problem.title || "";
@@ -14,13 +19,10 @@ export class ApiError extends Error {
   }
 }
 
-/** The API's details are for logs and command lines, too, which put no full stop. */
-const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
-
 /** The connection broke, or there was none. */
 export class ConnectionError extends Error {
   constructor() {
-    super("The server does not answer. Is dfs-web running, and this device online?");
+    super(PAGE.unreachable);
     this.code = "connection";
   }
 }

@@ -54,7 +54,7 @@ class Progress {
   }
 
   show(done) {
-    this.line.textContent = fill(this.text, { done: done.toLocaleString(), count: this.many.toLocaleString() });
+    this.line.textContent = fill(this.text, { done, count: this.many });
   }
 
   end() {
@@ -67,7 +67,7 @@ class Progress {
 /** Says what failed, by name, and how many were not tried. `text` begins the sentence, with `{failed}` and `{count}`. */
 export function report({ failed, untried }, many, text) {
   if (many === 1 && failed.length === 1) {
-    showNotice(failed[0][1].message);
+    showNotice(failed[0][1]);
     return;
   }
   const sentences = failed.length > 0 ? [describe(failed, many, text)] : [];
@@ -76,10 +76,10 @@ export function report({ failed, untried }, many, text) {
 }
 
 function describe(failed, many, text) {
-  const named = failed.slice(0, NAMES_SHOWN).map(([entry, error]) => `“${entry.name}”: ${error.message}`);
+  const named = failed.slice(0, NAMES_SHOWN).map(([entry, error]) => fill(FILES.failedOne, { name: entry.name, reason: error.message }));
   const left = failed.length - named.length;
-  if (left > 0) named.push(fill(FILES.andMore, { count: left.toLocaleString() }));
-  const head = fill(text, { failed: failed.length.toLocaleString(), count: many.toLocaleString() });
+  if (left > 0) named.push(fill(FILES.andMore, { count: left }));
+  const head = fill(text, { failed: failed.length, count: many });
   return `${head} ${named.join(" ")}`;
 }
 

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { announce, ask, withName } from "./dialogs.js";
 import { currentPath, refresh } from "./listing.js";
+import { FILES, PAGE, fill } from "./texts.js";
 
 /** Asks where to, and copies a file. */
 export function copy(path) {
@@ -10,22 +11,22 @@ export function copy(path) {
   const name = path.at(-1);
   const dot = name.lastIndexOf(".");
   const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
-  const suggested = api.pathText([...folder, `${stem} (copy)${extension}`]);
+  const suggested = api.pathText([...folder, `${fill(FILES.copyName, { name: stem })}${extension}`]);
   return ask({
-    title: "Copy",
-    text: withName("{name} gets a copy, which takes no more space.", name),
+    title: FILES.copyTitle,
+    text: withName(FILES.copyText, name),
     input: {
-      label: "New name, or a folder to copy it into",
+      label: FILES.copyLabel,
       value: suggested,
       selectFrom: suggested.lastIndexOf("/") + 1,
       selectTo: suggested.length - extension.length,
     },
-    actions: [{ label: "Cancel", value: "cancel" }, { label: "Copy", value: "ok", style: "primary" }],
+    actions: [{ label: PAGE.cancel, value: "cancel" }, { label: FILES.copyNow, value: "ok", style: "primary" }],
     submit: async ({ text }) => {
       const to = await copyTo(path, target(text, folder, name));
       const isShown = to.slice(0, -1).join("/") === currentPath().join("/");
       await refresh({ fresh: isShown ? [to.at(-1)] : [] });
-      announce(`Copied to ${api.pathText(to)}.`);
+      announce(fill(FILES.copied, { path: api.pathText(to) }));
     },
   });
 }

@@ -9,8 +9,8 @@ import { formatSize, formatTime, nameElement } from "./format.js";
 import { refresh } from "./listing.js";
 import * as remains from "./remains.js";
 import { discard } from "./resumable.js";
-import { element } from "./rows.js";
-import { count, CUT_OFF as TEXT, fill } from "./texts.js";
+import { around, element } from "./rows.js";
+import { count, CUT_OFF as TEXT, fill, UNITS } from "./texts.js";
 
 const ROWS_MAX = 50;
 const byId = (id) => document.getElementById(id);
@@ -108,7 +108,7 @@ async function showUpload(upload) {
       await discard(upload);
       take(upload.fingerprint);
     } catch (error) {
-      showNotice(error.message);
+      showNotice(error);
     }
   } });
 }
@@ -117,9 +117,8 @@ function showQueue({ key, count: files, size, names }) {
   const [name] = names;
   const title = document.createDocumentFragment();
   const others = count(files - 1, TEXT.unbegunOthers);
-  const [before, after] = fill(TEXT.unbegunTitle[files > 1 ? 1 : 0], { files: others }).split("{name}");
-  title.append(before, nameElement(name), after);
-  const text = fill(TEXT.unbegun, { files: count(files, TEXT.files), size: formatSize(size) });
+  title.append(...(files > 1 ? around(fill(TEXT.unbegunTitle, { files: others }), "name", nameElement(name)) : [nameElement(name)]));
+  const text = fill(TEXT.unbegun, { files: count(files, UNITS.files), size: formatSize(size) });
   show(key, { title, name, text, names, drop: () => {
     remains.forget(key);
     take(key);

@@ -1,14 +1,16 @@
 // Questions, each a modal <dialog>, and short news for all.
 
 import { nameElement } from "./format.js";
+import { markLanguage } from "./problems.js";
 import { element } from "./rows.js";
+import { fill } from "./texts.js";
 
-/** Text in which `{name}` stands for a name, shown as names are. */
-export function withName(text, name) {
+/** Text in which `{name}` stands for a name, shown as names are. Other `values` are plain text. */
+export function withName(text, name, values = {}) {
   const [before, after] = text.split("{name}");
   const fragment = document.createDocumentFragment();
-  fragment.append(before);
-  if (after !== undefined) fragment.append("“", nameElement(name), "”", after);
+  fragment.append(fill(before, values));
+  if (after !== undefined) fragment.append(nameElement(name), fill(after, values));
   return fragment;
 }
 
@@ -53,8 +55,7 @@ export function ask({ title, text = "", actions, input, checkbox, submit = async
         chosen = choice;
         dialog.close();
       } catch (failure) {
-        error.textContent = failure.message;
-        error.hidden = false;
+        showFailure(error, failure);
         field?.focus();
       } finally {
         buttons.forEach((other) => { other.disabled = false; });
@@ -83,6 +84,13 @@ export function ask({ title, text = "", actions, input, checkbox, submit = async
   });
 }
 
+/** Shows in an element why something failed. */
+export function showFailure(element, failure) {
+  markLanguage(element, failure.lang);
+  element.textContent = failure.message;
+  element.hidden = false;
+}
+
 /** Says something to those who listen to the page. */
 export function announce(text) {
   document.getElementById("announce").textContent = text;
@@ -91,11 +99,15 @@ export function announce(text) {
 const notice = document.getElementById("notice");
 document.getElementById("notice-close").addEventListener("click", () => { notice.hidden = true; });
 
-/** Shows what went wrong, until it is dismissed or `clearNotice` is called. What the cluster's status says already is not said twice. */
-export function showNotice(text) {
+/**
+ * Shows what went wrong, a text or an error, until it is dismissed or `clearNotice` is called. What the cluster's status says already is
+ * not said twice.
+ */
+export function showNotice(failure) {
   const reason = document.getElementById("status-reason");
-  document.getElementById("notice-text").textContent = text;
-  notice.hidden = !reason.hidden && reason.textContent === text;
+  const text = document.getElementById("notice-text");
+  showFailure(text, typeof failure === "string" ? { message: failure } : failure);
+  notice.hidden = reason !== null && !reason.hidden && reason.textContent === text.textContent;
 }
 
 /** The status says so from now on. */

@@ -4,8 +4,9 @@
 // found it, so that its folder is shown with it.
 
 import { fileAddress, pageAddress, pathNames, pathText, viewAddress, zipAddress } from "./api.js";
+import { LOCALE } from "./texts.js";
 
-const COLLATOR = new Intl.Collator(undefined, { numeric: true });
+const COLLATOR = new Intl.Collator(LOCALE, { numeric: true });
 
 /** Of an answer of the API. */
 export function fromApi(folder, { kind, name, size = 0, modified_ms: modified, version = 0 }) {

@@ -4,7 +4,7 @@ import { pageAddress, pathText } from "./api.js";
 import { address, downloadAddress, isFolder, keyOf, signOf } from "./entries.js";
 import { formatSize, machineTime, nameElement, showTime } from "./format.js";
 import { menuOf } from "./menus.js";
-import { cell, downloadLink, element, hiddenText, menu } from "./rows.js";
+import { around, cell, downloadLink, element, hiddenText, menu } from "./rows.js";
 import { FILES, fill } from "./texts.js";
 import { pictureOrIcon } from "./thumbnails.js";
 
@@ -34,7 +34,7 @@ export function makeRow(entry) {
 
   const time = element("time", { dateTime: machineTime(entry.modified) });
   showTime(time);
-  const more = menu(fill(FILES.more, { name: entry.name }), ...menuOf([entry]));
+  const more = menu(fill(FILES.moreFor, { name: entry.name }), ...menuOf([entry]));
   made.append(
     cell("pick", box),
     name,
@@ -66,7 +66,7 @@ export function makePlaceholder() {
 function whereabouts(folder) {
   const link = element("a", { href: pageAddress(folder) }, nameElement(folder.length > 0 ? folder.join(" / ") : FILES.root));
   link.dataset.folder = "";
-  return element("p", { className: "whereabouts" }, FILES.inFolder, link);
+  return element("p", { className: "whereabouts" }, ...around(FILES.inFolder, "folder", link));
 }
 
 /** The row of an entry, if it is drawn. */

@@ -1,49 +1,51 @@
 // Values as people read them, the same as the server writes them: sizes, times, rates, and names that cannot lie.
 
-const UNITS = ["kB", "MB", "GB", "TB", "PB", "EB"];
+import { LOCALE, SPANS, TIMES, UNITS, count, fill, formatTenths } from "./texts.js";
+
+const STEPS = ["kB", "MB", "GB", "TB", "PB", "EB"];
 
 /** A size in steps of a thousand: `1.2 MB`. */
 export function formatSize(bytes) {
-  if (bytes === 1) return "1 byte";
-  if (bytes < 1000) return `${bytes} bytes`;
+  if (bytes < 1000) return count(bytes, UNITS.bytes);
   let value = bytes / 1000;
   let unit = 0;
-  while (value >= 999.95 && unit + 1 < UNITS.length) {
+  while (value >= 999.95 && unit + 1 < STEPS.length) {
     value /= 1000;
     unit += 1;
   }
-  return `${value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+  return `${value >= 99.95 ? Math.round(value) : formatTenths(value)} ${STEPS[unit]}`;
 }
 
 /** How long it takes, roughly: `2 min`. */
 export function formatDuration(seconds) {
   if (!Number.isFinite(seconds)) return "";
-  if (seconds < 55) return `${Math.max(1, Math.round(seconds))} s`;
-  if (seconds < 55 * 60) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 55) return fill(TIMES.seconds, { count: Math.max(1, Math.round(seconds)) });
+  if (seconds < 55 * 60) return fill(TIMES.minutes, { count: Math.round(seconds / 60) });
   const hours = seconds / 3600;
-  return hours < 10 ? `${hours.toFixed(1)} h` : `${Math.round(hours)} h`;
+  return fill(TIMES.hours, { count: hours < 10 ? formatTenths(hours) : Math.round(hours) });
 }
 
-const SPANS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+const LENGTHS = [[86400, SPANS.days], [3600, SPANS.hours], [60, SPANS.minutes], [1, SPANS.seconds]];
 
 /** A span of time in its largest unit that says it roughly: `30 days`. */
 export function formatSpan(milliseconds) {
   const seconds = Math.floor(milliseconds / 1000);
-  const [length, unit] = SPANS.find(([length]) => seconds >= 2 * length) ?? SPANS.at(-1);
-  const number = Math.round(seconds / length);
-  return `${number} ${unit}${number === 1 ? "" : "s"}`;
+  const [length, forms] = LENGTHS.find(([length]) => seconds >= 2 * length) ?? LENGTHS.at(-1);
+  return count(Math.round(seconds / length), forms);
 }
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const DAY_AND_YEAR = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
-const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short" });
+const DAY_AND_YEAR = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", year: "numeric" });
+const FULL = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "medium" });
 
 /** A time in the person's own zone: today's with the clock, others with the day. */
 export function formatTime(date) {
   const now = new Date();
-  if (date.toDateString() === now.toDateString()) return `Today, ${CLOCK.format(date)}`;
-  if (date.getFullYear() === now.getFullYear()) return `${DAY.format(date)}, ${CLOCK.format(date)}`;
+  if (date.toDateString() === now.toDateString()) return fill(TIMES.today, { time: CLOCK.format(date) });
+  if (date.getFullYear() === now.getFullYear()) {
+    return fill(TIMES.day, { day: DAY.format(date), time: CLOCK.format(date) });
+  }
   return DAY_AND_YEAR.format(date);
 }
 
@@ -54,6 +56,14 @@ export function showTime(element) {
   element.textContent = formatTime(date);
   element.title = FULL.format(date);
 }
+
+/** Nodes of a text in which `…` stands around what is typed. */
+export const markedNodes = (text) => text.split("`").map((part, place) => {
+  if (place % 2 === 0) return part;
+  const code = document.createElement("code");
+  code.textContent = part;
+  return code;
+});
 
 /** The machine's way to write a time, within what it can write. */
 export function machineTime(milliseconds) {

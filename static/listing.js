@@ -10,7 +10,7 @@ import { closeMenus, connectMenus, element } from "./rows.js";
 import * as search from "./search.js";
 import * as selection from "./selection.js";
 import * as sorting from "./sorting.js";
-import { FILES, fill } from "./texts.js";
+import { FILES, PAGE, SEARCH, fill } from "./texts.js";
 import * as view from "./drawing.js";
 
 const byId = (id) => document.getElementById(id);
@@ -50,7 +50,7 @@ export function start() {
   shown.sort = readSort(url.searchParams.get("sort"));
   const rows = view.rowsDrawn();
   const entries = rows.map((row) => fromRow(shown.path, row));
-  view.start({ onRow: selection.decorate, onFailure: (error) => showNotice(error.message) });
+  view.start({ onRow: selection.decorate, onFailure: (error) => showNotice(error) });
   view.adopt(entries);
   rows.forEach((row) => showTime(row.querySelector("time")));
   connectMenus();
@@ -241,7 +241,7 @@ function become(other, { freshNames = [] } = {}) {
   drawList(freshNames);
   if (other.isFilling) {
     other.fill().catch((error) => {
-      if (other === folder) showNotice(error.message);
+      if (other === folder) showNotice(error);
     });
   }
 }
@@ -254,13 +254,13 @@ function drawList(freshNames = []) {
   byId("empty").hidden = list.length > 0;
   if (list.length === 0) {
     const isContinued = shown.after !== null || shown.from !== null;
-    const [title, text] = isContinued ? FILES.nothingMore : FILES.nothing;
+    const [title, text] = isContinued ? [PAGE.thatWasAll, FILES.nothingMore] : [FILES.nothing, FILES.nothingText];
     byId("empty").replaceChildren(element("h2", {}, title), element("p", {}, text));
   }
   const isContinued = shown.after !== null || shown.from !== null;
   drawPager({
-    first: isContinued ? { label: FILES.firstPage, address: api.pageAddress(shown.path) } : null,
-    next: list.isFull && list.next ? { label: fill(FILES.goOn, { count: LENGTH_MAX.toLocaleString() }), address: api.pageAddress(shown.path, { after: list.next }) } : null,
+    first: isContinued ? { label: FILES.fromBeginning, address: api.pageAddress(shown.path) } : null,
+    next: list.isFull && list.next ? { label: fill(FILES.goOn, { count: LENGTH_MAX }), address: api.pageAddress(shown.path, { after: list.next }) } : null,
   });
   restoreScroll();
 }
@@ -285,7 +285,7 @@ export async function whileBusy({ quiet = false, isRefresh = false }, fetchAll) 
   try {
     return await fetchAll(isLatest);
   } catch (error) {
-    if (isLatest() && !quiet) showNotice(error.message);
+    if (isLatest() && !quiet) showNotice(error);
     if (isLatest() && !isRefresh) putAddressBack();
     return false;
   } finally {
@@ -340,7 +340,7 @@ function drawPlace() {
     return element("li", {}, link);
   });
   byId("crumbs").replaceChildren(...crumbs);
-  const title = text === null ? path.at(-1) ?? ROOT_NAME : text ? `“${text}”` : FILES.search;
+  const title = text === null ? path.at(-1) ?? ROOT_NAME : text ? fill(SEARCH.quoted, { text }) : SEARCH.title;
   byId("title").replaceChildren(nameElement(title));
   document.title = `${byId("title").textContent} · DFS`;
   document.body.classList.toggle("searching", text !== null);
@@ -383,7 +383,7 @@ function newFolder() {
   return ask({
     title: FILES.newFolder,
     input: { label: FILES.name, value: "" },
-    actions: [{ label: FILES.cancel, value: "cancel" }, { label: FILES.makeFolder, value: "ok", style: "primary" }],
+    actions: [{ label: PAGE.cancel, value: "cancel" }, { label: FILES.makeFolder, value: "ok", style: "primary" }],
     submit: async ({ text }) => {
       await api.createFolder([...shown.path, text]);
       await refresh({ fresh: [text] });

@@ -31,7 +31,7 @@ export async function copyInto(entries) {
 }
 
 const titleOf = (entries, one, many) =>
-  (entries.length === 1 ? withName(one, entries[0].name) : fill(many, { count: entries.length.toLocaleString() }));
+  (entries.length === 1 ? withName(one, entries[0].name) : count(entries.length, many));
 
 /** A folder goes neither into itself nor where everything is already. */
 export function mayTake(entries) {
@@ -76,7 +76,7 @@ async function transfer(entries, folder, text, send) {
 function askAboutTaken(entry, folder, isOneOfMany) {
   return ask({
     title: FILES.takenTitle,
-    text: withName(fill(FILES.taken, { folder: folder.at(-1) ?? FILES.root }), entry.name),
+    text: withName(FILES.taken, entry.name, { folder: folder.at(-1) ?? FILES.root }),
     checkbox: isOneOfMany ? FILES.forAll : undefined,
     actions: [
       { label: FILES.skip, value: "skip" },
@@ -104,8 +104,8 @@ async function underAnotherName(entry, folder, send) {
 function offerWayBack(done, folder, shown) {
   const place = folder.at(-1) ?? FILES.root;
   const text = done.length === 1
-    ? withName(fill(FILES.movedOne, { folder: place }), done[0].name)
-    : fill(count(done.length, FILES.movedMany), { folder: place });
+    ? withName(FILES.movedOne, done[0].name, { folder: place })
+    : count(done.length, FILES.movedMany, { folder: place });
   const undo = async (close) => {
     const outcome = await bulk.forEach(done, FILES.moving, ({ entry, to }) => uploads.move(to, entry.path));
     const left = [...outcome.failed.map(([one]) => one), ...outcome.untried];

@@ -1,10 +1,12 @@
 // Choosing a folder, in a dialog that shows the folders of one folder at a time.
 
 import * as api from "./api.js";
+import { showFailure } from "./dialogs.js";
 import { nameElement } from "./format.js";
 import { currentPath } from "./listing.js";
+import { markLanguage } from "./problems.js";
 import { element, icon } from "./rows.js";
-import { FILES, fill } from "./texts.js";
+import { FILES, PAGE, fill } from "./texts.js";
 
 const PAGE_LEN = 200;
 
@@ -33,7 +35,7 @@ class Picker {
     this.about.setAttribute("role", "status");
     this.more = this.button(FILES.moreFolders, "quiet", () => this.load(this.#path, this.#next));
     this.done = this.button(action, "primary", () => this.choose());
-    const cancel = this.button(FILES.cancel, "", () => this.dialog.close());
+    const cancel = this.button(PAGE.cancel, "", () => this.dialog.close());
     this.dialog = element("dialog", { className: "picker" }, heading, above, this.list, this.more, this.about,
       element("div", { className: "dialog-actions" }, cancel, this.done));
     this.dialog.setAttribute("aria-labelledby", heading.id);
@@ -69,6 +71,7 @@ class Picker {
     this.more.hidden = true;
     this.crumbs.replaceChildren(...[...path.keys(), path.length].map((depth) => this.crumb(path.slice(0, depth), depth === path.length)));
     this.done.disabled = !this.isAllowed(path);
+    markLanguage(this.about, "");
     this.about.textContent = FILES.loading;
     await this.load(path, null);
     // Where one goes on by keyboard.
@@ -95,7 +98,7 @@ class Picker {
       this.more.hidden = this.#next === null;
       this.about.textContent = this.list.childElementCount === 0 ? FILES.noFolders : "";
     } catch (error) {
-      if (mine === this.#latest) this.about.textContent = error.message;
+      if (mine === this.#latest) showFailure(this.about, error);
     }
   }
 

@@ -1,13 +1,21 @@
 // Sends files to a folder that somebody shared for that: one after another, with progress. Without a script the form does it.
 
+import { ApiError } from "./api.js";
 import { formatSize } from "./format.js";
+import { markLanguage } from "./problems.js";
 import { element } from "./rows.js";
-import { RECEIVER, count, fill } from "./texts.js";
+import { IS_SERVERS, RECEIVER, UNITS, count, fill } from "./texts.js";
 
 const form = document.getElementById("adding");
 const input = document.getElementById("chosen");
 const summary = document.getElementById("send-summary");
 const sent = document.getElementById("sent");
+
+/** In the server's language its own sentence, which has the name in it. */
+function explain({ status, response }) {
+  if (!response?.detail) return new Error(RECEIVER.failed);
+  return IS_SERVERS ? new Error(response.detail) : new ApiError(status, response);
+}
 
 /** Sends one file. */
 function send(file, onProgress) {
@@ -19,7 +27,7 @@ function send(file, onProgress) {
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
     request.addEventListener("load", () => {
       if (request.status === 201) resolve();
-      else reject(new Error(request.response?.detail ?? RECEIVER.failed));
+      else reject(explain(request));
     });
     request.addEventListener("error", () => reject(new Error(RECEIVER.connection)));
     const body = new FormData();
@@ -53,14 +61,15 @@ async function sendAll(files) {
     } catch (error) {
       failed += 1;
       made.dataset.state = "failed";
+      markLanguage(state, error.lang);
       state.textContent = error.message;
     }
     progress.remove();
   }
-  const arrived = count(files.length - failed, RECEIVER.files);
+  const arrived = count(files.length - failed, UNITS.files);
   summary.textContent = failed === 0
-    ? fill(RECEIVER.all, { arrived })
-    : fill(RECEIVER.some, { arrived, failed: count(failed, RECEIVER.files) });
+    ? fill(RECEIVER.thanks, { files: arrived })
+    : fill(RECEIVER.some, { arrived, failed: count(failed, UNITS.files) });
 }
 
 let isBusy = false;

@@ -1,6 +1,6 @@
 // Renames in place: the name becomes a field. Enter keeps what was written, as does going elsewhere; Escape leaves it as it was.
 
-import { announce, showNotice } from "./dialogs.js";
+import { announce, showFailure, showNotice } from "./dialogs.js";
 import { isFolder } from "./entries.js";
 import { rowOf } from "./entryrow.js";
 import * as listing from "./listing.js";
@@ -68,11 +68,10 @@ class Renaming {
     } catch (error) {
       if (isElsewhere) {
         this.end(false);
-        showNotice(error.message);
+        showNotice(error);
         return;
       }
-      this.error.textContent = error.message;
-      this.error.hidden = false;
+      showFailure(this.error, error);
       this.field.setAttribute("aria-invalid", "true");
       this.field.focus();
     } finally {

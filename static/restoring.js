@@ -4,7 +4,7 @@ import { pathText } from "./api.js";
 import { forEach, report } from "./bulk.js";
 import { ask, announce, showNotice, withName } from "./dialogs.js";
 import * as past from "./past.js";
-import { TRASH, count, fill } from "./texts.js";
+import { PAGE, TRASH, count, fill } from "./texts.js";
 import { showToast } from "./toast.js";
 
 /** Says what went to the trash, each { trash, path, name }, with a way back. `onBack` is called when it is back. */
@@ -25,7 +25,7 @@ async function undoOne({ trash, path, name }, onBack, close) {
     await onBack();
     announce(fill(TRASH.restoredSpoken, { name, path: restored }));
   } catch (error) {
-    showNotice(error.message);
+    showNotice(error);
   }
 }
 
@@ -46,10 +46,7 @@ export async function putBack(row) {
     return (await past.restore(row.trash)).path;
   } catch (error) {
     if (error.code !== "already_exists" && error.code !== "not_a_folder") throw error;
-    const [before, after] = TRASH.whereTaken.split("{reason}");
-    const text = document.createDocumentFragment();
-    text.append(withName(before, row.name), error.message, after);
-    return putElsewhere(row, text);
+    return putElsewhere(row, withName(TRASH.whereTaken, row.name, { reason: error.message }));
   }
 }
 
@@ -62,7 +59,7 @@ export async function putElsewhere({ trash, path }, text = TRASH.whereFreely) {
     title: TRASH.where,
     text,
     input: { label: TRASH.whereLabel, value: path, selectFrom: end, selectTo: dot > end ? dot : path.length },
-    actions: [{ label: TRASH.cancel, value: "cancel" }, { label: TRASH.restore, value: "ok", style: "primary" }],
+    actions: [{ label: PAGE.cancel, value: "cancel" }, { label: TRASH.restore, value: "ok", style: "primary" }],
     submit: async ({ text: to }) => {
       restored = (await past.restore(trash, to.startsWith("/") ? to : `/${to}`)).path;
     },

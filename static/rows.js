@@ -1,5 +1,7 @@
 // What rows of all lists are made of: cells, icons, and menus.
 
+import { FILES, PAGE } from "./texts.js";
+
 /** An element with properties and children. */
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -11,6 +13,12 @@ export function cell(name, ...children) {
   const made = element("td", { className: name }, ...children.filter((child) => child !== ""));
   made.setAttribute("role", "cell");
   return made;
+}
+
+/** A text with a node in the place of its `{key}`. */
+export function around(text, key, node) {
+  const [before, after = ""] = text.split(`{${key}}`);
+  return [before, node, after];
 }
 
 /** Text for those who listen to the page. */
@@ -28,7 +36,7 @@ export function icon(kind) {
 
 /** A row's menu with these items; `label` says what it is for. */
 export function menu(label, ...items) {
-  const summary = element("summary", { className: "button quiet" }, "More");
+  const summary = element("summary", { className: "button quiet" }, PAGE.more);
   summary.setAttribute("aria-label", label);
   return element("details", { className: "menu" }, summary, element("div", { className: "menu-items" }, ...items));
 }
@@ -40,7 +48,7 @@ export function menuButton(label, action, style) {
 }
 
 export function downloadLink(address, style) {
-  return element("a", { className: style, href: address, download: "" }, "Download");
+  return element("a", { className: style, href: address, download: "" }, FILES.download);
 }
 
 /** Closes menus when something else is clicked, or with Escape, and opens them upwards where there is no room below. */

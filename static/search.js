@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import { announce, clearNotice } from "./dialogs.js";
 import * as listing from "./listing.js";
 import * as selection from "./selection.js";
+import { FILES, SEARCH, fill } from "./texts.js";
 import * as view from "./drawing.js";
 
 // Rows of one page, as in pages/search.rs.
@@ -149,18 +150,17 @@ function find(text, after, { wanted, add, quiet = false, isRefresh = false }, be
 
 function draw(found, next, { text, after, add }) {
   listing.drawFound(found, { add });
-  const first = after ? { label: "From the beginning", address: api.searchAddress(text) } : null;
+  const first = after ? { label: FILES.fromBeginning, address: api.searchAddress(text) } : null;
   listing.drawPager({
     first: add ? undefined : first,
-    next: next ? { label: "More", address: api.searchAddress(text, next) } : null,
+    next: next ? { label: SEARCH.more, address: api.searchAddress(text, next) } : null,
   });
   byId("found").textContent = foundText(text, view.length(), next);
 }
 
 /** The same as in pages/search.rs. */
 function foundText(text, count, next) {
-  if (text === "") return "Type a part of a name in the field above.";
-  const many = count.toLocaleString();
-  if (next) return `${many} found so far; there may be more.`;
-  return count === 0 ? "No name has all these words." : `${many} found.`;
+  if (text === "") return SEARCH.hint;
+  if (next) return fill(SEARCH.foundSoFar, { count });
+  return count === 0 ? SEARCH.none : fill(SEARCH.found, { count });
 }

@@ -66,7 +66,7 @@ export function only(entry) {
 export async function all() {
   const list = view.current();
   const isTaken = await take(list.isWhole ? list.loaded() : list.all());
-  if (isTaken && list.next !== null) showNotice(fill(FILES.selectedPart, { count: selected.size.toLocaleString() }));
+  if (isTaken && list.next !== null) showNotice(fill(FILES.selectedPart, { count: selected.size }));
 }
 
 /** From where the last one was selected to this place, and nothing else. */
@@ -97,7 +97,7 @@ async function take(found) {
     try {
       found = await found;
     } catch (error) {
-      if (mine === choices) showNotice(error.message);
+      if (mine === choices) showNotice(error);
       return false;
     }
     if (mine !== choices) return false;

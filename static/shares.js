@@ -5,7 +5,7 @@ import { showTime } from "./format.js";
 import { connectMenus, placeOf } from "./rows.js";
 import { revokeShare } from "./sharing.js";
 import * as status from "./status.js";
-import { SHARES } from "./texts.js";
+import { PAGE, SHARES } from "./texts.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -14,7 +14,7 @@ async function revoke(row) {
   const chosen = await ask({
     title: SHARES.revokeTitle,
     text: withName(SHARES.revokeText, name),
-    actions: [{ label: SHARES.cancel, value: "cancel" }, { label: SHARES.revokeNow, value: "ok", style: "danger" }],
+    actions: [{ label: PAGE.cancel, value: "cancel" }, { label: SHARES.revokeNow, value: "ok", style: "danger" }],
     submit: () => revokeShare(share).catch((error) => {
       // Somebody was quicker.
       if (error.code !== "not_found") throw error;
@@ -36,6 +36,6 @@ document.querySelectorAll("#rows time").forEach(showTime);
 connectMenus();
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-action=revoke]");
-  if (button) revoke(button.closest(".entry")).catch((error) => showNotice(error.message));
+  if (button) revoke(button.closest(".entry")).catch((error) => showNotice(error));
 });
 status.start({ onReady: () => location.reload(), onGreen: () => {} });

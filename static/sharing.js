@@ -1,11 +1,13 @@
 // “Share…”: a dialog that asks how something is shared, and then shows the link, which is never shown again.
 
 import { call, pathText } from "./api.js";
-import { announce, withName } from "./dialogs.js";
+import { announce, showFailure, withName } from "./dialogs.js";
 import { element } from "./rows.js";
-import { SHARES } from "./texts.js";
+import { PAGE, SHARES, count } from "./texts.js";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+/** For how many days a link may work; 0 is for as long as it is not revoked. */
+const EXPIRIES = [0, 1, 7, 30];
 
 export const createShare = (share) => call("POST", "/api/v1/shares", share);
 export const revokeShare = (share) => call("DELETE", `/api/v1/shares/${share}`);
@@ -29,7 +31,8 @@ export function share(path, isFolder) {
 }
 
 function askHow(form, dialog, path, isFolder) {
-  const options = SHARES.expiries.map(([days, label]) => element("option", { value: days }, label));
+  const labelOf = (days) => (days === 0 ? SHARES.expiryNever : count(days, SHARES.expiryDays));
+  const options = EXPIRIES.map((days) => element("option", { value: days }, labelOf(days)));
   const expiry = element("select", {}, ...options);
   // Not a password that a browser knows, nor one to be kept.
   const password = element("input", { type: "text", autocomplete: "off", spellcheck: false, maxLength: 200, placeholder: SHARES.none });
@@ -39,7 +42,7 @@ function askHow(form, dialog, path, isFolder) {
   adding.addEventListener("change", () => { limitLabel.hidden = adding.checked; });
   const error = element("p", { className: "dialog-error", hidden: true });
   error.setAttribute("role", "alert");
-  const cancel = element("button", { className: "button", type: "button" }, SHARES.cancel);
+  const cancel = element("button", { className: "button", type: "button" }, PAGE.cancel);
   const make = element("button", { className: "button primary", type: "submit" }, SHARES.make);
   cancel.addEventListener("click", () => dialog.close());
   form.append(element("p", {}, SHARES.text), element("label", {}, SHARES.expiry, expiry),
@@ -60,8 +63,7 @@ function askHow(form, dialog, path, isFolder) {
       });
       showLink(form, dialog, made.link);
     } catch (failure) {
-      error.textContent = failure.message;
-      error.hidden = false;
+      showFailure(error, failure);
     } finally {
       make.disabled = false;
     }
@@ -72,7 +74,7 @@ function showLink(form, dialog, link) {
   const heading = form.querySelector("h2");
   const field = element("input", { type: "text", id: "share-link", value: link, readOnly: true });
   const copy = element("button", { className: "button primary", type: "button" }, SHARES.copy);
-  const close = element("button", { className: "button", type: "button" }, SHARES.close);
+  const close = element("button", { className: "button", type: "button" }, PAGE.close);
   const news = element("p", { className: "share-news" });
   news.setAttribute("role", "status");
   field.addEventListener("focus", () => field.select());

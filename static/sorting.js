@@ -6,6 +6,7 @@ import { currentPath, currentSearch, currentSort } from "./listing.js";
 import { element, hiddenText } from "./rows.js";
 import { FILES, fill } from "./texts.js";
 
+const TITLES = { name: FILES.columnName, size: FILES.columnSize, time: FILES.columnTime };
 const heads = Array.from(document.querySelectorAll("#table th[data-sort]"));
 
 /** Shows how the list is ordered, and how else it could be. */
@@ -17,7 +18,7 @@ export function draw() {
     const direction = sort.startsWith("-") ? "descending" : "ascending";
     if (isSorted) head.setAttribute("aria-sort", direction);
     else head.removeAttribute("aria-sort");
-    const text = FILES.columns[column];
+    const text = TITLES[column];
     if (isWhole) drawLink(head, addressOf(column, isSorted, sort));
     else if (column === "name" || currentSearch() !== null) head.replaceChildren(text);
     else head.replaceChildren(text, hiddenText(` (${reason()})`));
@@ -25,13 +26,13 @@ export function draw() {
   }
 }
 
-const reason = () => fill(FILES.notSorted, { count: WHOLE_MAX.toLocaleString() });
+const reason = () => fill(FILES.notSorted, { count: WHOLE_MAX });
 
 /** The same link as before, if there was one, so that it keeps the focus. */
 function drawLink(head, address) {
   let link = head.querySelector("a.sort");
   if (!link) {
-    link = element("a", { className: "sort" }, FILES.columns[head.dataset.sort]);
+    link = element("a", { className: "sort" }, TITLES[head.dataset.sort]);
     link.dataset.folder = "";
     head.replaceChildren(link);
   }

@@ -2,11 +2,12 @@
 
 import * as api from "./api.js";
 import { leaveToStatus } from "./dialogs.js";
-import { formatDuration, formatSize } from "./format.js";
-import { FILES, fill } from "./texts.js";
+import { formatDuration, formatSize, markedNodes } from "./format.js";
+import { markLanguage, reasonOf } from "./problems.js";
+import { PAGE, STATUS, UNITS, count, fill } from "./texts.js";
 
 const INTERVAL_MS = 5000;
-const WORDS = { green: "Ready", yellow: "Ready, with a warning", red: "Needs attention" };
+const WORDS = { green: STATUS.ready, yellow: STATUS.warning, red: STATUS.attention };
 const byId = (id) => document.getElementById(id);
 
 /** `onReady` is called when the cluster is ready again, `onGreen` with when it was asked, as often as every file has all its copies. */
@@ -33,13 +34,13 @@ async function update() {
   try {
     const status = await api.status();
     const problems = status.ready ? status.problems : status.reasons;
-    const sentences = problems.map((problem) => problem.message);
-    show(status.ready ? status.health : "red", status.ready ? WORDS[status.health] : "Not ready", sentences);
+    const sentences = problems.map((problem) => reasonOf(problem, status));
+    show(status.ready ? status.health : "red", status.ready ? WORDS[status.health] : STATUS.notReady, sentences);
     showFigures(figures(status));
     showStorage(status);
     return status.ready;
   } catch (error) {
-    show("red", "Not ready", [error.message]);
+    show("red", STATUS.notReady, [{ text: error.message, lang: error.lang ?? "" }]);
     showFigures([]);
     return false;
   }
@@ -48,40 +49,43 @@ async function update() {
 function show(colour, word, sentences) {
   byId("status").dataset.colour = colour;
   setText(byId("status-word"), word);
-  const texts = sentences.length > 0 ? sentences : ["Every file has all its copies, and uploads work."];
-  byId("status-sentences").replaceChildren(...texts.map((text) => {
+  const said = sentences.length > 0 ? sentences : [{ text: STATUS.allWell, lang: "" }];
+  byId("status-sentences").replaceChildren(...said.map(({ text, lang }) => {
     const item = document.createElement("li");
-    item.textContent = text;
+    markLanguage(item, lang);
+    item.append(...markedNodes(text));
     return item;
   }));
+  // The page of the cluster says more of it.
   const reason = byId("status-reason");
+  if (!reason) return;
   reason.hidden = colour === "green";
   reason.dataset.colour = colour;
-  setText(reason, colour === "green" ? "" : texts[0]);
+  markLanguage(reason, said[0].lang);
+  setText(reason, colour === "green" ? "" : said[0].text);
   leaveToStatus(reason.textContent);
 }
 
 /** Only when it is another one, so that it is not read out again and again. */
 function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  if (element.textContent !== text.replaceAll("`", "")) element.replaceChildren(...markedNodes(text));
 }
 
 function figures(status) {
-  const count = (number, one, many) => `${number.toLocaleString()} ${number === 1 ? one : many}`;
   const rows = [
-    ["Storage nodes", `${status.nodes.live} of ${status.nodes.total} here`],
-    ["Files", `${count(status.files, "file", "files")}, ${count(status.folders, "folder", "folders")}`],
-    ["Kept", `${formatSize(status.file_bytes)}, ${copies(status)}`],
+    [STATUS.nodes, fill(STATUS.nodesHere, status.nodes)],
+    [STATUS.files, fill(STATUS.filesAndFolders, { files: count(status.files, UNITS.files), folders: count(status.folders, UNITS.folders) })],
+    [STATUS.kept, kept(status)],
   ];
   const { trash, former_versions: former } = status;
-  if (trash.files + trash.folders > 0) rows.push(["In the trash", formatSize(trash.bytes)]);
-  if (former.versions > 0) rows.push(["Former versions", formatSize(former.bytes)]);
+  if (trash.files + trash.folders > 0) rows.push([STATUS.inTrash, formatSize(trash.bytes)]);
+  if (former.versions > 0) rows.push([STATUS.former, formatSize(former.bytes)]);
   if (status.uploads_possible) {
-    rows.push(["Room for", `about ${formatSize(status.room_bytes)} more`]);
+    rows.push([STATUS.room, fill(STATUS.roomAbout, { size: formatSize(status.room_bytes) })]);
   }
   const { running, queued, seconds_left: left } = status.repair;
   if (running + queued > 0) {
-    rows.push(["Making copies", left === undefined ? "under way" : `about ${formatDuration(left)} left`]);
+    rows.push([STATUS.copying, left === undefined ? STATUS.underWay : fill(STATUS.left, { span: formatDuration(left) })]);
   }
   return rows;
 }
@@ -89,12 +93,12 @@ function figures(status) {
 /** The same as in pages.rs. */
 function showStorage({ file_bytes: files, trash, former_versions: former, room_bytes: room }) {
   const used = formatSize(files + trash.bytes + former.bytes);
-  setText(byId("storage"), fill(FILES.storage, { used, free: formatSize(room) }));
+  setText(byId("storage"), fill(PAGE.storage, { used, free: formatSize(room) }));
 }
 
-function copies({ chunks, rules }) {
-  const wanted = `${rules.replication_factor} copies`;
-  return chunks.missing_copies > 0 ? `not all of it as ${wanted} yet` : `as ${wanted}`;
+function kept({ file_bytes: bytes, chunks, rules }) {
+  const text = chunks.missing_copies > 0 ? STATUS.keptInPart : STATUS.keptWhole;
+  return fill(text, { size: formatSize(bytes), copies: rules.replication_factor });
 }
 
 function showFigures(rows) {

@@ -1,262 +1,53 @@
-// What the page says of uploads, of the trash and of versions. `{name}` stands for a name, `{…}` for what else is filled in.
+// What the page says, in its language: texts/*.json, which the server reads as well. `{name}` stands for a name, `{…}` for what else
+// is filled in; of what is counted there is a form for each plural category of the language.
 
-export const UPLOADS = {
-  begun: ["Uploading {name}.", "Uploading {count} files."],
-  notAll: "Not all that was dropped could be taken: {reason}",
-  dropHere: "Drop to upload",
-  dropInto: "Drop to upload into “{name}”",
-  pasted: "Pasted {time}.png",
-  in: " in ",
-  progress: "Upload of {name}",
-  // Its state.
-  waiting: "Waiting…",
-  held: "Paused before it began.",
-  starting: "Starting…",
-  asking: "Waiting for your answer…",
-  cancelling: "Cancelling…",
-  sent: "{sent} of {size}",
-  rate: "{rate}/s",
-  left: "{span} left",
-  copying: "Making copies…",
-  paused: "Paused at {sent} of {size}.",
-  lost: "Connection lost, trying again.",
-  again: "{reason} Trying again.",
-  stored: "{size} · Stored, {copies} of {wanted} copies.",
-  wasHere: "{size} · Was here already, {copies} of {wanted} copies.",
-  storedForNow: "{size} · {copies} of {wanted} copies for now; the rest follows by itself.",
-  storedBefore: "{size} · Stored.",
-  copiesMade: "{size} · Stored, all copies are made.",
-  skipped: "Skipped: the file that was there is kept.",
-  cancelled: "Cancelled. Nothing was stored.",
-  cancelledUnbegun: "Cancelled before it began.",
-  cancelledUnheard: "Cancelled, but the server did not answer. What was sent goes by itself after a while.",
-  cancelledLate: "It was stored before it could be cancelled.",
-  failed: "Not stored: {reason}",
-  unreadable: "The file cannot be read any more. It was changed, moved or deleted, or it is a folder: choose it again.",
-  underWay: "It is being uploaded already.",
-  elsewhere: "It is being uploaded already, here or in another tab.",
-  tooMany: "There are too many files of this name.",
-  isStored: "{name} is stored.",
-  allStored: "All uploads have ended: {stored} stored, {failed} not stored.",
-  // What can be done.
-  pause: "Pause",
-  resume: "Resume",
-  cancel: "Cancel",
-  retry: "Retry",
-  one: "{what} {name}",
-  // All of them.
-  toGo: "{count} to go, {size}",
-  rateOfAll: "{rate}/s",
-  leftOfAll: "about {span} left",
-  allHeld: "paused",
-  countStored: "{count} stored",
-  countFailed: "{count} not stored",
-  more: ["{count} more waits", "{count} more wait"],
-  // A name that is taken.
-  takenTitle: "This name is taken",
-  takenText: "{name} is in this folder already. Replacing it keeps the old one as a former version.",
-  forAll: "Do the same for all others",
-  skip: "Skip",
-  both: "Keep both",
-  replace: "Replace",
-};
+/** The page's language, and the same as this person's browser has it: `en` may be `en-GB`. */
+const LANGUAGE = document.documentElement.lang;
+export const LOCALE = navigator.languages.find((tag) => tag.split("-")[0] === LANGUAGE) ?? LANGUAGE;
 
-export const CUT_OFF = {
-  files: ["{count} file", "{count} files"],
-  unbegun: "{files}, {size}, had not begun or has to be sent anew: choose or drop the same again.",
-  unbegunTitle: ["{name}", "{name} and {files}"],
-  unbegunOthers: ["{count} other", "{count} others"],
-  here: "{sent} of {size} are here, until {time}.",
-  goOn: "Go on",
-  notAllowed: "The files cannot be read: choose or drop them again.",
-  discard: "Discard",
-  discardOne: "Discard {name}",
-};
+const PLURALS = new Intl.PluralRules(LANGUAGE);
+const NUMBER = new Intl.NumberFormat(LANGUAGE);
+const TENTHS = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
-export const TRASH = {
-  title: "Trash",
-  deleted: "{name} is in the trash.",
-  deletedMany: ["{count} thing is in the trash.", "{count} things are in the trash."],
-  restoring: "Putting back… {done} of {count}",
-  restoredMany: ["{count} thing is back.", "{count} things are back."],
-  notRestored: "{failed} of {count} could not be put back.",
-  deletedSpoken: "{name} is in the trash. Control Z brings it back.",
-  undo: "Undo",
-  restored: "{name} is back.",
-  restoredSpoken: "{name} is back, as {path}.",
-  show: "Show it",
-  gone: "{name} is gone for good.",
-  emptied: "The trash is empty.",
-  refreshed: "The list is up to date.",
-  where: "Where to?",
-  whereTaken: "{name} cannot go back to where it was: {reason}",
-  whereFreely: "Folders that are missing on the way are made.",
-  whereLabel: "Where, with the name",
-  removeTitle: "Delete {name} for good?",
-  removeFile: "Nobody can bring the file back then, nor what it was before.",
-  removeFolder: "Nobody can bring the folder back then, nor anything that is in it.",
-  emptyTitle: "Empty the trash?",
-  emptyText: "All that lies in it is gone for good then, also what other people deleted.",
-  wasIn: "was in ",
-  root: "All files",
-  folder: "Folder ",
-  more: "More for {name}",
-  restore: "Restore",
-  restoreOne: "Restore {name}",
-  restoreElsewhere: "Restore elsewhere…",
-  remove: "Delete for good…",
-  removeNow: "Delete for good",
-  emptyNow: "Empty the trash",
-  cancel: "Cancel",
-  nothing: ["The trash is empty", "Files and folders that you delete come here."],
-  nothingOlder: ["That was all", "There is nothing older in the trash."],
-  here: "Here: {files} and {folders}, {size}.",
-  former: "Former versions of files take {size} besides; they are kept for {span}.",
-  files: ["{count} file", "{count} files"],
-  folders: ["{count} folder", "{count} folders"],
-};
+// The page has asked for it already (drive.html).
+const answer = await fetch(`/static/texts/${LANGUAGE}.json`);
 
-export const VERSIONS = {
-  title: "Versions of {name}",
-  about: "Whatever replaces the content of a file leaves the former one here for a while.",
-  loading: "Asking for them…",
-  only: "There are no former versions.",
-  current: "Current",
-  left: "goes in about {span}",
-  open: "Version stored {time}, opens in a new tab",
-  download: "Download",
-  downloadOne: "Download the version stored {time}",
-  restore: "Restore",
-  restoreOne: "Restore the version stored {time}",
-  remove: "Delete",
-  removeOne: "Delete the version stored {time} for good",
-  removeTitle: "Delete this version for good?",
-  removeText: "The version stored {time}, {size}. Nobody can bring it back then.",
-  removed: "The version is gone for good.",
-  restored: "The version stored {time} is the current one now. What it was until now is kept, too.",
-  more: "Show older ones",
-  close: "Close",
-};
+export const {
+  cluster: CLUSTER,
+  cutOff: CUT_OFF,
+  files: FILES,
+  page: PAGE,
+  problems: PROBLEMS,
+  reasons: REASONS,
+  receiver: RECEIVER,
+  search: SEARCH,
+  shares: SHARES,
+  spans: SPANS,
+  status: STATUS,
+  times: TIMES,
+  trash: TRASH,
+  units: UNITS,
+  uploads: UPLOADS,
+  versions: VERSIONS,
+  viewer: VIEWER,
+} = await answer.json();
 
-export const FILES = {
-  root: "All files",
-  search: "Search",
-  folder: "Folder ",
-  inFolder: "in ",
-  more: "More for {name}",
-  pick: "Select {name}",
-  columns: { name: "Name", size: "Size", time: "Changed" },
-  notSorted: "only folders of up to {count} entries can be sorted by this",
-  download: "Download",
-  zip: "Download as zip",
-  notZipped: "The zip cannot be made: something of it may have been moved or deleted. Refresh the list, and try again.",
-  share: "Share…",
-  rename: "Rename",
-  move: "Move…",
-  copy: "Copy…",
-  versions: "Versions…",
-  remove: "Delete",
-  upToDate: "The list is up to date.",
-  nothing: ["Nothing here yet", "Files that you upload appear here. Each is kept on several machines."],
-  nothingMore: ["That was all", "There are no more files in this folder."],
-  firstPage: "From the beginning",
-  goOn: "Go on after these {count}",
-  noneBegins: "No name begins with {text}.",
-  selected: ["{count} selected", "{count} selected"],
-  selectedNone: "Nothing is selected.",
-  selectedPart: "The first {count} are selected: the folder has more.",
-  stop: "Stop",
-  undo: "Undo",
-  cancel: "Cancel",
-  andMore: "And {count} more.",
-  untried: ["{count} was not tried.", "{count} were not tried."],
-  deleting: "Deleting… {done} of {count}",
-  notDeleted: "{failed} of {count} could not be deleted.",
-  goneAlready: "It was gone already: somebody was quicker, or the answer was lost on the way. What was deleted lies in the trash.",
-  newFolder: "New folder",
-  name: "Name",
-  makeFolder: "Make folder",
-  folderMade: "The folder {name} is there.",
-  newName: "New name of {name}",
-  nameCannotBe: "A name cannot be empty, or contain “/”.",
-  renamed: "Renamed to {name}.",
-  moveOne: "Move {name} to",
-  moveMany: "Move {count} things to",
-  moveHere: "Move here",
-  moving: "Moving… {done} of {count}",
-  movedOne: "{name} is in “{folder}” now.",
-  movedMany: ["{count} thing is in “{folder}” now.", "{count} things are in “{folder}” now."],
-  movedBack: "All is where it was.",
-  notMoved: "{failed} of {count} could not be moved.",
-  copyOne: "Copy {name} to",
-  copyMany: "Copy {count} files to",
-  copyHere: "Copy here",
-  copying: "Copying… {done} of {count}",
-  copied: "Copied to {path}.",
-  notCopied: "{failed} of {count} could not be copied.",
-  takenTitle: "The name is taken",
-  taken: "There is something called {name} in “{folder}” already.",
-  forAll: "Do the same for all others",
-  skip: "Skip",
-  keepBoth: "Keep both",
-  foldersAbove: "Folders above",
-  openFolder: "Open {name}",
-  moreFolders: "More folders",
-  noFolders: "There is no folder in here.",
-  loading: "One moment…",
-  dragged: ["{count} thing", "{count} things"],
-  asList: "As list",
-  asTiles: "As tiles",
-  storage: "{used} used, room for about {free} more.",
-};
+/** Whether it is the language in which the server itself speaks. */
+export const IS_SERVERS = LANGUAGE === "en";
 
-export const SHARES = {
-  title: "Share {name}",
-  text: "Whoever has the link gets it, without a name or a password of their own.",
-  expiry: "The link works",
-  expiries: [[0, "until it is revoked"], [1, "for 1 day"], [7, "for 7 days"], [30, "for 30 days"]],
-  password: "Password",
-  none: "none",
-  limit: "Downloads that may begin",
-  noLimit: "no limit",
-  adding: "Others only add files, as many as they like, and see nothing",
-  make: "Make link",
-  cancel: "Cancel",
-  made: "The link is ready. Keep it: it is not shown again.",
-  link: "Link",
-  copy: "Copy",
-  copied: "Copied.",
-  copyYourself: "It is selected: copy it with Control C or Command C.",
-  close: "Close",
-  revokeTitle: "Revoke this link?",
-  revokeText: "Nobody gets {name} by it any more, and it cannot be brought back.",
-  revokeNow: "Revoke",
-  revoked: "The link leads nowhere now.",
-};
-
-export const RECEIVER = {
-  waiting: "Waiting",
-  sending: "Sending…",
-  progress: "{sent} of {size}",
-  arrived: "Arrived",
-  failed: "It did not arrive. Try again in a while.",
-  connection: "The connection broke. Check it, and send the file again.",
-  files: ["{count} file", "{count} files"],
-  all: "{arrived} arrived. Thank you.",
-  some: "{arrived} arrived, {failed} did not.",
-};
-
-export const VIEWER = {
-  failed: "The file cannot be shown.",
-  unreachable: "The server does not answer. Is dfs-web running, and this device online?",
-};
+export const formatNumber = (number) => NUMBER.format(number);
+/** With one digit behind the point. */
+export const formatTenths = (number) => TENTHS.format(number);
 
 /** The text with what its `{…}` stand for. */
 export function fill(text, values) {
-  return text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
+  return text.replace(/\{(\w+)\}/g, (whole, key) => {
+    const value = values[key] ?? whole;
+    return typeof value === "number" ? formatNumber(value) : value;
+  });
 }
 
-/** `1 file` or `2 files`. */
-export function count(number, [one, many]) {
-  return fill(number === 1 ? one : many, { count: number.toLocaleString("en") });
+/** `1 file` or `2 files`: the form for this number, which stands for `{count}`. */
+export function count(number, forms, values = {}) {
+  return fill(forms[PLURALS.select(number)] ?? forms.other, { ...values, count: number });
 }

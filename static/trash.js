@@ -5,9 +5,9 @@ import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
 import { formatSize, machineTime, nameElement, showTime } from "./format.js";
 import * as past from "./past.js";
 import { putBack, putElsewhere } from "./restoring.js";
-import { cell, closeMenus, connectMenus, element, focusAfter, hiddenText, icon, menu, menuButton, placeOf } from "./rows.js";
+import { around, cell, closeMenus, connectMenus, element, focusAfter, hiddenText, icon, menu, menuButton, placeOf } from "./rows.js";
 import * as status from "./status.js";
-import { TRASH, count, fill } from "./texts.js";
+import { FILES, PAGE, TRASH, UNITS, count, fill } from "./texts.js";
 import { showToast } from "./toast.js";
 
 const byId = (id) => document.getElementById(id);
@@ -30,7 +30,7 @@ async function refresh({ quiet = false } = {}) {
     drawSpace(await known);
     return true;
   } catch (error) {
-    if (mine === latest && !quiet) showNotice(error.message);
+    if (mine === latest && !quiet) showNotice(error);
     return false;
   } finally {
     if (mine === latest) document.body.classList.remove("busy");
@@ -44,7 +44,7 @@ function draw(page) {
   byId("empty").hidden = !isEmpty;
   byId("empty-trash").hidden = isEmpty && !before;
   if (isEmpty) {
-    const [title, text] = before ? TRASH.nothingOlder : TRASH.nothing;
+    const [title, text] = before ? [PAGE.thatWasAll, TRASH.nothingOlder] : [TRASH.nothing, TRASH.nothingText];
     byId("empty").replaceChildren(element("h2", {}, title), element("p", {}, text));
     byId("empty").classList.remove("trouble");
   }
@@ -61,7 +61,7 @@ function drawSpace(known) {
   const { trash, former_versions: former } = known;
   const sentences = [];
   if (trash.files + trash.folders > 0) {
-    const sums = { files: count(trash.files, TRASH.files), folders: count(trash.folders, TRASH.folders) };
+    const sums = { files: count(trash.files, UNITS.files), folders: count(trash.folders, UNITS.folders) };
     sentences.push(fill(TRASH.here, { ...sums, size: formatSize(trash.bytes) }));
   }
   if (former.versions > 0) {
@@ -79,15 +79,16 @@ function row({ trash, path, entry, deleted_ms: deletedMs }) {
 
   const what = nameElement(name);
   what.className = "what";
-  const place = element("span", { className: "place" }, TRASH.wasIn, nameElement(path.slice(0, path.lastIndexOf("/")) || TRASH.root));
-  const was = element("p", { className: "was" }, ...(kind === "folder" ? [hiddenText(TRASH.folder)] : []), what, " ", place);
+  const place = element("span", { className: "place" },
+    ...around(TRASH.wasIn, "folder", nameElement(path.slice(0, path.lastIndexOf("/")) || FILES.root)));
+  const was = element("p", { className: "was" }, ...(kind === "folder" ? [hiddenText(FILES.folder)] : []), what, " ", place);
 
   const time = element("time", { dateTime: machineTime(deletedMs) });
   showTime(time);
   const restore = element("button", { className: "button quiet wide-only", type: "button" }, TRASH.restore);
   restore.dataset.action = "restore";
   restore.setAttribute("aria-label", fill(TRASH.restoreOne, { name }));
-  const more = menu(fill(TRASH.more, { name }),
+  const more = menu(fill(FILES.moreFor, { name }),
     menuButton(TRASH.restore, "restore", "narrow-only"),
     menuButton(TRASH.restoreElsewhere, "restore-elsewhere", ""),
     menuButton(TRASH.remove, "remove", "danger"));
@@ -127,7 +128,7 @@ async function restore(item, put) {
   } catch (error) {
     // Somebody was quicker.
     if (error.code === "not_found") await refresh({ quiet: true });
-    showNotice(error.message);
+    showNotice(error);
   }
 }
 
@@ -135,7 +136,7 @@ async function remove(item) {
   const chosen = await ask({
     title: withName(TRASH.removeTitle, item.name),
     text: item.kind === "folder" ? TRASH.removeFolder : TRASH.removeFile,
-    actions: [{ label: TRASH.cancel, value: "cancel" }, { label: TRASH.removeNow, value: "ok", style: "danger" }],
+    actions: [{ label: PAGE.cancel, value: "cancel" }, { label: TRASH.removeNow, value: "ok", style: "danger" }],
     submit: () => past.remove(item.trash).catch((error) => {
       if (error.code !== "not_found") throw error;
     }),
@@ -150,7 +151,7 @@ async function emptyAll() {
   const chosen = await ask({
     title: TRASH.emptyTitle,
     text: TRASH.emptyText,
-    actions: [{ label: TRASH.cancel, value: "cancel" }, { label: TRASH.emptyNow, value: "ok", style: "danger" }],
+    actions: [{ label: PAGE.cancel, value: "cancel" }, { label: TRASH.emptyNow, value: "ok", style: "danger" }],
     submit: past.empty,
   });
   if (!chosen) return;

@@ -100,8 +100,7 @@ export function add(picked, folder = currentPath()) {
   const uploads = taken.map((one) => new Upload(one, folder, common));
   uploads.forEach(join);
   cutOff.recognize(uploads);
-  const [one, many] = TEXT.begun;
-  announce(fill(taken.length === 1 ? one : many, { name: taken[0].file.name, count: taken.length.toLocaleString() }));
+  announce(taken.length === 1 ? fill(TEXT.begunOne, { name: taken[0].file.name }) : count(taken.length, TEXT.begunMany));
   pump();
 }
 
@@ -334,7 +333,7 @@ function summary(running) {
     const here = [...active, ...paused];
     const left = here.reduce((sum, { size, sent }) => sum + Math.max(0, size - sent), sums.waiting);
     const rate = rateOfAll.update(here.reduce((sum, { sent }) => sum + sent, sums.gone));
-    parts.push(fill(TEXT.toGo, { count: running.toLocaleString(), size: formatSize(left) }));
+    parts.push(fill(TEXT.toGo, { count: running, size: formatSize(left) }));
     if (active.size === 0) {
       parts.push(TEXT.allHeld);
     } else if (rate > 0 && left > 0) {
@@ -345,8 +344,8 @@ function summary(running) {
       parts.push(fill(TEXT.leftOfAll, { span: formatDuration(seconds) }));
     }
   }
-  if (sums.stored > 0) parts.push(fill(TEXT.countStored, { count: sums.stored.toLocaleString() }));
-  if (sums.failed > 0) parts.push(fill(TEXT.countFailed, { count: sums.failed.toLocaleString() }));
+  if (sums.stored > 0) parts.push(fill(TEXT.countStored, { count: sums.stored }));
+  if (sums.failed > 0) parts.push(fill(TEXT.countFailed, { count: sums.failed }));
   return parts;
 }
 

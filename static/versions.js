@@ -1,11 +1,11 @@
 // The versions of a file, in a dialog: to look at, download, restore and delete them.
 
 import * as api from "./api.js";
-import { ask, announce, withName } from "./dialogs.js";
+import { ask, announce, showFailure, withName } from "./dialogs.js";
 import { formatSize, formatSpan, formatTime, machineTime, showTime } from "./format.js";
 import * as past from "./past.js";
 import { element } from "./rows.js";
-import { TRASH, VERSIONS, fill } from "./texts.js";
+import { PAGE, TRASH, VERSIONS, fill } from "./texts.js";
 
 const PAGE_LEN = 50;
 
@@ -27,7 +27,7 @@ class Panel {
     this.error.setAttribute("role", "alert");
     this.more = element("button", { className: "button quiet", type: "button", hidden: true }, VERSIONS.more);
     this.more.addEventListener("click", () => this.do(() => this.showOlder()));
-    const close = element("button", { className: "button", type: "button" }, VERSIONS.close);
+    const close = element("button", { className: "button", type: "button" }, PAGE.close);
     close.addEventListener("click", () => this.dialog.close());
     this.dialog = element("dialog", { className: "wide" }, this.heading, this.about, this.list, this.more, this.error,
       element("div", { className: "dialog-actions" }, close));
@@ -58,8 +58,7 @@ class Panel {
     try {
       await work();
     } catch (failure) {
-      this.error.textContent = failure.message;
-      this.error.hidden = false;
+      showFailure(this.error, failure);
     } finally {
       this.isBusy = false;
       this.dialog.classList.remove("busy");
@@ -136,7 +135,7 @@ class Panel {
     const chosen = await ask({
       title: VERSIONS.removeTitle,
       text: fill(VERSIONS.removeText, { time: stored, size: formatSize(version.size) }),
-      actions: [{ label: TRASH.cancel, value: "cancel" }, { label: TRASH.removeNow, value: "ok", style: "danger" }],
+      actions: [{ label: PAGE.cancel, value: "cancel" }, { label: TRASH.removeNow, value: "ok", style: "danger" }],
       submit: () => past.removeVersion(this.path, version.version).catch((error) => {
         // Somebody was quicker.
         if (error.code !== "not_found") throw error;

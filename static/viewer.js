@@ -4,7 +4,7 @@
 import { announce, showNotice } from "./dialogs.js";
 import { showTime } from "./format.js";
 import { element } from "./rows.js";
-import { VIEWER } from "./texts.js";
+import { PAGE, VIEWER } from "./texts.js";
 
 const byId = (id) => document.getElementById(id);
 const isView = (address) => address.startsWith("/view/");
@@ -69,7 +69,7 @@ async function show(address) {
     announce(title.textContent);
     return true;
   } catch (error) {
-    if (mine === latest) showNotice(error.message);
+    if (mine === latest) showNotice(error);
     return false;
   } finally {
     if (mine === latest) document.body.classList.remove("busy");
@@ -87,7 +87,7 @@ function fetchView(address) {
       if (drawn) resolve(drawn);
       else reject(new Error(VIEWER.failed));
     });
-    request.addEventListener("error", () => reject(new Error(VIEWER.unreachable)));
+    request.addEventListener("error", () => reject(new Error(PAGE.unreachable)));
     request.send();
   });
 }

@@ -10,6 +10,7 @@ use proto::id::ChunkId;
 use crate::error::{Kind, Problem};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXTS: &str = "application/json";
 
 struct Asset {
     name: &'static str,
@@ -30,6 +31,9 @@ macro_rules! assets {
 assets! {
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
+    // The languages; what is chosen if nothing else is, first.
+    "texts/en.json": TEXTS,
+    "texts/de.json": TEXTS,
     "actions.js": SCRIPT,
     "app.js": SCRIPT,
     "api.js": SCRIPT,
@@ -49,6 +53,7 @@ assets! {
     "handles.js": SCRIPT,
     "hashing.js": SCRIPT,
     "keyboard.js": SCRIPT,
+    "language.js": SCRIPT,
     "listing.js": SCRIPT,
     "menus.js": SCRIPT,
     "moving.js": SCRIPT,
@@ -56,6 +61,7 @@ assets! {
     "past.js": SCRIPT,
     "picker.js": SCRIPT,
     "picking.js": SCRIPT,
+    "problems.js": SCRIPT,
     "receiver.js": SCRIPT,
     "remains.js": SCRIPT,
     "renaming.js": SCRIPT,
@@ -104,6 +110,14 @@ pub(crate) async fn icon(headers: HeaderMap) -> Result<Response, Problem> {
     answer("icon.svg", &headers)
 }
 
+/// What is said in each language: its code, and the catalogue as JSON.
+pub(crate) fn texts() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    ASSETS.iter().filter_map(|asset| {
+        let name = asset.name.strip_prefix("texts/")?;
+        Some((name.strip_suffix(".json")?, asset.bytes))
+    })
+}
+
 /// Browsers ask each time whether it is still the same: so a new version of this server shows at once.
 fn answer(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
     let (asset, etag) = ASSETS
@@ -128,7 +142,11 @@ mod tests {
 
     #[test]
     fn all_of_it_weighs_little() {
-        let total: usize = ASSETS.iter().map(|asset| asset.bytes.len()).sum();
+        // Of the languages, a page loads one.
+        let is_other =
+            |asset: &&Asset| asset.content_type == TEXTS && asset.name != "texts/de.json";
+        let loaded = ASSETS.iter().filter(|asset| !is_other(asset));
+        let total: usize = loaded.map(|asset| asset.bytes.len()).sum();
         assert!(total < 390_000, "{total} bytes");
     }
 

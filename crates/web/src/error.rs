@@ -128,6 +128,15 @@ pub(crate) struct Reason {
     pub(crate) message: String,
 }
 
+impl From<&proto::master::Problem> for Reason {
+    fn from(problem: &proto::master::Problem) -> Self {
+        Self {
+            code: problem.code.clone(),
+            message: problem.message.clone(),
+        }
+    }
+}
+
 /// The body of the answer.
 #[derive(Serialize)]
 struct ProblemBody<'a> {

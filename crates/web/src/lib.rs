@@ -26,9 +26,11 @@ mod receivers;
 mod resumable;
 mod room;
 mod routes;
+mod said;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod thumbnails;
 mod turns;
 mod watch;
@@ -58,6 +60,7 @@ pub use serve::{Limits, listen, serve};
 
 use error::Kind;
 use headers::tus;
+use pages::Page;
 use readiness::StatusCache;
 use receivers::Receivers;
 use resumable::Resumables;
@@ -165,8 +168,8 @@ impl fmt::Debug for AppState {
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     use routes::{
-        cluster, copying, download, events, files, folders, moving, search, shares, thumbnails,
-        trash, uploads, versions, zip,
+        cluster, copying, download, events, files, folders, language, moving, search, shares,
+        thumbnails, trash, uploads, versions, zip,
     };
     let root = || get(folders::get).post(folders::post);
     let mut routes = vec![
@@ -229,6 +232,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/trash", smaller(get(pages::trash))),
         ("/search", smaller(get(pages::search::search))),
         ("/static/{*name}", smaller(get(assets::get))),
+        ("/language", post(language::post)),
         ("/favicon.ico", get(assets::icon)),
     ];
     routes.extend(receiver_routes());
@@ -237,8 +241,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
 
 /// What whoever has a share link reaches, and nothing else.
 fn receiver_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
-    use routes::receiver;
+    use routes::{language, receiver};
     vec![
+        // No token looks like this.
+        ("/s/language", hidden(post(language::post))),
         (
             "/s/{token}",
             hidden(get(receiver::page).post(receiver::unlock)),
@@ -298,15 +304,16 @@ fn logged(uri: &Uri) -> String {
 /// A person who mistyped an address gets a page, a program a problem.
 async fn no_such_route(State(state): State<Shared>, uri: Uri, headers: HeaderMap) -> Response {
     if uri.path().starts_with(RECEIVERS) {
-        let page = pages::receiver::Closed::Missing.view();
-        return routes::receiver::hide(page.answer(&uri, &headers)).await;
+        let page = Page::new(&uri, &headers);
+        let view = pages::receiver::Closed::Missing.view(&page);
+        return routes::receiver::hide(view.answer()).await;
     }
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());
     if accept.is_some_and(|accept| accept.contains("text/html")) && !uri.path().starts_with("/api/")
     {
-        return pages::nothing_there(state, &uri, &headers).await;
+        return pages::nothing_there(state, Page::new(&uri, &headers)).await;
     }
     let path = logged(&uri);
     let problem = Problem::new(

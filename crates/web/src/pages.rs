@@ -1,6 +1,7 @@
 //! The page, rendered here so that the list and downloads work without a script; scripts do the rest by the API.
 
 pub(crate) mod cluster;
+mod page;
 pub(crate) mod receiver;
 pub(crate) mod search;
 mod shares;
@@ -9,29 +10,28 @@ pub(crate) mod view;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use client::people;
 use proto::master::{BrowseCursor, ClusterStatus, Entry, FolderBrowsed, Health};
 use proto::name::{EntryName, EntryPath};
 use serde::Deserialize;
 
-use crate::error::{Kind, Problem};
+use crate::error::{Kind, Problem, Reason};
 use crate::extract::QueryOf;
-use crate::guard::page_policy;
 use crate::location::{self, FolderPath};
 use crate::present::{self, NamePart};
 use crate::preview;
 use crate::readiness::Known;
+use crate::said::Said;
+use crate::texts::Texts;
 use crate::{AppState, Shared};
 
+pub(crate) use page::Page;
 pub(crate) use shares::shares;
 pub(crate) use trash::trash;
 
 /// Rows of one page.
 const ROWS: u32 = 200;
-/// What people call the root.
-const ROOT_NAME: &str = "All files";
 
 /// How often the master is asked for one page: each time it looks at a bounded number of names.
 const CALLS_MAX: usize = 20;
@@ -52,6 +52,8 @@ pub(crate) struct PageQuery {
 #[derive(Template)]
 #[template(path = "folder.html")]
 struct FolderView {
+    page: Page,
+    texts: &'static Texts,
     path: String,
     title: Vec<NamePart>,
     /// The same as text, where no element can stand.
@@ -82,7 +84,7 @@ struct Crumb {
 
 struct Trouble {
     title: String,
-    detail: String,
+    detail: Said,
     /// Whether it may be gone if one tries again.
     may_pass: bool,
 }
@@ -90,8 +92,9 @@ struct Trouble {
 /// The dot, and what it means.
 struct StatusView {
     colour: &'static str,
+    /// The key of a text.
     word: &'static str,
-    sentences: Vec<String>,
+    sentences: Vec<Said>,
     /// How much is stored, and how much more could be; status.js says the same.
     storage: Option<String>,
 }
@@ -131,8 +134,7 @@ pub(crate) async fn folder(
     State(state): State<Shared>,
     path: Result<FolderPath, Problem>,
     query: Result<QueryOf<PageQuery>, Problem>,
-    uri: Uri,
-    headers: HeaderMap,
+    page: Page,
 ) -> Response {
     let known = state.status.get(&*state.drive).await;
     let (path, problem) = match path {
@@ -151,7 +153,7 @@ pub(crate) async fn folder(
         (None, Known::Unknown(_)) => Err(known.readiness().problem()),
         (None, Known::Status(_)) => browse(&state, &path, after, from).await,
     };
-    let mut view = FolderView::new(&path, StatusView::new(&known), continued);
+    let mut view = FolderView::new(page, &path, &known, continued);
     view.upload_request_max = state.upload_request_max;
     let status = match listed {
         Ok(listed) => {
@@ -159,16 +161,16 @@ pub(crate) async fn folder(
                 let next = location::encode_text(&next.to_string());
                 format!("{}?after={next}", view.own_address)
             });
-            view.rows = rows(&path, listed.entries);
+            view.rows = rows(view.texts, &path, listed.entries);
             StatusCode::OK
         }
         Err(problem) => {
             let status = problem.kind.status();
-            view.trouble = Some(Trouble::new(&path, problem));
+            view.trouble = Some(Trouble::new(view.texts, &path, &problem));
             status
         }
     };
-    answer(&view, status, page_policy(&uri, &headers))
+    answer(&view, status, &view.page)
 }
 
 /// Goes on until there is a page of entries, all were looked at, or it takes too long.
@@ -195,23 +197,31 @@ async fn browse(
 }
 
 /// Any other address, for somebody who looks at it in a browser.
-pub(crate) async fn nothing_there(state: Shared, uri: &Uri, headers: &HeaderMap) -> Response {
+pub(crate) async fn nothing_there(state: Shared, page: Page) -> Response {
     let known = state.status.get(&*state.drive).await;
-    let mut view = FolderView::new(&EntryPath::ROOT, StatusView::new(&known), false);
+    let mut view = FolderView::new(page, &EntryPath::ROOT, &known, false);
     view.trouble = Some(Trouble {
-        title: "There is no page at this address".into(),
-        detail: "It may be mistyped: the pages of folders begin with /folder/, and that of the trash is /trash.".into(),
+        title: view.texts.say("page.nothingThere").to_owned(),
+        detail: Said::own(view.texts.say("page.nothingThereText")),
         may_pass: false,
     });
-    answer(&view, StatusCode::NOT_FOUND, page_policy(uri, headers))
+    answer(&view, StatusCode::NOT_FOUND, &view.page)
 }
 
-fn answer(view: &impl Template, status: StatusCode, policy: HeaderValue) -> Response {
+fn answer(view: &impl Template, status: StatusCode, page: &Page) -> Response {
     match view.render() {
         Ok(html) => {
             let fields = [
-                (header::CONTENT_SECURITY_POLICY, policy),
+                (header::CONTENT_SECURITY_POLICY, page.policy.clone()),
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                (
+                    header::CONTENT_LANGUAGE,
+                    HeaderValue::from_static(page.texts.code),
+                ),
+                (
+                    header::VARY,
+                    HeaderValue::from_static("Accept-Language, Cookie"),
+                ),
             ];
             (status, fields, Html(html)).into_response()
         }
@@ -222,14 +232,17 @@ fn answer(view: &impl Template, status: StatusCode, policy: HeaderValue) -> Resp
 }
 
 impl FolderView {
-    fn new(path: &EntryPath, status: StatusView, continued: bool) -> Self {
-        let title = present::name_parts(path.name().map_or(ROOT_NAME, EntryName::as_str));
+    fn new(page: Page, path: &EntryPath, known: &Known, continued: bool) -> Self {
+        let texts = page.texts;
+        let title = present::name_parts(folder_name(texts, path));
         Self {
+            page,
+            texts,
             path: path.to_string(),
             title_text: title.iter().map(NamePart::as_str).collect(),
             title,
-            crumbs: crumbs(path),
-            status,
+            crumbs: crumbs(texts, path),
+            status: StatusView::new(texts, known),
             trouble: None,
             rows: Vec::new(),
             search: None,
@@ -245,18 +258,19 @@ impl FolderView {
 }
 
 impl Trouble {
-    fn new(path: &EntryPath, problem: Problem) -> Self {
+    fn new(texts: &Texts, path: &EntryPath, problem: &Problem) -> Self {
         let title = match problem.kind {
-            Kind::NotFound => format!("There is no folder {path}"),
-            Kind::NotAFolder => format!("{path} is a file"),
-            Kind::InvalidArgument | Kind::BadRequest => "This address cannot be right".into(),
-            _ => "The files cannot be listed right now".into(),
+            Kind::NotFound => "files.noFolder",
+            Kind::NotAFolder => "files.isFile",
+            Kind::InvalidArgument | Kind::BadRequest => "page.notRight",
+            _ => "files.cannotList",
         };
+        let title = texts.fill(title, &[("path", &path.to_string())]);
         let detail = match problem.kind {
-            Kind::NotFound => "It may have been moved, renamed or deleted.".into(),
-            Kind::NotReady => "As soon as the master answers, the list is here again.".into(),
-            Kind::NotAFolder => "A file has no page; it can be downloaded from its folder.".into(),
-            _ => problem.detail,
+            Kind::NotFound => Said::own(texts.say("page.mayBeGone")),
+            Kind::NotReady => Said::own(texts.say("page.listComes")),
+            Kind::NotAFolder => Said::own(texts.say("files.isFileText")),
+            _ => Said::problem(texts, problem),
         };
         let may_pass = !matches!(
             problem.kind,
@@ -271,28 +285,28 @@ impl Trouble {
 }
 
 impl StatusView {
-    fn new(known: &Known) -> Self {
-        let reasons = || {
-            let reasons = known.readiness().reasons;
-            reasons.into_iter().map(|reason| reason.message).collect()
+    fn new(texts: &Texts, known: &Known) -> Self {
+        let (colour, word) = match known {
+            Known::Unknown(_) => ("red", "status.notReady"),
+            Known::Status(status) if !status.uploads_possible => ("red", "status.notReady"),
+            Known::Status(status) => match status.health {
+                Health::Green => ("green", "status.ready"),
+                Health::Yellow => ("yellow", "status.warning"),
+                Health::Red => ("red", "status.attention"),
+            },
         };
-        let (colour, word, sentences) = match known {
-            Known::Unknown(_) => ("red", "Not ready", reasons()),
-            Known::Status(status) if !status.uploads_possible => ("red", "Not ready", reasons()),
-            Known::Status(status) => {
-                let problems = status.problems.iter();
-                let sentences = problems.map(|problem| problem.message.clone()).collect();
-                match status.health {
-                    Health::Green => ("green", "Ready", sentences),
-                    Health::Yellow => ("yellow", "Ready, with a warning", sentences),
-                    Health::Red => ("red", "Needs attention", sentences),
-                }
+        let (reasons, status) = match known {
+            Known::Status(status) if status.uploads_possible => {
+                let problems = status.problems.iter().map(Reason::from);
+                (problems.collect(), Some(&**status))
             }
+            Known::Status(status) => (known.readiness().reasons, Some(&**status)),
+            Known::Unknown(_) => (known.readiness().reasons, None),
         };
-        let storage = match known {
-            Known::Unknown(_) => None,
-            Known::Status(status) => Some(storage(status)),
-        };
+        let sentences = reasons.iter();
+        let sentences = sentences.map(|reason| Said::reason(texts, reason, status));
+        let sentences = sentences.collect();
+        let storage = status.map(|status| storage(texts, status));
         Self {
             colour,
             word,
@@ -303,17 +317,14 @@ impl StatusView {
 }
 
 /// What lies in the trash and former versions are used, too: they can be had back.
-fn storage(status: &ClusterStatus) -> String {
+fn storage(texts: &Texts, status: &ClusterStatus) -> String {
     let used = status.file_bytes + status.trash.bytes + status.former_versions.bytes;
-    format!(
-        "{} used, room for about {} more.",
-        people::size(used),
-        people::size(status.room_bytes)
-    )
+    let (used, free) = (texts.size(used), texts.size(status.room_bytes));
+    texts.fill("page.storage", &[("used", &used), ("free", &free)])
 }
 
 impl Row {
-    fn new(folder: &EntryPath, entry: Entry) -> Option<Self> {
+    fn new(texts: &Texts, folder: &EntryPath, entry: Entry) -> Option<Self> {
         let (kind, name, size, modified_ms, version) = match entry {
             Entry::Folder { name, modified_ms } => ("folder", name?, None, modified_ms, 0),
             Entry::File {
@@ -325,7 +336,7 @@ impl Row {
         };
         let path = folder.join(name.clone()).ok()?;
         let file_address = format!("/api/v1/files{}", location::encode(&path));
-        let (time, time_text) = present::time(modified_ms);
+        let (time, time_text) = present::time(texts, modified_ms);
         let has_thumbnail = size.is_some() && preview::has_thumbnail(name.as_str());
         let thumbnail_address = has_thumbnail.then(|| {
             let thumbnails = location::THUMBNAILS.trim_end_matches('/');
@@ -340,7 +351,7 @@ impl Row {
             address: size.map_or_else(|| page_address(&path), |_| view::view_address(&path, None)),
             zip_address: size.is_none().then(|| zip_address(&path)),
             download_address: size.map(|_| format!("{file_address}?download=1")),
-            size: size.map(people::size).unwrap_or_default(),
+            size: size.map(|size| texts.size(size)).unwrap_or_default(),
             bytes: size.unwrap_or_default(),
             modified_ms,
             version,
@@ -351,10 +362,10 @@ impl Row {
 }
 
 /// Folders first, each by name as people read it: the cluster's order is that of bytes.
-fn rows(folder: &EntryPath, entries: Vec<Entry>) -> Vec<Row> {
+fn rows(texts: &Texts, folder: &EntryPath, entries: Vec<Entry>) -> Vec<Row> {
     let mut rows: Vec<Row> = entries
         .into_iter()
-        .filter_map(|entry| Row::new(folder, entry))
+        .filter_map(|entry| Row::new(texts, folder, entry))
         .collect();
     rows.sort_by_cached_key(|row| {
         (
@@ -367,20 +378,35 @@ fn rows(folder: &EntryPath, entries: Vec<Entry>) -> Vec<Row> {
 }
 
 /// The folders above, from the root down.
-fn crumbs(path: &EntryPath) -> Vec<Crumb> {
+fn crumbs(texts: &Texts, path: &EntryPath) -> Vec<Crumb> {
     let mut crumbs = Vec::new();
     let mut at = path.clone();
     while let Some((parent, _)) = at.split_last() {
-        crumbs.push(crumb(&parent));
+        crumbs.push(crumb(texts, &parent));
         at = parent;
     }
     crumbs.reverse();
     crumbs
 }
 
-fn crumb(folder: &EntryPath) -> Crumb {
+/// What people call a folder.
+fn folder_name<'a>(texts: &'a Texts, folder: &'a EntryPath) -> &'a str {
+    let name = folder.name().map(EntryName::as_str);
+    name.unwrap_or_else(|| texts.say("files.root"))
+}
+
+/// Where a folder is, with those above it.
+fn folder_text(texts: &Texts, folder: &EntryPath) -> String {
+    if folder.is_root() {
+        return texts.say("files.root").to_owned();
+    }
+    let names: Vec<_> = folder.names().iter().map(EntryName::as_str).collect();
+    names.join(" / ")
+}
+
+fn crumb(texts: &Texts, folder: &EntryPath) -> Crumb {
     Crumb {
-        name: present::name_parts(folder.name().map_or(ROOT_NAME, EntryName::as_str)),
+        name: present::name_parts(folder_name(texts, folder)),
         address: page_address(folder),
     }
 }

@@ -1,7 +1,9 @@
 //! Values as people read them: times, and names that cannot lie.
 
-use client::people::{count, is_deceptive};
+use client::people::is_deceptive;
 use jiff::Timestamp;
+
+use crate::texts::Texts;
 
 /// A part of a name: text as it is, or a character that would not be seen but changes how the rest is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,30 +43,22 @@ pub(crate) fn name_parts(name: &str) -> Vec<NamePart> {
 }
 
 /// A time for machines, and one for people where there is no script that knows their time zone.
-pub(crate) fn time(modified_ms: u64) -> (String, String) {
+pub(crate) fn time(texts: &Texts, modified_ms: u64) -> (String, String) {
     let timestamp = i64::try_from(modified_ms)
         .ok()
         .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
         .unwrap_or(Timestamp::MAX);
-    let machine = timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    (
-        machine,
-        timestamp.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-    )
-}
-
-/// A span of time in its largest unit that says it roughly: `30 days`.
-pub(crate) fn span(milliseconds: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [
-        (86_400, "day"),
-        (3600, "hour"),
-        (60, "minute"),
-        (1, "second"),
+    let part = |format| timestamp.strftime(format).to_string();
+    let values = [
+        ("year", &*part("%Y")),
+        ("month", &*part("%m")),
+        ("day", &*part("%d")),
+        ("time", &*part("%H:%M")),
     ];
-    let seconds = milliseconds / 1000;
-    let fits = |(length, _): &&(u64, &str)| seconds >= 2 * length;
-    let (length, unit) = UNITS.iter().find(fits).unwrap_or(&UNITS[3]);
-    count(seconds / length, unit)
+    (
+        part("%Y-%m-%dT%H:%M:%SZ"),
+        texts.fill("times.moment", &values),
+    )
 }
 
 #[cfg(test)]
@@ -72,6 +66,7 @@ mod tests {
     use std::ops::RangeInclusive;
 
     use super::*;
+    use crate::texts;
 
     #[test]
     fn hidden_characters_are_shown_by_their_code() {
@@ -115,25 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_in_their_largest_unit() {
-        for (seconds, expected) in [
-            (30 * 86_400, "30 days"),
-            (2 * 86_400, "2 days"),
-            (86_400, "24 hours"),
-            (90 * 60, "90 minutes"),
-            (90, "90 seconds"),
-            (1, "1 second"),
-            (0, "0 seconds"),
-        ] {
-            assert_eq!(span(seconds * 1000), expected);
-        }
-    }
-
-    #[test]
     fn times_are_written_in_both_ways() {
-        let (machine, person) = time(784_111_777_000);
+        let [english, german] = ["en", "de"].map(|code| texts::of(code).unwrap());
+        let (machine, person) = time(english, 784_111_777_000);
         assert_eq!(machine, "1994-11-06T08:49:37Z");
         assert_eq!(person, "1994-11-06 08:49 UTC");
-        assert!(time(u64::MAX).0.starts_with("9999"));
+        assert_eq!(time(german, 784_111_777_000).1, "06.11.1994, 08:49 UTC");
+        assert!(time(english, u64::MAX).0.starts_with("9999"));
     }
 }

@@ -158,10 +158,7 @@ fn reasons(status: &ClusterStatus) -> Vec<Reason> {
                 .iter()
                 .filter(move |problem| problem.health == *health)
         })
-        .map(|problem| Reason {
-            code: problem.code.clone(),
-            message: problem.message.clone(),
-        })
+        .map(Reason::from)
         .collect();
     if reasons.is_empty() {
         reasons.push(Reason {

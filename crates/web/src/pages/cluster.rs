@@ -3,22 +3,22 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
-use client::people::{self, count, grouped};
-use proto::master::{ClusterStatus, NodeState, NodeSummary};
+use proto::master::{ClusterStatus, NodeState, NodeSummary, RepairStatus};
 
-use super::{StatusView, answer};
+use super::{Page, StatusView, answer};
 use crate::Shared;
-use crate::guard::page_policy;
-use crate::present;
 use crate::readiness::Known;
+use crate::texts::Texts;
 use crate::watch::ClusterNow;
 
 /// The cluster, or that the master does not answer.
 #[derive(Template)]
 #[template(path = "cluster.html")]
 struct ClusterView {
+    page: Page,
+    texts: &'static Texts,
     status: StatusView,
     sentence: String,
     figures: Vec<(&'static str, String)>,
@@ -34,8 +34,9 @@ struct NodeView {
     address: String,
     zone: String,
     state: &'static str,
+    /// The key of a text.
     state_text: &'static str,
-    heartbeat: String,
+    heard: String,
     copies: String,
     /// Per mille of its disks that are in use.
     used: u64,
@@ -49,172 +50,182 @@ struct Share {
     begin: u64,
     width: u64,
     address: String,
-    percent: u64,
+    percent: String,
 }
 
 /// `GET /cluster`
-pub(crate) async fn cluster(State(state): State<Shared>, uri: Uri, headers: HeaderMap) -> Response {
+pub(crate) async fn cluster(State(state): State<Shared>, page: Page) -> Response {
     let seen = state.watch.look(&*state.drive, &state.status).await;
-    let view = ClusterView::new(&seen.now);
+    let view = ClusterView::new(page, &seen.now);
     let status = match seen.now.known {
         Known::Status(_) => StatusCode::OK,
         Known::Unknown(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    answer(&view, status, page_policy(&uri, &headers))
+    answer(&view, status, &view.page)
 }
 
 impl ClusterView {
-    fn new(now: &ClusterNow) -> Self {
+    fn new(page: Page, now: &ClusterNow) -> Self {
+        let texts = page.texts;
         let (sentence, figures) = match &now.known {
-            Known::Status(status) => (sentence(status), figures(status)),
-            Known::Unknown(_) => ("How the cluster does is not known.".to_owned(), Vec::new()),
+            Known::Status(status) => (sentence(texts, status), figures(texts, status)),
+            Known::Unknown(_) => (texts.say("cluster.unknown").to_owned(), Vec::new()),
         };
-        let shares = shares(&now.nodes);
-        let words: Vec<_> = shares
-            .iter()
-            .map(|share| format!("{} has {} %", share.address, share.percent))
-            .collect();
+        let shares = shares(texts, &now.nodes);
+        let words = shares.iter().map(|share| {
+            let values = [("address", &*share.address), ("percent", &share.percent)];
+            texts.fill("cluster.share", &values)
+        });
+        let words = words.collect::<Vec<_>>().join(", ");
         Self {
-            status: StatusView::new(&now.known),
+            page,
+            texts,
+            status: StatusView::new(texts, &now.known),
             sentence,
             figures,
-            nodes: now.nodes.iter().map(NodeView::new).collect(),
+            nodes: now
+                .nodes
+                .iter()
+                .map(|node| NodeView::new(texts, node))
+                .collect(),
             more_nodes: now.more_nodes,
-            shares_text: words.join(", "),
+            shares_text: texts.fill("cluster.copiesText", &[("shares", &words)]),
             shares,
         }
     }
 }
 
 /// How it does, with what is to be done about it if it is nothing.
-fn sentence(status: &ClusterStatus) -> String {
-    let wanted = status.rules.replication_factor;
-    let missing = status.chunks.missing_copies;
-    if status.chunks.unavailable > 0 {
-        let lost = count(status.chunks.unavailable, "chunk");
-        return format!("{lost} of files cannot be read now.");
+fn sentence(texts: &Texts, status: &ClusterStatus) -> String {
+    let chunks = &status.chunks;
+    if chunks.unavailable > 0 {
+        return texts.count("cluster.lost", chunks.unavailable);
     }
-    if missing > 0 {
-        let one = status.chunks.one_copy;
-        let copies = if one == missing {
-            format!("just 1 of {wanted} copies")
-        } else if one == 0 && wanted == 3 {
-            format!("2 of {wanted} copies")
-        } else {
-            format!("fewer than {wanted} copies")
-        };
-        let verb = if missing == 1 { "has" } else { "have" };
-        let chunks = format!("{} {verb} {copies}", count(missing, "chunk"));
-        return match status.repair.seconds_left {
-            Some(seconds) => {
-                let left = present::span(seconds.saturating_mul(1000));
-                format!("{chunks}; safe again in about {left}; nothing to do.")
-            }
-            None if status.repair.running > 0 => {
-                format!("{chunks}; the missing ones are being made; nothing to do.")
-            }
-            None => format!("{chunks}."),
-        };
+    if chunks.missing_copies > 0 {
+        return missing(texts, status);
     }
     if !status.uploads_possible {
-        return "Every file can be read, but nothing can be uploaded now.".to_owned();
+        return texts.say("cluster.noUploads").to_owned();
     }
-    match (status.problems.is_empty(), status.chunks.total) {
-        (true, 0) => "Ready, and nothing is kept yet. Nothing to do.".to_owned(),
-        (true, chunks) => format!(
-            "All {} have their {wanted} copies, and uploads work. Nothing to do.",
-            count(chunks, "chunk")
-        ),
-        (false, _) => "Every file has its copies; something needs a look.".to_owned(),
+    match (status.problems.is_empty(), chunks.total) {
+        (true, 0) => texts.say("cluster.nothingKept").to_owned(),
+        (true, total) => {
+            let wanted = status.rules.replication_factor.to_string();
+            texts.count_with("cluster.allWell", total, &[("wanted", &wanted)])
+        }
+        (false, _) => texts.say("cluster.needsLook").to_owned(),
     }
 }
 
-fn figures(status: &ClusterStatus) -> Vec<(&'static str, String)> {
-    let repair = &status.repair;
-    let repairing = if repair.running == 0 && repair.queued == 0 {
-        "no copies to make".to_owned()
+fn missing(texts: &Texts, status: &ClusterStatus) -> String {
+    let wanted = status.rules.replication_factor;
+    let (missing, one) = (status.chunks.missing_copies, status.chunks.one_copy);
+    let copies = if one == missing {
+        "cluster.justOneCopy"
+    } else if one == 0 && wanted == 3 {
+        "cluster.twoCopies"
     } else {
-        let mut parts = vec![format!("{} being copied", count(repair.running, "chunk"))];
-        if repair.queued > 0 {
-            parts.push(format!("{} wait", grouped(repair.queued)));
-        }
-        if repair.bytes_per_second > 0 {
-            parts.push(format!(
-                "{} a second",
-                people::size(repair.bytes_per_second)
-            ));
-        }
-        parts.join(", ")
+        "cluster.fewerCopies"
     };
+    let missing = texts.count_with(copies, missing, &[("wanted", &wanted.to_string())]);
+    match status.repair.seconds_left {
+        Some(seconds) => {
+            let span = texts.span(seconds.saturating_mul(1000));
+            texts.fill("cluster.safeIn", &[("missing", &missing), ("span", &span)])
+        }
+        None if status.repair.running > 0 => {
+            texts.fill("cluster.copying", &[("missing", &missing)])
+        }
+        None => texts.fill("cluster.missing", &[("missing", &missing)]),
+    }
+}
+
+fn figures(texts: &'static Texts, status: &ClusterStatus) -> Vec<(&'static str, String)> {
+    let files = texts.count("units.files", status.files);
+    let folders = texts.count("cluster.inFolders", status.folders);
+    let size = texts.size(status.file_bytes);
+    let kept = [("files", &*files), ("folders", &folders), ("size", &size)];
+    let room = texts.size(status.room_bytes);
     let mut figures = vec![
         (
-            "Files",
-            format!(
-                "{} in {}, {}",
-                count(status.files, "file"),
-                count(status.folders, "folder"),
-                people::size(status.file_bytes)
-            ),
+            texts.say("cluster.files"),
+            texts.fill("cluster.filesIn", &kept),
         ),
         (
-            "Room",
-            format!("for {} more", people::size(status.room_bytes)),
+            texts.say("cluster.room"),
+            texts.fill("cluster.roomMore", &[("size", &room)]),
         ),
-        ("Repair", repairing),
+        (texts.say("cluster.repair"), repair(texts, &status.repair)),
     ];
     if status.chunks.to_delete > 0 {
-        let text = format!("{} to be deleted", grouped(status.chunks.to_delete));
-        figures.push(("Copies not needed", text));
+        let text = texts.count("cluster.toDelete", status.chunks.to_delete);
+        figures.push((texts.say("cluster.notNeeded"), text));
     }
     figures
 }
 
+fn repair(texts: &Texts, repair: &RepairStatus) -> String {
+    if repair.running == 0 && repair.queued == 0 {
+        return texts.say("cluster.noRepair").to_owned();
+    }
+    let mut parts = vec![texts.count("cluster.beingCopied", repair.running)];
+    if repair.queued > 0 {
+        parts.push(texts.count("cluster.wait", repair.queued));
+    }
+    if repair.bytes_per_second > 0 {
+        let size = texts.size(repair.bytes_per_second);
+        parts.push(texts.fill("cluster.aSecond", &[("size", &size)]));
+    }
+    parts.join(", ")
+}
+
 fn state(node: &NodeSummary) -> (&'static str, &'static str) {
     match node.state {
-        NodeState::Live => ("live", "Live"),
-        NodeState::Suspect => ("suspect", "Does not answer"),
-        NodeState::Dead => ("dead", "Gone"),
+        NodeState::Live => ("live", "cluster.live"),
+        NodeState::Suspect => ("suspect", "cluster.suspect"),
+        NodeState::Dead => ("dead", "cluster.dead"),
     }
 }
 
 impl NodeView {
-    fn new(node: &NodeSummary) -> Self {
+    fn new(texts: &Texts, node: &NodeSummary) -> Self {
         const RECENT_MS: u64 = 10_000;
         let usage = &node.usage;
         let (state, state_text) = state(node);
-        let heartbeat = match node.heartbeat_age_ms {
-            None => "not since the master's start".to_owned(),
-            Some(age) if age < RECENT_MS && node.state == NodeState::Live => "just now".to_owned(),
-            Some(age) => format!("{} ago", present::span(age)),
+        let heard = match node.heartbeat_age_ms {
+            None => texts.say("cluster.neverHeard").to_owned(),
+            Some(age) if age < RECENT_MS && node.state == NodeState::Live => {
+                texts.say("cluster.heardNow").to_owned()
+            }
+            Some(age) => texts.fill("cluster.heard", &[("ago", &texts.ago(age))]),
         };
         let mut trouble = Vec::new();
         if usage.failed_disks > 0 {
-            trouble.push(format!("{} failed", count(usage.failed_disks, "disk")));
+            trouble.push(texts.count("cluster.disksFailed", usage.failed_disks));
         }
         if usage.corrupt_chunks > 0 {
-            trouble.push(format!("{} damaged", count(usage.corrupt_chunks, "chunk")));
+            trouble.push(texts.count("cluster.damaged", usage.corrupt_chunks));
         }
         if !usage.writable && node.state == NodeState::Live {
-            trouble.push("takes no new chunks".to_owned());
+            trouble.push(texts.say("cluster.takesNone").to_owned());
         }
+        let chunks = texts.count("units.chunks", node.chunks);
+        let stored = texts.size(usage.stored_bytes);
+        let free = texts.size(usage.free_bytes);
+        let capacity = texts.size(usage.capacity_bytes);
         let used = usage.capacity_bytes.saturating_sub(usage.free_bytes);
         Self {
             address: node.address.to_string(),
             zone: node.zone.clone(),
             state,
             state_text,
-            heartbeat,
-            copies: format!(
-                "{}, {}",
-                count(node.chunks, "chunk"),
-                people::size(usage.stored_bytes)
+            heard,
+            copies: texts.fill(
+                "cluster.nodeCopies",
+                &[("chunks", &chunks), ("size", &stored)],
             ),
             used: per_mille(used, usage.capacity_bytes),
-            space: format!(
-                "{} free of {}",
-                people::size(usage.free_bytes),
-                people::size(usage.capacity_bytes)
-            ),
+            space: texts.fill("cluster.free", &[("free", &free), ("capacity", &capacity)]),
             trouble,
         }
     }
@@ -225,7 +236,7 @@ fn per_mille(part: u64, whole: u64) -> u64 {
     u64::try_from(share.min(1000)).expect("at most a thousand")
 }
 
-fn shares(nodes: &[NodeSummary]) -> Vec<Share> {
+fn shares(texts: &Texts, nodes: &[NodeSummary]) -> Vec<Share> {
     let all = nodes
         .iter()
         .fold(0_u64, |sum, node| sum.saturating_add(node.chunks));
@@ -242,7 +253,7 @@ fn shares(nodes: &[NodeSummary]) -> Vec<Share> {
                 begin,
                 width,
                 address: node.address.to_string(),
-                percent: (width + 5) / 10,
+                percent: texts.percent((width + 5) / 10),
             }
         })
         .collect()

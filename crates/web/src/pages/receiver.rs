@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use client::people;
 use proto::master::{Entry, FolderListed};
 use proto::name::{EntryName, EntryPath};
 
-use super::answer;
+use super::{Page, answer};
 use crate::error::{Kind, Problem};
-use crate::guard::page_policy;
 use crate::location;
 use crate::present::{self, NamePart};
 use crate::routes::receiver::Visit;
+use crate::said::Said;
+use crate::texts::{self, Texts};
 
 /// Rows of one page.
 pub(crate) const ROWS: u32 = 500;
@@ -29,6 +29,8 @@ pub(crate) struct View {
 #[derive(Template)]
 #[template(path = "receiver.html")]
 struct ReceiverView {
+    page: Page,
+    texts: &'static Texts,
     title: Vec<NamePart>,
     title_text: String,
     content: Content,
@@ -37,7 +39,7 @@ struct ReceiverView {
 /// What there is to see.
 enum Content {
     /// Why there is nothing.
-    Closed { text: String },
+    Closed { text: Said },
     /// A password is asked for.
     Locked {
         address: String,
@@ -45,7 +47,8 @@ enum Content {
     },
     /// One file.
     File {
-        about: String,
+        /// What stands before the time and behind it.
+        about: (String, String),
         time: String,
         time_text: String,
         address: String,
@@ -97,79 +100,71 @@ pub(crate) enum Closed {
     /// The cluster has a problem.
     Trouble(Kind),
     /// Files were not taken.
-    NotAdded(Kind, String),
+    NotAdded(Problem),
 }
 
 impl Closed {
-    fn parts(&self) -> (StatusCode, &str, &str) {
+    /// Its status, and the texts that say so.
+    fn parts(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Unknown => (
                 StatusCode::NOT_FOUND,
-                "This link leads nowhere",
-                "It may be incomplete, or whoever shared it has ended it. Ask them for a new one.",
+                "receiver.unknown",
+                "receiver.unknownText",
             ),
-            Self::Expired => (
-                StatusCode::GONE,
-                "This link has expired",
-                "Ask whoever shared it for a new one.",
-            ),
-            Self::Gone => (
-                StatusCode::GONE,
-                "What was shared is no longer there",
-                "It was deleted. If it is restored, this link works again.",
-            ),
-            Self::UsedUp => (
-                StatusCode::GONE,
-                "This link was used up",
-                "It was downloaded as often as it may be. Ask whoever shared it for a new one.",
-            ),
+            Self::Expired => (StatusCode::GONE, "receiver.expired", "receiver.expiredText"),
+            Self::Gone => (StatusCode::GONE, "receiver.gone", "receiver.goneText"),
+            Self::UsedUp => (StatusCode::GONE, "receiver.usedUp", "receiver.usedUpText"),
             Self::Locked(_) => (
                 StatusCode::FORBIDDEN,
-                "This link asks for a password",
-                "Open it and give the password first.",
+                "receiver.locked",
+                "receiver.lockedText",
             ),
             Self::Missing => (
                 StatusCode::NOT_FOUND,
-                "There is nothing at this address",
-                "It may have been moved, renamed or deleted since.",
+                "receiver.missing",
+                "receiver.missingText",
             ),
-            Self::Trouble(kind) => (
-                kind.status(),
-                "This cannot be shown right now",
-                "The storage behind it does not answer as it should. Try again in a while.",
-            ),
-            Self::NotAdded(kind, detail) => (kind.status(), "Not everything was stored", detail),
+            Self::Trouble(kind) => (kind.status(), "receiver.trouble", "receiver.troubleText"),
+            Self::NotAdded(problem) => (problem.kind.status(), "receiver.notAdded", ""),
         }
     }
 
     /// As a page.
-    pub(crate) fn view(self) -> View {
+    pub(crate) fn view(self, page: &Page) -> View {
+        let page = &page.at_link();
         if let Self::Locked(visit) = self {
-            return locked(&visit, StatusCode::OK, None);
+            return locked(page, &visit, StatusCode::OK, None);
         }
         let (status, title, text) = self.parts();
-        View::new(
-            status,
-            present::name_parts(title),
-            Content::Closed { text: text.into() },
-        )
+        let text = match &self {
+            Self::NotAdded(problem) => Said::problem(page.texts, problem),
+            _ => Said::own(page.texts.say(text)),
+        };
+        let title = present::name_parts(page.texts.say(title));
+        View::new(page, status, title, Content::Closed { text })
     }
 
     /// For a script.
-    pub(crate) fn problem(&self) -> Problem {
+    pub(crate) fn problem(self) -> Problem {
         let (_, title, text) = self.parts();
         let kind = match self {
-            Self::Trouble(kind) | Self::NotAdded(kind, _) => *kind,
+            Self::NotAdded(problem) => return problem,
+            Self::Trouble(kind) => kind,
             Self::Locked(_) => Kind::PasswordNeeded,
             _ => Kind::NotFound,
         };
+        let texts = texts::servers();
+        let (title, text) = (texts.say(title), texts.say(text));
         Problem::new(kind, format!("{title}. {text}"))
     }
 }
 
 impl View {
-    fn new(status: StatusCode, title: Vec<NamePart>, content: Content) -> Self {
+    fn new(page: &Page, status: StatusCode, title: Vec<NamePart>, content: Content) -> Self {
         let template = ReceiverView {
+            page: page.clone(),
+            texts: page.texts,
             title_text: title.iter().map(NamePart::as_str).collect(),
             title,
             content,
@@ -182,8 +177,8 @@ impl View {
     }
 
     /// The answer.
-    pub(crate) fn answer(self, uri: &Uri, headers: &HeaderMap) -> Response {
-        let mut response = answer(&self.template, self.status, page_policy(uri, headers));
+    pub(crate) fn answer(self) -> Response {
+        let mut response = answer(&self.template, self.status, &self.template.page);
         if let Some(seconds) = self.retry_after {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -192,10 +187,11 @@ impl View {
     }
 }
 
-fn locked(visit: &Visit, status: StatusCode, wrong: Option<String>) -> View {
+fn locked(page: &Page, visit: &Visit, status: StatusCode, wrong: Option<String>) -> View {
     View::new(
+        page,
         status,
-        present::name_parts("A password, please"),
+        present::name_parts(page.texts.say("receiver.passwordTitle")),
         Content::Locked {
             address: visit.address(),
             wrong,
@@ -204,31 +200,34 @@ fn locked(visit: &Visit, status: StatusCode, wrong: Option<String>) -> View {
 }
 
 /// The form again.
-pub(crate) fn wrong_password(visit: &Visit) -> View {
-    let text = "That is not the password. Check how it is written, and try again.";
-    locked(visit, StatusCode::FORBIDDEN, Some(text.into()))
+pub(crate) fn wrong_password(page: &Page, visit: &Visit) -> View {
+    let text = page.texts.say("receiver.wrong");
+    locked(page, visit, StatusCode::FORBIDDEN, Some(text.into()))
 }
 
 /// The form, for later.
-pub(crate) fn too_many_guesses(visit: &Visit, wait: Duration) -> View {
+pub(crate) fn too_many_guesses(page: &Page, visit: &Visit, wait: Duration) -> View {
     let seconds = wait.as_secs().max(1);
-    let text = format!(
-        "Too many wrong passwords were tried on this link. Try again in {}.",
-        present::span(seconds * 1000)
-    );
-    let mut view = locked(visit, StatusCode::TOO_MANY_REQUESTS, Some(text));
+    let span = page.texts.span(seconds * 1000);
+    let text = page.texts.fill("receiver.tooMany", &[("span", &span)]);
+    let mut view = locked(page, visit, StatusCode::TOO_MANY_REQUESTS, Some(text));
     view.retry_after = Some(seconds);
     view
 }
 
 /// One file.
-pub(crate) fn file(visit: &Visit, size: u64, modified_ms: u64) -> View {
-    let (time, time_text) = present::time(modified_ms);
+pub(crate) fn file(page: &Page, visit: &Visit, size: u64, modified_ms: u64) -> View {
+    let texts = page.texts;
+    let (time, time_text) = present::time(texts, modified_ms);
+    let size = texts.size(size);
+    let about = texts.fill("receiver.changed", &[("size", &size)]);
+    let (before, after) = about.split_once("{time}").unwrap_or((&about, ""));
     View::new(
+        page,
         StatusCode::OK,
         present::name_parts(visit.found.share.name.as_str()),
         Content::File {
-            about: people::size(size),
+            about: (before.to_owned(), after.to_owned()),
             time,
             time_text,
             address: format!("{}/file", visit.address()),
@@ -238,6 +237,7 @@ pub(crate) fn file(visit: &Visit, size: u64, modified_ms: u64) -> View {
 
 /// A folder, or one below it.
 pub(crate) fn folder(
+    page: &Page,
     visit: &Visit,
     below: &EntryPath,
     continued: bool,
@@ -251,11 +251,12 @@ pub(crate) fn folder(
     let mut rows: Vec<Row> = listed
         .entries
         .into_iter()
-        .filter_map(|entry| Row::new(visit, below, &entry))
+        .filter_map(|entry| Row::new(page.texts, visit, below, &entry))
         .collect();
     rows.sort_by_cached_key(|row| (row.kind == "file", row.name.to_lowercase()));
     let name = below.name().unwrap_or(&visit.found.share.name);
     View::new(
+        page,
         StatusCode::OK,
         present::name_parts(name.as_str()),
         Content::Folder {
@@ -269,20 +270,25 @@ pub(crate) fn folder(
 }
 
 /// A folder to which files can be added.
-pub(crate) fn adding(visit: &Visit, received: Option<u32>) -> View {
+pub(crate) fn adding(page: &Page, visit: &Visit, received: Option<u32>) -> View {
     let received = received.filter(|count| *count > 0);
+    let thanks = |files: u32| {
+        let files = page.texts.count("units.files", files);
+        page.texts.fill("receiver.thanks", &[("files", &files)])
+    };
     View::new(
+        page,
         StatusCode::OK,
         present::name_parts(visit.found.share.name.as_str()),
         Content::Adding {
             address: format!("{}/files", visit.address()),
-            received: received.map(|files| people::count(files, "file")),
+            received: received.map(thanks),
         },
     )
 }
 
 impl Row {
-    fn new(visit: &Visit, below: &EntryPath, entry: &Entry) -> Option<Self> {
+    fn new(texts: &Texts, visit: &Visit, below: &EntryPath, entry: &Entry) -> Option<Self> {
         let name: &EntryName = entry.name()?;
         let path = below.join(name.clone()).ok()?;
         let (kind, size, modified_ms) = match entry {
@@ -291,7 +297,7 @@ impl Row {
                 size, modified_ms, ..
             } => ("file", Some(*size), *modified_ms),
         };
-        let (time, time_text) = present::time(modified_ms);
+        let (time, time_text) = present::time(texts, modified_ms);
         Some(Self {
             kind,
             parts: present::name_parts(name.as_str()),
@@ -300,7 +306,7 @@ impl Row {
                 "folder" => page_address(visit, &path),
                 _ => format!("{}/file{}", visit.address(), location::encode(&path)),
             },
-            size: size.map(people::size).unwrap_or_default(),
+            size: size.map(|size| texts.size(size)).unwrap_or_default(),
             time,
             time_text,
         })

@@ -1,20 +1,20 @@
 //! What a search found, as a page of its own: the same list as a folder's, and each row says in which folder it is.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use client::Error;
-use client::people::grouped;
 use proto::master::{FoundEntry, NamesFound, SearchCursor};
-use proto::name::{EntryName, EntryPath};
+use proto::name::EntryPath;
 use serde::Deserialize;
 
-use super::{FolderView, Row, StatusView, Trouble, Whereabouts, answer, page_address};
+use super::{FolderView, Page, Row, Trouble, Whereabouts, answer, folder_text, page_address};
 use crate::error::{Kind, Problem};
 use crate::extract::QueryOf;
-use crate::guard::page_policy;
 use crate::present::{self, NamePart};
 use crate::readiness::Known;
+use crate::said::Said;
+use crate::texts::Texts;
 use crate::{AppState, Shared, location};
 
 /// Rows of one page, as in search.js.
@@ -37,8 +37,7 @@ pub(crate) struct SearchQuery {
 pub(crate) async fn search(
     State(state): State<Shared>,
     query: Result<QueryOf<SearchQuery>, Problem>,
-    uri: Uri,
-    headers: HeaderMap,
+    page: Page,
 ) -> Response {
     let known = state.status.get(&*state.drive).await;
     let (query, problem) = match query {
@@ -52,7 +51,7 @@ pub(crate) async fn search(
         ),
     };
     let continued = query.after.is_some();
-    let mut view = FolderView::new(&EntryPath::ROOT, StatusView::new(&known), continued);
+    let mut view = FolderView::new(page, &EntryPath::ROOT, &known, continued);
     view.upload_request_max = state.upload_request_max;
     view.become_search(&query.text);
     let found = match (problem, &known) {
@@ -74,11 +73,11 @@ pub(crate) async fn search(
         }
         Err(problem) => {
             let status = problem.kind.status();
-            view.trouble = Some(trouble(problem));
+            view.trouble = Some(trouble(view.texts, &problem));
             status
         }
     };
-    answer(&view, status, page_policy(&uri, &headers))
+    answer(&view, status, &view.page)
 }
 
 /// Goes on until there is a page of them, all was looked at, or it takes too long.
@@ -103,15 +102,17 @@ async fn find(
     Ok(NamesFound { found, next: after })
 }
 
-fn trouble(problem: Problem) -> Trouble {
+fn trouble(texts: &Texts, problem: &Problem) -> Trouble {
     let may_pass = !matches!(problem.kind, Kind::InvalidArgument | Kind::BadRequest);
     Trouble {
-        title: if may_pass {
-            "Nothing can be looked for right now".into()
-        } else {
-            "This cannot be looked for".into()
-        },
-        detail: problem.detail,
+        title: texts
+            .say(if may_pass {
+                "search.cannotLook"
+            } else {
+                "search.cannotBe"
+            })
+            .into(),
+        detail: Said::problem(texts, problem),
         may_pass,
     }
 }
@@ -131,49 +132,47 @@ fn address(text: &str, after: Option<&SearchCursor>) -> String {
 impl FolderView {
     fn become_search(&mut self, text: &str) {
         self.title = if text.trim().is_empty() {
-            present::name_parts("Search")
+            present::name_parts(self.texts.say("search.title"))
         } else {
-            present::name_parts(&format!("“{}”", text.trim()))
+            let quoted = [("text", text.trim())];
+            present::name_parts(&self.texts.fill("search.quoted", &quoted))
         };
         self.title_text = self.title.iter().map(NamePart::as_str).collect();
-        self.crumbs = vec![super::crumb(&EntryPath::ROOT)];
+        self.crumbs = vec![super::crumb(self.texts, &EntryPath::ROOT)];
         self.own_address = address(text, None);
         self.search = Some(text.to_owned());
     }
 
     fn show_found(&mut self, page: NamesFound) {
+        let texts = self.texts;
         let text = self.search.as_deref().unwrap_or_default();
         self.next_address = page.next.map(|next| address(text, Some(&next)));
-        self.rows = page.found.into_iter().filter_map(Row::found).collect();
-        let many = grouped(self.rows.len() as u64);
-        self.found_text = match (&self.next_address, self.rows.len()) {
-            _ if text.trim().is_empty() => "Type a part of a name in the field above.".into(),
-            (Some(_), _) => format!("{many} found so far; there may be more."),
-            (None, 0) if !self.continued => "No name has all these words.".into(),
-            (None, _) if self.continued => format!("{many} more found; that is all."),
-            (None, _) => format!("{many} found."),
+        self.rows = page
+            .found
+            .into_iter()
+            .filter_map(|found| Row::found(texts, found))
+            .collect();
+        let key = match (&self.next_address, self.rows.len()) {
+            _ if text.trim().is_empty() => "search.hint",
+            (Some(_), _) => "search.foundSoFar",
+            (None, 0) if !self.continued => "search.none",
+            (None, _) if self.continued => "search.foundMore",
+            (None, _) => "search.found",
         };
+        self.found_text = texts.count(key, self.rows.len() as u64);
     }
 }
 
 impl Row {
     /// With the folder that it is in.
-    fn found(found: FoundEntry) -> Option<Self> {
+    fn found(texts: &Texts, found: FoundEntry) -> Option<Self> {
         let (folder, _) = found.path.split_last()?;
-        let mut row = Self::new(&folder, found.entry)?;
+        let mut row = Self::new(texts, &folder, found.entry)?;
         row.whereabouts = Some(Whereabouts {
             path: found.path.to_string(),
-            folder: present::name_parts(&folder_text(&folder)),
+            folder: present::name_parts(&folder_text(texts, &folder)),
             address: page_address(&folder),
         });
         Some(row)
     }
-}
-
-fn folder_text(folder: &EntryPath) -> String {
-    if folder.is_root() {
-        return super::ROOT_NAME.into();
-    }
-    let names: Vec<_> = folder.names().iter().map(EntryName::as_str).collect();
-    names.join(" / ")
 }

@@ -2,26 +2,28 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
-use client::people::count;
 use proto::master::{Entry, Share};
-use proto::name::{EntryName, EntryPath};
+use proto::name::EntryPath;
 
-use super::{ROOT_NAME, ROWS, StatusView, Trouble, answer, page_address};
+use super::{Page, ROWS, StatusView, Trouble, answer, folder_text, page_address};
 use crate::Shared;
 use crate::error::{Kind, Problem};
 use crate::extract::QueryOf;
-use crate::guard::page_policy;
 use crate::present::{self, NamePart};
 use crate::readiness::Known;
 use crate::receivers::now_ms;
 use crate::routes::shares::{SharesQuery, next};
+use crate::said::Said;
+use crate::texts::Texts;
 
 /// The links, or why they cannot be shown.
 #[derive(Template)]
 #[template(path = "shares.html")]
 struct SharesView {
+    page: Page,
+    texts: &'static Texts,
     status: StatusView,
     /// Why the list is not there.
     trouble: Option<Trouble>,
@@ -56,13 +58,15 @@ struct Place {
 pub(crate) async fn shares(
     State(state): State<Shared>,
     query: Result<QueryOf<SharesQuery>, Problem>,
-    uri: Uri,
-    headers: HeaderMap,
+    page: Page,
 ) -> Response {
     let known = state.status.get(&*state.drive).await;
     let before = query.map(|QueryOf(query)| query.before);
+    let texts = page.texts;
     let mut view = SharesView {
-        status: StatusView::new(&known),
+        page,
+        texts,
+        status: StatusView::new(texts, &known),
         trouble: None,
         rows: Vec::new(),
         continued: matches!(before, Ok(Some(_))),
@@ -82,36 +86,39 @@ pub(crate) async fn shares(
             let next = next(&listed.shares, listed.more);
             let now = now_ms();
             view.next_address = next.map(|share| format!("/shares?before={}", share.0));
-            view.rows = listed.shares.iter().map(|row| Row::new(row, now)).collect();
+            let rows = listed.shares.iter();
+            view.rows = rows.map(|row| Row::new(texts, row, now)).collect();
             StatusCode::OK
         }
         Err(problem) => {
             let status = problem.kind.status();
-            view.trouble = Some(trouble(problem));
+            view.trouble = Some(trouble(texts, &problem));
             status
         }
     };
-    answer(&view, status, page_policy(&uri, &headers))
+    answer(&view, status, &view.page)
 }
 
-fn trouble(problem: Problem) -> Trouble {
+fn trouble(texts: &Texts, problem: &Problem) -> Trouble {
     let may_pass = problem.kind != Kind::BadRequest;
     Trouble {
-        title: if may_pass {
-            "The links cannot be listed right now".into()
-        } else {
-            "This address cannot be right".into()
-        },
+        title: texts
+            .say(if may_pass {
+                "shares.cannotList"
+            } else {
+                "page.notRight"
+            })
+            .into(),
         detail: match problem.kind {
-            Kind::NotReady => "As soon as the master answers, the list is here again.".into(),
-            _ => problem.detail,
+            Kind::NotReady => Said::own(texts.say("page.listComes")),
+            _ => Said::problem(texts, problem),
         },
         may_pass,
     }
 }
 
 impl Row {
-    fn new(share: &Share, now_ms: u64) -> Self {
+    fn new(texts: &Texts, share: &Share, now_ms: u64) -> Self {
         let shared = share.shared.as_ref();
         let folder = shared.and_then(|shared| shared.path.split_last());
         let is_file = shared.is_some_and(|shared| matches!(shared.entry, Entry::File { .. }));
@@ -124,47 +131,52 @@ impl Row {
             },
             name: share.name.as_str().to_owned(),
             parts: present::name_parts(share.name.as_str()),
-            place: folder.map(|(folder, _)| Place::new(&folder)),
-            about: about(share),
-            downloads: downloads(share),
-            ends: share.expires_ms.map(present::time),
+            place: folder.map(|(folder, _)| Place::new(texts, &folder)),
+            about: about(texts, share),
+            downloads: downloads(texts, share),
+            ends: share.expires_ms.map(|ends| present::time(texts, ends)),
             has_ended: share.is_expired(now_ms) || share.is_used_up(),
+        }
+    }
+
+    /// The text that says when it ends, or did.
+    fn until(&self) -> &'static str {
+        if self.has_ended {
+            "shares.ended"
+        } else {
+            "shares.until"
         }
     }
 }
 
 impl Place {
-    fn new(folder: &EntryPath) -> Self {
-        let text = if folder.is_root() {
-            ROOT_NAME.to_owned()
-        } else {
-            let names = folder.names().iter().map(EntryName::as_str);
-            names.collect::<Vec<_>>().join(" / ")
-        };
+    fn new(texts: &Texts, folder: &EntryPath) -> Self {
         Self {
-            name: present::name_parts(&text),
+            name: present::name_parts(&folder_text(texts, folder)),
             address: page_address(folder),
         }
     }
 }
 
-fn about(share: &Share) -> String {
+fn about(texts: &Texts, share: &Share) -> String {
     let marks = [
-        (share.upload_only, "others can add files"),
-        (share.has_password, "asks for a password"),
+        (share.upload_only, "shares.addsFiles"),
+        (share.has_password, "shares.asksPassword"),
     ];
-    let marks: Vec<_> = marks.iter().filter(|(holds, _)| *holds).collect();
-    marks
-        .iter()
-        .map(|(_, text)| *text)
-        .collect::<Vec<_>>()
-        .join(", ")
+    let marks = marks.iter().filter(|(holds, _)| *holds);
+    let marks: Vec<_> = marks.map(|(_, key)| texts.say(key)).collect();
+    marks.join(", ")
 }
 
-fn downloads(share: &Share) -> String {
+fn downloads(texts: &Texts, share: &Share) -> String {
     match share.downloads_max {
         _ if share.upload_only => String::new(),
-        Some(max) => format!("{} of {}", share.downloads, count(max, "download")),
-        None => count(share.downloads, "download"),
+        Some(max) => {
+            let begun = texts.number(share.downloads);
+            let downloads = texts.count("units.downloads", max);
+            let values = [("count", &*begun), ("downloads", &downloads)];
+            texts.fill("shares.downloadsOf", &values)
+        }
+        None => texts.count("units.downloads", share.downloads),
     }
 }

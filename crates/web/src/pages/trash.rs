@@ -2,25 +2,27 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
-use client::people::{self, count};
 use proto::master::{ClusterStatus, Entry, TrashEntry};
 use proto::name::EntryName;
 
-use super::{ROWS, StatusView, Trouble, answer};
+use super::{Page, ROWS, StatusView, Trouble, answer};
 use crate::Shared;
 use crate::error::{Kind, Problem};
 use crate::extract::QueryOf;
-use crate::guard::page_policy;
 use crate::present::{self, NamePart};
 use crate::readiness::Known;
 use crate::routes::trash::{TrashQuery, next};
+use crate::said::Said;
+use crate::texts::Texts;
 
 /// The trash, or why it cannot be shown.
 #[derive(Template)]
 #[template(path = "trash.html")]
 struct TrashView {
+    page: Page,
+    texts: &'static Texts,
     status: StatusView,
     kept: Option<Kept>,
     /// Why the list is not there.
@@ -35,7 +37,7 @@ struct TrashView {
 
 /// How long things are kept, and what they take.
 struct Kept {
-    trash_for: String,
+    about: String,
     versions_for: String,
     /// trash.js says the same after a change.
     space: String,
@@ -58,13 +60,15 @@ struct Row {
 pub(crate) async fn trash(
     State(state): State<Shared>,
     query: Result<QueryOf<TrashQuery>, Problem>,
-    uri: Uri,
-    headers: HeaderMap,
+    page: Page,
 ) -> Response {
     let known = state.status.get(&*state.drive).await;
     let before = query.map(|QueryOf(query)| query.before);
+    let texts = page.texts;
     let mut view = TrashView {
-        status: StatusView::new(&known),
+        page,
+        texts,
+        status: StatusView::new(texts, &known),
         kept: None,
         trouble: None,
         rows: Vec::new(),
@@ -77,7 +81,7 @@ pub(crate) async fn trash(
         (Err(problem), _) => Err(problem),
         (Ok(_), Known::Unknown(_)) => Err(known.readiness().problem()),
         (Ok(before), Known::Status(status)) => {
-            view.kept = Some(Kept::new(status));
+            view.kept = Some(Kept::new(texts, status));
             let listed = state.drive.list_trash(before, ROWS).await;
             listed.map_err(Problem::from)
         }
@@ -86,55 +90,56 @@ pub(crate) async fn trash(
         Ok(listed) => {
             let next = next(&listed.entries, listed.more);
             view.next_address = next.map(|trash| format!("/trash?before={}", trash.0));
-            view.rows = listed.entries.iter().map(Row::new).collect();
+            let rows = listed.entries.iter();
+            view.rows = rows.map(|row| Row::new(texts, row)).collect();
             StatusCode::OK
         }
         Err(problem) => {
             let status = problem.kind.status();
-            view.trouble = Some(trouble(problem));
+            view.trouble = Some(trouble(texts, &problem));
             status
         }
     };
-    answer(&view, status, page_policy(&uri, &headers))
+    answer(&view, status, &view.page)
 }
 
-fn trouble(problem: Problem) -> Trouble {
+fn trouble(texts: &Texts, problem: &Problem) -> Trouble {
     let may_pass = problem.kind != Kind::BadRequest;
     Trouble {
-        title: if may_pass {
-            "The trash cannot be listed right now".into()
-        } else {
-            "This address cannot be right".into()
-        },
+        title: texts
+            .say(if may_pass {
+                "trash.cannotList"
+            } else {
+                "page.notRight"
+            })
+            .into(),
         detail: match problem.kind {
-            Kind::NotReady => "As soon as the master answers, the list is here again.".into(),
-            _ => problem.detail,
+            Kind::NotReady => Said::own(texts.say("page.listComes")),
+            _ => Said::problem(texts, problem),
         },
         may_pass,
     }
 }
 
 impl Kept {
-    fn new(status: &ClusterStatus) -> Self {
+    fn new(texts: &Texts, status: &ClusterStatus) -> Self {
         let (trash, former) = (&status.trash, &status.former_versions);
         let mut space = Vec::new();
         if trash.files + trash.folders > 0 {
-            space.push(format!(
-                "Here: {} and {}, {}.",
-                count(trash.files, "file"),
-                count(trash.folders, "folder"),
-                people::size(trash.bytes)
-            ));
+            let files = texts.count("units.files", trash.files);
+            let folders = texts.count("units.folders", trash.folders);
+            let size = texts.size(trash.bytes);
+            let values = [("files", &*files), ("folders", &folders), ("size", &size)];
+            space.push(texts.fill("trash.here", &values));
         }
-        let versions_for = present::span(former.kept_ms);
+        let versions_for = texts.span(former.kept_ms);
         if former.versions > 0 {
-            space.push(format!(
-                "Former versions of files take {} besides; they are kept for {versions_for}.",
-                people::size(former.bytes)
-            ));
+            let size = texts.size(former.bytes);
+            let values = [("size", &*size), ("span", &versions_for)];
+            space.push(texts.fill("trash.former", &values));
         }
         Self {
-            trash_for: present::span(trash.kept_ms),
+            about: texts.fill("trash.about", &[("span", &texts.span(trash.kept_ms))]),
             versions_for,
             space: space.join(" "),
         }
@@ -142,17 +147,17 @@ impl Kept {
 }
 
 impl Row {
-    fn new(row: &TrashEntry) -> Self {
+    fn new(texts: &Texts, row: &TrashEntry) -> Self {
         let (kind, size) = match &row.entry {
             Entry::Folder { .. } => ("folder", String::new()),
-            Entry::File { size, .. } => ("file", people::size(*size)),
+            Entry::File { size, .. } => ("file", texts.size(*size)),
         };
         let name = row.path.name().map_or("", EntryName::as_str).to_owned();
         let place = match row.path.split_last() {
             Some((folder, _)) if !folder.is_root() => folder.to_string(),
-            _ => "All files".into(),
+            _ => texts.say("files.root").to_owned(),
         };
-        let (time, time_text) = present::time(row.deleted_ms);
+        let (time, time_text) = present::time(texts, row.deleted_ms);
         Self {
             trash: row.trash.0,
             kind,

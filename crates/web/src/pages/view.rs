@@ -2,37 +2,39 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::BytesMut;
-use client::people;
 use futures::StreamExt;
 use proto::id::VersionId;
 use proto::name::{EntryName, EntryPath};
 use serde::Deserialize;
 
-use super::{StatusView, Trouble, answer, page_address};
+use super::{Page, StatusView, Trouble, answer, folder_name, page_address};
 use crate::drive::OpenFile;
 use crate::error::{Kind, Problem};
 use crate::extract::QueryOf;
-use crate::guard::page_policy;
 use crate::headers::content_type;
 use crate::headers::disposition::Disposition;
 use crate::location::{self, ViewPath};
 use crate::present::{self, NamePart};
 use crate::preview::{self, Encoding, Shape};
 use crate::readiness::Known;
+use crate::said::Said;
+use crate::texts::Texts;
 use crate::{AppState, Shared};
 
 /// A file, or why it cannot be shown.
 #[derive(Template)]
 #[template(path = "view.html")]
 struct ViewView {
+    page: Page,
+    texts: &'static Texts,
     status: StatusView,
     title: Vec<NamePart>,
     title_text: String,
     name: String,
-    folder: Vec<NamePart>,
+    close_text: String,
     folder_address: String,
     own_address: String,
     is_former: bool,
@@ -59,7 +61,14 @@ enum Body {
     Pdf,
     Markdown { html: String, notes: Vec<String> },
     Text { text: String, notes: Vec<String> },
-    Nothing { reason: &'static str },
+    Nothing { reason: String },
+}
+
+impl Body {
+    fn nothing(texts: &Texts, reason: &str) -> Self {
+        let reason = texts.fill("viewer.canDownload", &[("reason", texts.say(reason))]);
+        Self::Nothing { reason }
+    }
 }
 
 /// Which version.
@@ -74,8 +83,7 @@ pub(crate) async fn view(
     State(state): State<Shared>,
     path: Result<ViewPath, Problem>,
     query: Result<QueryOf<ViewQuery>, Problem>,
-    uri: Uri,
-    headers: HeaderMap,
+    page: Page,
 ) -> Response {
     let known = state.status.get(&*state.drive).await;
     let (path, version, asked) = match (path, query) {
@@ -83,11 +91,11 @@ pub(crate) async fn view(
         (Ok(ViewPath(path)), Err(problem)) => (path, None, Err(problem)),
         (Err(problem), _) => (EntryPath::ROOT, None, Err(problem)),
     };
-    let mut view = ViewView::new(&path, version, StatusView::new(&known));
+    let mut view = ViewView::new(page, &path, version, &known);
     let file = match (asked, &known) {
         (Err(problem), _) => Err(problem),
         (Ok(()), Known::Unknown(_)) => Err(known.readiness().problem()),
-        (Ok(()), Known::Status(_)) => file(&state, &path, version).await,
+        (Ok(()), Known::Status(_)) => file(&state, view.texts, &path, version).await,
     };
     let status = match file {
         Ok(file) => {
@@ -96,27 +104,32 @@ pub(crate) async fn view(
         }
         Err(problem) => {
             let status = problem.kind.status();
-            view.trouble = Some(trouble(&path, problem));
+            view.trouble = Some(trouble(view.texts, &path, &problem));
             status
         }
     };
-    answer(&view, status, page_policy(&uri, &headers))
+    answer(&view, status, &view.page)
 }
 
 impl ViewView {
-    fn new(path: &EntryPath, version: Option<VersionId>, status: StatusView) -> Self {
-        let name = path.name().map_or("A file", EntryName::as_str);
+    fn new(page: Page, path: &EntryPath, version: Option<VersionId>, known: &Known) -> Self {
+        let texts = page.texts;
+        let name = path.name().map(EntryName::as_str);
+        let name = name.unwrap_or_else(|| texts.say("viewer.noName"));
         let title = present::name_parts(name);
         let folder = path
             .split_last()
             .map_or(EntryPath::ROOT, |(folder, _)| folder);
-        let folder_name = folder.name().map_or(super::ROOT_NAME, EntryName::as_str);
+        let folder_shown = present::name_parts(folder_name(texts, &folder));
+        let folder_shown: String = folder_shown.iter().map(NamePart::as_str).collect();
         Self {
-            status,
+            page,
+            texts,
+            status: StatusView::new(texts, known),
             title_text: title.iter().map(NamePart::as_str).collect(),
             title,
             name: name.to_owned(),
-            folder: present::name_parts(folder_name),
+            close_text: texts.fill("viewer.closeTo", &[("folder", &folder_shown)]),
             folder_address: page_address(&folder),
             own_address: view_address(path, version),
             is_former: version.is_some(),
@@ -126,7 +139,7 @@ impl ViewView {
     }
 }
 
-fn trouble(path: &EntryPath, problem: Problem) -> Trouble {
+fn trouble(texts: &Texts, path: &EntryPath, problem: &Problem) -> Trouble {
     let cannot_pass = [
         Kind::NotFound,
         Kind::IsAFolder,
@@ -134,25 +147,19 @@ fn trouble(path: &EntryPath, problem: Problem) -> Trouble {
         Kind::BadRequest,
     ];
     let (title, detail) = match problem.kind {
-        Kind::NotFound => (
-            format!("There is no file {path}"),
-            "It may have been moved, renamed or deleted.".into(),
-        ),
+        Kind::NotFound => ("viewer.noFile", Said::own(texts.say("page.mayBeGone"))),
         Kind::IsAFolder => (
-            format!("{path} is a folder"),
-            "Its page shows what is in it.".into(),
+            "viewer.isFolder",
+            Said::own(texts.say("viewer.isFolderText")),
         ),
         Kind::InvalidArgument | Kind::BadRequest => {
-            ("This address cannot be right".into(), problem.detail)
+            ("page.notRight", Said::problem(texts, problem))
         }
-        Kind::NotReady => (
-            "The file cannot be shown right now".into(),
-            "As soon as the master answers, it can.".into(),
-        ),
-        _ => ("The file cannot be shown right now".into(), problem.detail),
+        Kind::NotReady => ("viewer.notNow", Said::own(texts.say("viewer.comes"))),
+        _ => ("viewer.notNow", Said::problem(texts, problem)),
     };
     Trouble {
-        title,
+        title: texts.fill(title, &[("path", &path.to_string())]),
         detail,
         may_pass: !cannot_pass.contains(&problem.kind),
     }
@@ -160,6 +167,7 @@ fn trouble(path: &EntryPath, problem: Problem) -> Trouble {
 
 async fn file(
     state: &AppState,
+    texts: &Texts,
     path: &EntryPath,
     version: Option<VersionId>,
 ) -> Result<FileView, Problem> {
@@ -177,9 +185,9 @@ async fn file(
     } else {
         view_address(path, version)
     };
-    let (time, time_text) = present::time(file.modified_ms);
+    let (time, time_text) = present::time(texts, file.modified_ms);
     Ok(FileView {
-        size: people::size(file.size),
+        size: texts.size(file.size),
         time,
         time_text,
         download_address: format!("{content_address}&download=1"),
@@ -190,13 +198,14 @@ async fn file(
             Shape::Video => Body::Video,
             Shape::Audio => Body::Audio,
             Shape::Pdf => Body::Pdf,
-            Shape::Markdown | Shape::Text => text(state, file, path, shape).await?,
+            Shape::Markdown | Shape::Text => text(state, texts, file, path, shape).await?,
         },
     })
 }
 
 async fn text(
     state: &AppState,
+    texts: &Texts,
     file: OpenFile,
     path: &EntryPath,
     shape: Shape,
@@ -216,28 +225,18 @@ async fn text(
     drop((content, turn));
     let is_cut = bytes.len() as u64 != size;
     let Some(text) = preview::decode(&bytes, is_cut) else {
-        return Ok(Body::Nothing {
-            reason: "There is no preview of this kind of file.",
-        });
+        return Ok(Body::nothing(texts, "viewer.noPreview"));
     };
     if text.text.is_empty() {
-        return Ok(Body::Nothing {
-            reason: "The file is empty.",
-        });
+        return Ok(Body::nothing(texts, "viewer.isEmpty"));
     }
     let mut notes = Vec::new();
     if is_cut {
-        let shown = people::size(preview::TEXT_LEN_MAX);
-        notes.push(format!(
-            "Only the first {shown} of {} are shown here.",
-            people::size(size)
-        ));
+        let (shown, size) = (texts.size(preview::TEXT_LEN_MAX), texts.size(size));
+        notes.push(texts.fill("viewer.onlyFirst", &[("shown", &shown), ("size", &size)]));
     }
     if text.encoding == Encoding::Latin1 {
-        notes.push(
-            "It is not written in UTF-8, and is shown as Latin-1: some characters may be wrong."
-                .into(),
-        );
+        notes.push(texts.say("viewer.latin1").to_owned());
     }
     if shape == Shape::Text {
         return Ok(Body::Text {

@@ -7,6 +7,7 @@ pub(crate) mod download;
 pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod folders;
+pub(crate) mod language;
 pub(crate) mod moving;
 pub(crate) mod receiver;
 pub(crate) mod search;

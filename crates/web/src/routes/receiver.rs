@@ -11,7 +11,7 @@
 use axum::body::Body;
 use axum::extract::{Form, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use client::{Error, Password, ShareToken};
 use proto::master::{Entry, ShareFound};
@@ -25,6 +25,7 @@ use crate::drive::Drive;
 use crate::error::{Kind, Problem};
 use crate::extract::{self, QueryOf};
 use crate::location;
+use crate::pages::Page;
 use crate::pages::receiver::{self as view, Closed};
 use crate::receivers::{Place, Proof, now_ms};
 use crate::serve::Peer;
@@ -211,33 +212,34 @@ pub(crate) async fn page(
     State(state): State<Shared>,
     link: Link,
     query: Result<QueryOf<PageQuery>, Problem>,
-    uri: Uri,
+    page: Page,
     headers: HeaderMap,
 ) -> Response {
     let shown = async {
         let query = query.map(|QueryOf(query)| query).unwrap_or_default();
         let visit = open(&state, &link, &headers).await?;
         if visit.found.share.upload_only {
-            return Ok(view::adding(&visit, query.received));
+            return Ok(view::adding(&page, &visit, query.received));
         }
         visit.may_count()?;
         let below = link.below.clone().ok_or(Closed::Missing)?;
         match &visit.entry {
             Entry::File {
                 size, modified_ms, ..
-            } if below.is_root() => Ok(view::file(&visit, *size, *modified_ms)),
+            } if below.is_root() => Ok(view::file(&page, &visit, *size, *modified_ms)),
             Entry::File { .. } => Err(Closed::Missing),
             Entry::Folder { .. } => {
                 let path = visit.at(Some(&below))?;
                 let listed = state.drive.list(&path, query.after.clone(), view::ROWS);
                 let listed = listed.await.map_err(closed)?;
-                Ok(view::folder(&visit, &below, query.after.is_some(), listed))
+                let continued = query.after.is_some();
+                Ok(view::folder(&page, &visit, &below, continued, listed))
             }
         }
     };
     let shown = shown.await;
-    let shown = shown.unwrap_or_else(Closed::view);
-    shown.answer(&uri, &headers)
+    let shown = shown.unwrap_or_else(|closed| closed.view(&page));
+    shown.answer()
 }
 
 /// The form in which a password comes.
@@ -262,7 +264,7 @@ async fn password(state: &AppState, request: Request) -> Option<Password> {
 pub(crate) async fn unlock(
     State(state): State<Shared>,
     link: Link,
-    uri: Uri,
+    page: Page,
     headers: HeaderMap,
     peer: Peer,
     request: Request,
@@ -270,22 +272,22 @@ pub(crate) async fn unlock(
     let visit = match open(&state, &link, &headers).await {
         Ok(visit) => return see(&visit.address()),
         Err(Closed::Locked(visit)) => visit,
-        Err(closed) => return closed.view().answer(&uri, &headers),
+        Err(closed) => return closed.view(&page).answer(),
     };
     let Some(password) = password(&state, request).await else {
-        return view::wrong_password(&visit).answer(&uri, &headers);
+        return view::wrong_password(&page, &visit).answer();
     };
     let share = visit.found.share.share;
     let place = Place::new(peer.0, &headers);
     if let Err(wait) = state.receivers.take_guess(share, place) {
-        return view::too_many_guesses(&visit, wait).answer(&uri, &headers);
+        return view::too_many_guesses(&page, &visit, wait).answer();
     }
     let is_right = match &visit.found.password {
         Some(hash) => password.is(hash).await,
         None => false,
     };
     if !is_right {
-        return view::wrong_password(&visit).answer(&uri, &headers);
+        return view::wrong_password(&page, &visit).answer();
     }
     state.receivers.guessed_right(share, place);
     let cookie = visit.cookie(&state, &headers, Proof::Password, &visit.address());
@@ -295,7 +297,7 @@ pub(crate) async fn unlock(
 }
 
 /// Sends a browser to look at another page.
-fn see(address: &str) -> Response {
+pub(super) fn see(address: &str) -> Response {
     let location = HeaderValue::try_from(address).expect("a token is printable ASCII");
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
@@ -305,11 +307,11 @@ pub(crate) async fn file(
     State(state): State<Shared>,
     method: Method,
     link: Link,
-    uri: Uri,
+    page: Page,
     headers: HeaderMap,
 ) -> Response {
     let sent = send_file(&state, &method, &link, &headers).await;
-    sent.unwrap_or_else(|closed| closed.view().answer(&uri, &headers))
+    sent.unwrap_or_else(|closed| closed.view(&page).answer())
 }
 
 async fn send_file(
@@ -369,11 +371,11 @@ pub(crate) async fn zip(
     State(state): State<Shared>,
     method: Method,
     link: Link,
-    uri: Uri,
+    page: Page,
     headers: HeaderMap,
 ) -> Response {
     let sent = send_zip(&state, &method, &link, &headers).await;
-    sent.unwrap_or_else(|closed| closed.view().answer(&uri, &headers))
+    sent.unwrap_or_else(|closed| closed.view(&page).answer())
 }
 
 async fn send_zip(

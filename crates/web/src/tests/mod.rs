@@ -5,6 +5,7 @@ mod copying;
 mod events;
 mod files;
 mod folders;
+mod languages;
 mod names;
 mod past;
 mod receivers;

@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use client::{Error, ShareToken, UploadOptions};
@@ -33,6 +33,7 @@ use super::{Link, Visit, find, open, see};
 use crate::drive::Drive;
 use crate::error::{Kind, Problem};
 use crate::pace::PacedBody;
+use crate::pages::Page;
 use crate::pages::receiver::Closed;
 use crate::{AppState, Shared};
 
@@ -52,14 +53,14 @@ struct Added {
 pub(crate) async fn add(
     State(state): State<Shared>,
     link: Link,
-    uri: Uri,
+    page: Page,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let visit = match open(&state, &link, &headers).await {
         Ok(visit) if visit.found.share.upload_only => visit,
-        Ok(_) => return refused(Closed::Missing, &uri, &headers),
-        Err(closed) => return refused(closed, &uri, &headers),
+        Ok(_) => return refused(Closed::Missing, &page, &headers),
+        Err(closed) => return refused(closed, &page, &headers),
     };
     match take(&state, &visit, &headers, body).await {
         Ok(names) if wants_json(&headers) => {
@@ -67,9 +68,7 @@ pub(crate) async fn add(
         }
         Ok(names) => see(&format!("{}?received={}", visit.address(), names.len())),
         Err(problem) if wants_json(&headers) => problem.into_response(),
-        Err(problem) => Closed::NotAdded(problem.kind, problem.detail)
-            .view()
-            .answer(&uri, &headers),
+        Err(problem) => Closed::NotAdded(problem).view(&page).answer(),
     }
 }
 
@@ -78,11 +77,11 @@ fn wants_json(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
 }
 
-fn refused(closed: Closed, uri: &Uri, headers: &HeaderMap) -> Response {
+fn refused(closed: Closed, page: &Page, headers: &HeaderMap) -> Response {
     if wants_json(headers) {
         return closed.problem().into_response();
     }
-    closed.view().answer(uri, headers)
+    closed.view(page).answer()
 }
 
 async fn take(
@@ -118,7 +117,7 @@ async fn take(
         // A form writes a quote in a name so.
         let name = EntryName::new(name.replace("%22", "\""))?;
         let now = find(&*state.drive, visit.token.clone()).await;
-        let now = now.map_err(|closed| closed.problem())?;
+        let now = now.map_err(Closed::problem)?;
         let end = seen_again(
             Arc::clone(&state.drive),
             visit.token.clone(),
