@@ -1,6 +1,9 @@
 // The page of the cluster, kept up to date: each time the server says that something has changed, it draws the page anew, and the
 // parts that differ take the place of the old ones. A page that nobody sees does not listen.
 
+import { connectMenus } from "./rows.js";
+import * as status from "./status.js";
+
 const POLL_MS = 5000;
 const PARTS = ["cluster-state", "cluster-figures", "cluster-copies", "cluster-nodes"];
 
@@ -55,6 +58,8 @@ function listen() {
   });
 }
 
+connectMenus();
+status.start({ onReady: () => {}, onGreen: () => {} });
 listen();
 document.addEventListener("visibilitychange", listen);
 addEventListener("pagehide", () => events?.close());

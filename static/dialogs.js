@@ -34,7 +34,7 @@ export function ask({ title, text = "", actions, input, checkbox, submit = async
     let box;
     if (checkbox) {
       box = element("input", { type: "checkbox" });
-      form.append(element("label", {}, box, checkbox));
+      form.append(element("label", { className: "check" }, box, element("span", {}, checkbox)));
     }
     const error = element("p", { className: "dialog-error", hidden: true });
     error.setAttribute("role", "alert");

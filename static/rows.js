@@ -53,7 +53,7 @@ export function downloadLink(address, style) {
 
 /** Closes menus when something else is clicked, or with Escape, and opens them upwards where there is no room below. */
 export function connectMenus() {
-  document.addEventListener("click", (event) => closeMenus(event.target.closest?.(".menu, .status")));
+  document.addEventListener("click", (event) => closeMenus(event.target.closest?.(".menu, .status, .lesser")));
   document.addEventListener("toggle", onToggle, true);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") closeMenus(null, true);

@@ -47,7 +47,7 @@ function askHow(form, dialog, path, isFolder) {
   cancel.addEventListener("click", () => dialog.close());
   form.append(element("p", {}, SHARES.text), element("label", {}, SHARES.expiry, expiry),
     element("label", {}, SHARES.password, password), limitLabel);
-  if (isFolder) form.append(element("label", {}, adding, SHARES.adding));
+  if (isFolder) form.append(element("label", { className: "check" }, adding, element("span", {}, SHARES.adding)));
   form.append(error, element("div", { className: "dialog-actions" }, cancel, make));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

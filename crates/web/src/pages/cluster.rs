@@ -44,9 +44,14 @@ struct NodeView {
     trouble: Vec<String>,
 }
 
+/// Colours and textures of nodes.
+const SHADES: usize = 6;
+
 /// A node's part of the picture, in per mille of its width.
 struct Share {
     state: &'static str,
+    /// Which colour and texture; further nodes begin again.
+    shade: usize,
     begin: u64,
     width: u64,
     address: String,
@@ -243,13 +248,15 @@ fn shares(texts: &Texts, nodes: &[NodeSummary]) -> Vec<Share> {
     let mut before = 0_u64;
     nodes
         .iter()
-        .filter(|node| node.chunks > 0)
-        .map(|node| {
+        .enumerate()
+        .filter(|(_, node)| node.chunks > 0)
+        .map(|(place, node)| {
             let begin = per_mille(before, all);
             before = before.saturating_add(node.chunks);
             let width = per_mille(before, all) - begin;
             Share {
                 state: state(node).0,
+                shade: place % SHADES,
                 begin,
                 width,
                 address: node.address.to_string(),
