@@ -21,6 +21,7 @@ mod sharing;
 mod starting;
 mod support;
 mod trash;
+mod translated;
 mod uploading;
 mod viewing;
 mod wire;
