@@ -205,12 +205,11 @@ impl Receivers {
         if all.len() + 2 > REMEMBERED_MAX {
             all.retain(|guesser, guesses| guesses.at(now, allowance(guesser)).wrong > 0);
         }
-        let guessers = [(share, None), (share, Some(place))];
-        let mut taken = Vec::with_capacity(guessers.len());
-        for guesser in guessers {
+        let mut taken = Vec::with_capacity(2);
+        for guesser in [(share, None), (share, Some(place))] {
             let allowance = allowance(&guesser);
             let mut guesses = match all.get(&guesser) {
-                Some(guesses) => guesses.at(now, allowance),
+                Some(before) => before.at(now, allowance),
                 None if all.len() + 2 > REMEMBERED_MAX => return Err(allowance.one_after),
                 None => Guesses {
                     wrong: 0,
