@@ -629,14 +629,9 @@ async fn what_goes_into_a_folder_follows_it() {
     assert!(client.entry(&"/old".parse().unwrap()).await.is_err());
 }
 
-/// Where the browser keeps handles of files, one click goes on with all that a page that was closed had left, large and small.
-#[tokio::test]
-async fn one_click_goes_on_with_all_that_was_cut_off() {
-    let cluster = Cluster::start().await;
-    browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        // Files of the browser's own, whose handles need no window to be chosen in and no permission.
-        page.script(&format!(
+/// Has *Upload files* give files of the browser's own, whose handles need no window to be chosen in and no permission.
+async fn offer_files(page: &Page) {
+    page.script(&format!(
             "const keep = async (root, name, bytes) => {{ \
                const handle = await root.getFileHandle(name, {{ create: true }}); \
                const writer = await handle.createWritable(); \
@@ -656,6 +651,15 @@ async fn one_click_goes_on_with_all_that_was_cut_off() {
              }})"
         ))
         .await;
+}
+
+/// Where the browser keeps handles of files, one click goes on with all that a page that was closed had left, large and small.
+#[tokio::test]
+async fn one_click_goes_on_with_all_that_was_cut_off() {
+    let cluster = Cluster::start().await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        offer_files(page).await;
         page.limit_uploads(SLOW).await;
         page.click("#choose-files").await;
         page.until("document.querySelectorAll('#uploads .upload').length === 10")

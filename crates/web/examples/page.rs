@@ -26,6 +26,7 @@ async fn main() -> anyhow::Result<()> {
         node_down: fault == "node_down",
         not_ready: fault == "not_ready",
         commits_refused: None,
+        disks: None,
         reads_fail_after: None,
         pause: (fault == "slow").then_some(Duration::from_millis(30)),
     });

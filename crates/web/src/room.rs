@@ -29,7 +29,7 @@ pub(crate) async fn check_size(state: &AppState, size: u64) -> Result<(), Proble
         exact_size(size),
         exact_size(status.capacity_bytes)
     );
-    Err(Problem::new(Kind::NoSpace, detail))
+    Err(Problem::new(Kind::TooLarge, detail))
 }
 
 /// Refuses bytes of which it is known that not all that follow have room.

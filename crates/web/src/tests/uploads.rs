@@ -577,7 +577,8 @@ async fn a_file_that_never_fits_is_refused_before_its_first_byte() {
     assert!(refused.text().contains("room for about"));
     assert_eq!(site.offset(&address).await, 0);
     let refused = site.create("/larger", 60_000_001, &[], "").await;
-    refused.expect_problem(507, "no_space");
+    refused.expect_problem(413, "too_large");
+    assert!(refused.text().contains("all disks of the cluster"));
     let refused = site.create("/absurd", usize::MAX, &[], "").await;
     refused.expect_problem(413, "too_large");
     site.drive.set_faults(Faults {
