@@ -45,15 +45,28 @@ export async function start({ add }) {
 /** All of it, once the person allows to read the files. */
 async function goOn(add) {
   goOnButton.disabled = true;
-  const found = (await inOrder(left, handles.read)).flat();
+  const read = await inOrder(left, handles.read);
   goOnButton.disabled = false;
+  const found = read.flatMap((one) => one.found);
   if (found.length === 0) {
     showNotice(TEXT.notAllowed);
     return;
   }
   const folders = Map.groupBy(found, ({ folder }) => api.pathText(folder));
   folders.forEach((files) => add(files, files[0].folder));
-  forgetAll();
+  keepOnly(read.map((one) => one.missing));
+}
+
+/** What could not be read stays for another click. */
+function keepOnly(missing) {
+  left = left.map(({ page, roots }, place) => ({ page, roots, files: missing[place] }));
+  left.forEach((one) => (one.files.length > 0 ? handles.keep(one.page, one) : handles.forget(one.page)));
+  left = left.filter(({ files }) => files.length > 0);
+  goOnButton.hidden = left.length === 0;
+  byId("cut-off").hidden = rows.size === 0 && left.length === 0;
+  if (goOnButton.hidden) byId("title").focus({ preventScroll: true });
+  const many = left.reduce((sum, { files }) => sum + files.length, 0);
+  if (many > 0) showNotice(count(many, TEXT.notRead));
 }
 
 /** One after the other: a browser asks one question at a time. */
@@ -67,6 +80,7 @@ function forgetAll() {
   left.forEach(({ page }) => handles.forget(page));
   left = [];
   goOnButton.hidden = true;
+  byId("cut-off").hidden = rows.size === 0;
 }
 
 /** These are going on, or come again, and are not cut off any more. */
@@ -74,15 +88,14 @@ export function recognize(uploads) {
   uploads.filter(({ isLarge }) => isLarge).forEach(({ fingerprint }) => take(fingerprint));
   const names = new Set(uploads.map(({ name }) => name));
   for (const row of [...rows.values()]) {
-    if (row.names?.some((name) => names.has(name))) row.drop();
+    if (row.names?.every((name) => names.has(name))) row.drop();
   }
 }
 
 function take(key) {
   rows.get(key)?.element.remove();
   rows.delete(key);
-  byId("cut-off").hidden = rows.size === 0;
-  if (rows.size === 0) forgetAll();
+  byId("cut-off").hidden = rows.size === 0 && left.length === 0;
 }
 
 async function showUpload(upload) {

@@ -65,21 +65,25 @@ export async function left(pages) {
 
 export const forget = (page) => change((store) => store.delete(page)).catch((error) => console.debug(error));
 
+/** This is what is left of a page's. */
+export const keep = (page, { roots, files }) => change((store) => store.put({ roots, files }, page)).catch((error) => console.debug(error));
+
 /**
- * Asks the person for what a page has left, and gives the files that may and can be read, as they are picked. Has to be called when the
- * person clicks.
+ * Asks the person for what a page has left. Gives those that may and can be read as they are picked, and those that are `missing`. Has to
+ * be called when the person clicks.
  */
 export async function read({ roots, files }) {
   const allowed = [];
   // One question after the other, where there are several.
   for (const root of roots) allowed.push(await mayRead(root));
-  const found = [];
-  for (const { root, inside, folder, path } of files) {
-    if (!allowed[root]) continue;
-    const file = await fileIn(roots[root], inside).catch(() => null);
-    if (file) found.push({ file, path, folder, source: { root: roots[root], inside }, isUnsure: true });
+  const [found, missing] = [[], []];
+  for (const noted of files) {
+    const { root, inside, folder, path } = noted;
+    const file = allowed[root] ? await fileIn(roots[root], inside).catch(() => null) : null;
+    if (!file) missing.push(noted);
+    else found.push({ file, path, folder, source: { root: roots[root], inside }, isUnsure: true });
   }
-  return found;
+  return { found, missing };
 }
 
 async function mayRead(handle) {

@@ -20,7 +20,7 @@ let policy;
 export async function nameChunks(file, { address, offset, onProgress, signal }) {
   chunkSize ??= (await api.status()).rules.chunk_size;
   // Bytes that came before end within a chunk: only bytes can go on.
-  if (offset % chunkSize !== 0) return null;
+  if (offset % chunkSize !== 0 || offset >= file.size) return null;
   const hasher = new Hasher(file, signal);
   try {
     for (let count = NAMED_FIRST; ; count = Math.min(NAMED_MAX, count * NAMED_GROWTH)) {

@@ -10,6 +10,8 @@ import * as remains from "./remains.js";
 import { modifiedMs, parse } from "./transfer.js";
 
 const ENDPOINT = new URL("/api/v1/uploads", location.href).href;
+/** Whoever waits for it goes on, although the connection may be dead. */
+const DISCARD_TIMEOUT_MS = 15000;
 let loads = 0;
 
 /** The stock client, which is loaded when the first large file is sent. */
@@ -78,23 +80,25 @@ export async function send(file, { origin, target, condition, requestMax, naming
  * byte was sent.
  */
 async function name(file, { fingerprint, metadata, condition, naming, onProgress, signal }) {
-  const { address, offset, key } = await whereItIs(fingerprint)
+  const { address, offset, key, committed } = await whereItIs(fingerprint, signal)
     ?? await open(file, { fingerprint, metadata, condition, signal });
   naming.isFromStart ??= offset === 0;
-  const stored = await nameChunks(file, { address, offset, onProgress, signal });
+  const stored = committed ?? await nameChunks(file, { address, offset, onProgress, signal });
   if (!stored) return null;
   await remains.storage.removeUpload(key);
   return { ...stored, wasHere: naming.isFromStart };
 }
 
-/** Where the upload is that was begun before; nothing, if there is none any more. */
-async function whereItIs(fingerprint) {
+/** Where the upload is that was begun before, and what its commit was answered if it came so far; nothing, if there is none any more. */
+async function whereItIs(fingerprint, signal) {
   const before = remains.find(fingerprint);
   if (!before) return null;
   try {
-    const { offset } = await call("GET", before.uploadUrl);
-    return { address: before.uploadUrl, offset, key: before.urlStorageKey };
+    const { offset, version, copies, copies_wanted: wanted } = await call("GET", before.uploadUrl, undefined, signal);
+    const committed = version > 0 ? { copies, wanted } : null;
+    return { address: before.uploadUrl, offset, key: before.urlStorageKey, committed };
   } catch (error) {
+    signal.throwIfAborted();
     if (error.status !== 404) throw error;
     await remains.storage.removeUpload(before.urlStorageKey);
     return null;
@@ -149,7 +153,8 @@ function explain(error) {
 export async function discard({ uploadUrl, urlStorageKey }) {
   let response;
   try {
-    response = await fetch(uploadUrl, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } });
+    const signal = AbortSignal.timeout(DISCARD_TIMEOUT_MS);
+    response = await fetch(uploadUrl, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" }, signal });
   } catch {
     throw new ConnectionError();
   }

@@ -71,11 +71,18 @@ export async function all() {
 
 /** From where the last one was selected to this place, and nothing else. */
 export async function extendTo(place) {
-  const from = anchor === null ? -1 : Math.max(anchor.place, view.placeOf(anchor.entry));
-  const begin = from < 0 ? place : from;
+  const begin = placeOfAnchor() ?? place;
   const [first, last] = [Math.min(begin, place), Math.max(begin, place)];
   anchor ??= anchored(place);
   await take(here(first, last) ?? view.current().between(first, last));
+}
+
+/** Where a range begins now: an entry that was forgotten is where it was. */
+function placeOfAnchor() {
+  if (anchor === null) return null;
+  const seen = view.placeOf(anchor.entry);
+  if (seen >= 0) return seen;
+  return view.current().isWhole ? null : anchor.place;
 }
 
 /** The entries between two places; null if some of them have to be fetched first. */
@@ -97,7 +104,10 @@ async function take(found) {
     try {
       found = await found;
     } catch (error) {
-      if (mine === choices) showNotice(error);
+      if (mine === choices) {
+        showNotice(error);
+        changed();
+      }
       return false;
     }
     if (mine !== choices) return false;
@@ -175,9 +185,10 @@ function changed() {
   byId("pick-all").checked = number > 0 && number >= here;
   byId("pick-all").indeterminate = number > 0 && number < here;
   const text = number === 0 ? "" : describe();
-  if (byId("selection-text").textContent === text) return;
-  byId("selection-text").textContent = text;
-  announce(number === 0 ? FILES.selectedNone : text);
+  if (byId("selection-text").textContent !== text) {
+    byId("selection-text").textContent = text;
+    announce(number === 0 ? FILES.selectedNone : text);
+  }
   if (number === 0) return;
   const chosen = entries();
   const isOneFile = chosen.length === 1 && !isFolder(chosen[0]);

@@ -2,7 +2,7 @@
 
 import { ApiError, ConnectionError } from "./api.js";
 
-/** Somebody stopped it; `why` is "pause" or "cancel". */
+/** Somebody stopped it; `why` is "pause", "cancel" or "move". */
 export class Stopped extends Error {
   constructor(why) {
     super(why);

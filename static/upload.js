@@ -43,10 +43,10 @@ export class Upload {
   /**
    * `path` is where it goes below `folder`, and `source` what finds the file again; `isUnsure` says whether it may be stored already.
    * `onChange` is called when it shows something else, `onAsk` when it waits for an answer, and `tell` with what those may hear who
-   * listen; `hasOthers` says whether an answer could be meant for others, too, and `answers.forAll` is what somebody said about all that
-   * were taken together with this one.
+   * listen; `hasOthers` says whether an answer could be meant for others, too, `mayGo` is over when no folder is on its way elsewhere, and
+   * `answers.forAll` is what somebody said about all that were taken together with this one.
    */
-  constructor({ file, path, source, isUnsure }, folder, { onChange, onAsk, tell, hasOthers, answers }) {
+  constructor({ file, path, source, isUnsure }, folder, { onChange, onAsk, tell, hasOthers, mayGo, answers }) {
     Object.assign(this, { file, source, isUnsure });
     this.folder = folder;
     this.path = path;
@@ -55,6 +55,7 @@ export class Upload {
     this.onAsk = onAsk;
     this.tell = tell;
     this.hasOthers = hasOthers;
+    this.mayGo = mayGo;
     this.answers = answers;
     this.sent = 0;
     // What is known of the cluster having it already.
@@ -102,6 +103,7 @@ export class Upload {
 
   /** Stops it: to "pause" it, to "cancel" it, or to have it wait until its folder has "move"d. */
   stop(why) {
+    this.wanted = why;
     this.control.abort(new Stopped(why));
   }
 
@@ -145,17 +147,24 @@ export class Upload {
     } else if (error.why === "move") {
       await this.stepAside();
     } else if (error.why === "pause") {
-      this.show("paused", fill(TEXT.paused, { sent: formatSize(this.sent), size: formatSize(this.size) }));
+      this.showPaused();
     } else {
       await this.cancelled();
     }
   }
 
+  showPaused() {
+    this.show("paused", fill(TEXT.paused, { sent: formatSize(this.sent), size: formatSize(this.size) }));
+  }
+
   /** It goes on somewhere else in a moment, unless it is a file already. */
   async stepAside() {
     this.isUnsure = true;
-    if (await this.leave()) this.show("waiting", TEXT.waiting);
-    else this.stored({});
+    const isNothing = await this.leave();
+    // Somebody may have stopped it meanwhile.
+    if (!isNothing) this.stored({});
+    else if (this.wanted !== "move") await this.failed(new Stopped(this.wanted));
+    else this.show("waiting", TEXT.waiting);
   }
 
   /**
@@ -168,6 +177,7 @@ export class Upload {
     const isNothing = await this.discard().catch(() => true);
     this.naming = { isFromStart: false };
     this.sent = 0;
+    if (this.state === "paused") this.showPaused();
     return isNothing;
   }
 
@@ -193,6 +203,7 @@ export class Upload {
       () => ["cancelled", TEXT.cancelledUnheard],
     );
     this.sent = 0;
+    this.naming = {};
     this.end(state, text);
   }
 
@@ -301,6 +312,8 @@ export class Upload {
       // One that was to be replaced and is another one by now was not meant by an answer for all.
       this.answer = await decide(this, this.answer === "replace");
       this.replaced = seen;
+      // Its folder may be on its way elsewhere.
+      await this.mayGo();
       this.control.signal.throwIfAborted();
       this.show("sending", TEXT.starting);
     }

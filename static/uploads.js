@@ -45,8 +45,11 @@ const paused = new Set();
 let ended = [];
 // Whether none may begin.
 let isHeld = false;
-// Folders that are getting another name or place: meanwhile none may begin.
-let moves = 0;
+// What is getting another name or place: meanwhile nothing below it may begin.
+const moving = new Set();
+// Is over when nothing is.
+let moved = Promise.resolve();
+let endMoves;
 const sums = { waiting: 0, stored: 0, failed: 0, gone: 0 };
 let rateOfAll = new Rate();
 let refreshTimer;
@@ -95,6 +98,7 @@ export function add(picked, folder = currentPath()) {
       if (active.size + waiting.length + ended.length <= TOLD_MAX) announce(text);
     },
     hasOthers: () => active.size + waiting.length > 1,
+    mayGo: () => moved,
     answers: { forAll: null },
   };
   const uploads = taken.map((one) => new Upload(one, folder, common));
@@ -130,8 +134,10 @@ function begin(upload) {
   upload.leaving = upload.run().then(() => left(upload));
 }
 
+const isMoving = (upload) => [...moving].some((folder) => upload.isBelow(folder));
+
 function mayBegin(upload) {
-  if (isHeld || moves > 0) return false;
+  if (isHeld || isMoving(upload)) return false;
   const all = [...active];
   const asked = all.filter(({ state }) => state === "asking").length;
   const large = all.filter(({ isLarge, state }) => isLarge && state !== "asking").length;
@@ -182,17 +188,19 @@ function tellEnd() {
 /** Gives an entry another name or place. What is on its way into it, if it is a folder, waits meanwhile, and follows. */
 export async function move(from, to) {
   const inside = () => [...active, ...paused, ...waiting, ...ended].filter((upload) => upload.isBelow(from));
-  moves += 1;
+  if (moving.size === 0) moved = new Promise((end) => { endMoves = end; });
+  moving.add(from);
   try {
     const going = inside().filter((upload) => active.has(upload) && upload.state !== "asking");
     going.forEach((upload) => upload.stop("move"));
     await Promise.all(going.map(({ leaving }) => leaving));
     await Promise.all(inside().map((upload) => upload.leave()));
-    const moved = await api.move(from, to);
+    const answer = await api.move(from, to);
     inside().forEach((upload) => upload.follow(from, to));
-    return moved;
+    return answer;
   } finally {
-    moves -= 1;
+    moving.delete(from);
+    if (moving.size === 0) endMoves();
     pump();
   }
 }
@@ -210,7 +218,8 @@ const ACTS = {
 /** At once, however many go on: somebody wants this one. */
 function resume(upload) {
   paused.delete(upload);
-  begin(upload);
+  if (isMoving(upload)) putFirst(upload);
+  else begin(upload);
 }
 
 function retry(upload) {
@@ -352,7 +361,7 @@ function summary(running) {
 /** What a page after this one can not know from the large files that were begun. */
 function noteNow() {
   notedAt = performance.now();
-  const small = [...active, ...paused].filter(({ isLarge }) => !isLarge);
+  const small = [...active, ...paused].filter((one) => !one.isLarge || !remains.find(one.fingerprint));
   const all = small.length + waiting.length;
   handles.note(remains.tab, [...active, ...paused, ...waiting]);
   const some = [...small, ...waiting.slice(0, NOTED_NAMES_MAX)];

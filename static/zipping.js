@@ -7,6 +7,8 @@ import { FILES } from "./texts.js";
 
 /** Servers and what is between take no much longer addresses. */
 const QUERY_LEN_MAX = 6000;
+/** Names that are too long together, however short each is. */
+const NAMES_MAX = 1000;
 
 /**
  * Makes a link lead to one zip of these entries: by a form where their names are too long for an address. Says whether there is such a
@@ -15,15 +17,20 @@ const QUERY_LEN_MAX = 6000;
 export function leadToZip(link, entries) {
   const folder = entries[0].path.slice(0, -1);
   const place = encodePath(folder);
-  if (entries.some((entry) => encodePath(entry.path.slice(0, -1)) !== place)) return false;
-  const names = entries.map((entry) => ["name", entry.name]);
-  const query = new URLSearchParams(names).toString();
-  const isShort = query.length <= QUERY_LEN_MAX;
-  link.href = isShort ? `${zipAddress(folder)}?${query}` : zipAddress(folder);
-  link.onclick = isShort ? null : (event) => {
+  // Only a search shows entries of several.
+  const isElsewhere = (entry) => entry.isFound && encodePath(entry.path.slice(0, -1)) !== place;
+  if (entries.some(isElsewhere)) return false;
+  const names = () => entries.map((entry) => ["name", entry.name]);
+  const query = entries.length <= NAMES_MAX ? new URLSearchParams(names()).toString() : null;
+  const isShort = query !== null && query.length <= QUERY_LEN_MAX;
+  // An address without the names would lead to all of the folder, for whoever copies it.
+  link.href = isShort ? `${zipAddress(folder)}?${query}` : "#zip";
+  const byForm = (event) => {
     event.preventDefault();
-    post(zipAddress(folder), names);
+    post(zipAddress(folder), names());
   };
+  link.onclick = isShort ? null : byForm;
+  link.onauxclick = link.onclick;
   return true;
 }
 

@@ -112,9 +112,9 @@ impl Archive {
             }
             Entry::File { .. } => {
                 let file = match self.drive.open(&path, None).await {
-                    // It went away since it was seen, or all of it did.
+                    // It went away since it was seen.
                     Err(Error::NotFound { .. } | Error::IsAFolder { .. }) => {
-                        return self.walk.check(&*self.drive).await;
+                        return self.walk.pass_over(&path, &*self.drive).await;
                     }
                     file => file?,
                 };

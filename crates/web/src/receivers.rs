@@ -32,8 +32,8 @@ const OF_ALL: Allowance = Allowance {
     guesses_max: 100,
     one_after: Duration::from_secs(60),
 };
-/// The part of an address that says which network it is in.
-const NETWORK_OF_V6: u128 = !0 << 64;
+/// The part of an address that says which household it is in: providers give each so many of the others.
+const NETWORK_OF_V6: u128 = !0 << 72;
 /// Shares and places of which wrong guesses are remembered. A share is asked before its places are, so that its own allowance
 /// bounds how many it adds here.
 const REMEMBERED_MAX: usize = 1 << 17;
@@ -348,7 +348,8 @@ mod tests {
         assert_ne!(place("192.0.2.1", &[]), place("192.0.2.2", &[]));
         // Whoever has one address of version 6 has as many as he likes.
         assert_eq!(place("2001:db8::1", &[]), place("2001:db8::ffff:1", &[]));
-        assert_ne!(place("2001:db8::1", &[]), place("2001:db8:0:1::1", &[]));
+        assert_eq!(place("2001:db8::1", &[]), place("2001:db8:0:1::1", &[]));
+        assert_ne!(place("2001:db8::1", &[]), place("2001:db8:0:100::1", &[]));
         assert_eq!(place("::ffff:192.0.2.1", &[]), place("192.0.2.1", &[]));
         // Only a proxy is believed, and only what it has added itself.
         assert_eq!(place("192.0.2.1", &["192.0.2.9"]), place("192.0.2.1", &[]));

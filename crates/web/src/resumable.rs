@@ -374,7 +374,10 @@ where
         let detail = format!("the upload has {left} bytes to come, and more were sent");
         return Err(Problem::new(Kind::RequestTooLarge, detail));
     }
-    room::check_left(state, left).await?;
+    // Of a file of which chunks are here already, others may be as well: each write is refused that does not fit.
+    if before.offset() == 0 {
+        room::check_left(state, left).await?;
+    }
     let turn = tokio::select! {
         turn = state.transfers.uploads.turn(1) => turn?,
         () = stop.cancelled() => return End::Stopped.check().map(|()| before.progress()),

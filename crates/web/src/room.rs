@@ -1,7 +1,7 @@
 //! Whether there is room for what is about to come: better said at once than hours later, when the disks are full.
 //!
 //! What the cluster has already takes no room, so a file is refused before its first byte only where it is larger than all disks, and
-//! then, when bytes of it come that were not named before, where those that are left do not fit. Where nobody knows, nothing is
+//! when its first bytes come although they could have been named, where all of it does not fit. Where nobody knows, nothing is
 //! refused here: each write is refused that does not fit.
 
 use std::sync::Arc;

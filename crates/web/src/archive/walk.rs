@@ -11,6 +11,7 @@ use proto::name::{EntryName, EntryPath};
 
 use crate::drive::Drive;
 use crate::error::{Kind, Problem};
+use crate::receivers::now_ms;
 
 /// Entries that are listed at once.
 const PAGE_LEN: u32 = 200;
@@ -81,12 +82,32 @@ impl Walk {
         let Some((token, path)) = &self.link else {
             return Ok(());
         };
-        let shared = drive.find_share(token).await?.share.shared;
-        if shared.is_some_and(|shared| shared.path == *path) {
+        let share = drive.find_share(token).await?.share;
+        let is_expired = share.is_expired(now_ms());
+        if !is_expired && share.shared.is_some_and(|shared| shared.path == *path) {
             return Ok(());
         }
-        let message = "what a link shares was moved while it was read";
+        let message = "what a link shares was moved while it was read, or the link expired";
         Err(Problem::new(Kind::NotFound, message))
+    }
+
+    /// Whether what is not found any more may be left out: it may be the only one, but not one of all that its folder had.
+    pub(crate) async fn pass_over(
+        &self,
+        path: &EntryPath,
+        drive: &dyn Drive,
+    ) -> Result<(), Problem> {
+        self.check(drive).await?;
+        let Some((folder, _)) = path.split_last() else {
+            return Ok(());
+        };
+        match drive.entry(&folder).await? {
+            Entry::Folder { .. } => Ok(()),
+            Entry::File { .. } => {
+                let message = format!("{folder} was replaced while it was read");
+                Err(Problem::new(Kind::NotFound, message))
+            }
+        }
     }
 
     /// The next one. What went away since it was listed is passed over.

@@ -5,8 +5,7 @@
 //!
 //! **Invariant:** the answer leads to a page of this server, whatever the form says.
 
-use axum::body::Body;
-use axum::extract::{Form, FromRequest, Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use serde::Deserialize;
@@ -15,7 +14,7 @@ use super::receiver::see;
 use super::shares::is_https;
 use crate::Shared;
 use crate::error::{Kind, Problem};
-use crate::extract::whole;
+use crate::extract::FormBody;
 use crate::texts;
 
 /// Where the form of the drive's pages goes to.
@@ -27,7 +26,7 @@ const FORM_LEN_MAX: usize = 64 << 10;
 const YEAR_SECONDS: u32 = 365 * 24 * 60 * 60;
 
 #[derive(Debug, Deserialize)]
-struct Choice {
+pub(crate) struct Choice {
     language: String,
     back: String,
 }
@@ -36,18 +35,11 @@ struct Choice {
 pub(crate) async fn post(
     State(state): State<Shared>,
     headers: HeaderMap,
-    request: Request,
+    FormBody(choice): FormBody<Choice, FORM_LEN_MAX>,
 ) -> Result<Response, Problem> {
-    let (parts, body) = request.into_parts();
-    let body = whole(body, FORM_LEN_MAX, state.patience).await?;
-    let request = Request::from_parts(parts, Body::from(body));
-    let form = Form::<Choice>::from_request(request, &()).await;
-    let Form(choice) = form.map_err(|rejection| {
-        let detail = format!("the form does not fit: {}", rejection.body_text());
-        Problem::new(Kind::BadRequest, detail)
-    })?;
     let chosen = texts::of(&choice.language).ok_or_else(|| {
-        let detail = format!("there is no language {:?} here", choice.language);
+        let shown: String = choice.language.chars().take(40).collect();
+        let detail = format!("there is no language {shown:?} here");
         Problem::new(Kind::InvalidArgument, detail)
     })?;
     let secure = if is_https(&state, &headers) {

@@ -115,13 +115,10 @@ async fn walk(
             None => Walk::of_all(),
         });
     }
-    let paths: Vec<EntryPath> = names
-        .into_iter()
-        .map(|name| folder.join(name))
-        .collect::<Result<_, _>>()?;
-    let found = paths.into_iter().map(|path| {
-        let drive = Arc::clone(&state.drive);
-        async move { drive.entry(&path).await }
+    // Each path is made when it is asked for: all of them together could be far longer than the names.
+    let found = names.into_iter().map(|name| {
+        let (drive, path) = (Arc::clone(&state.drive), folder.join(name));
+        async move { Ok::<_, Problem>(drive.entry(&path?).await?) }
     });
     let entries = futures::stream::iter(found).buffered(ASKED_AT_ONCE);
     let entries = entries.try_collect().await?;

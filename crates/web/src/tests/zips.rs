@@ -213,6 +213,30 @@ async fn a_file_that_cannot_be_read_breaks_the_zip_off() {
     assert_eq!((zip.status, zip.body), (200, None));
 }
 
+/// What was left of a folder that got another name meanwhile was passed over file by file, and the zip looked whole.
+#[tokio::test]
+async fn a_folder_that_is_moved_halfway_breaks_the_zip_off() {
+    let site = Site::new();
+    for number in 0..9 {
+        site.keep(&format!("/a/{number}"), &[b'x'; 1000]);
+    }
+    let request = Request::get("/api/v1/zip/a").header("host", "localhost");
+    let request = request.body(Body::empty()).unwrap();
+    let response = site.router.clone().oneshot(request).await.unwrap();
+    let mut zip = response.into_body().into_data_stream();
+    // The folder, and its first file.
+    for _ in 0..2 {
+        zip.try_next().await.unwrap().unwrap();
+    }
+    let json = ("content-type", "application/json");
+    let body = r#"{"from": "/a", "to": "/b"}"#;
+    let moved = site.send("POST /api/v1/move", &[json], body).await;
+    assert_eq!(moved.status, 200);
+    while let Ok(bytes) = zip.try_next().await {
+        assert!(bytes.is_some(), "it came to an end");
+    }
+}
+
 /// A zip as its pieces came: of a file of zeros they are all the same memory.
 struct Pieces {
     /// Each with where it begins.
