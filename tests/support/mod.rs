@@ -65,12 +65,7 @@ impl Plan {
 
     /// Starts it, and waits until it is green.
     pub(crate) async fn start(self) -> Cluster {
-        self.start_in(&std::env::temp_dir()).await
-    }
-
-    /// The same, with its data on another disk.
-    pub(crate) async fn start_in(self, disk: &Path) -> Cluster {
-        let folder = tempfile::tempdir_in(disk).unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let lines = self
             .settings
             .iter()
@@ -300,13 +295,6 @@ impl Cluster {
             "waited for {PATIENCE:?} until {what}; last: {last}\n{}",
             self.logs()
         );
-    }
-
-    /// What the system calls them.
-    #[allow(dead_code, reason = "only measurements ask")]
-    pub(crate) fn process_ids(&self) -> Vec<u32> {
-        let all = self.nodes.iter().chain([&self.master, &self.web]);
-        all.filter_map(Process::id).collect()
     }
 
     fn logs(&self) -> String {

@@ -169,7 +169,7 @@ impl Process {
     }
 
     /// What the system calls it, if it runs.
-    #[allow(dead_code, reason = "on some systems only measurements ask")]
+    #[allow(dead_code, reason = "only tests of some systems ask")]
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
     }
@@ -297,7 +297,7 @@ pub(crate) async fn run(command: &mut tokio::process::Command) -> Output {
 fn binary(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
-        // In `deps` if it is a test, in `examples` if it measures.
+        // It is in `deps`.
         let this = std::env::current_exe().unwrap();
         let folder = this.ancestors().nth(2).unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
