@@ -343,3 +343,95 @@ async fn servers_stop_when_asked() {
         .unwrap();
     assert!(read == content(1, 100_000));
 }
+
+/// The bench leaves nothing behind: not in the folder, and not in the trash.
+#[tokio::test]
+async fn a_bench_measures_all_steps_and_leaves_nothing() {
+    let cluster = Cluster::start().await;
+    let mut bench = cluster.dfs(&["bench", "--big", "1MiB", "--files", "20", "--json"]);
+    let output = run(&mut bench).await;
+    let announced = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        announced.contains("writes up to 1.3 MB in 61 files to /dfs-bench-"),
+        "{announced}"
+    );
+    let report: serde_json::Value = serde_json::from_str(&said(&output)).unwrap();
+    let steps = report["steps"].as_array().unwrap();
+    let work: Vec<_> = steps
+        .iter()
+        .map(|step| step["work"].as_str().unwrap())
+        .collect();
+    let small = ["upload_small", "download_small"].repeat(3);
+    assert_eq!(
+        work,
+        [
+            &["upload_big", "download_big"],
+            &small[..],
+            &["list", "delete"]
+        ]
+        .concat()
+    );
+    assert!(
+        steps
+            .iter()
+            .all(|step| step["rate"].as_f64().unwrap() > 0.0),
+        "{report}"
+    );
+    assert_eq!(steps[0]["bytes"], 1 << 20);
+    assert_eq!(steps[9]["count"], 60);
+    assert_nothing_is_left(&cluster).await;
+    // For people it is a table.
+    let table = said(&run(&mut cluster.dfs(&["bench", "--big", "1MiB", "--files", "5"])).await);
+    assert!(
+        table.contains("upload of one file") && table.contains("16 connections"),
+        "{table}"
+    );
+}
+
+/// What does not fit is not begun.
+#[tokio::test]
+async fn a_bench_that_does_not_fit_writes_nothing() {
+    let cluster = Cluster::start().await;
+    let refused = run(&mut cluster.dfs(&["bench", "--big", "8PiB"])).await;
+    failed(&refused, 7, "choose less with --big or --files");
+    assert!(
+        said(&run(&mut cluster.dfs(&["list"])).await)
+            .trim()
+            .is_empty()
+    );
+}
+
+/// Whoever interrupts it in the middle has nothing to clean up.
+#[cfg(unix)]
+#[tokio::test]
+async fn an_interrupted_bench_leaves_nothing() {
+    let cluster = Cluster::start().await;
+    let arguments = [
+        "bench",
+        "--big",
+        "1MiB",
+        "--files",
+        "100000",
+        "--seconds",
+        "600",
+    ];
+    let mut bench = cluster.dfs(&arguments).kill_on_drop(true).spawn().unwrap();
+    let client = cluster.client();
+    crate::support::until("small files are being written", || async {
+        client.status().await.unwrap().files > 10
+    })
+    .await;
+    let id = rustix::process::Pid::from_raw(bench.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(40), bench.wait()).await;
+    let status = ended.expect("it ends soon").unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert_nothing_is_left(&cluster).await;
+}
+
+async fn assert_nothing_is_left(cluster: &Cluster) {
+    let list = said(&run(&mut cluster.dfs(&["list", "--names"])).await);
+    assert!(!list.contains("dfs-bench"), "{list}");
+    let trash = said(&run(&mut cluster.dfs(&["trash", "list", "--json"])).await);
+    assert_eq!(trash.trim(), "[]");
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::name::EntryPath;
 use proto::net::Address;
-use settings::{ConfigArgs, TimeSpan};
+use settings::{ByteSize, ConfigArgs, TimeSpan};
 
 use crate::exit::EXIT_CODES_HELP;
 
@@ -109,6 +109,11 @@ pub enum Command {
     /// started again; the others go on, unless it was the master or the last node of the cluster: then all are stopped. Ctrl-C stops
     /// all.
     Up(Up),
+    /// Measure how fast the cluster is from this machine
+    ///
+    /// Files of new content are written into a folder of their own, read and compared, listed, and removed for good; so they are when
+    /// Ctrl-C is pressed. Their space is freed an hour later, as a rule.
+    Bench(Bench),
     /// Write a script that completes commands in a shell
     Completions(Completions),
 }
@@ -487,6 +492,27 @@ pub struct Up {
 pub struct Completions {
     /// Which shell
     pub shell: clap_complete::Shell,
+}
+
+/// Measure how fast the cluster is from this machine.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  dfs bench                        write, read and remove about 300 MB
+  dfs bench --big 10GB --seconds 60
+  dfs bench --json > today.json    for programs: one JSON object")]
+pub struct Bench {
+    /// How large the big file is, for example 1GiB
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    pub big: ByteSize,
+    /// How many small files are written, at most, over each number of connections
+    #[arg(long, value_name = "COUNT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub files: u32,
+    /// How long each step takes, at most: what does not fit into it is left out
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+    /// For programs: one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One file for each command; here is which is run, and what they have in common.
 
+mod bench;
 mod completions;
 mod copy;
 mod download;
@@ -42,7 +43,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let context = Context::new(&arguments.common, stop_with_stdin)?;
     let cluster = context.cluster.clone();
     let result = match command {
-        // These two end in their own way when interrupted.
+        // These end in their own way when interrupted.
+        Command::Bench(bench) => bench::run(context, &bench).await,
         Command::Up(up) => up::run(&context, &up, arguments.common.quiet).await,
         Command::Download(download) => download::run(context, download).await,
         command => {
@@ -83,7 +85,7 @@ async fn dispatch(context: Context, command: Command) -> anyhow::Result<()> {
         }
         Command::SafeMode(_) => operate::leave_safe_mode(&context).await,
         Command::Fuse(_) => operate::reset_fuse(&context).await,
-        Command::Completions(_) | Command::Download(_) | Command::Up(_) => {
+        Command::Bench(_) | Command::Completions(_) | Command::Download(_) | Command::Up(_) => {
             unreachable!("these do not come here")
         }
     }
