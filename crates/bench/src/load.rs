@@ -139,7 +139,7 @@ pub(crate) async fn folder(
 }
 
 impl Done {
-    /// How many files a connection has written; one is always there to be looked for.
+    /// How many files a connection has written: one at least.
     pub(crate) fn of(&self, connection: u64) -> u64 {
         let place = usize::try_from(connection).ok();
         let count = place.and_then(|place| self.counts.get(place));
@@ -158,7 +158,8 @@ async fn for_a_while(
 ) -> Result<u64> {
     let mut http = door.connect();
     let mut count = 0;
-    while Instant::now() < end {
+    // At least one, however late it had its turn: what reads next has a file then.
+    while count == 0 || Instant::now() < end {
         let number = count % there;
         let path = shape.path(connection, number);
         act.to(door, &mut http, &path, shape.content(connection, number))
