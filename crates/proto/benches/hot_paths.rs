@@ -15,7 +15,7 @@ use proto::id::ChunkId;
 /// What a connection in memory holds.
 const IN_FLIGHT: usize = 256 << 10;
 const FIELDS: &[u8] =
-    br#""chunk":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08""#;
+    br#"{"chunk":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}"#;
 
 fn lines(criterion: &mut Criterion) {
     criterion.bench_function("frame/write a request's line", |bencher| {
