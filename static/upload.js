@@ -160,7 +160,8 @@ export class Upload {
   /** It goes on somewhere else in a moment, unless it is a file already. */
   async stepAside() {
     this.isUnsure = true;
-    const isNothing = await this.leave();
+    // Without an answer it waits as it is: the move asks once more, and is not made without one.
+    const isNothing = await this.leave().catch(() => true);
     // Somebody may have stopped it meanwhile.
     if (!isNothing) this.stored({});
     else if (this.wanted !== "move") await this.failed(new Stopped(this.wanted));
@@ -169,12 +170,11 @@ export class Upload {
 
   /**
    * Gives up what was to become a file of this name. Its chunks stay for a while, and are named when it goes on under another one. Says
-   * whether there is no such file.
+   * whether there is no such file; without the server's word for it, it fails.
    */
   async leave() {
     if (!this.isLarge || !remains.find(this.fingerprint)) return true;
-    // Whoever does not answer does not store it either.
-    const isNothing = await this.discard().catch(() => true);
+    const isNothing = await this.discard();
     this.naming = { isFromStart: false };
     this.sent = 0;
     if (this.state === "paused") this.showPaused();
