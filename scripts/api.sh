@@ -35,8 +35,8 @@ if ! cmp -s "$requirements" "$venv/installed"; then
     cp "$requirements" "$venv/installed"
 fi
 
-# As the tests build them, so that nothing is built twice.
-cargo build --locked --quiet --workspace --bins
+# As the tests build them (see check.sh), so that nothing is built twice.
+cargo build --locked --quiet --workspace --bins --examples
 run=$(mktemp -d)
 # Interrupts reach what a script has started only with job control.
 set -m

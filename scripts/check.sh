@@ -12,18 +12,21 @@ trap 'rm -f "$counts"' EXIT
 step() { printf '\n== %s\n' "$*"; "$@"; }
 count() { step "$@" 2>&1 | tee -a "$counts"; }
 
+# Locks are the scheduler's with these.
+races=threads/races,master/races,storage-node/races
+
+# Each step selects the whole workspace and something that needs what tests need: cargo chooses features by what is selected, and
+# builds every dependency once more for another choice.
 step cargo fmt --all --check
 step cargo clippy --locked --workspace --all-targets -- -D warnings
-step cargo clippy --locked --package threads --package master --package storage-node --features races --lib --profile test -- -D warnings
+step cargo clippy --locked --workspace --features "$races" --lib --profile test -- -D warnings
 # Private items are documented too, so that links to them lead somewhere.
 RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" step cargo doc --locked --workspace --no-deps --document-private-items
 count cargo test --locked --workspace --doc
-count cargo test --locked --workspace --exclude tests --all-targets
-# Built apart: locks are the scheduler's there.
-count cargo test --locked --package master --package storage-node --features races --lib races::
+count cargo test --locked --workspace --all-targets
+count cargo test --locked --workspace --features "$races" --lib races::
 # The API as it is described, against a cluster.
 step scripts/api.sh
-count cargo test --locked --package tests
 step cargo run --locked --quiet --package prove -- --quick
 
 awk '/^test result:/ { runs += 1; passed += $4; failed += $6; ignored += $8 }

@@ -301,8 +301,9 @@ fn binary(name: &str) -> PathBuf {
         let this = std::env::current_exe().unwrap();
         let folder = this.ancestors().nth(2).unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
+        // Examples may use what tests may: with them cargo chooses the features that it chose for this test, and builds little.
         build
-            .args(["build", "--quiet", "--workspace", "--bins"])
+            .args(["build", "--quiet", "--workspace", "--bins", "--examples"])
             .arg("--target-dir")
             .arg(folder.parent().unwrap());
         if !cfg!(debug_assertions) {

@@ -26,7 +26,6 @@ struct Profile {
     folder: &'static str,
 }
 /// The harnesses, and what one of them harms.
-const PACKAGES: [&str; 5] = ["sim", "chaos", "master", "storage-node", "cli"];
 const PROGRAMS: [&str; 5] = ["sim", "chaos", "dfs-master", "dfs-storage-node", "dfs"];
 
 /// Where things are.
@@ -71,12 +70,12 @@ impl Checkout {
 
     /// Builds the harnesses and what they harm, as they are delivered.
     pub(crate) fn build(&self) -> anyhow::Result<Programs> {
-        self.build_with(&PACKAGES, &[])
+        self.build_with(&[])
     }
 
     /// Builds them so that bugs can be planted, and puts them into a folder of their own lest one is taken for the other.
     pub(crate) fn build_armed(&self) -> anyhow::Result<Programs> {
-        let built = self.build_with(&PACKAGES, &["--features", "planted/armed"])?;
+        let built = self.build_with(&["--features", "planted/armed"])?;
         let armed = Programs {
             folder: built.folder.join("armed"),
         };
@@ -90,16 +89,12 @@ impl Checkout {
         Ok(armed)
     }
 
-    fn build_with(&self, packages: &[&str], features: &[&str]) -> anyhow::Result<Programs> {
-        let packages = packages.iter().flat_map(|package| ["--package", package]);
-        let mut cargo = self.cargo(&[
-            "build",
-            "--locked",
-            "--profile",
-            self.profile.name,
-            "--bins",
-        ]);
-        cargo.args(packages).args(features);
+    fn build_with(&self, features: &[&str]) -> anyhow::Result<Programs> {
+        let mut cargo = self.cargo(&["build", "--locked", "--profile", self.profile.name]);
+        // Selected from the whole workspace, and with an example: then cargo chooses the features that it chose for tests.
+        cargo.args(["--workspace", "--example", "page"]);
+        cargo.args(PROGRAMS.iter().flat_map(|program| ["--bin", program]));
+        cargo.args(features);
         cargo.arg("--target-dir").arg(&self.target);
         let built = command::run(&mut cargo)?;
         ensure!(built.succeeded, "the programs do not build");
