@@ -10,7 +10,7 @@ const NUMBER = new Intl.NumberFormat(LANGUAGE);
 const TENTHS = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 // The page has asked for it already (drive.html).
-const answer = await fetch(`/static/texts/${LANGUAGE}.json`);
+const answer = await fetch(new URL(`texts/${LANGUAGE}.json`, import.meta.url));
 
 export const {
   cluster: CLUSTER,

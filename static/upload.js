@@ -4,12 +4,13 @@
 // It is stored when the server has said so, after the commit.
 
 import * as api from "./api.js";
+import * as batch from "./batch.js";
 import { announce, ask, withName } from "./dialogs.js";
 import { formatSize } from "./format.js";
 import * as remains from "./remains.js";
 import * as resumable from "./resumable.js";
 import { fill, UPLOADS as TEXT } from "./texts.js";
-import { isPassing, put, Rate, Stopped } from "./transfer.js";
+import { isPassing, Rate, Stopped } from "./transfer.js";
 import { Row } from "./uploadrow.js";
 
 /** Files above this go by the protocol that can go on in the middle: one more request, and one more write of the master's. */
@@ -196,9 +197,8 @@ export class Upload {
 
   /** Nothing of it is to be left. */
   async cancelled() {
-    const isAllSent = this.sent >= this.size;
     this.show("sending", TEXT.cancelling);
-    const [state, text] = await this.takeBack(isAllSent).then(
+    const [state, text] = await this.takeBack().then(
       (isNothing) => (isNothing ? ["cancelled", TEXT.cancelled] : ["done", TEXT.cancelledLate]),
       () => ["cancelled", TEXT.cancelledUnheard],
     );
@@ -207,10 +207,9 @@ export class Upload {
     this.end(state, text);
   }
 
-  /** Says whether there is nothing of it: of a small file whose last byte is sent nobody may have heard yet that it is stored. */
-  async takeBack(isAllSent) {
-    if (this.isLarge) return this.discard();
-    return !(isAllSent && (await api.isThere(this.target, this.file)));
+  /** Says whether there is nothing of it: a small file may be stored although nobody heard so yet. */
+  async takeBack() {
+    return this.isLarge ? this.discard() : !(await api.isThere(this.target, this.file));
   }
 
   end(state, text, copies) {
@@ -370,9 +369,11 @@ export class Upload {
       },
     };
     this.triedMax = requestMax;
-    if (!this.isLarge) return put(api.fileAddress(this.target), this.file, options);
     const { origin, target, naming } = this;
-    return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
+    if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
+    const onMove = () => { this.movedAt = Date.now(); };
+    const onRepeat = () => { this.isUnsure = true; };
+    return batch.send(this.file, { ...options, target, requestMax, onMove, onRepeat });
   }
 
   /** What must hold for the name when it is given: it replaces nothing that the person was not asked about. */

@@ -15,9 +15,11 @@ import { Rate } from "./transfer.js";
 import { Upload, wake } from "./upload.js";
 import { arrange } from "./uploadrow.js";
 
-// Browsers have six connections for a server. Small files leave theirs to others again and again, large ones do not.
-const AT_ONCE = 6;
+// Large files have a connection each, of the six that browsers have for a server; small ones share a few (see batch.js), and so many
+// of them go that those are full.
 const LARGE_AT_ONCE = 3;
+const SMALL_AT_ONCE = 96;
+const SMALL_BYTES_AT_ONCE = 12 << 20;
 // So many questions may be open while others go on.
 const ASKED_MAX = 50;
 const WAITING_ROWS_MAX = 100;
@@ -140,9 +142,11 @@ function mayBegin(upload) {
   if (isHeld || isMoving(upload)) return false;
   const all = [...active];
   const asked = all.filter(({ state }) => state === "asking").length;
-  const large = all.filter(({ isLarge, state }) => isLarge && state !== "asking").length;
-  const begun = active.size - Math.min(asked, ASKED_MAX);
-  return begun < AT_ONCE && !(upload.isLarge && large >= LARGE_AT_ONCE);
+  const begun = all.filter(({ isLarge, state }) => isLarge === upload.isLarge && state !== "asking");
+  if (asked >= ASKED_MAX) return false;
+  if (upload.isLarge) return begun.length < LARGE_AT_ONCE;
+  const bytes = begun.reduce((sum, { size }) => sum + size, 0);
+  return begun.length < SMALL_AT_ONCE && bytes < SMALL_BYTES_AT_ONCE;
 }
 
 /** It is not under way any more. */

@@ -7,6 +7,7 @@
 )]
 
 mod accessible;
+mod batching;
 mod browsing;
 mod command_line;
 mod files;

@@ -312,7 +312,7 @@ async fn a_new_page_says_what_had_not_begun() {
         page.script("XMLHttpRequest.prototype.send = () => {}")
             .await;
         page.choose("#file-input", &files).await;
-        until_state(page, "sending", 6).await;
+        until_state(page, "sending", 7).await;
         page.open(&cluster.url("/")).await;
         page.until("document.querySelector('#cut-off .upload')")
             .await;

@@ -1,4 +1,7 @@
 //! The static files, which are part of the binary: nothing is read from disk, nothing is fetched from elsewhere.
+//!
+//! Pages name them with the version of all of them, so that a browser asks for each once and then never again until there are
+//! others. A script names the next one beside itself, and so by the same version.
 
 use std::sync::LazyLock;
 
@@ -37,6 +40,7 @@ assets! {
     "actions.js": SCRIPT,
     "app.js": SCRIPT,
     "api.js": SCRIPT,
+    "batch.js": SCRIPT,
     "bulk.js": SCRIPT,
     "cluster.js": SCRIPT,
     "contextmenu.js": SCRIPT,
@@ -100,14 +104,77 @@ static ETAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
     ASSETS.iter().map(etag).collect()
 });
 
-/// `GET /static/{name}`, which may be in a folder
+/// Where all of these are and no others: below `/static/`, a folder whose name is of their bytes.
+static FOLDER: LazyLock<String> = LazyLock::new(|| {
+    let each = ASSETS
+        .iter()
+        .flat_map(|asset| [asset.name.as_bytes(), asset.bytes]);
+    let hash = ChunkId::of(&each.collect::<Vec<_>>().concat()).to_string();
+    format!("{VERSION_MARK}{}", &hash[..16])
+});
+
+/// How the folder of a version begins.
+const VERSION_MARK: &str = "v-";
+
+/// `GET /static/{name}`, with the folder of a version before it or without
 pub(crate) async fn get(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    answer(&name, &headers)
+    match name.split_once('/') {
+        Some((folder, name)) if folder == *FOLDER => answer(name, &headers, Caching::Forever),
+        // A page that was open when the server was replaced.
+        Some((folder, name)) if folder.starts_with(VERSION_MARK) => {
+            answer(name, &headers, Caching::Asked)
+        }
+        _ => answer(&name, &headers, Caching::Asked),
+    }
 }
 
 /// `GET /favicon.ico`, which browsers ask for by themselves.
 pub(crate) async fn icon(headers: HeaderMap) -> Result<Response, Problem> {
-    answer("icon.svg", &headers)
+    answer("icon.svg", &headers, Caching::Asked)
+}
+
+/// Where pages find an asset.
+pub(crate) fn address(name: &str) -> String {
+    format!("/static/{}/{name}", *FOLDER)
+}
+
+/// Where pages find what is said in a language.
+pub(crate) fn address_of_texts(code: &str) -> String {
+    address(&format!("texts/{code}.json"))
+}
+
+/// What a script needs before it begins, however indirectly: a browser that is told so asks for all of it at once, rather than for
+/// each when it has read who imports it.
+pub(crate) fn imports_of(script: &str) -> &'static [&'static str] {
+    static IMPORTS: LazyLock<Vec<Vec<&str>>> =
+        LazyLock::new(|| ASSETS.iter().map(|asset| all_imports(asset.name)).collect());
+    let place = ASSETS.iter().position(|asset| asset.name == script);
+    place.map_or(&[], |place| &IMPORTS[place])
+}
+
+fn all_imports(script: &'static str) -> Vec<&'static str> {
+    let mut found = vec![script];
+    let mut read = 0;
+    while let Some(script) = found.get(read).copied() {
+        for name in direct_imports(script) {
+            if !found.contains(&name) {
+                found.push(name);
+            }
+        }
+        read += 1;
+    }
+    found.split_off(1)
+}
+
+/// The scripts that this one imports, as it names them.
+fn direct_imports(script: &str) -> impl Iterator<Item = &'static str> {
+    let asset = ASSETS.iter().find(|asset| asset.name == script);
+    let text = asset.and_then(|asset| std::str::from_utf8(asset.bytes).ok());
+    let lines = text.unwrap_or_default().lines();
+    lines.filter_map(|line| {
+        let named = line.strip_prefix("import ")?.split("\"./").nth(1)?;
+        named.strip_suffix("\";")
+    })
 }
 
 /// What is said in each language: its code, and the catalogue as JSON.
@@ -118,8 +185,25 @@ pub(crate) fn texts() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     })
 }
 
-/// Browsers ask each time whether it is still the same: so a new version of this server shows at once.
-fn answer(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+/// How long a browser may use what it has.
+#[derive(Debug, Clone, Copy)]
+enum Caching {
+    /// What is at this address never changes.
+    Forever,
+    /// After it asked whether it is still the same: so a new version of this server shows at once.
+    Asked,
+}
+
+impl Caching {
+    const fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Forever => "public, max-age=31536000, immutable",
+            Self::Asked => "no-cache",
+        })
+    }
+}
+
+fn answer(name: &str, headers: &HeaderMap, caching: Caching) -> Result<Response, Problem> {
     let (asset, etag) = ASSETS
         .iter()
         .zip(&*ETAGS)
@@ -127,7 +211,7 @@ fn answer(name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
         .ok_or_else(|| Problem::new(Kind::NotFound, "there is no such static file"))?;
     let caching = [
         (header::ETAG, etag.clone()),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CACHE_CONTROL, caching.header()),
     ];
     if headers.get(header::IF_NONE_MATCH) == Some(etag) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
@@ -147,17 +231,31 @@ mod tests {
             |asset: &&Asset| asset.content_type == TEXTS && asset.name != "texts/de.json";
         let loaded = ASSETS.iter().filter(|asset| !is_other(asset));
         let total: usize = loaded.map(|asset| asset.bytes.len()).sum();
-        assert!(total < 400_000, "{total} bytes");
+        assert!(total < 420_000, "{total} bytes");
     }
 
     #[test]
     fn scripts_import_only_what_is_here() {
         for asset in ASSETS.iter().filter(|asset| asset.content_type == SCRIPT) {
             let text = std::str::from_utf8(asset.bytes).unwrap();
-            for import in text.lines().filter(|line| line.starts_with("import ")) {
-                let name = import.split("\"./").nth(1).unwrap().trim_end_matches("\";");
-                assert!(ASSETS.iter().any(|other| other.name == name), "{import}");
+            let imports = text.lines().filter(|line| line.starts_with("import "));
+            let names: Vec<_> = direct_imports(asset.name).collect();
+            assert_eq!(imports.count(), names.len(), "{}", asset.name);
+            for name in names {
+                assert!(ASSETS.iter().any(|other| other.name == name), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_script_needs_is_known_before_it_is_read() {
+        let all = imports_of("app.js");
+        for needed in ["uploads.js", "upload.js", "texts.js"] {
+            assert_eq!(all.iter().filter(|name| **name == needed).count(), 1);
+        }
+        assert!(
+            !all.contains(&"app.js") && !all.contains(&"cluster.js"),
+            "{all:?}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! `code` is for scripts and never changes its meaning; `title` and `detail` are for people.
 
 use std::error::Error as StdError;
+use std::mem;
 
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -138,15 +139,15 @@ impl From<&proto::master::Problem> for Reason {
 }
 
 /// The body of the answer.
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+#[derive(Debug, Serialize)]
+pub(crate) struct ProblemBody {
     r#type: String,
-    title: &'a str,
+    title: &'static str,
     status: u16,
-    detail: &'a str,
-    code: &'a str,
-    #[serde(skip_serializing_if = "<[Reason]>::is_empty")]
-    reasons: &'a [Reason],
+    detail: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<Reason>,
 }
 
 impl Problem {
@@ -175,10 +176,9 @@ impl Problem {
         self.headers.push((name, value));
         self
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    /// As it is answered; with that it is told to the log.
+    pub(crate) fn into_body(self) -> ProblemBody {
         let status = self.kind.status();
         // Whoever asks whether the cluster is ready is told so; that is no event.
         if status.is_server_error() && self.kind != Kind::NotReady {
@@ -196,16 +196,22 @@ impl IntoResponse for Problem {
                 self.detail
             );
         }
-        let body = ProblemBody {
+        ProblemBody {
             r#type: format!("urn:dfs:problem:{}", self.kind.code()),
             title: self.kind.title(),
             status: status.as_u16(),
-            detail: &self.detail,
+            detail: self.detail,
             code: self.kind.code(),
-            reasons: &self.reasons,
-        };
-        let headers = HeaderMap::from_iter(self.headers);
-        let mut response = (status, headers, Json(body)).into_response();
+            reasons: self.reasons,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        let status = self.kind.status();
+        let headers = HeaderMap::from_iter(mem::take(&mut self.headers));
+        let mut response = (status, headers, Json(self.into_body())).into_response();
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

@@ -168,11 +168,12 @@ impl fmt::Debug for AppState {
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     use routes::{
-        cluster, copying, download, events, files, folders, language, moving, search, shares,
-        thumbnails, trash, uploads, versions, zip,
+        batch, cluster, copying, download, events, files, folders, language, moving, search,
+        shares, thumbnails, trash, uploads, versions, zip,
     };
     let root = || get(folders::get).post(folders::post);
     let mut routes = vec![
+        ("/api/v1/files", post(batch::post)),
         (
             "/api/v1/files/{*path}",
             get(download::get).put(files::put).delete(files::delete),

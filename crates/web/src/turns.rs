@@ -29,6 +29,8 @@ const RECEIVERS_PART: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Transfers {
     pub(crate) uploads: Turns,
+    /// Small files that came together with others, from when their bytes are here: waiting for these turns, nobody waits for a peer.
+    pub(crate) batched: Turns,
     pub(crate) downloads: Downloads,
     pub(crate) zips: Turns,
 }
@@ -47,6 +49,7 @@ impl Transfers {
     fn part(limits: &TransferLimits, part: u32) -> Self {
         Self {
             uploads: Turns::new(limits.uploads_at_once.div_ceil(part)),
+            batched: Turns::new(limits.uploads_at_once.div_ceil(part)),
             downloads: Downloads::new(limits.download_memory / part),
             zips: Turns::new(limits.zips_at_once.div_ceil(part)),
         }

@@ -1,13 +1,13 @@
 //! `POST /api/v1/copy`: gives the content of a file another name as well.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use client::{Error, UploadOptions};
 use proto::master::{Entry, Precondition};
 use proto::name::EntryPath;
 use serde::Deserialize;
 
-use super::files::stored;
+use super::files::FileStored;
 use crate::error::{Kind, Problem};
 use crate::extract::JsonBody;
 use crate::{AppState, Shared};
@@ -46,7 +46,7 @@ pub(crate) async fn post(
     let _turn = state.transfers.uploads.turn(1).await?;
     let copied = state.drive.copy(&from, &to, options).await;
     match copied {
-        Ok(copied) => Ok(stored(to, copied)),
+        Ok(copied) => Ok(FileStored::new(to, copied).into_response()),
         Err(Error::PreconditionFailed { .. }) => Err(taken(&state, &to).await),
         Err(error) => Err(error.into()),
     }

@@ -61,7 +61,7 @@ pub(crate) async fn put(
     let body = PacedBody::new(body.into_data_stream(), state.patience);
     let reader = Box::new(StreamReader::new(body));
     let uploaded = state.drive.upload(&path, reader, options).await?;
-    Ok(stored(path, uploaded))
+    Ok(FileStored::new(path, uploaded).into_response())
 }
 
 /// How a file is deleted.
@@ -101,45 +101,56 @@ pub(crate) async fn delete(
     Ok(Json(Deleted { trashed: trashed? }))
 }
 
-pub(super) fn stored(path: EntryPath, uploaded: Uploaded) -> Response {
-    let Uploaded {
-        version,
-        size,
-        created,
-        copies,
-        copies_wanted,
-        ..
-    } = uploaded;
-    let message = if copies < copies_wanted {
-        format!("{copies} of {copies_wanted} copies for now; the rest follows by itself")
-    } else {
-        format!("stored, {copies} copies")
-    };
-    let place = format!(
-        "{}{}",
-        location::FILES.trim_end_matches('/'),
-        location::encode(&path)
-    );
-    let header = |text: String| HeaderValue::try_from(text).expect("encoded as printable ASCII");
-    let headers = [
-        (header::ETAG, header(conditional::etag(version))),
-        (header::LOCATION, header(place)),
-    ];
-    let status = if created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    let body = FileStored {
-        path,
-        version,
-        size,
-        created,
-        copies,
-        copies_wanted,
-        message,
-    };
-    (status, headers, Json(body)).into_response()
+impl FileStored {
+    pub(super) fn new(path: EntryPath, uploaded: Uploaded) -> Self {
+        let Uploaded {
+            version,
+            size,
+            created,
+            copies,
+            copies_wanted,
+            ..
+        } = uploaded;
+        let message = if copies < copies_wanted {
+            format!("{copies} of {copies_wanted} copies for now; the rest follows by itself")
+        } else {
+            format!("stored, {copies} copies")
+        };
+        Self {
+            path,
+            version,
+            size,
+            created,
+            copies,
+            copies_wanted,
+            message,
+        }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        if self.created {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        }
+    }
+}
+
+impl IntoResponse for FileStored {
+    fn into_response(self) -> Response {
+        let place = format!(
+            "{}{}",
+            location::FILES.trim_end_matches('/'),
+            location::encode(&self.path)
+        );
+        let header =
+            |text: String| HeaderValue::try_from(text).expect("encoded as printable ASCII");
+        let headers = [
+            (header::ETAG, header(conditional::etag(self.version))),
+            (header::LOCATION, header(place)),
+        ];
+        (self.status(), headers, Json(self)).into_response()
+    }
 }
 
 /// The body's length, if the caller says it. A part of a file cannot be put.

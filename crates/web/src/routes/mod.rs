@@ -1,6 +1,7 @@
 //! The HTTP API: a file for each of its subjects. All of them are three steps: read the request, call the drive,
 //! write the answer.
 
+pub(crate) mod batch;
 pub(crate) mod cluster;
 pub(crate) mod copying;
 pub(crate) mod download;

@@ -1,5 +1,6 @@
 //! The routes as callers see them: requests go through the whole router to a drive in memory.
 
+mod batch;
 mod conditions;
 mod copying;
 mod events;

@@ -77,7 +77,7 @@ async fn what_is_not_here_is_said_in_the_same_way() {
         "/api/v1",
         "/api/v2/files/a",
         "/api/v1/files/",
-        "/api/v1/files",
+        "/api/v1/file",
     ] {
         site.get(address).await.expect_problem(404, "no_such_route");
     }
@@ -295,6 +295,45 @@ async fn static_files_are_sent_once() {
         StatusCode::NOT_MODIFIED
     );
     assert!(again.headers.contains_key(header::ETAG));
+}
+
+/// A page names what belongs to it; a browser keeps that for good, and asks for what was replaced meanwhile.
+#[tokio::test]
+async fn what_a_page_names_is_asked_for_once() {
+    let site = Site::new();
+    let page = site.get("/").await;
+    let addresses = page
+        .text()
+        .split('"')
+        .filter(|text| text.starts_with("/static/"));
+    let addresses: Vec<_> = addresses.collect();
+    assert!(addresses.len() > 20, "{addresses:?}");
+    for address in &addresses {
+        let asset = site.get(address).await;
+        let caching = asset.header("cache-control");
+        assert_eq!(
+            (asset.status, caching),
+            (200, "public, max-age=31536000, immutable"),
+            "{address}"
+        );
+    }
+    let name = addresses[0].rsplit('/').next().unwrap();
+    for (address, status, caching) in [
+        (format!("/static/{name}"), 200, "no-cache"),
+        (
+            format!("/static/v-0123456789abcdef/{name}"),
+            200,
+            "no-cache",
+        ),
+        (format!("/static/0123456789abcdef/{name}"), 404, ""),
+    ] {
+        let asset = site.get(&address).await;
+        assert_eq!(
+            (asset.status, asset.header("cache-control")),
+            (status, caching),
+            "{address}"
+        );
+    }
 }
 
 /// The page sends no longer requests than something on the way takes.

@@ -1,0 +1,260 @@
+//! `POST /api/v1/files`: many small files in one request.
+//!
+//! A browser needs about ten times as long for a request as for the bytes of a small file. So the page sends what it has many of in
+//! forms: of each file, a field `file` that says in JSON where it goes, and a field `content`. Each is stored by itself, or not, and
+//! the answer says so of each.
+//!
+//! **Invariant:** memory is bounded whatever comes: a form has [`FORM_LEN_MAX`] bytes at most, and so many forms are read at once as
+//! there are turns.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use bytes::Bytes;
+use client::UploadOptions;
+use multer::{Constraints, Field, Multipart, SizeLimit};
+use proto::name::EntryPath;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+
+use super::files::{FileStored, check_before};
+use crate::Shared;
+use crate::error::{Kind, Problem, ProblemBody};
+use crate::pace::PacedBody;
+
+/// Files in a form.
+const FILES_MAX: usize = 256;
+/// The longest file; longer ones are sent alone.
+const CONTENT_LEN_MAX: u64 = 1 << 20;
+/// What is said of a file: the longest path, every byte escaped, has room.
+const SAID_LEN_MAX: u64 = 32 << 10;
+/// The whole form: the parser takes from the connection whatever is there.
+const FORM_LEN_MAX: u64 = 8 << 20;
+/// Of all uploads that may go on, a form counts as so many.
+const FORM_WEIGHT: u64 = 2;
+/// Files of a form that are stored at the same time.
+const STORED_AT_ONCE: usize = 16;
+
+/// What is said of a file before its content.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSaid {
+    path: String,
+    /// When the content was last changed, in milliseconds since 1970.
+    modified_ms: Option<u64>,
+    /// As the headers of the same names.
+    if_match: Option<String>,
+    if_none_match: Option<String>,
+}
+
+/// The answer: of each file, in the order in which they came.
+#[derive(Debug, Serialize)]
+pub(crate) struct Batch {
+    files: Vec<Outcome>,
+}
+
+/// What became of a file: just one of the two is there.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<FileStored>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemBody>,
+}
+
+impl From<Result<FileStored, Problem>> for Outcome {
+    fn from(result: Result<FileStored, Problem>) -> Self {
+        match result {
+            Ok(stored) => Self {
+                status: stored.status().as_u16(),
+                stored: Some(stored),
+                problem: None,
+            },
+            Err(problem) => Self {
+                status: problem.kind.status().as_u16(),
+                stored: None,
+                problem: Some(problem.into_body()),
+            },
+        }
+    }
+}
+
+/// `POST /api/v1/files`
+pub(crate) async fn post(
+    State(state): State<Shared>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Batch>, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|text| text.to_str().ok());
+    let boundary = content_type.and_then(|text| multer::parse_boundary(text).ok());
+    let boundary = boundary.ok_or_else(|| {
+        let detail = "files are sent as a form: Content-Type: multipart/form-data";
+        Problem::new(Kind::UnsupportedMediaType, detail)
+    })?;
+    let _turn = state.transfers.uploads.turn(FORM_WEIGHT).await?;
+    let body = PacedBody::new(body.into_data_stream(), state.patience);
+    let limits = SizeLimit::new()
+        .whole_stream(FORM_LEN_MAX)
+        .per_field(CONTENT_LEN_MAX)
+        .for_field("file", SAID_LEN_MAX);
+    let limits = Constraints::new().size_limit(limits);
+    let mut form = Multipart::with_constraints(body, boundary, limits);
+    let mut storing = Storing::new(&state);
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+        if storing.count == FILES_MAX {
+            let detail = format!("more than {FILES_MAX} files: send them in several forms");
+            return Err(Problem::new(Kind::RequestTooLarge, detail));
+        }
+        let said = said(&bytes_of(field, "file").await?)?;
+        let field = form.next_field().await.map_err(|error| broken(&error))?;
+        let field = field.ok_or_else(|| unfit("the content of the last file is missing"))?;
+        let content = bytes_of(field, "content").await?;
+        storing.add(said, content).await?;
+    }
+    Ok(Json(storing.end().await))
+}
+
+/// The files of a form that are being stored, and what became of the others.
+struct Storing<'a> {
+    state: &'a Shared,
+    count: usize,
+    /// Each with its place in the form.
+    tasks: JoinSet<(usize, Outcome)>,
+    ended: Vec<(usize, Outcome)>,
+}
+
+impl<'a> Storing<'a> {
+    fn new(state: &'a Shared) -> Self {
+        Self {
+            state,
+            count: 0,
+            tasks: JoinSet::new(),
+            ended: Vec::new(),
+        }
+    }
+
+    async fn add(&mut self, said: FileSaid, content: Bytes) -> Result<(), Problem> {
+        while self.tasks.len() >= STORED_AT_ONCE {
+            self.wait().await;
+        }
+        let turn = self.state.transfers.batched.turn(1).await?;
+        let (state, place) = (Shared::clone(self.state), self.count);
+        self.count += 1;
+        self.tasks.spawn(async move {
+            let stored = store(&state, said, content).await;
+            drop(turn);
+            (place, stored.into())
+        });
+        Ok(())
+    }
+
+    async fn wait(&mut self) {
+        if let Some(ended) = self.tasks.join_next().await {
+            self.ended
+                .push(ended.expect("storing neither panics nor is stopped"));
+        }
+    }
+
+    async fn end(mut self) -> Batch {
+        while !self.tasks.is_empty() {
+            self.wait().await;
+        }
+        self.ended.sort_unstable_by_key(|(place, _)| *place);
+        let files = self.ended.into_iter().map(|(_, outcome)| outcome);
+        Batch {
+            files: files.collect(),
+        }
+    }
+}
+
+async fn store(state: &Shared, said: FileSaid, content: Bytes) -> Result<FileStored, Problem> {
+    let path: EntryPath = said.path.parse()?;
+    let mut conditions = HeaderMap::new();
+    for (name, value) in [
+        (header::IF_MATCH, said.if_match),
+        (header::IF_NONE_MATCH, said.if_none_match),
+    ] {
+        if let Some(value) = value {
+            conditions.insert(&name, condition(&name, &value)?);
+        }
+    }
+    let size_hint = Some(content.len() as u64);
+    let options = UploadOptions {
+        modified_ms: said.modified_ms,
+        precondition: check_before(state, &path, &conditions, size_hint).await?,
+        size_hint,
+        ..UploadOptions::default()
+    };
+    let reader = Box::new(std::io::Cursor::new(content));
+    let uploaded = state.drive.upload(&path, reader, options).await?;
+    Ok(FileStored::new(path, uploaded))
+}
+
+fn condition(name: &HeaderName, value: &str) -> Result<HeaderValue, Problem> {
+    HeaderValue::from_str(value).map_err(|_| {
+        let field = name.as_str().replace('-', "_");
+        unfit(&format!(
+            "`{field}` must be as the header is, for example `*`"
+        ))
+    })
+}
+
+/// The field's bytes, if it is the one that comes now.
+async fn bytes_of(field: Field<'_>, name: &str) -> Result<Bytes, Problem> {
+    if field.name() != Some(name) {
+        let is = field.name().unwrap_or_default().escape_debug().to_string();
+        return Err(unfit(&format!("`{name}` is due, and `{is:.100}` came")));
+    }
+    field.bytes().await.map_err(|error| broken(&error))
+}
+
+fn said(json: &[u8]) -> Result<FileSaid, Problem> {
+    serde_json::from_slice(json).map_err(|error| {
+        let fault = proto::json::fault(&error);
+        unfit(&format!("what is said of a file does not fit: {fault}"))
+    })
+}
+
+fn unfit(fault: &str) -> Problem {
+    let detail = format!("{fault}; each file is a field `file` with JSON, then a field `content`");
+    Problem::new(Kind::BadRequest, detail)
+}
+
+fn broken(error: &multer::Error) -> Problem {
+    match error {
+        multer::Error::FieldSizeExceeded { limit, field_name } => {
+            let field = field_name.as_deref().unwrap_or_default();
+            let field = field.escape_debug().to_string();
+            let detail = format!(
+                "a field `{field:.100}` has more than {limit} bytes: send a file that is larger by itself"
+            );
+            Problem::new(Kind::RequestTooLarge, detail)
+        }
+        multer::Error::StreamSizeExceeded { limit } => {
+            let detail = format!("the form has more than {limit} bytes: send several");
+            Problem::new(Kind::RequestTooLarge, detail)
+        }
+        multer::Error::StreamReadFailed(source) => {
+            let is_slow = source
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut);
+            let kind = if is_slow {
+                Kind::TooSlow
+            } else {
+                Kind::UploadInterrupted
+            };
+            Problem::new(
+                kind,
+                format!("the form did not come through whole: {source}"),
+            )
+        }
+        multer::Error::IncompleteStream | multer::Error::IncompleteFieldData { .. } => {
+            let detail = "the form ended early: send it again";
+            Problem::new(Kind::UploadInterrupted, detail)
+        }
+        error => unfit(&format!("the form cannot be read: {error}")),
+    }
+}

@@ -1,0 +1,156 @@
+// Small files go together, many in one request: a browser needs about ten times as long for a request as for such a file's bytes.
+//
+// Each is a file of its own all the same: the server stores it or not, and says so of each.
+
+import { ApiError, ConnectionError, fileAddress, pathText } from "./api.js";
+import { modifiedMs, parse, put } from "./transfer.js";
+
+const ADDRESS = "/api/v1/files";
+/** Browsers have six connections for a server, and large files want some. */
+const REQUESTS_MAX = 3;
+const FILES_MAX = 64;
+/** Bytes of a request: as many as go in about a second, so that a slow connection shows its files one by one. */
+const BYTES_MIN = 1 << 18;
+const BYTES_FIRST = 1 << 20;
+const BYTES_MAX = 1 << 22;
+const QUICK_MS = 500;
+const SLOW_MS = 2000;
+/** What a form has between the fields of a file, at most. */
+const FORM_LEN = 500;
+
+const queue = [];
+const requests = new Set();
+const encoder = new TextEncoder();
+let bytesMax = BYTES_FIRST;
+let timer;
+
+/**
+ * Sends a file to the path `target`, in a request of at most `requestMax` bytes. It is refused with code `precondition_failed` where
+ * `condition`, a header, does not hold. `onProgress(sent)` is called as bytes leave, `onMove` whenever any file's do, so that one that
+ * waits for its turn is not taken for stalled, and `onRepeat` when it is sent once more and may be there already; `signal` stops it.
+ */
+export function send(file, { target, condition, requestMax, onProgress, onMove, onRepeat, signal }) {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const conditions = Object.entries(condition).map(([name, value]) => [name.toLowerCase().replaceAll("-", "_"), value]);
+    const said = JSON.stringify({ path: pathText(target), modified_ms: Number(modifiedMs(file)), ...Object.fromEntries(conditions) });
+    const length = FORM_LEN + encoder.encode(said).length + file.size;
+    const entry = { file, target, condition, said, length, requestMax, onProgress, onMove, onRepeat, signal, resolve, reject, sent: 0 };
+    signal.addEventListener("abort", () => stop(entry), { once: true });
+    queue.push(entry);
+    pumpSoon();
+  });
+}
+
+/** When all that begin now are in the queue. */
+function pumpSoon() {
+  timer ??= setTimeout(() => {
+    timer = undefined;
+    while (requests.size < REQUESTS_MAX && queue.length > 0) begin(take());
+  }, 0);
+}
+
+/** The next that have room in one request; a file at least. */
+function take() {
+  const most = Math.min(bytesMax, ...queue.slice(0, FILES_MAX).map(({ requestMax }) => requestMax));
+  let [count, length] = [1, queue[0].length];
+  while (count < Math.min(FILES_MAX, queue.length) && length + queue[count].length <= most) {
+    length += queue[count].length;
+    count += 1;
+  }
+  return queue.splice(0, count);
+}
+
+function begin(entries) {
+  const request = { entries };
+  requests.add(request);
+  const sending = entries.length === 1 ? sendAlone(entries[0]) : sendForm(request);
+  sending.finally(() => {
+    requests.delete(request);
+    pumpSoon();
+  });
+}
+
+async function sendAlone(entry) {
+  const { file, target, condition, signal } = entry;
+  const onProgress = (sent) => {
+    entry.onProgress(sent);
+    tellMove();
+  };
+  await put(fileAddress(target), file, { condition, signal, onProgress }).then(entry.resolve, entry.reject);
+}
+
+function sendForm(request) {
+  const { entries } = request;
+  const form = new FormData();
+  for (const { said, file } of entries) {
+    form.append("file", said);
+    form.append("content", file);
+  }
+  return new Promise((resolve) => {
+    const http = new XMLHttpRequest();
+    const begun = performance.now();
+    const at = (event, end) => http.addEventListener(event, () => resolve(end()));
+    request.abort = () => http.abort();
+    http.upload.addEventListener("progress", ({ loaded, total }) => progressed(entries, loaded / total));
+    at("load", () => {
+      pace(performance.now() - begun);
+      answered(entries, http);
+    });
+    at("error", () => entries.forEach(({ reject }) => reject(new ConnectionError())));
+    at("abort", () => repeat(entries));
+    http.open("POST", ADDRESS);
+    http.send(form);
+  });
+}
+
+function progressed(entries, part) {
+  const total = entries.reduce((sum, { length }) => sum + length, 0);
+  let left = part * total;
+  for (const entry of entries) {
+    const sent = Math.floor(Math.min(entry.file.size, Math.max(0, left - (entry.length - entry.file.size))));
+    if (sent !== entry.sent) entry.onProgress(sent);
+    entry.sent = sent;
+    left -= entry.length;
+  }
+  tellMove();
+}
+
+const tellMove = () => [...queue, ...[...requests].flatMap(({ entries }) => entries)].forEach(({ onMove }) => onMove());
+
+function answered(entries, http) {
+  const answer = parse(http.responseText);
+  const isRefused = http.status >= 400;
+  // Whatever answers in the server's place, a proxy with a page of its own for example, has stored nothing.
+  const isStrange = !isRefused && answer.files?.length !== entries.length;
+  entries.forEach(({ resolve, reject }, at) => {
+    if (isRefused) return reject(new ApiError(http.status, answer));
+    if (isStrange) return reject(new ConnectionError());
+    const { status, stored, problem } = answer.files[at];
+    return stored ? resolve({ copies: stored.copies, wanted: stored.copies_wanted }) : reject(new ApiError(status, problem));
+  });
+}
+
+/** The request was given up for one of them: the others go again, before those that wait. */
+function repeat(entries) {
+  const others = entries.filter(({ signal }) => !signal.aborted);
+  for (const entry of others) {
+    entry.sent = 0;
+    entry.onProgress(0);
+    entry.onRepeat();
+  }
+  queue.unshift(...others);
+}
+
+function stop(entry) {
+  entry.reject(entry.signal.reason);
+  const at = queue.indexOf(entry);
+  if (at >= 0) queue.splice(at, 1);
+  // One that is sent alone hears of it by itself.
+  [...requests].find(({ entries }) => entries.includes(entry))?.abort?.();
+}
+
+function pace(took) {
+  if (took < QUICK_MS) bytesMax = Math.min(BYTES_MAX, bytesMax * 2);
+  else if (took > SLOW_MS) bytesMax = Math.max(BYTES_MIN, bytesMax / 2);
+}

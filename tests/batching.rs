@@ -1,0 +1,107 @@
+//! Many small files, which the page sends together: each is a file of its own all the same.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Cluster, Page, Screen, browse, content, download};
+
+const COUNT: u64 = 200;
+const LEN: usize = 20_000;
+
+/// Small files, each with bytes of its own.
+fn files(cluster: &Cluster) -> Vec<PathBuf> {
+    let folder = cluster.scratch().join("photos");
+    std::fs::create_dir_all(&folder).unwrap();
+    let files = (0..COUNT).map(|number| {
+        let path = folder.join(format!("ä {number}.jpg"));
+        std::fs::write(&path, content(number, LEN)).unwrap();
+        path
+    });
+    files.collect()
+}
+
+async fn choose(page: &Page, files: &[PathBuf]) {
+    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    page.choose("#file-input", &files).await;
+}
+
+async fn until_summed(page: &Page, sum: &str) {
+    page.until(&format!(
+        "document.getElementById('uploads-summary').textContent === '{sum}'"
+    ))
+    .await;
+}
+
+/// All but these are there, with their own bytes.
+async fn expect_stored(cluster: &Cluster, missing: &[u64]) {
+    let client = cluster.client();
+    for number in 0..COUNT {
+        let stored = download(&client, &format!("/ä {number}.jpg")).await.ok();
+        let expected = (!missing.contains(&number)).then(|| content(number, LEN));
+        assert!(stored == expected, "file {number}");
+    }
+}
+
+/// Of hundreds of files that go in a few requests, one has a name that is taken: it alone asks.
+#[tokio::test]
+async fn small_files_go_together_and_each_is_stored() {
+    let cluster = Cluster::start().await;
+    let files = files(&cluster);
+    let taken = "/ä 150.jpg".parse().unwrap();
+    let options = client::UploadOptions::default();
+    let client = cluster.client();
+    let uploaded = client.upload(&taken, &b"other"[..], options);
+    uploaded.await.unwrap();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "const { open } = XMLHttpRequest.prototype; \
+             window.requests = []; \
+             XMLHttpRequest.prototype.open = function (method, address) { \
+               window.requests.push(`${method} ${address}`); \
+               open.call(this, method, address); \
+             }",
+        )
+        .await;
+        choose(page, &files).await;
+        page.answer("Replace").await;
+        until_summed(page, "200 stored").await;
+        let requests = page.script("return window.requests").await;
+        let requests = requests.as_array().unwrap();
+        assert!(requests.len() < 20, "{requests:?}");
+        assert!(
+            requests.contains(&"POST /api/v1/files".into()),
+            "{requests:?}"
+        );
+    })
+    .await;
+    expect_stored(&cluster, &[]).await;
+}
+
+/// One is cancelled while it goes with others: it is not there, and they are.
+#[tokio::test]
+async fn one_that_goes_with_others_is_cancelled_alone() {
+    let cluster = Cluster::start().await;
+    let files = files(&cluster);
+    let mut cancelled = None;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.limit_uploads(Some(500_000)).await;
+        choose(page, &files).await;
+        page.until("[...document.querySelectorAll('#uploads .upload progress')].some(({ value }) => value > 0)")
+            .await;
+        let name = page
+            .script(
+                "const row = [...document.querySelectorAll('#uploads .upload[data-state=sending]')].at(-1); \
+                 row.querySelector(\"button[aria-label^='Cancel']\").click(); \
+                 return row.querySelector('.upload-name').textContent",
+            )
+            .await;
+        let name = name.as_str().unwrap();
+        cancelled = name.trim_matches(|letter: char| !letter.is_ascii_digit()).parse().ok();
+        page.limit_uploads(None).await;
+        until_summed(page, "199 stored").await;
+        page.until("document.querySelectorAll('#uploads .upload[data-state=cancelled]').length === 1").await;
+    })
+    .await;
+    expect_stored(&cluster, &[cancelled.unwrap()]).await;
+}
