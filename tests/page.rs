@@ -202,7 +202,7 @@ const HANG: &str = "XMLHttpRequest.prototype.send = function () { \
 async fn a_long_queue_is_shown_in_part_and_cleared_as_a_whole() {
     let cluster = Cluster::start().await;
     let scratch = cluster.scratch();
-    let files: Vec<_> = (0..110)
+    let files: Vec<_> = (0..200)
         .map(|number| file(&scratch, &format!("many/{number}"), b"x"))
         .collect();
     browse(Screen::Desktop, async |page| {
@@ -217,7 +217,7 @@ async fn a_long_queue_is_shown_in_part_and_cleared_as_a_whole() {
         page.until("document.getElementById('uploads-more').textContent === '4 more wait'")
             .await;
         page.click("#uploads-cancel").await;
-        until_ended(page, "cancelled", 106).await;
+        until_ended(page, "cancelled", 196).await;
         page.click("#uploads-clear").await;
         page.until("!document.querySelector('.upload')").await;
     })
@@ -258,7 +258,7 @@ async fn a_retry_that_is_clicked_twice_is_one() {
         .await;
         page.until(
             "JSON.stringify(Array.from(document.querySelectorAll('.upload'), row => row.dataset.state)) \
-             === JSON.stringify([...Array(6).fill('sending'), 'waiting']) \
+             === JSON.stringify(Array(7).fill('sending')) \
              && document.getElementById('uploads-summary').textContent.startsWith('7 to go')",
         )
         .await;

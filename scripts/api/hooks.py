@@ -28,6 +28,8 @@ UNSAYABLE = (
     # or one field for another,
     "cannot be moved below itself",
     "cannot be its own copy",
+    # nor in which order the fields of a form come,
+    "`file` is due, and `content` came",
     # nor how much of a file is still to come,
     "chunks were named, and the file has only",
     # nor that a whole number is written without a fraction,
