@@ -1,5 +1,9 @@
 // What the cluster has already is not sent: the next chunks of a file are hashed here and named to the server, which adds those that
-// it has to the upload. At the first that it has not this ends, and the file is sent from there on.
+// it has to the upload. Those that it has not are sent, and behind them it goes on with names: a large file of which a byte changed
+// costs a chunk.
+//
+// Most files are new, and each try stops the bytes for a moment. So of a file of which nothing is known a good part is sent before it is
+// tried again, and twice as much each time that this was in vain.
 //
 // Only for files that go by the protocol that can go on in the middle. A small one would need a request more to find out, and most
 // are new: its bytes are sent, and stored once all the same.
@@ -10,56 +14,70 @@ import * as api from "./api.js";
 const NAMED_FIRST = 1;
 const NAMED_MAX = 64;
 const NAMED_GROWTH = 8;
+/** No more chunks than in the request before where that took so long: the disk is slow, and somebody waits to see it move. */
+const SLOW_AFTER_MS = 5000;
+/** Chunks that are sent before it is tried again: of what seems to be new at least so many, or this part of it, and never more. */
+const AHEAD_MIN = 8;
+const AHEAD_PART = 8;
+const AHEAD_MAX = 256;
 let chunkSize;
 let policy;
 
 /**
- * Names chunks of a file to the upload at `address`, which is at `offset`. Gives what a commit was answered, or nothing where bytes have
- * to be sent, or nothing can be hashed here. `onProgress` is told how far it is.
+ * Names chunks of a file to the upload at `address`, which is at `offset`, as long as the cluster has them. Gives `stored`, what a commit
+ * was answered, or `until`, up to where bytes are to be sent before this is called again. `naming` keeps what was found, from call to
+ * call; `onProgress` is told how far it is.
  */
-export async function nameChunks(file, { address, offset, onProgress, signal }) {
+export async function nameChunks(file, { address, offset, hasher, naming, onProgress, signal }) {
   chunkSize ??= (await api.status()).rules.chunk_size;
+  const { size } = file;
+  if (offset >= size || offset < naming.next) return { until: Math.min(size, naming.next ?? size) };
   // Bytes that came before end within a chunk: only bytes can go on.
-  if (offset % chunkSize !== 0 || offset >= file.size) return null;
-  const hasher = new Hasher(file, signal);
-  try {
-    for (let count = NAMED_FIRST; ; count = Math.min(NAMED_MAX, count * NAMED_GROWTH)) {
-      const end = Math.min(file.size, offset + count * chunkSize);
-      const chunks = await hasher.hash(offset, end);
-      if (!chunks) return null;
-      const state = await api.call("POST", `${address}/chunks`, { offset, chunks }, signal);
-      onProgress(state.offset);
-      if (state.version > 0) return { copies: state.copies, wanted: state.copies_wanted };
-      if (state.offset < end) return null;
-      offset = state.offset;
+  const within = offset % chunkSize;
+  if (within > 0) return { until: Math.min(size, offset - within + chunkSize) };
+  const begin = offset;
+  for (let count = NAMED_FIRST; ;) {
+    const begun = performance.now();
+    const end = Math.min(size, offset + count * chunkSize);
+    const chunks = await hasher.hash(offset, end, chunkSize);
+    if (!chunks) {
+      naming.next = size;
+      return { until: size };
     }
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    hasher.end();
+    const state = await api.call("POST", `${address}/chunks`, { offset, chunks }, signal);
+    onProgress(state.offset);
+    if (state.version > 0) return { stored: { copies: state.copies, wanted: state.copies_wanted } };
+    offset = state.offset;
+    if (offset < end) break;
+    if (performance.now() - begun < SLOW_AFTER_MS) count = Math.min(NAMED_MAX, count * NAMED_GROWTH);
   }
+  naming.ahead = chunksAhead(naming.ahead, offset > begin, (size - offset) / chunkSize);
+  naming.next = Math.min(size, offset + naming.ahead * chunkSize);
+  return { until: naming.next };
+}
+
+/** How many chunks are sent before the next try, where there were `before` before this one, which found some or not. */
+function chunksAhead(before, hasFound, left) {
+  if (hasFound) return 1;
+  const wanted = before ? before * 2 : Math.max(AHEAD_MIN, Math.ceil(left / AHEAD_PART));
+  return Math.min(AHEAD_MAX, wanted);
 }
 
 /** Hashes chunks of one file in a worker of its own, until `signal` stops it. */
-class Hasher {
+export class Hasher {
   constructor(file, signal) {
     this.file = file;
     this.signal = signal;
     this.stop = () => this.finish?.();
     signal.addEventListener("abort", this.stop);
-    try {
-      policy ??= globalThis.trustedTypes?.createPolicy("hashing", { createScriptURL: () => "/static/hashing.js" });
-      this.worker = new Worker(policy?.createScriptURL("") ?? "/static/hashing.js", { type: "module" });
-    } catch (error) {
-      console.debug(error);
-    }
   }
 
   /** The hashes of the chunks between two places; nothing if it cannot tell. */
-  async hash(begin, end) {
-    const { file, worker, signal } = this;
+  async hash(begin, end, chunkSize) {
+    const { file, signal } = this;
     signal.throwIfAborted();
+    this.worker ??= work();
+    const { worker } = this;
     if (!worker) return null;
     const answer = await new Promise((resolve) => {
       this.finish = resolve;
@@ -75,5 +93,16 @@ class Hasher {
   end() {
     this.signal.removeEventListener("abort", this.stop);
     this.worker?.terminate();
+  }
+}
+
+/** A worker that hashes; nothing, where the browser gives none. */
+function work() {
+  try {
+    policy ??= globalThis.trustedTypes?.createPolicy("hashing", { createScriptURL: () => "/static/hashing.js" });
+    return new Worker(policy?.createScriptURL("") ?? "/static/hashing.js", { type: "module" });
+  } catch (error) {
+    console.debug(error);
+    return null;
   }
 }

@@ -2,10 +2,10 @@
 //
 // Each call of `send` is one try; whoever calls tries again. Where an upload is, and what it is to become, is kept in the
 // browser's storage under its fingerprint, so that a page that was loaded anew goes on too, once it has the file again.
-// An upload is opened here, and what the cluster has of it already is named (naming.js); the client sends the rest.
+// An upload is opened here, and what the cluster has of it already is named (naming.js); the client sends what is between.
 
 import { ApiError, ConnectionError, call, pathText } from "./api.js";
-import { nameChunks } from "./naming.js";
+import { Hasher, nameChunks } from "./naming.js";
 import * as remains from "./remains.js";
 import { modifiedMs, parse } from "./transfer.js";
 
@@ -30,63 +30,87 @@ async function client() {
 
 /**
  * Sends what is missing of a file, which goes to `target` and was first meant for `origin`. It is refused with code
- * `precondition_failed` where `condition`, a header, does not hold. No request is longer than `requestMax`. `naming` is kept from try to try.
+ * `precondition_failed` where `condition`, a header, does not hold. No request is longer than `requestMax`. `naming` is kept from try to
+ * try. Gives the answer to the commit, and whether not a byte was sent for it.
  */
-export async function send(file, { origin, target, condition, requestMax, naming, onProgress, signal }) {
+export async function send(file, { origin, target, naming, signal, ...options }) {
   const { Upload } = await client();
   signal.throwIfAborted();
   const fingerprint = remains.fingerprint(file, origin);
   const metadata = { path: pathText(target), modified_ms: modifiedMs(file) };
-  if (!naming.isOver) {
-    const stored = await name(file, { fingerprint, metadata, condition, naming, onProgress, signal });
-    if (stored) return stored;
-    naming.isOver = true;
+  const common = { ...options, fingerprint, metadata, signal };
+  const hasher = new Hasher(file, signal);
+  try {
+    let place = await whereItIs(fingerprint, signal);
+    if (!place) {
+      Object.assign(naming, { next: undefined, ahead: undefined });
+      place = await open(file, common);
+    }
+    naming.isFromStart ??= place.offset === 0;
+    while (!place.stored) {
+      const { stored, until } = await nameChunks(file, { ...common, ...place, hasher, naming });
+      naming.isFromStart &&= stored !== undefined;
+      place = stored ? { stored } : await sendUntil(Upload, file, until, common);
+    }
+    const before = remains.find(fingerprint);
+    if (before) await remains.storage.removeUpload(before.urlStorageKey);
+    return { ...place.stored, wasHere: naming.isFromStart };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    hasher.end();
   }
+}
+
+/** Has the client send bytes from where the upload is. Gives where that got to, or the answer to the commit. */
+function sendUntil(Upload, file, until, { fingerprint, metadata, condition, requestMax, onProgress, signal }) {
   return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const upload = new Upload(file, {
       endpoint: ENDPOINT,
       metadata,
       fingerprint: async () => fingerprint,
       urlStorage: remains.storage,
       removeFingerprintOnSuccess: true,
-      chunkSize: requestMax,
+      chunkSize: Math.min(requestMax, until),
       retryDelays: null,
       onBeforeRequest: (request) => {
         if (request.getMethod() !== "POST") return;
         Object.entries(condition).forEach(([name, value]) => request.setHeader(name, value));
       },
-      onAfterResponse: checkWhereItIs,
+      onAfterResponse: (request, response) => {
+        checkWhereItIs(request, response);
+        // The next request goes no further than wanted, wherever this one got to.
+        const left = until - Number(response.getHeader("Upload-Offset") ?? 0);
+        if (left > 0) upload.options.chunkSize = Math.min(requestMax, left);
+      },
+      onChunkComplete: (_, offset, size) => {
+        if (offset < until || offset === size) return;
+        upload.abort();
+        end(() => resolve({ address: upload.url, offset }));
+      },
       onProgress,
-      onError: (error) => reject(explain(error)),
+      onError: (error) => end(() => reject(explain(error))),
       onSuccess: ({ lastResponse }) => {
         const [copies, wanted] = ["X-Copies", "X-Copies-Wanted"].map((name) => Number(lastResponse.getHeader(name)));
         // Whatever answers in the server's place has stored nothing.
-        if (wanted > 0) resolve({ copies, wanted });
-        else reject(new ConnectionError());
+        end(() => (wanted > 0 ? resolve({ stored: { copies, wanted } }) : reject(new ConnectionError())));
       },
     });
-    signal.addEventListener("abort", () => {
+    const stop = () => {
       upload.abort();
       reject(signal.reason);
-    }, { once: true });
+    };
+    const end = (settle) => {
+      signal.removeEventListener("abort", stop);
+      settle();
+    };
+    signal.addEventListener("abort", stop, { once: true });
     const before = remains.find(fingerprint);
     if (before) upload.resumeFromPreviousUpload(before);
     upload.start();
   });
-}
-
-/**
- * Has the upload take what the cluster has already. Gives the answer to the commit if that was all of it, and says then whether not a
- * byte was sent.
- */
-async function name(file, { fingerprint, metadata, condition, naming, onProgress, signal }) {
-  const { address, offset, key, committed } = await whereItIs(fingerprint, signal)
-    ?? await open(file, { fingerprint, metadata, condition, signal });
-  naming.isFromStart ??= offset === 0;
-  const stored = committed ?? await nameChunks(file, { address, offset, onProgress, signal });
-  if (!stored) return null;
-  await remains.storage.removeUpload(key);
-  return { ...stored, wasHere: naming.isFromStart };
 }
 
 /** Where the upload is that was begun before, and what its commit was answered if it came so far; nothing, if there is none any more. */
@@ -95,8 +119,7 @@ async function whereItIs(fingerprint, signal) {
   if (!before) return null;
   try {
     const { offset, version, copies, copies_wanted: wanted } = await call("GET", before.uploadUrl, undefined, signal);
-    const committed = version > 0 ? { copies, wanted } : null;
-    return { address: before.uploadUrl, offset, key: before.urlStorageKey, committed };
+    return { address: before.uploadUrl, offset, stored: version > 0 ? { copies, wanted } : null };
   } catch (error) {
     signal.throwIfAborted();
     if (error.status !== 404) throw error;
@@ -126,7 +149,8 @@ async function open(file, { fingerprint, metadata, condition, signal }) {
   const address = new URL(place, ENDPOINT).href;
   const { size } = file;
   const upload = { size, metadata, creationTime: new Date().toString(), uploadUrl: address };
-  return { address, offset: 0, key: await remains.storage.addUpload(fingerprint, upload) };
+  await remains.storage.addUpload(fingerprint, upload);
+  return { address, offset: 0 };
 }
 
 function base64(text) {

@@ -16,6 +16,7 @@ mod full_disks;
 mod http;
 mod lineage;
 mod loss;
+mod naming;
 mod page;
 mod resumable;
 mod sharing;
