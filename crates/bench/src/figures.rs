@@ -94,7 +94,12 @@ pub(crate) const ROWS: [Row; 31] = [
         "ms",
         Lower,
     ),
-    drawn("delete", "deletion of {entries} files, 16 connections", "/s", Higher),
+    drawn(
+        "delete",
+        "deletion of {entries} files, 16 connections",
+        "/s",
+        Higher,
+    ),
     row("memory_idle", "memory of all processes, idle", "MB", Lower),
     drawn(
         "memory_after",

@@ -143,40 +143,6 @@ pub(crate) fn address_of_texts(code: &str) -> String {
     address(&format!("texts/{code}.json"))
 }
 
-/// What a script needs before it begins, however indirectly: a browser that is told so asks for all of it at once, rather than for
-/// each when it has read who imports it.
-pub(crate) fn imports_of(script: &str) -> &'static [&'static str] {
-    static IMPORTS: LazyLock<Vec<Vec<&str>>> =
-        LazyLock::new(|| ASSETS.iter().map(|asset| all_imports(asset.name)).collect());
-    let place = ASSETS.iter().position(|asset| asset.name == script);
-    place.map_or(&[], |place| &IMPORTS[place])
-}
-
-fn all_imports(script: &'static str) -> Vec<&'static str> {
-    let mut found = vec![script];
-    let mut read = 0;
-    while let Some(script) = found.get(read).copied() {
-        for name in direct_imports(script) {
-            if !found.contains(&name) {
-                found.push(name);
-            }
-        }
-        read += 1;
-    }
-    found.split_off(1)
-}
-
-/// The scripts that this one imports, as it names them.
-fn direct_imports(script: &str) -> impl Iterator<Item = &'static str> {
-    let asset = ASSETS.iter().find(|asset| asset.name == script);
-    let text = asset.and_then(|asset| std::str::from_utf8(asset.bytes).ok());
-    let lines = text.unwrap_or_default().lines();
-    lines.filter_map(|line| {
-        let named = line.strip_prefix("import ")?.split("\"./").nth(1)?;
-        named.strip_suffix("\";")
-    })
-}
-
 /// What is said in each language: its code, and the catalogue as JSON.
 pub(crate) fn texts() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     ASSETS.iter().filter_map(|asset| {
@@ -238,24 +204,10 @@ mod tests {
     fn scripts_import_only_what_is_here() {
         for asset in ASSETS.iter().filter(|asset| asset.content_type == SCRIPT) {
             let text = std::str::from_utf8(asset.bytes).unwrap();
-            let imports = text.lines().filter(|line| line.starts_with("import "));
-            let names: Vec<_> = direct_imports(asset.name).collect();
-            assert_eq!(imports.count(), names.len(), "{}", asset.name);
-            for name in names {
-                assert!(ASSETS.iter().any(|other| other.name == name), "{name}");
+            for import in text.lines().filter(|line| line.starts_with("import ")) {
+                let name = import.split("\"./").nth(1).unwrap().trim_end_matches("\";");
+                assert!(ASSETS.iter().any(|other| other.name == name), "{import}");
             }
         }
-    }
-
-    #[test]
-    fn what_a_script_needs_is_known_before_it_is_read() {
-        let all = imports_of("app.js");
-        for needed in ["uploads.js", "upload.js", "texts.js"] {
-            assert_eq!(all.iter().filter(|name| **name == needed).count(), 1);
-        }
-        assert!(
-            !all.contains(&"app.js") && !all.contains(&"cluster.js"),
-            "{all:?}"
-        );
     }
 }
