@@ -168,8 +168,8 @@ impl fmt::Debug for AppState {
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     use routes::{
-        batch, cluster, copying, download, events, files, folders, language, moving, search,
-        shares, thumbnails, trash, uploads, versions, zip,
+        batch, cluster, copying, download, events, files, folders, moving, search, shares,
+        thumbnails, trash, uploads, versions, zip,
     };
     let root = || get(folders::get).post(folders::post);
     let mut routes = vec![
@@ -225,6 +225,16 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/api/v1/openapi.json", get(openapi::get)),
         ("/healthz", get(cluster::healthz)),
         ("/readyz", get(cluster::readyz)),
+    ];
+    routes.extend(page_routes());
+    routes.extend(receiver_routes());
+    routes
+}
+
+/// What people open, and what belongs to it.
+fn page_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    use routes::language;
+    vec![
         ("/", smaller(get(pages::folder))),
         ("/folder/{*path}", smaller(get(pages::folder))),
         ("/shares", smaller(get(pages::shares))),
@@ -235,9 +245,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/static/{*name}", smaller(get(assets::get))),
         ("/language", post(language::post)),
         ("/favicon.ico", get(assets::icon)),
-    ];
-    routes.extend(receiver_routes());
-    routes
+    ]
 }
 
 /// What whoever has a share link reaches, and nothing else.
