@@ -27,15 +27,15 @@ let timer;
 /**
  * Sends a file to the path `target`, in a request of at most `requestMax` bytes. It is refused with code `precondition_failed` where
  * `condition`, a header, does not hold. `onProgress(sent)` is called as bytes leave, `onMove` whenever any file's do, so that one that
- * waits for its turn is not taken for stalled, and `onRepeat` when it is sent once more and may be there already; `signal` stops it.
+ * waits for its turn is not taken for stalled, and `onUnsure` when it may be stored although nobody said so; `signal` stops it.
  */
-export function send(file, { target, condition, requestMax, onProgress, onMove, onRepeat, signal }) {
+export function send(file, { target, condition, requestMax, onProgress, onMove, onUnsure, signal }) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const conditions = Object.entries(condition).map(([name, value]) => [name.toLowerCase().replaceAll("-", "_"), value]);
     const said = JSON.stringify({ path: pathText(target), modified_ms: Number(modifiedMs(file)), ...Object.fromEntries(conditions) });
     const length = FORM_LEN + encoder.encode(said).length + file.size;
-    const entry = { file, target, condition, said, length, requestMax, onProgress, onMove, onRepeat, signal, resolve, reject, sent: 0 };
+    const entry = { file, target, condition, said, length, requestMax, onProgress, onMove, onUnsure, signal, resolve, reject, sent: 0 };
     signal.addEventListener("abort", () => stop(entry), { once: true });
     queue.push(entry);
     pumpSoon();
@@ -123,8 +123,12 @@ function answered(entries, http) {
   const isRefused = http.status >= 400;
   // Whatever answers in the server's place, a proxy with a page of its own for example, has stored nothing.
   const isStrange = !isRefused && answer.files?.length !== entries.length;
-  entries.forEach(({ resolve, reject }, at) => {
-    if (isRefused) return reject(new ApiError(http.status, answer));
+  entries.forEach(({ resolve, reject, onUnsure }, at) => {
+    if (isRefused) {
+      // Some may have been stored before what was refused.
+      onUnsure();
+      return reject(new ApiError(http.status, answer));
+    }
     if (isStrange) return reject(new ConnectionError());
     const { status, stored, problem } = answer.files[at];
     return stored ? resolve({ copies: stored.copies, wanted: stored.copies_wanted }) : reject(new ApiError(status, problem));
@@ -137,7 +141,7 @@ function repeat(entries) {
   for (const entry of others) {
     entry.sent = 0;
     entry.onProgress(0);
-    entry.onRepeat();
+    entry.onUnsure();
   }
   queue.unshift(...others);
 }

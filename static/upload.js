@@ -372,8 +372,8 @@ export class Upload {
     const { origin, target, naming } = this;
     if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
     const onMove = () => { this.movedAt = Date.now(); };
-    const onRepeat = () => { this.isUnsure = true; };
-    return batch.send(this.file, { ...options, target, requestMax, onMove, onRepeat });
+    const onUnsure = () => { this.isUnsure = true; };
+    return batch.send(this.file, { ...options, target, requestMax, onMove, onUnsure });
   }
 
   /** What must hold for the name when it is given: it replaces nothing that the person was not asked about. */
