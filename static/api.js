@@ -129,7 +129,8 @@ export async function versionOf(path) {
 /** Whether a file is there with the very bytes of this one, which is small. */
 export async function isThere(path, file) {
   const mine = new Uint8Array(await file.arrayBuffer());
-  const { ok, headers } = await head(path);
+  const { ok, status, headers } = await head(path);
+  if (status >= 500) throw new ConnectionError();
   if (!ok || Number(headers.get("Content-Length")) !== mine.length) return false;
   let theirs;
   try {

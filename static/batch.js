@@ -25,17 +25,17 @@ let bytesMax = BYTES_FIRST;
 let timer;
 
 /**
- * Sends a file to the path `target`, in a request of at most `requestMax` bytes. It is refused with code `precondition_failed` where
+ * Sends a file to the path `target`, in a request of at most `requestMax` bytes, and with no others if it `isAlone`. It is refused with code `precondition_failed` where
  * `condition`, a header, does not hold. `onProgress(sent)` is called as bytes leave, `onMove` whenever any file's do, so that one that
  * waits for its turn is not taken for stalled, and `onUnsure` when it may be stored although nobody said so; `signal` stops it.
  */
-export function send(file, { target, condition, requestMax, onProgress, onMove, onUnsure, signal }) {
+export function send(file, { target, condition, requestMax, isAlone, onProgress, onMove, onUnsure, signal }) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const conditions = Object.entries(condition).map(([name, value]) => [name.toLowerCase().replaceAll("-", "_"), value]);
     const said = JSON.stringify({ path: pathText(target), modified_ms: Number(modifiedMs(file)), ...Object.fromEntries(conditions) });
     const length = FORM_LEN + encoder.encode(said).length + file.size;
-    const entry = { file, target, condition, said, length, requestMax, onProgress, onMove, onUnsure, signal, resolve, reject, sent: 0 };
+    const entry = { file, target, condition, said, length, requestMax, isAlone, onProgress, onMove, onUnsure, signal, resolve, reject, sent: 0 };
     signal.addEventListener("abort", () => stop(entry), { once: true });
     queue.push(entry);
     pumpSoon();
@@ -54,7 +54,8 @@ function pumpSoon() {
 function take() {
   const most = Math.min(bytesMax, ...queue.slice(0, FILES_MAX).map(({ requestMax }) => requestMax));
   let [count, length] = [1, queue[0].length];
-  while (count < Math.min(FILES_MAX, queue.length) && length + queue[count].length <= most) {
+  const hasRoom = (next) => !queue[0].isAlone && !next.isAlone && length + next.length <= most;
+  while (count < Math.min(FILES_MAX, queue.length) && hasRoom(queue[count])) {
     length += queue[count].length;
     count += 1;
   }
@@ -85,19 +86,28 @@ function sendForm(request) {
   const form = new FormData();
   for (const { said, file } of entries) {
     form.append("file", said);
-    form.append("content", file);
+    // Any name: its own could be long, and is in what is said.
+    form.append("content", file, "f");
   }
   return new Promise((resolve) => {
     const http = new XMLHttpRequest();
     const begun = performance.now();
-    const at = (event, end) => http.addEventListener(event, () => resolve(end()));
+    const at = (event, end) => http.addEventListener(event, () => {
+      resolve();
+      end();
+    });
     request.abort = () => http.abort();
     http.upload.addEventListener("progress", ({ loaded, total }) => progressed(entries, loaded / total));
     at("load", () => {
-      pace(performance.now() - begun);
+      if (http.status < 400) pace(performance.now() - begun);
       answered(entries, http);
+      tellMove();
     });
-    at("error", () => entries.forEach(({ reject }) => reject(new ConnectionError())));
+    at("error", () => {
+      // Something on the way may take no requests of this length.
+      bytesMax = Math.max(BYTES_MIN, bytesMax / 4);
+      entries.forEach(({ reject }) => reject(new ConnectionError()));
+    });
     at("abort", () => repeat(entries));
     http.open("POST", ADDRESS);
     http.send(form);
@@ -123,15 +133,11 @@ function answered(entries, http) {
   const isRefused = http.status >= 400;
   // Whatever answers in the server's place, a proxy with a page of its own for example, has stored nothing.
   const isStrange = !isRefused && answer.files?.length !== entries.length;
-  entries.forEach(({ resolve, reject, onUnsure }, at) => {
-    if (isRefused) {
-      // Some may have been stored before what was refused.
-      onUnsure();
-      return reject(new ApiError(http.status, answer));
-    }
-    if (isStrange) return reject(new ConnectionError());
-    const { status, stored, problem } = answer.files[at];
-    return stored ? resolve({ copies: stored.copies, wanted: stored.copies_wanted }) : reject(new ApiError(status, problem));
+  entries.forEach(({ resolve, reject }, at) => {
+    if (isRefused) return reject(new ApiError(http.status, answer));
+    const { status, stored, problem } = (!isStrange && answer.files[at]) || {};
+    if (stored) return resolve({ copies: stored.copies, wanted: stored.copies_wanted });
+    return reject(problem ? new ApiError(status, problem) : new ConnectionError());
   });
 }
 

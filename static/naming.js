@@ -20,6 +20,7 @@ const SLOW_AFTER_MS = 5000;
 const AHEAD_MIN = 8;
 const AHEAD_PART = 8;
 const AHEAD_MAX = 256;
+const HASHING = new URL("hashing.js", import.meta.url).href;
 let chunkSize;
 let policy;
 
@@ -99,8 +100,8 @@ export class Hasher {
 /** A worker that hashes; nothing, where the browser gives none. */
 function work() {
   try {
-    policy ??= globalThis.trustedTypes?.createPolicy("hashing", { createScriptURL: () => "/static/hashing.js" });
-    return new Worker(policy?.createScriptURL("") ?? "/static/hashing.js", { type: "module" });
+    policy ??= globalThis.trustedTypes?.createPolicy("hashing", { createScriptURL: () => HASHING });
+    return new Worker(policy?.createScriptURL("") ?? HASHING, { type: "module" });
   } catch (error) {
     console.debug(error);
     return null;

@@ -24,6 +24,8 @@ const STALLED_AT_WAKE_MS = 10000;
 /** The same where all is sent, and the answer to the commit is awaited. */
 const UNANSWERED_AFTER_MS = 150000;
 const WATCH_INTERVAL_MS = 5000;
+/** What the server had of a small file when its request was given up is stored by then, or not at all. */
+const STORED_LATE_MS = 2000;
 /** For a proxy that takes no longer ones, and of which nobody told the server. */
 const CAUTIOUS_REQUEST_MAX = 500_000;
 
@@ -209,7 +211,11 @@ export class Upload {
 
   /** Says whether there is nothing of it: a small file may be stored although nobody heard so yet. */
   async takeBack() {
-    return this.isLarge ? this.discard() : !(await api.isThere(this.target, this.file));
+    if (this.isLarge) return this.discard();
+    if (await api.isThere(this.target, this.file)) return false;
+    // What had come to the server when the request was given up may still be on its way into the cluster.
+    await new Promise((resolve) => { setTimeout(resolve, STORED_LATE_MS); });
+    return !(await api.isThere(this.target, this.file));
   }
 
   end(state, text, copies) {
@@ -268,7 +274,7 @@ export class Upload {
   /** The browser says of a file that changed or went only that the connection broke. */
   async checkReadable() {
     try {
-      await this.file.slice(0, 1).arrayBuffer();
+      await (this.isLarge ? this.file.slice(0, 1) : this.file).arrayBuffer();
     } catch {
       throw new Error(TEXT.unreadable);
     }
@@ -282,8 +288,9 @@ export class Upload {
         return await this.send();
       } catch (error) {
         if (error.code !== "precondition_failed") {
-          // It may be there although nobody heard of it.
-          this.isUnsure ||= error instanceof api.ConnectionError && !this.isLarge;
+          // It may be there although nobody heard of it, and it may be what spoils a request that has others.
+          this.isUnsure ||= !this.isLarge;
+          this.isAlone ||= isSilent(error);
           throw error;
         }
       }
@@ -373,7 +380,7 @@ export class Upload {
     if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
     const onMove = () => { this.movedAt = Date.now(); };
     const onUnsure = () => { this.isUnsure = true; };
-    return batch.send(this.file, { ...options, target, requestMax, onMove, onUnsure });
+    return batch.send(this.file, { ...options, target, requestMax, isAlone: this.isAlone, onMove, onUnsure });
   }
 
   /** What must hold for the name when it is given: it replaces nothing that the person was not asked about. */

@@ -30,7 +30,7 @@ const CONTENT_LEN_MAX: u64 = 1 << 20;
 /// What is said of a file: the longest path, every byte escaped, has room.
 const SAID_LEN_MAX: u64 = 32 << 10;
 /// The whole form: the parser takes from the connection whatever is there.
-const FORM_LEN_MAX: u64 = 8 << 20;
+const FORM_LEN_MAX: u64 = 5 << 20;
 /// Of all uploads that may go on, a form counts as so many.
 const FORM_WEIGHT: u64 = 2;
 /// Files of a form that are stored at the same time.
@@ -101,20 +101,27 @@ pub(crate) async fn post(
         .per_field(CONTENT_LEN_MAX)
         .for_field("file", SAID_LEN_MAX);
     let limits = Constraints::new().size_limit(limits);
-    let mut form = Multipart::with_constraints(body, boundary, limits);
+    let form = Multipart::with_constraints(body, boundary, limits);
     let mut storing = Storing::new(&state);
+    let read = store_all(form, &mut storing).await;
+    // What was begun is ended before anything is answered, whatever came after it.
+    let batch = storing.end().await;
+    read.map(|()| Json(batch))
+}
+
+async fn store_all(mut form: Multipart<'_>, storing: &mut Storing<'_>) -> Result<(), Problem> {
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         if storing.count == FILES_MAX {
             let detail = format!("more than {FILES_MAX} files: send them in several forms");
             return Err(Problem::new(Kind::RequestTooLarge, detail));
         }
-        let said = said(&bytes_of(field, "file").await?)?;
+        let said = said(&bytes_of(field, "file").await?);
         let field = form.next_field().await.map_err(|error| broken(&error))?;
         let field = field.ok_or_else(|| unfit("the content of the last file is missing"))?;
         let content = bytes_of(field, "content").await?;
-        storing.add(said, content).await?;
+        storing.add(said, content).await;
     }
-    Ok(Json(storing.end().await))
+    Ok(())
 }
 
 /// The files of a form that are being stored, and what became of the others.
@@ -136,19 +143,19 @@ impl<'a> Storing<'a> {
         }
     }
 
-    async fn add(&mut self, said: FileSaid, content: Bytes) -> Result<(), Problem> {
+    async fn add(&mut self, said: Result<FileSaid, Problem>, content: Bytes) {
         while self.tasks.len() >= STORED_AT_ONCE {
             self.wait().await;
         }
-        let turn = self.state.transfers.batched.turn(1).await?;
         let (state, place) = (Shared::clone(self.state), self.count);
         self.count += 1;
         self.tasks.spawn(async move {
-            let stored = store(&state, said, content).await;
-            drop(turn);
+            let stored = match said {
+                Ok(said) => store(&state, said, content).await,
+                Err(problem) => Err(problem),
+            };
             (place, stored.into())
         });
-        Ok(())
     }
 
     async fn wait(&mut self) {
@@ -171,6 +178,7 @@ impl<'a> Storing<'a> {
 }
 
 async fn store(state: &Shared, said: FileSaid, content: Bytes) -> Result<FileStored, Problem> {
+    let _turn = state.transfers.batched.turn(1).await?;
     let path: EntryPath = said.path.parse()?;
     let mut conditions = HeaderMap::new();
     for (name, value) in [
