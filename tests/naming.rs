@@ -1,5 +1,7 @@
 //! What the cluster has already does not leave the browser again: the page names its chunks, and sends what is between them.
 
+use std::path::Path;
+
 use reqwest::get;
 
 use crate::support::panel::{
@@ -27,6 +29,15 @@ async fn count_named(page: &Page) {
          }",
     )
     .await;
+}
+
+/// The page stores the file; gives how many bytes left the browser for it.
+async fn bytes_sent_for(page: &Page, cluster: &Cluster, path: &Path) -> usize {
+    page.open(&cluster.url("/")).await;
+    count_sent(page).await;
+    page.choose("#file-input", &[path]).await;
+    until_state(page, "done", 1).await;
+    sent(page).await
 }
 
 async fn named(page: &Page) -> u64 {
@@ -68,13 +79,10 @@ async fn a_changed_byte_costs_a_chunk() {
         let image = changed(&bytes, places, number);
         let path = file(&cluster, name, &image);
         browse(Screen::Desktop, async |page| {
-            page.open(&cluster.url("/")).await;
-            count_sent(page).await;
-            page.choose("#file-input", &[&path]).await;
-            until_state(page, "done", 1).await;
+            let sent = bytes_sent_for(page, &cluster, &path).await;
+            assert_eq!(sent, wanted, "{name}");
             let told = page.text("#uploads .upload-state").await;
             assert!(told.ends_with("Stored, 3 of 3 copies."), "{told}");
-            assert_eq!(sent(page).await, wanted, "{name}");
             assert_eq!(address(page).await, None);
         })
         .await;
@@ -176,13 +184,10 @@ async fn only_what_the_cluster_has_not_is_sent() {
     cluster.upload("/front", &bytes[..known]).await;
     let film = file(&cluster, "film.mp4", &bytes);
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        count_sent(page).await;
-        page.choose("#file-input", &[&film]).await;
-        until_state(page, "done", 1).await;
+        let sent = bytes_sent_for(page, &cluster, &film).await;
+        assert_eq!(sent, LEN - known);
         let told = page.text("#uploads .upload-state").await;
         assert!(told.ends_with("Stored, 3 of 3 copies."), "{told}");
-        assert_eq!(sent(page).await, LEN - known);
     })
     .await;
     let stored = download(&cluster.client(), "/film.mp4").await;
@@ -209,11 +214,7 @@ async fn what_the_cluster_has_lost_is_sent() {
         .await;
     let film = file(&cluster, "film.mp4", &bytes);
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        count_sent(page).await;
-        page.choose("#file-input", &[&film]).await;
-        until_state(page, "done", 1).await;
-        assert_eq!(sent(page).await, CHUNK);
+        assert_eq!(bytes_sent_for(page, &cluster, &film).await, CHUNK);
     })
     .await;
     assert!(download(&client, "/film.mp4").await.unwrap() == bytes);
