@@ -139,3 +139,14 @@ fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
     let mime = content_type.and_then(|text| text.split(';').next());
     mime.is_some_and(|mime| mime.trim().eq_ignore_ascii_case(wanted))
 }
+
+/// What stands between the fields of a form with files.
+pub(crate) fn boundary_of(headers: &HeaderMap) -> Result<String, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|text| text.to_str().ok());
+    let boundary = content_type.and_then(|text| multer::parse_boundary(text).ok());
+    boundary.ok_or_else(|| {
+        let detail = "files are sent as a form: Content-Type: multipart/form-data";
+        Problem::new(Kind::UnsupportedMediaType, detail)
+    })
+}

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::files::{FileStored, check_before};
 use crate::Shared;
 use crate::error::{Kind, Problem, ProblemBody};
+use crate::extract::boundary_of;
 use crate::pace::PacedBody;
 
 /// Files in a form.
@@ -87,13 +88,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Batch>, Problem> {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|text| text.to_str().ok());
-    let boundary = content_type.and_then(|text| multer::parse_boundary(text).ok());
-    let boundary = boundary.ok_or_else(|| {
-        let detail = "files are sent as a form: Content-Type: multipart/form-data";
-        Problem::new(Kind::UnsupportedMediaType, detail)
-    })?;
+    let boundary = boundary_of(&headers)?;
     let _turn = state.transfers.uploads.turn(FORM_WEIGHT).await?;
     let body = PacedBody::new(body.into_data_stream(), state.patience);
     let limits = SizeLimit::new()

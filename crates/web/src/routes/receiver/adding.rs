@@ -32,6 +32,7 @@ use tokio_util::io::StreamReader;
 use super::{Link, Visit, find, open, see};
 use crate::drive::Drive;
 use crate::error::{Kind, Problem};
+use crate::extract::boundary_of;
 use crate::pace::PacedBody;
 use crate::pages::Page;
 use crate::pages::receiver::Closed;
@@ -90,13 +91,7 @@ async fn take(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Vec<EntryName>, Problem> {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|text| text.to_str().ok());
-    let boundary = content_type.and_then(|text| multer::parse_boundary(text).ok());
-    let Some(boundary) = boundary else {
-        let detail = "files are sent as a form: Content-Type: multipart/form-data";
-        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
-    };
+    let boundary = boundary_of(headers)?;
     let _turn = state.receivers.transfers.uploads.turn(1).await?;
     let body = PacedBody::new(body.into_data_stream(), state.patience);
     let room = Room::default();
