@@ -25,9 +25,10 @@ let bytesMax = BYTES_FIRST;
 let timer;
 
 /**
- * Sends a file to the path `target`, in a request of at most `requestMax` bytes, and with no others if it `isAlone`. It is refused with code `precondition_failed` where
- * `condition`, a header, does not hold. `onProgress(sent)` is called as bytes leave, `onMove` whenever any file's do, so that one that
- * waits for its turn is not taken for stalled, and `onUnsure` when it may be stored although nobody said so; `signal` stops it.
+ * Sends a file to the path `target`, in a request of at most `requestMax` bytes, and with no others if it `isAlone`. It is refused with
+ * code `precondition_failed` where `condition`, a header, does not hold. `onProgress(sent)` is called as bytes leave, `onMove` whenever
+ * any file's do, so that one that waits for its turn is not taken for stalled, and `onUnsure` when it may be stored although nobody said
+ * so; `signal` stops it.
  */
 export function send(file, { target, condition, requestMax, isAlone, onProgress, onMove, onUnsure, signal }) {
   return new Promise((resolve, reject) => {

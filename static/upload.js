@@ -24,7 +24,7 @@ const STALLED_AT_WAKE_MS = 10000;
 /** The same where all is sent, and the answer to the commit is awaited. */
 const UNANSWERED_AFTER_MS = 150000;
 const WATCH_INTERVAL_MS = 5000;
-/** What the server had of a small file when its request was given up is stored by then, or not at all. */
+/** What the server had of a small file when its request was given up is stored by then, unless the cluster is very slow. */
 const STORED_LATE_MS = 2000;
 /** For a proxy that takes no longer ones, and of which nobody told the server. */
 const CAUTIOUS_REQUEST_MAX = 500_000;

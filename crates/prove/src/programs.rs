@@ -25,6 +25,7 @@ struct Profile {
     name: &'static str,
     folder: &'static str,
 }
+
 /// The harnesses, and what one of them harms.
 const PROGRAMS: [&str; 5] = ["sim", "chaos", "dfs-master", "dfs-storage-node", "dfs"];
 
