@@ -7,11 +7,11 @@
 //! **Invariant:** one request at a time goes on with an upload. A newer one stops the one before, which may hang on a connection
 //! that is long dead, and waits until what that one read is stored.
 
-use std::collections::HashMap;
+mod piece;
+mod slots;
+
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,45 +21,16 @@ use parking_lot::Mutex;
 use proto::id::{ChunkId, UploadId};
 use proto::master::{UploadFound, UploadPlan};
 use tokio::io::AsyncReadExt;
-use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use tokio_util::io::StreamReader;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use crate::AppState;
 use crate::error::{Kind, Problem};
 use crate::room;
-
-/// Uploads of which something is held; each may hold up to a chunk.
-const HELD_MAX: usize = 256;
-/// What has rested for so long is let go: its caller finds the upload at its last chunk's end.
-const REST_MIN: Duration = Duration::from_secs(60);
-/// How long a request waits until the one before it has stored what it read.
-const WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// The uploads that this process knows.
-#[derive(Debug, Default)]
-pub(crate) struct Resumables {
-    slots: Mutex<HashMap<UploadId, Arc<Slot>>>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    held: tokio::sync::Mutex<Option<Held>>,
-    /// Stops whoever reads for it.
-    stop: Mutex<CancellationToken>,
-    used: Mutex<Instant>,
-}
-
-/// An upload between two requests.
-#[derive(Debug)]
-struct Held {
-    open: OpenUpload,
-    /// Bytes beyond the last whole chunk.
-    rest: Bytes,
-    /// How long it is kept, by what the cluster said last.
-    expires: Instant,
-}
+use piece::{End, Piece};
+use slots::Held;
+pub(crate) use slots::Resumables;
 
 /// How far an upload is.
 #[derive(Debug)]
@@ -75,93 +46,6 @@ pub(crate) enum Progress {
     },
     /// The file is there.
     Committed(Uploaded),
-}
-
-impl Resumables {
-    /// The upload's slot, for a request that comes now: whoever reads for it stops.
-    fn enter(&self, upload: UploadId) -> Result<(Arc<Slot>, CancellationToken), Problem> {
-        let mut slots = self.slots.lock();
-        slots.retain(|_, slot| !slot.has_rested());
-        if slots.len() >= HELD_MAX && !slots.contains_key(&upload) {
-            return Err(too_many());
-        }
-        let slot = slots.entry(upload).or_insert_with(Slot::new);
-        slot.touch();
-        let stop = CancellationToken::new();
-        std::mem::replace(&mut *slot.stop.lock(), stop.clone()).cancel();
-        Ok((slot.clone(), stop))
-    }
-
-    /// The upload's slot, if there is one.
-    fn peek(&self, upload: UploadId) -> Option<Arc<Slot>> {
-        self.slots.lock().get(&upload).cloned()
-    }
-
-    fn check_room(&self) -> Result<(), Problem> {
-        let mut slots = self.slots.lock();
-        slots.retain(|_, slot| !slot.has_rested());
-        if slots.len() < HELD_MAX {
-            return Ok(());
-        }
-        Err(too_many())
-    }
-
-    /// Gives up a slot in which nothing is held, unless others wait for it.
-    fn leave(&self, upload: UploadId, slot: &Arc<Slot>) {
-        let mut slots = self.slots.lock();
-        let is_same = slots
-            .get(&upload)
-            .is_some_and(|other| Arc::ptr_eq(other, slot));
-        if is_same && Arc::strong_count(slot) == 2 {
-            slots.remove(&upload);
-        }
-    }
-}
-
-impl Slot {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            held: tokio::sync::Mutex::default(),
-            stop: Mutex::default(),
-            used: Mutex::new(Instant::now()),
-        })
-    }
-
-    fn touch(&self) {
-        *self.used.lock() = Instant::now();
-    }
-
-    fn has_rested(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) == 1 && self.used.lock().elapsed() >= REST_MIN
-    }
-
-    /// Waits until whoever was at work has stored what it read.
-    async fn held(&self) -> Result<MutexGuard<'_, Option<Held>>, Problem> {
-        let held = tokio::time::timeout(WAIT_MAX, self.held.lock()).await;
-        held.map_err(|_| {
-            let detail = "what came before is still being stored; try again in a moment";
-            Problem::new(Kind::Locked, detail)
-        })
-    }
-}
-
-fn too_many() -> Problem {
-    let detail = "too many uploads go on already; try again soon";
-    Problem::new(Kind::Busy, detail)
-}
-
-impl Held {
-    fn offset(&self) -> u64 {
-        self.open.bytes + self.rest.len() as u64
-    }
-
-    fn progress(&self) -> Progress {
-        Progress::Open {
-            plan: self.open.plan.clone(),
-            offset: self.offset(),
-            kept: self.expires.saturating_duration_since(Instant::now()),
-        }
-    }
 }
 
 /// Opens an upload.
@@ -205,7 +89,7 @@ pub(crate) async fn find(state: &AppState, upload: UploadId) -> Result<Progress,
 /// How far an upload is: of what is being sent only what is recorded.
 pub(crate) async fn watch(state: &AppState, upload: UploadId) -> Result<Progress, Problem> {
     if let Some(slot) = state.resumables.peek(upload)
-        && let Ok(mut held) = slot.held.try_lock()
+        && let Some(mut held) = slot.held_now()
     {
         return look_up(state, upload, &mut held).await;
     }
@@ -384,11 +268,7 @@ where
     };
     let (open, rest, expires) = (before.open.clone(), before.rest.clone(), before.expires);
     let end = Arc::new(Mutex::new(End::Clean));
-    let piece = Piece {
-        body,
-        stopped: Box::pin(stop.cancelled_owned()),
-        end: end.clone(),
-    };
+    let piece = Piece::new(body, stop, &end);
     let reader = io::Cursor::new(rest).chain(StreamReader::new(piece));
     let appended = state.drive.append(open, Box::new(reader)).await;
     drop(turn);
@@ -486,57 +366,4 @@ fn within_chunk(whole: u64, offset: u64) -> Problem {
         offset - whole
     );
     Problem::new(Kind::OffsetMismatch, detail)
-}
-
-/// How a request's body ended.
-#[derive(Debug)]
-enum End {
-    Clean,
-    /// Another request came.
-    Stopped,
-    Broken(io::Error),
-}
-
-impl End {
-    fn check(self) -> Result<(), Problem> {
-        match self {
-            Self::Clean => Ok(()),
-            Self::Stopped => Err(Problem::new(
-                Kind::Locked,
-                "another request goes on with this upload; what came with this one is stored",
-            )),
-            // A laptop slept, and will hear this when it wakes.
-            Self::Broken(error) if error.kind() == io::ErrorKind::TimedOut => Err(Problem::new(
-                Kind::Locked,
-                format!("{error}; what came is stored: go on when the line is better"),
-            )),
-            Self::Broken(error) => Err(Error::Read(error).into()),
-        }
-    }
-}
-
-/// A body that ends early rather than to fail: what came of it counts.
-#[derive(Debug)]
-struct Piece<S> {
-    body: S,
-    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
-    end: Arc<Mutex<End>>,
-}
-
-impl<S: Stream<Item = io::Result<Bytes>> + Unpin> Stream for Piece<S> {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.stopped.as_mut().poll(context).is_ready() {
-            *self.end.lock() = End::Stopped;
-            return Poll::Ready(None);
-        }
-        match ready!(Pin::new(&mut self.body).poll_next(context)) {
-            Some(Err(error)) => {
-                *self.end.lock() = End::Broken(error);
-                Poll::Ready(None)
-            }
-            other => Poll::Ready(other),
-        }
-    }
 }

@@ -3,27 +3,26 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
-use proto::id::ChunkId;
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::memory::Faults;
 
-const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
-const BYTES: (&str, &str) = ("content-type", "application/offset+octet-stream");
+pub(super) const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
+pub(super) const BYTES: (&str, &str) = ("content-type", "application/offset+octet-stream");
 /// A chunk of the drive in memory.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 
 impl Site {
     /// Opens an upload and gives its address.
-    async fn begin(&self, path: &str, size: usize) -> String {
+    pub(super) async fn begin(&self, path: &str, size: usize) -> String {
         let answer = self.create(path, size, &[], "").await;
         assert_eq!(answer.status, 201);
         assert_eq!(answer.header("upload-offset"), "0");
         answer.header("location").to_owned()
     }
 
-    async fn create(
+    pub(super) async fn create(
         &self,
         path: &str,
         size: usize,
@@ -41,27 +40,19 @@ impl Site {
         self.send("POST /api/v1/uploads", &headers, body).await
     }
 
-    async fn patch(&self, address: &str, offset: usize, body: impl Into<Body>) -> Answer {
+    pub(super) async fn patch(
+        &self,
+        address: &str,
+        offset: usize,
+        body: impl Into<Body>,
+    ) -> Answer {
         let offset = offset.to_string();
         let headers = [TUS, BYTES, ("upload-offset", &*offset)];
         self.send(&format!("PATCH {address}"), &headers, body).await
     }
 
-    /// Says which chunks come next.
-    async fn name(&self, address: &str, offset: usize, bytes: &[u8]) -> Answer {
-        let chunks: Vec<_> = bytes.chunks(CHUNK).map(ChunkId::of).collect();
-        let body = serde_json::json!({ "offset": offset, "chunks": chunks });
-        self.post_names(address, &body.to_string()).await
-    }
-
-    async fn post_names(&self, address: &str, body: &str) -> Answer {
-        let json = [("content-type", "application/json")];
-        let request = format!("POST {address}/chunks");
-        self.send(&request, &json, body.to_owned()).await
-    }
-
     /// How many bytes are here.
-    async fn offset(&self, address: &str) -> usize {
+    pub(super) async fn offset(&self, address: &str) -> usize {
         let answer = self.send(&format!("HEAD {address}"), &[TUS], "").await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("cache-control"), "no-store");
@@ -70,14 +61,14 @@ impl Site {
     }
 
     /// The same drive, asked through another process.
-    fn restarted(&self) -> Self {
+    pub(super) fn restarted(&self) -> Self {
         let drive = self.drive.clone();
         let router = app(server(&drive));
         Self { drive, router }
     }
 }
 
-fn content(len: usize) -> Vec<u8> {
+pub(super) fn content(len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
@@ -323,96 +314,6 @@ async fn a_name_that_was_to_be_free_is_not_replaced() {
     early.expect_problem(412, "precondition_failed");
 }
 
-#[tokio::test]
-async fn requests_that_break_the_protocol_are_told_so() {
-    let site = Site::new();
-    let address = site.begin("/f", 4).await;
-    let patch = format!("PATCH {address}");
-    let offset = ("upload-offset", "0");
-    for (headers, status, code) in [
-        (&[BYTES, offset][..], 412, "unsupported_tus_version"),
-        (
-            &[("tus-resumable", "0.2.2"), BYTES, offset],
-            412,
-            "unsupported_tus_version",
-        ),
-        (&[TUS, offset], 415, "unsupported_media_type"),
-        (&[TUS, BYTES], 400, "bad_request"),
-        (&[TUS, BYTES, ("upload-offset", "-1")], 400, "bad_request"),
-        (
-            &[TUS, BYTES, ("upload-offset", "1")],
-            409,
-            "offset_mismatch",
-        ),
-    ] {
-        let answer = site.send(&patch, headers, "data").await;
-        answer.expect_problem(status, code);
-        assert_eq!(answer.header("tus-resumable"), "1.0.0");
-    }
-    site.patch(&address, 0, "too long")
-        .await
-        .expect_problem(413, "request_too_large");
-    assert_eq!(site.offset(&address).await, 0);
-    let place = ("upload-metadata", "path L2Y=");
-    for (headers, code) in [
-        (&[TUS, place][..], "bad_request"),
-        (&[TUS, ("upload-length", "4")], "invalid_argument"),
-        (
-            &[TUS, ("upload-length", "4"), ("upload-metadata", "path ?")],
-            "bad_request",
-        ),
-        (
-            &[
-                TUS,
-                ("upload-length", "4"),
-                ("upload-metadata", "path Lw=="),
-            ],
-            "invalid_argument",
-        ),
-    ] {
-        let answer = site.send("POST /api/v1/uploads", headers, "").await;
-        answer.expect_problem(400, code);
-    }
-    let huge = [TUS, place, ("upload-length", "1073741825")];
-    let answer = site.send("POST /api/v1/uploads", &huge, "").await;
-    answer.expect_problem(413, "too_large");
-}
-
-#[tokio::test]
-async fn clients_learn_what_is_spoken_here_and_may_use_post_for_all() {
-    let site = Site::new();
-    let options = site.send("OPTIONS /api/v1/uploads", &[], "").await;
-    assert_eq!(options.status, 204);
-    assert_eq!(options.header("tus-version"), "1.0.0");
-    assert_eq!(options.header("tus-max-size"), "1073741824");
-    assert!(options.header("tus-extension").contains("creation"));
-    let address = site.begin("/f", 4).await;
-    let post = format!("POST {address}");
-    let headers = [
-        TUS,
-        BYTES,
-        ("upload-offset", "0"),
-        ("x-http-method-override", "PATCH"),
-    ];
-    let patched = site.send(&post, &headers, "data").await;
-    assert_eq!(
-        (patched.status, patched.header("upload-offset")),
-        (204, "4")
-    );
-    let bare = site.send(&post, &[TUS], "").await;
-    bare.expect_problem(400, "bad_request");
-}
-
-/// Metadata is given back as it came.
-#[tokio::test]
-async fn what_the_caller_said_is_told_again() {
-    let site = Site::new();
-    let address = site.begin("/f", 4).await;
-    let answer = site.send(&format!("HEAD {address}"), &[TUS], "").await;
-    assert_eq!(answer.header("upload-metadata"), "path L2Y=,extra");
-    assert_eq!(answer.header("upload-length"), "4");
-}
-
 /// Whoever heard "the upload is elsewhere" asked where, was told the place at which it was, and tried the same again, for ever.
 #[tokio::test]
 async fn a_commit_that_is_refused_says_why() {
@@ -462,106 +363,6 @@ async fn what_is_stored_after_its_request_is_gone_can_be_waited_for() {
     assert_eq!(stored["offset"].as_u64(), Some(2 * CHUNK as u64));
 }
 
-/// A refusal that came before the route did not say that tus is spoken here, as each answer to a client of it has to.
-#[tokio::test]
-async fn refusals_of_any_kind_speak_tus() {
-    let site = Site::new();
-    let foreign = [TUS, ("sec-fetch-site", "cross-site")];
-    let answer = site.send("POST /api/v1/uploads", &foreign, "").await;
-    answer.expect_problem(403, "cross_site");
-    assert_eq!(answer.header("tus-resumable"), "1.0.0");
-    let other = site.send("POST /api/v1/move", &foreign, "").await;
-    assert_eq!((other.status, other.header("tus-resumable")), (403, ""));
-}
-
-/// A second upload of the same film sent all of it again.
-#[tokio::test]
-async fn what_is_here_already_is_named_and_not_sent() {
-    let site = Site::new();
-    let bytes = content(3 * CHUNK + 5);
-    site.keep("/first", &bytes);
-    let address = site.begin("/second", bytes.len()).await;
-    let one = site.name(&address, 0, &bytes[..CHUNK]).await;
-    assert_eq!((one.status, one.header("upload-offset")), (200, "65536"));
-    assert_eq!(one.header("tus-resumable"), "1.0.0");
-    assert_eq!(one.json()["path"], "/second");
-    let rest = site.name(&address, CHUNK, &bytes[CHUNK..]).await;
-    assert_eq!((rest.status, rest.header("x-copies")), (200, "3"));
-    assert_eq!(rest.json()["version"].as_u64(), Some(2));
-    let file = site.get("/api/v1/files/second").await;
-    assert_eq!(file.header("etag"), rest.header("etag"));
-    assert!(file.body.unwrap() == bytes);
-    // Whoever did not hear the answer asks again.
-    let again = site.name(&address, bytes.len(), &bytes[..CHUNK]).await;
-    assert_eq!(again.header("upload-offset"), bytes.len().to_string());
-}
-
-#[tokio::test]
-async fn bytes_go_on_where_names_do_not() {
-    let site = Site::new();
-    let bytes = content(4 * CHUNK + 5);
-    site.keep("/front", &bytes[..2 * CHUNK]);
-    let address = site.begin("/f", bytes.len()).await;
-    let named = site.name(&address, 0, &bytes).await;
-    assert_eq!(
-        (named.status, named.header("upload-offset")),
-        (200, "131072")
-    );
-    let none = site.name(&address, 2 * CHUNK, &bytes[2 * CHUNK..]).await;
-    assert_eq!((none.status, none.header("upload-offset")), (200, "131072"));
-    let more = site.patch(
-        &address,
-        2 * CHUNK,
-        bytes[2 * CHUNK..2 * CHUNK + 9].to_vec(),
-    );
-    assert_eq!(more.await.status, 204);
-    // Only bytes can complete a chunk.
-    let within = site.name(&address, 2 * CHUNK + 9, &bytes[..CHUNK]).await;
-    within.expect_problem(409, "offset_mismatch");
-    let behind = site.name(&address, 2 * CHUNK, &bytes[..CHUNK]).await;
-    behind.expect_problem(409, "offset_mismatch");
-    let at = 2 * CHUNK + 9;
-    assert_eq!(
-        site.patch(&address, at, bytes[at..].to_vec()).await.status,
-        204
-    );
-    assert!(site.get("/api/v1/files/f").await.body.unwrap() == bytes);
-}
-
-#[tokio::test]
-async fn names_that_break_a_rule_are_told_so() {
-    let site = Site::new();
-    let bytes = content(2 * CHUNK);
-    site.keep("/first", &bytes);
-    let free = [("if-none-match", "*")];
-    let address = site.create("/f", bytes.len(), &free, "").await;
-    let address = address.header("location").to_owned();
-    let hash = ChunkId::of(&bytes[..CHUNK]).to_string();
-    for body in [
-        r#"{"offset":0,"chunks":[]}"#.to_owned(),
-        r#"{"offset":0,"chunks":["xyz"]}"#.to_owned(),
-        r#"{"chunks":[]}"#.to_owned(),
-        format!(r#"{{"offset":-1,"chunks":["{hash}"]}}"#),
-        serde_json::json!({ "offset": 0, "chunks": vec![&hash; 513] }).to_string(),
-    ] {
-        let answer = site.post_names(&address, &body).await;
-        answer.expect_problem(400, "bad_request");
-    }
-    let long = "x".repeat(70_000);
-    let answer = site.post_names(&address, &long).await;
-    answer.expect_problem(413, "request_too_large");
-    let many = [&bytes[..], &bytes[..1]].concat();
-    let answer = site.name(&address, 0, &many).await;
-    answer.expect_problem(400, "invalid_argument");
-    let answer = site.name("/api/v1/uploads/none", 0, &bytes).await;
-    answer.expect_problem(404, "not_found");
-    assert_eq!(site.offset(&address).await, 0);
-    site.keep("/f", b"theirs");
-    let late = site.name(&address, 0, &bytes).await;
-    late.expect_problem(412, "precondition_failed");
-    assert_eq!(site.get("/api/v1/files/f").await.text(), "theirs");
-}
-
 /// A file of all the bytes that a number can count was taken on, and refused after days.
 #[tokio::test]
 async fn a_file_that_never_fits_is_refused_before_its_first_byte() {
@@ -588,31 +389,4 @@ async fn a_file_that_never_fits_is_refused_before_its_first_byte() {
     let other = site.restarted();
     let waiting = other.create("/larger", 60_000_001, &[], "").await;
     assert_eq!(waiting.status, 201, "nobody knows what has room");
-}
-
-/// Of two values nobody knows which one was meant: the first was taken.
-#[tokio::test]
-async fn headers_that_come_twice_are_refused() {
-    let site = Site::new();
-    let address = site.begin("/f", 4).await;
-    let offsets = [TUS, BYTES, ("upload-offset", "0"), ("upload-offset", "4")];
-    let answer = site
-        .send(&format!("PATCH {address}"), &offsets, "data")
-        .await;
-    answer.expect_problem(400, "bad_request");
-    let places = [
-        TUS,
-        ("upload-length", "4"),
-        ("upload-metadata", "path L2Y="),
-        ("upload-metadata", "path L2c="),
-    ];
-    let answer = site.send("POST /api/v1/uploads", &places, "").await;
-    answer.expect_problem(400, "bad_request");
-    let times = [("x-modified-ms", "1"), ("x-modified-ms", "2")];
-    let answer = site.send("PUT /api/v1/files/f", &times, "data").await;
-    answer.expect_problem(400, "bad_request");
-    site.keep("/f", b"data");
-    let ranges = [("range", "bytes=0-0"), ("range", "bytes=1-1")];
-    let answer = site.send("GET /api/v1/files/f", &ranges, "").await;
-    assert_eq!((answer.status, answer.text()), (200, "data"));
 }
