@@ -25,6 +25,7 @@ pub(crate) async fn append_stored(
     check_size(&rules, Some(open.plan.size))?;
     let chunks = with_lens(&rules, &open, chunks)?;
     let mut left = &chunks[..];
+    let mut is_again = false;
     while !left.is_empty() {
         let (piece, others) = left.split_at(left.len().min(room_in_block(&open)));
         let stored = stored_first(shared, piece).await?;
@@ -38,8 +39,15 @@ pub(crate) async fn append_stored(
         match added {
             Ok(Some(uploaded)) => return Ok(Appended::Committed(uploaded)),
             Ok(None) => {}
-            // One went since it was counted.
-            Err(Error::NotEnoughReplicas { .. }) => break,
+            // One went since they were counted. What is before it is still there.
+            Err(Error::NotEnoughReplicas { .. }) if !is_again => {
+                is_again = true;
+                continue;
+            }
+            Err(Error::NotEnoughReplicas { message, .. }) => {
+                tracing::debug!("what was named is sent after all: {message}");
+                break;
+            }
             Err(error) => return Err(error),
         }
         open.chunks += stored.len() as u64;
@@ -48,6 +56,7 @@ pub(crate) async fn append_stored(
             break;
         }
         left = others;
+        is_again = false;
     }
     let rest = bytes::Bytes::new();
     Ok(Appended::Open { open, rest })

@@ -93,6 +93,27 @@ async fn it_ends_before_the_first_that_is_missing() {
     assert!(cluster.download(PATH).await.unwrap() == bytes);
 }
 
+/// One goes while they are named: what is before it need not be sent.
+#[tokio::test(start_paused = true)]
+async fn what_goes_meanwhile_is_the_only_one_that_is_sent() {
+    let cluster = TestCluster::start(3, 1000).await;
+    let bytes = content(9500);
+    cluster.upload("/a", &bytes).await.unwrap();
+    let named = chunks(&bytes, 1000);
+    cluster.master().lock().deleted_behind_count = Some(named[6]);
+    let open = begin(&cluster, bytes.len()).await;
+    let appended = cluster.client.append_stored(open, &named).await.unwrap();
+    let Appended::Open { open, .. } = appended else {
+        panic!("{appended:?}");
+    };
+    assert_eq!(open.chunks, 6);
+    let puts = cluster.puts();
+    let appended = cluster.client.append(open, &bytes[6000..]).await.unwrap();
+    assert!(matches!(appended, Appended::Committed(_)));
+    assert_eq!(cluster.puts() - puts, 3);
+    assert!(cluster.download(PATH).await.unwrap() == bytes);
+}
+
 /// Two of three copies are on nodes of which the master hears nothing any more: a write demands more.
 #[tokio::test(start_paused = true)]
 async fn what_has_too_few_copies_is_missing() {

@@ -61,6 +61,8 @@ pub(crate) struct MasterState {
     pub(crate) reports: BTreeSet<(ChunkId, NodeId)>,
     /// Nodes that are not given out for new chunks any more.
     pub(crate) dead: BTreeSet<NodeId>,
+    /// Is deleted as soon as what is stored was counted.
+    pub(crate) deleted_behind_count: Option<ChunkId>,
     /// The connection breaks before the answer to the next of these arrives.
     pub(crate) cut_answer_to: Option<&'static str>,
 }

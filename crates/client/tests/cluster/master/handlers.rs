@@ -175,9 +175,12 @@ impl MasterHandlers for FakeMaster {
             "the bound of the protocol"
         );
         self.note("count_stored_chunks");
-        let state = self.lock();
+        let mut state = self.lock();
         let is_stored = |chunk: &&ChunkToStore| state.has(&chunk.chunk);
         let stored = ask.chunks.iter().take_while(is_stored).count();
+        if let Some(chunk) = state.deleted_behind_count.take() {
+            state.chunks.remove(&chunk);
+        }
         let stored = u32::try_from(stored).unwrap();
         Ok(StoredChunksCounted { stored })
     }
