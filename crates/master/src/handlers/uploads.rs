@@ -19,7 +19,7 @@ use super::{ClusterView, Files, unexpected};
 use crate::command::{ChunkPromise, ClusterMillis, Command, CommittedVersion, NodeNumber};
 use crate::membership::Placeable;
 use crate::placement::{self, Candidates};
-use crate::state::{Allocation, KeptUpload, Outcome, Snapshot, StateError};
+use crate::state::{Allocation, ChunkRow, KeptUpload, Outcome, Snapshot, StateError};
 
 /// Receipts that a chunk may come with: more nodes are never promised one.
 const RECEIPTS_MAX: usize = 32;
@@ -204,8 +204,9 @@ impl<V: ClusterView> Files<V> {
         let avoided = avoided(&snapshot, &request.avoid)?;
         let check = self.check_usable(&placeable, &avoided);
         let proposed = request.chunks.iter().map(|chunk| {
+            let is_stored = |row: ChunkRow| self.is_stored(&row, &placeable);
             if let Err(refusal) = &check
-                && !self.is_stored(&snapshot, &chunk.chunk, &placeable)?
+                && !snapshot.chunk(&chunk.chunk)?.is_some_and(is_stored)
             {
                 self.cluster.writes_refused(&avoided);
                 return Err(refusal.clone());
@@ -224,8 +225,8 @@ impl<V: ClusterView> Files<V> {
         let placeable = self.cluster.placeable();
         for (count, ChunkToStore { chunk, len }) in chunks.iter().enumerate() {
             let row = snapshot.chunk(chunk)?;
-            let is_same = row.is_some_and(|row| row.may_have_len(*len));
-            if !is_same || !self.is_stored(&snapshot, chunk, &placeable)? {
+            let row = row.filter(|row| row.may_have_len(*len));
+            if !row.is_some_and(|row| self.is_stored(&row, &placeable)) {
                 return Ok(count);
             }
         }
@@ -233,18 +234,10 @@ impl<V: ClusterView> Files<V> {
     }
 
     /// Whether enough nodes hold a chunk that can be relied on.
-    fn is_stored(
-        &self,
-        snapshot: &Snapshot,
-        chunk: &ChunkId,
-        placeable: &Placeable,
-    ) -> Result<bool, StateError> {
-        let Some(row) = snapshot.chunk(chunk)? else {
-            return Ok(false);
-        };
+    fn is_stored(&self, row: &ChunkRow, placeable: &Placeable) -> bool {
         let is_sure = |node: &&NodeNumber| placeable.doubtful.binary_search(node).is_err();
         let sure = row.replicas.iter().filter(is_sure);
-        Ok(sure.count() >= usize::from(self.state.rules().min_write_replicas))
+        sure.count() >= usize::from(self.state.rules().min_write_replicas)
     }
 
     /// Nodes for one chunk: those that it was promised to before, and others in the place of those that are to be
