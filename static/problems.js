@@ -11,7 +11,9 @@ export function saidOf(problem, status) {
     const said = problem.reasons.map((reason) => reasonOf(reason, null));
     return { text: said.map(({ text }) => text).join(" "), lang: said.find(({ lang }) => lang)?.lang ?? "" };
   }
-  return known(PROBLEMS[problem.code], english);
+  // Numbers and names of just this one are in the English sentence alone.
+  const text = PROBLEMS[problem.code];
+  return known(text && fill(text, { detail: problem.detail ?? english }), english);
 }
 
 /** Why the cluster is not as it should be, likewise; `status` is what the API says of it, if it does. */

@@ -25,7 +25,9 @@ impl Said {
     /// What happened, to what, and what to do.
     pub(crate) fn problem(texts: &Texts, problem: &Problem) -> Self {
         let key = format!("problems.{}", problem.kind.code());
-        Self::by_key(texts, &key, &problem.detail, &[])
+        // Numbers and names of just this one are in the English sentence alone.
+        let detail = [("detail", &*problem.detail)];
+        Self::by_key(texts, &key, &problem.detail, &detail)
     }
 
     /// Why the cluster is not as it should be.
