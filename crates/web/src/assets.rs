@@ -120,9 +120,9 @@ const VERSION_MARK: &str = "v-";
 pub(crate) async fn get(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     match name.split_once('/') {
         Some((folder, name)) if folder == *FOLDER => answer(name, &headers, Caching::Forever),
-        // A page that was open when the server was replaced.
+        // A page that was open when the server was replaced. What it gets may be of another version, and is not kept.
         Some((folder, name)) if folder.starts_with(VERSION_MARK) => {
-            answer(name, &headers, Caching::Asked)
+            answer(name, &headers, Caching::Never)
         }
         _ => answer(&name, &headers, Caching::Asked),
     }
@@ -158,6 +158,8 @@ enum Caching {
     Forever,
     /// After it asked whether it is still the same: so a new version of this server shows at once.
     Asked,
+    /// Not at all: it is not what the address says.
+    Never,
 }
 
 impl Caching {
@@ -165,6 +167,7 @@ impl Caching {
         HeaderValue::from_static(match self {
             Self::Forever => "public, max-age=31536000, immutable",
             Self::Asked => "no-cache",
+            Self::Never => "no-store",
         })
     }
 }

@@ -323,7 +323,7 @@ async fn what_a_page_names_is_asked_for_once() {
         (
             format!("/static/v-0123456789abcdef/{name}"),
             200,
-            "no-cache",
+            "no-store",
         ),
         (format!("/static/0123456789abcdef/{name}"), 404, ""),
     ] {
