@@ -16,12 +16,21 @@ use crate::readiness::Known;
 /// So little is not asked about.
 const UNCHECKED_LEN_MAX: u64 = 1 << 20;
 
-/// Refuses a file that no disks could hold.
+/// Refuses a file that the cluster does not take, or that no disks could hold.
 pub(crate) async fn check_size(state: &AppState, size: u64) -> Result<(), Problem> {
     let Some(status) = status(state, size).await else {
         return Ok(());
     };
-    if size <= status.capacity_bytes {
+    if let Some(max) = status.rules.file_size_max.filter(|max| size > *max) {
+        let detail = format!(
+            "the file has {}, and this cluster takes {} at most",
+            exact_size(size),
+            exact_size(max)
+        );
+        return Err(Problem::new(Kind::TooLarge, detail));
+    }
+    // What the disks of a silent node have is not counted.
+    if size <= status.capacity_bytes || status.nodes.live < status.nodes.total {
         return Ok(());
     }
     let detail = format!(
@@ -37,7 +46,8 @@ pub(crate) async fn check_left(state: &AppState, left: u64) -> Result<(), Proble
     let Some(status) = status(state, left).await else {
         return Ok(());
     };
-    if left <= status.room_bytes {
+    let is_known = status.uploads_possible && status.room_bytes > 0;
+    if !is_known || left <= status.room_bytes {
         return Ok(());
     }
     let detail = format!(
@@ -48,13 +58,13 @@ pub(crate) async fn check_left(state: &AppState, left: u64) -> Result<(), Proble
     Err(Problem::new(Kind::NoSpace, detail))
 }
 
-/// How the cluster does, if it is worth asking and its room is known.
+/// How the cluster does, if it is worth asking.
 async fn status(state: &AppState, len: u64) -> Option<Arc<ClusterStatus>> {
     if len <= UNCHECKED_LEN_MAX {
         return None;
     }
     match state.status.get(&*state.drive).await {
-        Known::Status(status) if status.uploads_possible && status.room_bytes > 0 => Some(status),
-        _ => None,
+        Known::Status(status) => Some(status),
+        Known::Unknown(_) => None,
     }
 }

@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use client::people::exact_size;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
 use proto::id::VersionId;
 use proto::master::{Entry, Precondition, TrashId};
@@ -22,7 +21,7 @@ use crate::headers::conditional::{self, Validators};
 use crate::headers::only;
 use crate::location::{self, FilePath};
 use crate::pace::PacedBody;
-use crate::readiness::Known;
+use crate::room;
 use crate::{AppState, Shared};
 
 /// A body up to this long is read before it is known whether the file can be stored: that is quicker.
@@ -206,27 +205,10 @@ pub(super) async fn check_before(
             Problem::new(Kind::PreconditionFailed, both)
         });
     }
-    if is_large {
-        check_size(state, size_hint).await?;
+    if let Some(size) = size_hint {
+        room::check_size(state, size).await?;
     }
     changed_only_if(headers, current(state, path).await?)
-}
-
-async fn check_size(state: &AppState, size_hint: Option<u64>) -> Result<(), Problem> {
-    let Known::Status(status) = state.status.get(&*state.drive).await else {
-        return Ok(());
-    };
-    match (size_hint, status.rules.file_size_max) {
-        (Some(size), Some(max)) if size > max => Err(Problem::new(
-            Kind::TooLarge,
-            format!(
-                "the file has {}, and this cluster takes {} at most",
-                exact_size(size),
-                exact_size(max)
-            ),
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// The file as it is now; a folder in its place is an error.
