@@ -27,7 +27,7 @@ use crate::extract::{self, QueryOf};
 use crate::location;
 use crate::pages::Page;
 use crate::pages::receiver::{self as view, Closed};
-use crate::receivers::{Place, Proof, now_ms};
+use crate::receivers::{Proof, now_ms};
 use crate::serve::Peer;
 use crate::{AppState, Shared};
 
@@ -278,7 +278,7 @@ pub(crate) async fn unlock(
         return view::wrong_password(&page, &visit).answer();
     };
     let share = visit.found.share.share;
-    let place = Place::new(peer.0, &headers);
+    let place = state.proxies.origin(peer.0, &headers);
     if let Err(wait) = state.receivers.take_guess(share, place) {
         return view::too_many_guesses(&page, &visit, wait).answer();
     }
@@ -402,8 +402,12 @@ async fn send_zip(
         visit.may_count()?;
     }
     let walk = Walk::of(above, vec![entry]).by_link(visit.token.clone(), visit.path.clone());
-    let sent = super::zip::send(state, &state.receivers.transfers, method, &title, walk).await;
-    let response = sent.map_err(|problem| closed_by(&problem))?;
+    let transfers = &state.receivers.transfers;
+    let sent = async {
+        let place = transfers.zips.turn(1).await?;
+        super::zip::send(state, transfers, place, method, &title, walk).await
+    };
+    let response = sent.await.map_err(|problem| closed_by(&problem))?;
     if counts {
         visit.count(state).await?;
     }

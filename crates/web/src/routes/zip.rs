@@ -17,7 +17,7 @@ use crate::extract::{FormBody, QueryOf};
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::location::FolderPath;
 use crate::readiness::Known;
-use crate::turns::Transfers;
+use crate::turns::{Transfers, Turn};
 use crate::{AppState, Shared};
 
 /// Chunks that are fetched ahead, where there is memory for it.
@@ -53,16 +53,19 @@ async fn of_chosen(
     folder: EntryPath,
     fields: Vec<(String, String)>,
 ) -> Result<Response, Problem> {
+    // Looking up what was chosen is a part of the work.
+    let place = state.transfers.zips.turn(1).await?;
     let names = names(fields)?;
     let title = title(&folder, &names);
     let walk = walk(state, folder, names).await?;
-    send(state, &state.transfers, method, &title, walk).await
+    send(state, &state.transfers, place, method, &title, walk).await
 }
 
-/// All that a walk comes to, as a zip with this name.
+/// All that a walk comes to, as a zip with this name, which has its place among those that are made.
 pub(crate) async fn send(
     state: &AppState,
     transfers: &Transfers,
+    place: Turn,
     method: &Method,
     title: &str,
     walk: Walk,
@@ -71,7 +74,6 @@ pub(crate) async fn send(
     if *method == Method::HEAD {
         return Ok(headers.into_response());
     }
-    let place = transfers.zips.turn(1).await?;
     let chunk_size = chunk_size(state).await?;
     let turn = transfers
         .downloads
