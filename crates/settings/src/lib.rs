@@ -28,6 +28,7 @@ mod heaps;
 mod load;
 mod logging;
 pub mod loops;
+mod network;
 mod sections;
 pub mod shutdown;
 mod size;
@@ -42,6 +43,7 @@ pub use error::{Origin, SettingsError};
 pub use exit::{EXIT_FAILURE, EXIT_SETTINGS, chain, reader_went_away, report, run};
 pub use load::Loader;
 pub use logging::start_logging;
+pub use network::Network;
 pub use sections::{
     ClientSettings, ClusterSettings, LogSettings, MasterSettings, Settings, StorageNodeSettings,
     WebSettings,

@@ -10,7 +10,7 @@ use proto::name::NameRules;
 use proto::net::Address;
 
 use crate::value::{LogFilter, LogFormat, Secret, SettingValue, Share};
-use crate::{ByteSize, TimeSpan, WebAddress};
+use crate::{ByteSize, Network, TimeSpan, WebAddress};
 
 macro_rules! sections {
     ($(
@@ -157,6 +157,8 @@ sections! {
         hosts: Vec<String> = Vec::new();
         /// Where people reach it from elsewhere: share links begin with this. Not given, it is the address that the owner uses.
         public_url: Option<WebAddress> = None;
+        /// Proxies that are believed where requests come from (`X-Forwarded-For`): addresses or networks.
+        proxies: Vec<Network> = Network::loopback();
         /// Uploads taken at once; further ones wait.
         uploads_at_once: u32 = 32;
         /// The longest body that the page sends in one request, for a proxy in front of it that takes no longer ones.

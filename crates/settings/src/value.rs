@@ -12,7 +12,7 @@ use proto::net::Address;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 
-use crate::{ByteSize, TimeSpan, WebAddress};
+use crate::{ByteSize, Network, TimeSpan, WebAddress};
 
 /// A value that a setting can have.
 pub(crate) trait SettingValue: Sized {
@@ -78,6 +78,7 @@ parsed_value! {
     ByteSize: "a size, for example 64KiB, 1MiB or 10GB";
     TimeSpan: "a time with its unit, for example 250ms, 5s, 15m, 1h or 30d";
     Address: "an address HOST:PORT, for example 127.0.0.1:9000";
+    Network: "an address or a network, for example 10.0.0.2 or 10.0.0.0/8";
     Share: "a number from 0 to 1, for example 0.5";
     WebAddress: "an address as browsers have it, without a path, for example https://files.example";
     LogFilter: "error, warn, info, debug, trace or off, or such levels for parts, for example info,master=debug";

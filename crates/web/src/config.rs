@@ -55,6 +55,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let drive = Arc::new(cluster.clone());
     let state = AppState::new(drive, hosts, transfers(&settings.web))
         .with_public_url(public_url.map(WebAddress::as_str))
+        .with_proxies(settings.web.proxies)
         .until(shutdown.clone());
     let limits = Limits::default();
     let limits = Limits {

@@ -19,6 +19,7 @@ pub mod memory;
 mod openapi;
 mod pace;
 mod pages;
+mod places;
 mod present;
 mod preview;
 mod readiness;
@@ -46,6 +47,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use rand::RngExt;
+use settings::Network;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::CompressionLevel;
@@ -61,6 +63,7 @@ pub use serve::{Limits, listen, serve};
 use error::Kind;
 use headers::tus;
 use pages::Page;
+use places::Proxies;
 use readiness::StatusCache;
 use receivers::Receivers;
 use resumable::Resumables;
@@ -79,6 +82,7 @@ pub struct AppState {
     receivers: Receivers,
     /// Where receivers of share links reach this server, without a closing `/`.
     public_url: Option<String>,
+    proxies: Proxies,
     thumbnails: Thumbnails,
     watch: Watch,
     stopping: CancellationToken,
@@ -128,6 +132,7 @@ impl AppState {
             resumables: Resumables::default(),
             receivers: Receivers::new(rand::rng().random(), Transfers::of_receivers(&limits)),
             public_url: None,
+            proxies: Proxies(Network::loopback()),
             thumbnails: Thumbnails::default(),
             watch: Watch::default(),
             stopping: CancellationToken::new(),
@@ -141,6 +146,13 @@ impl AppState {
     #[must_use]
     pub fn with_public_url(mut self, url: Option<&str>) -> Self {
         self.public_url = url.map(|url| url.trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// The same, with these proxies believed where requests come from.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: Vec<Network>) -> Self {
+        self.proxies = Proxies(proxies);
         self
     }
 

@@ -7,10 +7,8 @@
 //! get them back slowly. Whoever guesses has fewer, so that one stranger does not lock out those who know the password.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::HeaderMap;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use client::ShareToken;
@@ -20,6 +18,7 @@ use proto::master::{ShareFound, ShareId};
 use sha2::Sha256;
 use tokio::time::Instant;
 
+use crate::places::Place;
 use crate::turns::Transfers;
 
 /// Guesses that one place has at a share when it has not guessed wrong lately.
@@ -32,8 +31,6 @@ const OF_ALL: Allowance = Allowance {
     guesses_max: 100,
     one_after: Duration::from_secs(60),
 };
-/// The part of an address that says which household it is in: providers give each so many of the others.
-const NETWORK_OF_V6: u128 = !0 << 72;
 /// Shares and places of which wrong guesses are remembered. A share is asked before its places are, so that its own allowance
 /// bounds how many it adds here.
 const REMEMBERED_MAX: usize = 1 << 17;
@@ -86,28 +83,6 @@ struct Allowance {
 
 /// Whose guesses are counted: those at a share from one place, or from everywhere.
 type Guesser = (ShareId, Option<Place>);
-
-/// From where somebody guesses: one address, or what one household has of them where addresses are plenty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Place(IpAddr);
-
-impl Place {
-    /// The place that a request comes from: of one that a proxy on this machine passes on, what the proxy says.
-    pub(crate) fn new(peer: IpAddr, headers: &HeaderMap) -> Self {
-        let told = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .next_back()
-            .and_then(|list| list.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-        let address = told.filter(|_| peer.to_canonical().is_loopback());
-        Self(match address.unwrap_or(peer).to_canonical() {
-            IpAddr::V6(address) => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK_OF_V6))
-            }
-            address @ IpAddr::V4(_) => address,
-        })
-    }
-}
 
 /// Wrong guesses that are remembered.
 #[derive(Debug, Clone, Copy)]
@@ -256,7 +231,6 @@ pub(crate) fn now_ms() -> u64 {
 mod tests {
     use super::*;
     use crate::TransferLimits;
-    use axum::http::{HeaderName, HeaderValue};
     use proto::master::{PasswordHash, Share};
 
     fn with_key(key: u8) -> Receivers {
@@ -335,38 +309,14 @@ mod tests {
         }
     }
 
-    fn place(peer: &str, forwarded: &[&str]) -> Place {
-        let forwarded = forwarded.iter().map(|list| {
-            let name = HeaderName::from_static("x-forwarded-for");
-            (name, HeaderValue::from_str(list).unwrap())
-        });
-        Place::new(peer.parse().unwrap(), &forwarded.collect())
-    }
-
-    #[test]
-    fn a_place_is_what_nobody_can_make_up() {
-        assert_ne!(place("192.0.2.1", &[]), place("192.0.2.2", &[]));
-        // Whoever has one address of version 6 has as many as he likes.
-        assert_eq!(place("2001:db8::1", &[]), place("2001:db8::ffff:1", &[]));
-        assert_eq!(place("2001:db8::1", &[]), place("2001:db8:0:1::1", &[]));
-        assert_ne!(place("2001:db8::1", &[]), place("2001:db8:0:100::1", &[]));
-        assert_eq!(place("::ffff:192.0.2.1", &[]), place("192.0.2.1", &[]));
-        // Only a proxy is believed, and only what it has added itself.
-        assert_eq!(place("192.0.2.1", &["192.0.2.9"]), place("192.0.2.1", &[]));
-        for lists in [
-            &["192.0.2.9"][..],
-            &["198.51.100.1, 192.0.2.9"],
-            &["198.51.100.1", "192.0.2.9"],
-        ] {
-            assert_eq!(place("127.0.0.1", lists), place("192.0.2.9", &[]));
-        }
-        assert_eq!(place("127.0.0.1", &["unknown"]), place("127.0.0.1", &[]));
+    fn place(address: &str) -> Place {
+        Place::of(address.parse().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn guesses_run_out_and_come_back_slowly() {
         let receivers = with_key(1);
-        let (share, here) = (ShareId(1), place("192.0.2.1", &[]));
+        let (share, here) = (ShareId(1), place("192.0.2.1"));
         for _ in 0..OF_ONE.guesses_max {
             receivers.take_guess(share, here).unwrap();
         }
@@ -388,13 +338,11 @@ mod tests {
     async fn one_place_locks_no_other_out_and_all_places_together_have_a_bound() {
         let receivers = with_key(1);
         let share = ShareId(1);
-        let stranger = place("192.0.2.1", &[]);
+        let stranger = place("192.0.2.1");
         while receivers.take_guess(share, stranger).is_ok() {}
-        receivers
-            .take_guess(share, place("192.0.2.2", &[]))
-            .unwrap();
+        receivers.take_guess(share, place("192.0.2.2")).unwrap();
         let guessed = OF_ONE.guesses_max + 1;
-        let mut places = (0..=u8::MAX).map(|last| place(&format!("198.51.100.{last}"), &[]));
+        let mut places = (0..=u8::MAX).map(|last| place(&format!("198.51.100.{last}")));
         for place in places
             .by_ref()
             .take((OF_ALL.guesses_max - guessed) as usize)
