@@ -195,7 +195,7 @@ impl NodeHandlers for Handlers {
     ) -> Result<ChunkReplicated, WireError> {
         masters_only(caller)?;
         self.node.follow(request.as_of).await?;
-        if self.node.holds_good(&request.chunk).await? {
+        if self.node.holds_good(&request.chunk).await {
             return Ok(ChunkReplicated { source: None });
         }
         let (verified, source) = self.fetch(&request).await?;

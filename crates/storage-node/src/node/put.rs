@@ -58,15 +58,33 @@ impl Node {
         let disks = self.disks();
         if self
             .holds_good_beside(&disks, &chunk, Some(claim.disk))
-            .await?
+            .await
         {
             return Ok(false);
         }
-        let stored = disks[claim.disk].writer.put(verified).await?;
+        let stored = self.put_on(&disks, claim.disk, verified).await?;
         if claim.has_stuck {
             self.duplicates.note(std::iter::once(chunk));
         }
         Ok(stored)
+    }
+
+    /// Puts a chunk on this disk, which has to know whether it is there: as a rule it is not, and nothing is read. The writer looks for
+    /// it and does not read it, so a copy that it finds is verified, and replaced if it is not good.
+    async fn put_on(
+        &self,
+        disks: &Disks,
+        disk: usize,
+        verified: VerifiedChunk,
+    ) -> Result<bool, StoreError> {
+        let (chunk, writer) = (verified.chunk, &disks[disk].writer);
+        if writer.put(verified.clone()).await? {
+            return Ok(true);
+        }
+        if self.verify_copy(disk, &chunk).await? == ChunkState::Good {
+            return Ok(false);
+        }
+        writer.put(verified).await
     }
 
     /// Hashes on another thread, unless the bytes are few.
@@ -87,38 +105,32 @@ impl Node {
 
     /// Whether the chunk is here, on a disk that is sound, and reads well. A copy that rotted unseen is marked, and can
     /// then be replaced: it must not count as the copy that somebody is about to rely on.
-    pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> Result<bool, StoreError> {
+    pub(crate) async fn holds_good(&self, chunk: &ChunkId) -> bool {
         self.holds_good_beside(&self.disks(), chunk, None).await
     }
 
-    /// The same for a put on this disk, which must say what it has: the writer does not read what is there.
+    /// The same of all disks but this one. One that does not say it counts as one that has none.
     async fn holds_good_beside(
         &self,
         disks: &Disks,
         chunk: &ChunkId,
         claimed: Option<usize>,
-    ) -> Result<bool, StoreError> {
-        let sound = disks.iter().enumerate();
-        let sound = sound.filter(|(_, disk)| disk.store.failure().is_none());
+    ) -> bool {
+        let others = disks.iter().enumerate();
+        let others = others.filter(|(place, _)| Some(*place) != claimed);
+        let sound = others.filter(|(_, disk)| disk.store.failure().is_none());
         let asked = sound.map(|(place, disk)| {
             let (store, id) = (Arc::clone(&disk.store), *chunk);
             async move { (place, disk.lane.ask_soon(move || store.find(&id)).await) }
         });
         let mut answers: FuturesUnordered<_> = asked.collect();
-        let mut claimed_error = None;
         while let Some((disk, answer)) = answers.next().await {
-            let state = match answer {
-                Ok(Some(row)) if !row.corrupt => self.verify_copy(disk, chunk).await,
-                Ok(_) => continue,
-                Err(error) => Err(error),
-            };
-            match state {
-                Ok(ChunkState::Good) => return Ok(true),
-                Err(error) if Some(disk) == claimed => claimed_error = Some(error),
-                _ => {}
+            let is_known = matches!(answer, Ok(Some(row)) if !row.corrupt);
+            if is_known && matches!(self.verify_copy(disk, chunk).await, Ok(ChunkState::Good)) {
+                return true;
             }
         }
-        claimed_error.map_or(Ok(false), Err)
+        false
     }
 
     /// Chooses the disk for a chunk, and keeps it chosen until the put is done.
