@@ -12,6 +12,7 @@ mod by_name;
 mod checks;
 mod copy;
 mod hashed;
+mod intake;
 mod ledger;
 mod options;
 mod recover;
@@ -38,23 +39,19 @@ use proto::node::Receipt;
 use tokio::io::AsyncRead;
 use tokio::time::sleep_until;
 
-use crate::fetch::ChunkPlace;
 use crate::{Cluster, Error, Shared};
 use allocate::{Allocated, Destination, allocate_patiently};
 pub(crate) use by_name::append_stored;
 use checks::{check_entry, check_size};
 pub(crate) use copy::copy;
-use hashed::{Content, Hashed, chunk_len};
+use hashed::Hashed;
 use ledger::{Ledger, Standing};
 pub use options::{Progress, UploadOptions, Uploaded};
 use recover::Trouble;
 pub(crate) use resume::append;
 pub use resume::{Appended, OpenUpload};
 use session::Session;
-use source::{Fetcher, Source, Taken};
-
-/// What a buffer has room for at first, where the size is not known.
-const FIRST_BUFFER_LEN: usize = 64 << 10;
+use source::Source;
 
 pub(crate) async fn upload<R: AsyncRead + Send + Unpin>(
     cluster: &Cluster,
@@ -201,91 +198,6 @@ impl Upload {
     fn stops_short(&self) -> bool {
         let size = self.options.size_hint;
         self.ended && self.session.is_kept() && size != Some(self.ledger.begun_bytes())
-    }
-
-    fn may_take<R>(&self, source: &Source<R>) -> bool {
-        let in_flight_max = match source {
-            Source::Reader(..) => self.shared.options.chunks_in_flight.max(1),
-            // Without their bytes they take next to no memory.
-            Source::File(..) => CHUNKS_PER_BLOCK,
-        };
-        !self.ended && self.in_flight < in_flight_max && self.ledger.has_room()
-    }
-
-    /// No more than will come, as far as that is known.
-    fn next_buffer_len(&self) -> usize {
-        let chunk_size = self.rules.chunk_size as usize;
-        let begun = self.ledger.begun_bytes();
-        match self.options.size_hint {
-            _ if self.ended => 0,
-            Some(size) => chunk_size.min(usize::try_from(size - begun).unwrap_or(chunk_size)),
-            None if begun == 0 => chunk_size.min(FIRST_BUFFER_LEN),
-            None => chunk_size,
-        }
-    }
-
-    fn take_in(&mut self, taken: Taken) -> Result<(), Error> {
-        match taken {
-            Taken::Read(bytes, more) => self.take_in_bytes(bytes, more),
-            Taken::Known(place, fetcher) => {
-                self.take_in_known(place, fetcher);
-                Ok(())
-            }
-            Taken::End => self.take_in_bytes(Bytes::new(), false),
-        }
-    }
-
-    /// Takes in what was read: a chunk, unless the reader ended at a chunk's end.
-    fn take_in_bytes(&mut self, bytes: Bytes, more: bool) -> Result<(), Error> {
-        self.ended = !more;
-        let read = self.ledger.begun_bytes() + bytes.len() as u64;
-        if let Some(expected) = self.options.size_hint {
-            let is_short = self.ended && read < expected;
-            if read > expected || (is_short && !self.session.is_kept()) {
-                return Err(Error::SizeMismatch { expected, read });
-            }
-            if is_short && bytes.len() < self.rules.chunk_size as usize {
-                self.rest = bytes;
-                return Ok(());
-            }
-        }
-        check_size(&self.rules, Some(read))?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let index = self.ledger.begin(chunk_len(&bytes));
-        if self.session.is_kept() && self.options.size_hint == Some(read) {
-            self.ledger.close();
-        }
-        if index == 0 && more {
-            self.check_name();
-        }
-        self.in_flight += 1;
-        let hashing = self.shared.options.hashing;
-        self.spawn(async move {
-            let chunk = hashing.chunk_id(&bytes).await;
-            Event::Hashed(Hashed {
-                index,
-                chunk,
-                content: Content::Here(bytes),
-            })
-        });
-        Ok(())
-    }
-
-    /// Takes in a chunk of the file that is copied.
-    fn take_in_known(&mut self, place: ChunkPlace, fetcher: Arc<Fetcher>) {
-        let index = self.ledger.begin(place.len);
-        if index == 0 && self.options.size_hint > Some(place.len.into()) {
-            self.check_name();
-        }
-        self.in_flight += 1;
-        self.meet(&place.nodes);
-        self.note_hashed(Hashed {
-            index,
-            chunk: place.chunk,
-            content: Content::Elsewhere(place, fetcher),
-        });
     }
 
     /// Takes note of what happened. Trouble is what recovery can help.

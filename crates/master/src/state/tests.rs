@@ -4,6 +4,7 @@
 mod audit;
 mod bench;
 mod browse;
+mod kept;
 mod names;
 mod nodes;
 mod planted;
