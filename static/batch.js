@@ -1,9 +1,11 @@
 // Small files go together, many in one request: a browser needs about ten times as long for a request as for such a file's bytes.
 //
-// Each is a file of its own all the same: the server stores it or not, and says so of each.
+// Each is a file of its own all the same: the server stores it or not, and says so of each. It has an id in each form, by which it can
+// be cancelled (cancelling.js) as long as nobody heard what became of it.
 
-import { ApiError, ConnectionError, fileAddress, pathText } from "./api.js";
-import { modifiedMs, parse, put } from "./transfer.js";
+import { ApiError, ConnectionError, pathText } from "./api.js";
+import { newId } from "./cancelling.js";
+import { modifiedMs, parse } from "./transfer.js";
 
 const ADDRESS = "/api/v1/files";
 /** Browsers have six connections for a server, and large files want some. */
@@ -15,8 +17,10 @@ const BYTES_FIRST = 1 << 20;
 const BYTES_MAX = 1 << 22;
 const QUICK_MS = 500;
 const SLOW_MS = 2000;
-/** What a form has between the fields of a file, at most. */
-const FORM_LEN = 500;
+/** What a form has between the fields of a file, and says of it beside its path and its condition, at most. */
+const FORM_LEN = 600;
+/** A request has room for so many bytes beside a file's own, whatever its path is. */
+export const ROOM = 8192;
 
 const queue = [];
 const requests = new Set();
@@ -26,17 +30,17 @@ let timer;
 
 /**
  * Sends a file to the path `target`, in a request of at most `requestMax` bytes, and with no others if it `isAlone`. It is refused with
- * code `precondition_failed` where `condition`, a header, does not hold. `onProgress(sent)` is called as bytes leave, `onMove` whenever
- * any file's do, so that one that waits for its turn is not taken for stalled, and `onUnsure` when it may be stored although nobody said
- * so; `signal` stops it.
+ * code `precondition_failed` where `condition`, a header, does not hold. `onSend` is told its id in each form, `onProgress(sent)` is
+ * called as bytes leave, and `onMove` whenever any file's do, so that one that waits for its turn is not taken for stalled; `signal`
+ * stops it.
  */
-export function send(file, { target, condition, requestMax, isAlone, onProgress, onMove, onUnsure, signal }) {
+export function send(file, { target, condition, requestMax, isAlone, onSend, onProgress, onMove, signal }) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const conditions = Object.entries(condition).map(([name, value]) => [name.toLowerCase().replaceAll("-", "_"), value]);
-    const said = JSON.stringify({ path: pathText(target), modified_ms: Number(modifiedMs(file)), ...Object.fromEntries(conditions) });
-    const length = FORM_LEN + encoder.encode(said).length + file.size;
-    const entry = { file, target, condition, said, length, requestMax, isAlone, onProgress, onMove, onUnsure, signal, resolve, reject, sent: 0 };
+    const said = { path: pathText(target), modified_ms: Number(modifiedMs(file)), ...Object.fromEntries(conditions) };
+    const length = FORM_LEN + encoder.encode(JSON.stringify(said)).length + file.size;
+    const entry = { file, said, length, requestMax, isAlone, onSend, onProgress, onMove, signal, resolve, reject, sent: 0 };
     signal.addEventListener("abort", () => stop(entry), { once: true });
     queue.push(entry);
     pumpSoon();
@@ -66,27 +70,19 @@ function take() {
 function begin(entries) {
   const request = { entries };
   requests.add(request);
-  const sending = entries.length === 1 ? sendAlone(entries[0]) : sendForm(request);
-  sending.finally(() => {
+  sendForm(request).finally(() => {
     requests.delete(request);
     pumpSoon();
   });
 }
 
-async function sendAlone(entry) {
-  const { file, target, condition, signal } = entry;
-  const onProgress = (sent) => {
-    entry.onProgress(sent);
-    tellMove();
-  };
-  await put(fileAddress(target), file, { condition, signal, onProgress }).then(entry.resolve, entry.reject);
-}
-
 function sendForm(request) {
   const { entries } = request;
   const form = new FormData();
-  for (const { said, file } of entries) {
-    form.append("file", said);
+  for (const { said, file, onSend } of entries) {
+    const id = newId();
+    onSend(id);
+    form.append("file", JSON.stringify({ ...said, id }));
     // Any name: its own could be long, and is in what is said.
     form.append("content", file, "f");
   }
@@ -148,7 +144,6 @@ function repeat(entries) {
   for (const entry of others) {
     entry.sent = 0;
     entry.onProgress(0);
-    entry.onUnsure();
   }
   queue.unshift(...others);
 }
@@ -157,8 +152,7 @@ function stop(entry) {
   entry.reject(entry.signal.reason);
   const at = queue.indexOf(entry);
   if (at >= 0) queue.splice(at, 1);
-  // One that is sent alone hears of it by itself.
-  [...requests].find(({ entries }) => entries.includes(entry))?.abort?.();
+  [...requests].find(({ entries }) => entries.includes(entry))?.abort();
 }
 
 function pace(took) {

@@ -1,4 +1,4 @@
-// One small file in one request: a PUT whose progress can be seen, which only XMLHttpRequest has.
+// What all ways to send a file share: how it is stopped, what it says of itself, which errors pass, and how fast it goes.
 
 import { ApiError, ConnectionError } from "./api.js";
 
@@ -8,32 +8,6 @@ export class Stopped extends Error {
     super(why);
     this.why = why;
   }
-}
-
-/**
- * Sends a file. It is refused with code `precondition_failed` where `condition`, a header, does not hold.
- * `onProgress(sent)` is called as bytes leave; `signal` stops it, with a `Stopped` as its reason.
- */
-export function put(address, file, { condition, onProgress, signal }) {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const request = new XMLHttpRequest();
-    signal.addEventListener("abort", () => request.abort(), { once: true });
-    request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
-    request.addEventListener("load", () => {
-      const answer = parse(request.responseText);
-      if (request.status >= 400) reject(new ApiError(request.status, answer));
-      // Whatever answers in the server's place, a proxy with a page of its own for example, has stored nothing.
-      else if (answer.version === undefined) reject(new ConnectionError());
-      else resolve({ copies: answer.copies, wanted: answer.copies_wanted });
-    });
-    request.addEventListener("error", () => reject(new ConnectionError()));
-    request.addEventListener("abort", () => reject(signal.reason ?? new ConnectionError()));
-    request.open("PUT", address);
-    request.setRequestHeader("X-Modified-Ms", modifiedMs(file));
-    Object.entries(condition).forEach(([name, value]) => request.setRequestHeader(name, value));
-    request.send(file);
-  });
 }
 
 /** When its content was changed last, as the API wants it. */

@@ -5,6 +5,7 @@
 
 import * as api from "./api.js";
 import * as batch from "./batch.js";
+import { cancel } from "./cancelling.js";
 import { announce, ask, withName } from "./dialogs.js";
 import { formatSize } from "./format.js";
 import * as remains from "./remains.js";
@@ -24,8 +25,8 @@ const STALLED_AT_WAKE_MS = 10000;
 /** The same where all is sent, and the answer to the commit is awaited. */
 const UNANSWERED_AFTER_MS = 150000;
 const WATCH_INTERVAL_MS = 5000;
-/** What the server had of a small file when its request was given up is stored by then, unless the cluster is very slow. */
-const STORED_LATE_MS = 2000;
+/** So many sendings of a small file of which nobody heard the end are known; those before them are long over. */
+const SENDINGS_MAX = 8;
 /** For a proxy that takes no longer ones, and of which nobody told the server. */
 const CAUTIOUS_REQUEST_MAX = 500_000;
 
@@ -63,6 +64,8 @@ export class Upload {
     this.sent = 0;
     // What is known of the cluster having it already.
     this.naming = {};
+    // The ids under which it was sent, if it is small, and of which nobody said what became of it.
+    this.sendings = [];
     this.show("waiting", TEXT.waiting);
   }
 
@@ -91,7 +94,7 @@ export class Upload {
   }
 
   get isLarge() {
-    return this.size > Math.min(LARGE_ABOVE, requestMax);
+    return this.size > Math.min(LARGE_ABOVE, requestMax - batch.ROOM);
   }
 
   get fingerprint() {
@@ -172,12 +175,12 @@ export class Upload {
   }
 
   /**
-   * Gives up what was to become a file of this name. Its chunks stay for a while, and are named when it goes on under another one. Says
-   * whether there is no such file; without the server's word for it, it fails.
+   * Gives up what was to become a file of this name. Chunks of a large one stay for a while, and are named when it goes on under another
+   * name. Says whether there is no such file; without the server's word for it, it fails.
    */
   async leave() {
-    if (!this.isLarge || !remains.find(this.fingerprint)) return true;
-    const isNothing = await this.discard();
+    if (this.isLarge ? !remains.find(this.fingerprint) : this.sendings.length === 0) return true;
+    const isNothing = await this.takeBack();
     this.naming = { isFromStart: false };
     this.sent = 0;
     if (this.state === "paused") this.showPaused();
@@ -209,17 +212,19 @@ export class Upload {
     this.end(state, text);
   }
 
-  /** Says whether there is nothing of it: a small file may be stored although nobody heard so yet. */
+  /** Has the server forget what was sent; says whether there is nothing of it. */
   async takeBack() {
     if (this.isLarge) return this.discard();
-    if (await api.isThere(this.target, this.file)) return false;
-    // What had come to the server when the request was given up may still be on its way into the cluster.
-    await new Promise((resolve) => { setTimeout(resolve, STORED_LATE_MS); });
-    return !(await api.isThere(this.target, this.file));
+    const isSent = this.sendings.length > 0;
+    const { isStored, isUnsure } = isSent ? await cancel(this.sendings) : { isUnsure: this.isUnsure };
+    this.sendings = [];
+    return !isStored && !(isUnsure && (await api.isThere(this.target, this.file)));
   }
 
   end(state, text, copies) {
     remains.release(this.fingerprint, this);
+    // One that failed may still be on its way.
+    if (state !== "failed") this.sendings = [];
     this.endedAt = performance.now();
     this.show(state, text, copies);
   }
@@ -294,6 +299,7 @@ export class Upload {
           throw error;
         }
       }
+      this.sendings = [];
       if (!this.isLarge) this.sent = 0;
       if (this.isUnsure && !this.isLarge && (await api.isThere(this.target, this.file))) return {};
       if (!(await this.decide())) return null;
@@ -379,8 +385,12 @@ export class Upload {
     const { origin, target, naming } = this;
     if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
     const onMove = () => { this.movedAt = Date.now(); };
-    const onUnsure = () => { this.isUnsure = true; };
-    return batch.send(this.file, { ...options, target, requestMax, isAlone: this.isAlone, onMove, onUnsure });
+    const onSend = (id) => {
+      // What became of the last one nobody heard.
+      if (this.sendings.length > 0) this.isUnsure = true;
+      this.sendings = [...this.sendings, id].slice(-SENDINGS_MAX);
+    };
+    return batch.send(this.file, { ...options, target, requestMax, isAlone: this.isAlone, onMove, onSend });
   }
 
   /** What must hold for the name when it is given: it replaces nothing that the person was not asked about. */

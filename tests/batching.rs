@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::support::panel::{ENDLESS, until_listed, until_sent, until_state};
 use crate::support::{Cluster, Page, Screen, browse, content, download};
 
 const COUNT: u64 = 200;
@@ -104,4 +105,71 @@ async fn one_that_goes_with_others_is_cancelled_alone() {
     })
     .await;
     expect_stored(&cluster, &[cancelled.unwrap()]).await;
+}
+
+/// From now on what the page gives up goes on to its end, as through a proxy that sends it on all the same; `window.late` counts those
+/// that got there.
+const UNSTOPPABLE: &str = "window.late = 0; \
+    XMLHttpRequest.prototype.abort = function () { \
+      this.dispatchEvent(new Event('abort')); \
+      this.addEventListener('loadend', () => { window.late += 1; }); \
+    }";
+
+/// Small, and long on its way.
+const SLOW_LEN: usize = 900_000;
+
+async fn slow_file(page: &Page, cluster: &Cluster) -> PathBuf {
+    let path = cluster.scratch().join("small.txt");
+    std::fs::write(&path, content(1, SLOW_LEN)).unwrap();
+    page.limit_uploads(ENDLESS).await;
+    page.script(UNSTOPPABLE).await;
+    path
+}
+
+/// What came after it was cancelled was stored, and the row said that nothing was.
+#[tokio::test]
+async fn a_small_file_that_comes_after_it_was_cancelled_is_not_stored() {
+    let cluster = Cluster::start().await;
+    let client = cluster.client();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        let path = slow_file(page, &cluster).await;
+        page.choose("#file-input", &[&path]).await;
+        until_sent(page, 0.01).await;
+        page.click("#uploads .upload button[aria-label^='Cancel']")
+            .await;
+        until_state(page, "cancelled", 1).await;
+        page.limit_uploads(None).await;
+        page.until("window.late === 1").await;
+        assert!(download(&client, "/small.txt").await.is_err());
+    })
+    .await;
+}
+
+/// Its folder got another name while it was sent; what came late was stored, in a folder of the old name.
+#[tokio::test]
+async fn a_small_file_whose_folder_was_renamed_is_stored_once() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/old/first", b"first").await;
+    let client = cluster.client();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        let path = slow_file(page, &cluster).await;
+        page.drop_onto(".entry[data-name=old] .name", &[&path])
+            .await;
+        until_sent(page, 0.01).await;
+        page.script("document.querySelector(\".entry[data-name='old'] .open\").focus()")
+            .await;
+        page.press("\u{e032}").await;
+        page.until("document.activeElement.value === 'old'").await;
+        page.press("new\u{e007}").await;
+        until_listed(page, &["new"]).await;
+        page.limit_uploads(None).await;
+        page.until("window.late === 1").await;
+        until_state(page, "done", 1).await;
+    })
+    .await;
+    assert!(download(&client, "/new/small.txt").await.unwrap() == content(1, SLOW_LEN));
+    assert!(client.entry(&"/old".parse().unwrap()).await.is_err());
 }

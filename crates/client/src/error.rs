@@ -69,6 +69,9 @@ pub enum Error {
         /// How large it may be.
         message: String,
     },
+    /// Whoever began an upload did not want it any more: it left nothing.
+    #[error("it was withdrawn before it was stored")]
+    Withdrawn,
     /// The nodes' disks are full.
     #[error("{message}")]
     NoSpace {

@@ -57,7 +57,7 @@ pub use hashing::Hashing;
 pub use options::ClientOptions;
 pub use passwords::{PASSWORD_LEN_MAX, Password};
 pub use shares::{NewShare, ShareOptions, ShareToken};
-pub use upload::{Appended, OpenUpload, Progress, UploadOptions, Uploaded};
+pub use upload::{Appended, OpenUpload, Progress, StillWanted, UploadOptions, Uploaded};
 
 use health::Health;
 use line::Line;

@@ -46,7 +46,7 @@ use checks::{check_entry, check_size};
 pub(crate) use copy::copy;
 use hashed::Hashed;
 use ledger::{Ledger, Standing};
-pub use options::{Progress, UploadOptions, Uploaded};
+pub use options::{Progress, StillWanted, UploadOptions, Uploaded};
 use recover::Trouble;
 pub(crate) use resume::append;
 pub use resume::{Appended, OpenUpload};
@@ -360,6 +360,10 @@ impl Upload {
     }
 
     async fn commit(mut self) -> Result<Uploaded, Error> {
+        let is_wanted = self.options.still_wanted.take();
+        if is_wanted.is_some_and(|is_wanted| !is_wanted()) {
+            return Err(Error::Withdrawn);
+        }
         // An empty file has no session before this, and needs none.
         self.session.open();
         let committed = loop {

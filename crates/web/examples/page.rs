@@ -25,10 +25,8 @@ async fn main() -> anyhow::Result<()> {
         unreachable: fault == "unreachable",
         node_down: fault == "node_down",
         not_ready: fault == "not_ready",
-        commits_refused: None,
-        disks: None,
-        reads_fail_after: None,
         pause: (fault == "slow").then_some(Duration::from_millis(30)),
+        ..Faults::default()
     });
     let state = AppState::new(
         Arc::new(drive),

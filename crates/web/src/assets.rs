@@ -42,6 +42,7 @@ assets! {
     "api.js": SCRIPT,
     "batch.js": SCRIPT,
     "bulk.js": SCRIPT,
+    "cancelling.js": SCRIPT,
     "cluster.js": SCRIPT,
     "contextmenu.js": SCRIPT,
     "copying.js": SCRIPT,

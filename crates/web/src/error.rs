@@ -77,6 +77,8 @@ problems! {
     UnsupportedTusVersion = "unsupported_tus_version", PRECONDITION_FAILED, "Another version of the tus protocol";
     /// Another request is at work on it, or whoever knows cannot be asked: for protocols that try again at this only.
     Locked = "locked", LOCKED, "It is busy for the moment";
+    /// Whoever sent it did not want it any more.
+    Cancelled = "cancelled", CONFLICT, "It was cancelled";
     /// A condition of the request does not hold.
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "It is not in the state that was asked for";
     /// The file is larger than the cluster takes.
@@ -177,6 +179,12 @@ impl Problem {
         self
     }
 
+    /// Whether what was asked for may be done all the same: whoever does it did not answer.
+    pub(crate) fn is_open(&self) -> bool {
+        let open = [Kind::Unavailable, Kind::TimedOut, Kind::Internal];
+        open.contains(&self.kind)
+    }
+
     /// As it is answered; with that it is told to the log.
     pub(crate) fn into_body(self) -> ProblemBody {
         let status = self.kind.status();
@@ -242,6 +250,7 @@ fn kind(error: &Error) -> Kind {
         Error::FolderNotEmpty { .. } => Kind::FolderNotEmpty,
         Error::PreconditionFailed { .. } => Kind::PreconditionFailed,
         Error::InvalidArgument { .. } => Kind::InvalidArgument,
+        Error::Withdrawn => Kind::Cancelled,
         Error::TooLarge { .. } => Kind::TooLarge,
         Error::NoSpace { .. } => Kind::NoSpace,
         Error::NotEnoughReplicas { .. } => Kind::NotEnoughReplicas,

@@ -33,6 +33,7 @@ mod serve;
 mod tests;
 mod texts;
 mod thumbnails;
+mod tickets;
 mod turns;
 mod watch;
 
@@ -69,6 +70,7 @@ use receivers::Receivers;
 use resumable::Resumables;
 use routes::shares::RECEIVERS;
 use thumbnails::Thumbnails;
+use tickets::Tickets;
 use turns::Transfers;
 use watch::Watch;
 
@@ -78,6 +80,7 @@ pub struct AppState {
     hosts: Hosts,
     status: StatusCache,
     transfers: Transfers,
+    tickets: Arc<Tickets>,
     resumables: Resumables,
     receivers: Receivers,
     /// Where receivers of share links reach this server, without a closing `/`.
@@ -129,6 +132,7 @@ impl AppState {
             hosts,
             status: StatusCache::default(),
             transfers: Transfers::new(&limits),
+            tickets: Arc::default(),
             resumables: Resumables::default(),
             receivers: Receivers::new(rand::rng().random(), Transfers::of_receivers(&limits)),
             public_url: None,
@@ -180,12 +184,13 @@ impl fmt::Debug for AppState {
 /// Every route, with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     use routes::{
-        batch, cluster, copying, download, events, files, folders, moving, search, shares,
-        thumbnails, trash, uploads, versions, zip,
+        batch, cancelling, cluster, copying, download, events, files, folders, moving, search,
+        shares, thumbnails, trash, versions, zip,
     };
     let root = || get(folders::get).post(folders::post);
     let mut routes = vec![
         ("/api/v1/files", post(batch::post)),
+        ("/api/v1/cancel", post(cancelling::post)),
         (
             "/api/v1/files/{*path}",
             get(download::get).put(files::put).delete(files::delete),
@@ -207,6 +212,27 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ),
         ("/api/v1/shares", get(shares::list).post(shares::create)),
         ("/api/v1/shares/{id}", delete(shares::revoke)),
+        ("/api/v1/search", get(search::get)),
+        ("/api/v1/zip", get(zip::get).post(zip::post)),
+        ("/api/v1/zip/", get(zip::get).post(zip::post)),
+        ("/api/v1/zip/{*path}", get(zip::get).post(zip::post)),
+        ("/api/v1/status", get(cluster::status)),
+        ("/api/v1/nodes", get(cluster::nodes)),
+        ("/api/v1/events", get(events::get)),
+        ("/api/v1/openapi.json", get(openapi::get)),
+        ("/healthz", get(cluster::healthz)),
+        ("/readyz", get(cluster::readyz)),
+    ];
+    routes.extend(tus_routes());
+    routes.extend(page_routes());
+    routes.extend(receiver_routes());
+    routes
+}
+
+/// Uploads that can go on in the middle.
+fn tus_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
+    use routes::uploads;
+    vec![
         (
             "/api/v1/uploads",
             post(uploads::create)
@@ -227,20 +253,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
             "/api/v1/uploads/{upload}/chunks",
             post(uploads::name_chunks).layer(map_response(tus::stamp)),
         ),
-        ("/api/v1/search", get(search::get)),
-        ("/api/v1/zip", get(zip::get).post(zip::post)),
-        ("/api/v1/zip/", get(zip::get).post(zip::post)),
-        ("/api/v1/zip/{*path}", get(zip::get).post(zip::post)),
-        ("/api/v1/status", get(cluster::status)),
-        ("/api/v1/nodes", get(cluster::nodes)),
-        ("/api/v1/events", get(events::get)),
-        ("/api/v1/openapi.json", get(openapi::get)),
-        ("/healthz", get(cluster::healthz)),
-        ("/readyz", get(cluster::readyz)),
-    ];
-    routes.extend(page_routes());
-    routes.extend(receiver_routes());
-    routes
+    ]
 }
 
 /// What people open, and what belongs to it.

@@ -4,6 +4,7 @@
 mod browse;
 mod content;
 mod drafts;
+mod faults;
 mod past;
 mod search;
 mod shares;
@@ -11,7 +12,7 @@ mod shares;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
@@ -30,6 +31,7 @@ use tokio::io::AsyncReadExt;
 use crate::drive::{Drive, OpenFile};
 use content::{CHUNK_LEN, FileBytes, open};
 use drafts::Draft;
+pub use faults::{Faults, Hold};
 use past::Trashed;
 use shares::Shared;
 
@@ -67,25 +69,6 @@ struct Version {
     committed_ms: u64,
     bytes: FileBytes,
     modified_ms: u64,
-}
-
-/// What is wrong with the drive.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    /// The master does not answer.
-    pub unreachable: bool,
-    /// One of three nodes is down: uploads get two copies for now.
-    pub node_down: bool,
-    /// Too few nodes take writes.
-    pub not_ready: bool,
-    /// Why no upload that was begun becomes a file.
-    pub commits_refused: Option<&'static str>,
-    /// Bytes that the disks have, if not as many as ever are needed: half of them is free.
-    pub disks: Option<u64>,
-    /// Downloads fail after so many bytes.
-    pub reads_fail_after: Option<usize>,
-    /// A pause in uploads and downloads for each 64 KiB.
-    pub pause: Option<Duration>,
 }
 
 impl MemoryDrive {
@@ -433,6 +416,15 @@ impl Drive for MemoryDrive {
                     expected,
                     read: size,
                 });
+            }
+            if let Some(hold) = &faults.unasked_held {
+                hold.pass().await;
+            }
+            if options.still_wanted.as_ref().is_some_and(|asked| !asked()) {
+                return Err(Error::Withdrawn);
+            }
+            if let Some(hold) = &faults.commits_held {
+                hold.pass().await;
             }
             let bytes = FileBytes::Given(bytes.into());
             self.reached()?.upload(path, bytes, &options)

@@ -9,6 +9,9 @@ use proto::master::{Precondition, UploadCommitted};
 /// Is told how many bytes are stored so far.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
+/// Is asked whether it is still wanted.
+pub type StillWanted = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// How a file is uploaded.
 #[derive(Clone)]
 pub struct UploadOptions {
@@ -22,6 +25,9 @@ pub struct UploadOptions {
     pub size_hint: Option<u64>,
     /// Called now and then.
     pub progress: Option<Progress>,
+    /// Asked once, when all is stored and before the file gets its name. Where it says no, the upload ends as
+    /// [`Withdrawn`](crate::Error::Withdrawn); from a yes on nobody stops it.
+    pub still_wanted: Option<StillWanted>,
 }
 
 impl Default for UploadOptions {
@@ -32,6 +38,7 @@ impl Default for UploadOptions {
             parents: true,
             size_hint: None,
             progress: None,
+            still_wanted: None,
         }
     }
 }

@@ -54,6 +54,7 @@ pub(crate) async fn append<R: AsyncRead + Send + Unpin>(
         parents: open.plan.parents,
         size_hint: Some(open.plan.size),
         progress: None,
+        still_wanted: None,
     };
     let mut upload = Upload::new(
         cluster.shared.clone(),

@@ -128,6 +128,21 @@ async fn progress_counts_up_to_the_size() {
     assert_eq!(last.load(Ordering::Relaxed), 9500);
 }
 
+/// Whoever changed their mind while it was stored found it under its name all the same.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_wanted_any_more_gets_no_name() {
+    let cluster = TestCluster::start(3, CHUNK).await;
+    let options = UploadOptions {
+        still_wanted: Some(Arc::new(|| false)),
+        ..UploadOptions::default()
+    };
+    let (path, bytes) = (name("/a"), content(5500));
+    let result = cluster.client.upload(&path, &bytes[..], options).await;
+    assert!(matches!(result, Err(Error::Withdrawn)), "{result:?}");
+    cluster.assert_nothing_left("/a").await;
+    assert!(!cluster.master().lock().calls.contains_key("commit_upload"));
+}
+
 async fn check_size_hint(len: usize, hint: u64, expected: Option<u64>) {
     let cluster = TestCluster::start(3, CHUNK).await;
     let options = UploadOptions {

@@ -2,10 +2,14 @@
 //!
 //! A browser needs about ten times as long for a request as for the bytes of a small file. So the page sends what it has many of in
 //! forms: of each file, a field `file` that says in JSON where it goes, and a field `content`. Each is stored by itself, or not, and
-//! the answer says so of each.
+//! the answer says so of each. One that was given an id can be cancelled by it (`cancelling.rs`), until it gets its name.
+//!
+//! **Invariant:** when the connection of a form breaks, those of its files that are getting their names go on, and no others.
 //!
 //! **Invariant:** memory is bounded whatever comes: a form has [`FORM_LEN_MAX`] bytes at most, and so many forms are read at once as
 //! there are turns.
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -13,16 +17,20 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::Bytes;
 use client::UploadOptions;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use proto::name::EntryPath;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::files::{FileStored, check_before};
 use crate::Shared;
 use crate::error::{Kind, Problem, ProblemBody};
 use crate::extract::boundary_of;
 use crate::pace::PacedBody;
+use crate::tickets::{Claim, Fate, Ticket, cancelled};
 
 /// Files in a form.
 const FILES_MAX: usize = 256;
@@ -42,6 +50,8 @@ const STORED_AT_ONCE: usize = 16;
 #[serde(deny_unknown_fields)]
 struct FileSaid {
     path: String,
+    /// By which it can be cancelled.
+    id: Option<Uuid>,
     /// When the content was last changed, in milliseconds since 1970.
     modified_ms: Option<u64>,
     /// As the headers of the same names.
@@ -119,12 +129,13 @@ async fn store_all(mut form: Multipart<'_>, storing: &mut Storing<'_>) -> Result
     Ok(())
 }
 
-/// The files of a form that are being stored, and what became of the others.
+/// The files of a form that are being stored, and what became of the others. Dropped, it withdraws them.
 struct Storing<'a> {
     state: &'a Shared,
     count: usize,
     /// Each with its place in the form.
-    tasks: JoinSet<(usize, Outcome)>,
+    tasks: FuturesUnordered<JoinHandle<(usize, Outcome)>>,
+    tickets: Vec<Arc<Ticket>>,
     ended: Vec<(usize, Outcome)>,
 }
 
@@ -133,7 +144,8 @@ impl<'a> Storing<'a> {
         Self {
             state,
             count: 0,
-            tasks: JoinSet::new(),
+            tasks: FuturesUnordered::new(),
+            tickets: Vec::new(),
             ended: Vec::new(),
         }
     }
@@ -142,19 +154,24 @@ impl<'a> Storing<'a> {
         while self.tasks.len() >= STORED_AT_ONCE {
             self.wait().await;
         }
-        let (state, place) = (Shared::clone(self.state), self.count);
+        let place = self.count;
         self.count += 1;
-        self.tasks.spawn(async move {
-            let stored = match said {
-                Ok(said) => store(&state, said, content).await,
-                Err(problem) => Err(problem),
-            };
-            (place, stored.into())
-        });
+        let claimed = said.and_then(|said| Ok((self.state.tickets.claim(said.id)?, said)));
+        match claimed {
+            Ok((claim, said)) => {
+                self.tickets.push(claim.ticket());
+                let state = Shared::clone(self.state);
+                // It goes on to its end even if the connection breaks, and with it the request that waits for the answer.
+                let storing =
+                    async move { (place, store(&state, claim, said, content).await.into()) };
+                self.tasks.push(self.state.appends.spawn(storing));
+            }
+            Err(problem) => self.ended.push((place, Err(problem).into())),
+        }
     }
 
     async fn wait(&mut self) {
-        if let Some(ended) = self.tasks.join_next().await {
+        if let Some(ended) = self.tasks.next().await {
             self.ended
                 .push(ended.expect("storing neither panics nor is stopped"));
         }
@@ -164,15 +181,50 @@ impl<'a> Storing<'a> {
         while !self.tasks.is_empty() {
             self.wait().await;
         }
-        self.ended.sort_unstable_by_key(|(place, _)| *place);
-        let files = self.ended.into_iter().map(|(_, outcome)| outcome);
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.sort_unstable_by_key(|(place, _)| *place);
+        let files = ended.into_iter().map(|(_, outcome)| outcome);
         Batch {
             files: files.collect(),
         }
     }
 }
 
-async fn store(state: &Shared, said: FileSaid, content: Bytes) -> Result<FileStored, Problem> {
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        for ticket in &self.tickets {
+            ticket.withdraw();
+        }
+    }
+}
+
+/// Stores a file, unless it is withdrawn before it gets its name.
+async fn store(
+    state: &Shared,
+    claim: Claim,
+    said: FileSaid,
+    content: Bytes,
+) -> Result<FileStored, Problem> {
+    let ticket = claim.ticket();
+    let stored = tokio::select! {
+        biased;
+        () = ticket.withdrawn() => return Err(cancelled()),
+        stored = store_wanted(state, &ticket, said, content) => stored,
+    };
+    claim.end(match &stored {
+        Ok(stored) => stored.fate(),
+        Err(problem) if ticket.is_being_committed() && problem.is_open() => Fate::Unsure,
+        Err(_) => Fate::NotStored,
+    });
+    stored
+}
+
+async fn store_wanted(
+    state: &Shared,
+    ticket: &Arc<Ticket>,
+    said: FileSaid,
+    content: Bytes,
+) -> Result<FileStored, Problem> {
     let _turn = state.transfers.batched.turn(1).await?;
     let path: EntryPath = said.path.parse()?;
     let mut conditions = HeaderMap::new();
@@ -185,10 +237,12 @@ async fn store(state: &Shared, said: FileSaid, content: Bytes) -> Result<FileSto
         }
     }
     let size_hint = Some(content.len() as u64);
+    let ticket = Arc::clone(ticket);
     let options = UploadOptions {
         modified_ms: said.modified_ms,
         precondition: check_before(state, &path, &conditions, size_hint).await?,
         size_hint,
+        still_wanted: Some(Arc::new(move || ticket.begin_commit())),
         ..UploadOptions::default()
     };
     let reader = Box::new(std::io::Cursor::new(content));

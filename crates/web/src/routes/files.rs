@@ -22,6 +22,7 @@ use crate::headers::only;
 use crate::location::{self, FilePath};
 use crate::pace::PacedBody;
 use crate::room;
+use crate::tickets::Fate;
 use crate::{AppState, Shared};
 
 /// A body up to this long is read before it is known whether the file can be stored: that is quicker.
@@ -123,6 +124,14 @@ impl FileStored {
             copies,
             copies_wanted,
             message,
+        }
+    }
+
+    pub(super) fn fate(&self) -> Fate {
+        Fate::Stored {
+            version: self.version,
+            copies: self.copies,
+            copies_wanted: self.copies_wanted,
         }
     }
 

@@ -2,6 +2,7 @@
 //! write the answer.
 
 pub(crate) mod batch;
+pub(crate) mod cancelling;
 pub(crate) mod cluster;
 pub(crate) mod copying;
 pub(crate) mod download;

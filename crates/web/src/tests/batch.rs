@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Site};
 
-const FORM: [(&str, &str); 1] = [("content-type", "multipart/form-data; boundary=XX")];
+pub(super) const FORM: [(&str, &str); 1] = [("content-type", "multipart/form-data; boundary=XX")];
 
 fn field(name: &str, content: &str) -> String {
     format!("--XX\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{content}\r\n")
@@ -20,16 +20,16 @@ fn file(said: &Value, content: &str) -> String {
     field("file", &said.to_string()) + &field(name, content)
 }
 
-fn form(files: &[(Value, &str)]) -> String {
+pub(super) fn form(files: &[(Value, &str)]) -> String {
     let files = files.iter().map(|(said, content)| file(said, content));
     files.collect::<String>() + "--XX--\r\n"
 }
 
-async fn send(site: &Site, form: impl Into<Body>) -> Answer {
+pub(super) async fn send(site: &Site, form: impl Into<Body>) -> Answer {
     site.send("POST /api/v1/files", &FORM, form).await
 }
 
-fn statuses(answer: &Answer) -> Vec<u64> {
+pub(super) fn statuses(answer: &Answer) -> Vec<u64> {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let answer = answer.json();
     let files = answer["files"].as_array().unwrap().iter();

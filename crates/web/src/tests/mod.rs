@@ -1,6 +1,7 @@
 //! The routes as callers see them: requests go through the whole router to a drive in memory.
 
 mod batch;
+mod cancelling;
 mod conditions;
 mod copying;
 mod events;
