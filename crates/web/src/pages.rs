@@ -22,6 +22,7 @@ use crate::location::{self, FolderPath};
 use crate::present::{self, NamePart};
 use crate::preview;
 use crate::readiness::Known;
+use crate::routes::batch::CONTENT_LEN_MAX;
 use crate::said::Said;
 use crate::texts::Texts;
 use crate::{AppState, Shared};
@@ -74,6 +75,8 @@ struct FolderView {
     zip_address: String,
     next_address: Option<String>,
     rows_max: u32,
+    /// The longest file that goes together with others.
+    small_file_max: u64,
     upload_request_max: Option<u64>,
 }
 
@@ -252,6 +255,7 @@ impl FolderView {
             zip_address: zip_address(path),
             next_address: None,
             rows_max: ROWS,
+            small_file_max: CONTENT_LEN_MAX,
             upload_request_max: None,
         }
     }

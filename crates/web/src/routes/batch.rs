@@ -35,7 +35,7 @@ use crate::tickets::{Claim, Fate, Ticket, cancelled};
 /// Files in a form.
 const FILES_MAX: usize = 256;
 /// The longest file; longer ones are sent alone.
-const CONTENT_LEN_MAX: u64 = 1 << 20;
+pub(crate) const CONTENT_LEN_MAX: u64 = 1 << 20;
 /// What is said of a file: the longest path, every byte escaped, has room.
 const SAID_LEN_MAX: u64 = 32 << 10;
 /// The whole form: the parser takes from the connection whatever is there.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Site;
 use crate::memory::{Faults, MemoryDrive};
+use crate::routes::batch::CONTENT_LEN_MAX;
 use crate::{AppState, Hosts, TransferLimits, app};
 
 #[tokio::test]
@@ -350,7 +351,10 @@ async fn the_page_is_told_how_long_requests_may_be() {
     let limited = Site { drive, router };
     for page in ["/", "/search?text=a"] {
         let attribute = "data-upload-request-max=";
-        assert!(!Site::new().get(page).await.text().contains(attribute));
+        let page_text = Site::new().get(page).await;
+        assert!(!page_text.text().contains(attribute));
+        let longest = format!("data-small-file-max=\"{CONTENT_LEN_MAX}\"");
+        assert!(page_text.text().contains(&longest));
         let told = limited.get(page).await;
         assert!(told.text().contains("data-upload-request-max=\"1000000\""));
     }
