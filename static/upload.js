@@ -252,7 +252,8 @@ export class Upload {
         if (!this.passes(error)) throw error;
         await this.checkReadable();
         failures = this.sent > before ? 0 : failures + 1;
-        this.stuck(isSilent(error) ? TEXT.lost : fill(TEXT.again, { reason: error.message }));
+        const isLost = isSilent(error) && !isRefusedOnTheWay(error);
+        this.stuck(isLost ? TEXT.lost : fill(TEXT.again, { reason: error.message }));
         await sleep(failures, signal);
         this.begin();
       }
@@ -271,6 +272,8 @@ export class Upload {
       requestMax = Math.min(requestMax, CAUTIOUS_REQUEST_MAX);
       return true;
     }
+    // Nor takes it what goes together with this one, perhaps: it goes again, with no others.
+    if (isRefusedOnTheWay(error) && this.isAlone && !this.triedAlone) return true;
     // It rested for too long, and begins anew.
     const isGone = error.status === 404 && this.isLarge && remains.find(this.fingerprint);
     return isGone || isPassing(error);
@@ -295,7 +298,7 @@ export class Upload {
         if (error.code !== "precondition_failed") {
           // It may be there although nobody heard of it, and it may be what spoils a request that has others.
           this.isUnsure ||= !this.isLarge;
-          this.isAlone ||= isSilent(error);
+          this.isAlone ||= !this.isLarge && isSilent(error);
           throw error;
         }
       }
@@ -382,6 +385,7 @@ export class Upload {
       },
     };
     this.triedMax = requestMax;
+    this.triedAlone = this.isAlone;
     const { origin, target, naming } = this;
     if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
     const onMove = () => { this.movedAt = Date.now(); };
@@ -417,6 +421,9 @@ export class Upload {
 
 /** Whether it says nothing that a person could use. */
 const isSilent = (error) => error instanceof api.ConnectionError || error.code === "offset_mismatch" || !error.code;
+
+/** Whether something in the server's place, a filter for example, refuses it: the server says by a code why. */
+const isRefusedOnTheWay = (error) => error instanceof api.ApiError && !error.code && error.status < 500;
 
 /** Longer after each failure, and by chance, so that not all come back at once; until somebody wakes it. */
 function sleep(failures, signal) {

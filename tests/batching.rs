@@ -173,3 +173,32 @@ async fn a_small_file_whose_folder_was_renamed_is_stored_once() {
     assert!(download(&client, "/new/small.txt").await.unwrap() == content(1, SLOW_LEN));
     assert!(client.entry(&"/old".parse().unwrap()).await.is_err());
 }
+
+/// A filter on the way refused all files that went together because of one of them.
+#[tokio::test]
+async fn a_filter_that_refuses_one_file_stops_no_others() {
+    let cluster = Cluster::start().await;
+    let files = files(&cluster);
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "const { send } = XMLHttpRequest.prototype; \
+             XMLHttpRequest.prototype.send = function (body) { \
+               const isBad = body instanceof FormData \
+                 && body.getAll('file').some((said) => said.includes('/ä 77.jpg')); \
+               if (!isBad) return send.call(this, body); \
+               Object.defineProperty(this, 'status', { value: 403 }); \
+               setTimeout(() => this.dispatchEvent(new Event('load'))); \
+             }",
+        )
+        .await;
+        choose(page, &files).await;
+        until_summed(page, "199 stored · 1 not stored").await;
+        let failed = page
+            .text("#uploads .upload[data-state=failed] .upload-name")
+            .await;
+        assert!(failed.contains("77"), "{failed}");
+    })
+    .await;
+    expect_stored(&cluster, &[77]).await;
+}
