@@ -30,18 +30,19 @@ let timer;
 
 /**
  * Sends a file to the path `target`, in a request of at most `requestMax` bytes, and with no others if it `isAlone`. It is refused with
- * code `precondition_failed` where `condition`, a header, does not hold. `onSend` is told its id in each form, `onProgress(sent)` is
- * called as bytes leave, and `onMove` whenever any file's do, so that one that waits for its turn is not taken for stalled; `signal`
- * stops it.
+ * code `precondition_failed` where `condition`, a header, does not hold. `onWait` is called when it waits for its turn, and `onSend` is
+ * told its id when it goes in a form; meanwhile `onProgress(sent)` is called as bytes leave, and `onMove` when bytes of others in the
+ * form do, so that it is not taken for stalled. `signal` stops it.
  */
-export function send(file, { target, condition, requestMax, isAlone, onSend, onProgress, onMove, signal }) {
+export function send(file, { target, condition, requestMax, isAlone, onWait, onSend, onProgress, onMove, signal }) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const conditions = Object.entries(condition).map(([name, value]) => [name.toLowerCase().replaceAll("-", "_"), value]);
     const said = { path: pathText(target), modified_ms: Number(modifiedMs(file)), ...Object.fromEntries(conditions) };
     const length = FORM_LEN + encoder.encode(JSON.stringify(said)).length + file.size;
-    const entry = { file, said, length, requestMax, isAlone, onSend, onProgress, onMove, signal, resolve, reject, sent: 0 };
+    const entry = { file, said, length, requestMax, isAlone, onWait, onSend, onProgress, onMove, signal, resolve, reject, sent: 0 };
     signal.addEventListener("abort", () => stop(entry), { once: true });
+    onWait();
     queue.push(entry);
     pumpSoon();
   });
@@ -98,7 +99,6 @@ function sendForm(request) {
     at("load", () => {
       if (http.status < 400) pace(performance.now() - begun);
       answered(entries, http);
-      tellMove();
     });
     at("error", () => {
       // Something on the way may take no requests of this length.
@@ -119,11 +119,9 @@ function progressed(entries, part) {
     if (sent !== entry.sent) entry.onProgress(sent);
     entry.sent = sent;
     left -= entry.length;
+    entry.onMove();
   }
-  tellMove();
 }
-
-const tellMove = () => [...queue, ...[...requests].flatMap(({ entries }) => entries)].forEach(({ onMove }) => onMove());
 
 function answered(entries, http) {
   const answer = parse(http.responseText);
@@ -144,6 +142,7 @@ function repeat(entries) {
   for (const entry of others) {
     entry.sent = 0;
     entry.onProgress(0);
+    entry.onWait();
   }
   queue.unshift(...others);
 }

@@ -357,6 +357,8 @@ export class Upload {
     const trying = new AbortController();
     const stop = () => trying.abort(given.reason);
     const watch = (longest) => {
+      // However long those before it take: they are watched themselves.
+      if (this.isInLine) this.movedAt = Date.now();
       const most = this.sent >= this.size ? UNANSWERED_AFTER_MS : longest;
       const still = Date.now() - this.movedAt;
       if (still > WATCH_INTERVAL_MS) this.speed = undefined;
@@ -389,12 +391,15 @@ export class Upload {
     const { origin, target, naming } = this;
     if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
     const onMove = () => { this.movedAt = Date.now(); };
+    const onWait = () => { this.isInLine = true; };
     const onSend = (id) => {
+      this.isInLine = false;
+      onMove();
       // What became of the last one nobody heard.
       if (this.sendings.length > 0) this.isUnsure = true;
       this.sendings = [...this.sendings, id].slice(-SENDINGS_MAX);
     };
-    return batch.send(this.file, { ...options, target, requestMax, isAlone: this.isAlone, onMove, onSend });
+    return batch.send(this.file, { ...options, target, requestMax, isAlone: this.isAlone, onWait, onSend, onMove });
   }
 
   /** What must hold for the name when it is given: it replaces nothing that the person was not asked about. */
