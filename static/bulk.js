@@ -38,7 +38,7 @@ export async function forEach(entries, text, work) {
 }
 
 /** How far it is, with a button that stops it; beside what is offered, of which it is no part. */
-class Progress {
+export class Progress {
   constructor(many, text, onStop) {
     this.many = many;
     this.text = text;

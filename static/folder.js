@@ -86,22 +86,44 @@ export class Folder {
     return this.#pages.flatMap((page) => page.items ?? []);
   }
 
-  /** The entries between these places, with the last. Those that are not here are fetched, and not kept. */
-  async between(first, last) {
-    const entries = [];
-    for (const page of Array.from(this.#pages)) {
-      if (page.start > last || page.start + page.count <= first) continue;
-      const items = page.items ?? (await this.#fetchItems(page)).items;
-      entries.push(...items.slice(Math.max(0, first - page.start), last - page.start + 1));
-    }
-    return entries;
+  /** The entry at this place, also if it has to be fetched. */
+  async fetchAt(index) {
+    const page = this.#pageAt(index);
+    return this.at(index) ?? (await this.#fetchItems(page)).items[index - page.start] ?? null;
   }
 
-  /** All entries up to the place where the list ends. */
-  async all() {
-    while (this.#next !== null && !this.isFull) await this.#fetchNext();
+  /**
+   * The entries from one to another, both with them, in the order of names: places shift while it lasts. Those that are not here are
+   * fetched, and not kept. `isWanted` is told before each page how many there are by then; where it says no, that is all.
+   */
+  async between(one, other, isWanted = () => true) {
+    const cursors = [one, other].map(cursorOf);
+    const [first, last] = isBehind(...cursors) ? cursors.reverse() : cursors;
+    const isInside = (entry) => !isBehind(first, cursorOf(entry)) && !isBehind(cursorOf(entry), last);
+    const isBefore = (page) => this.#endOf(page) !== null && isBehind(first, this.#endOf(page));
+    const isAfter = (page) => page.after !== null && !isBehind(last, page.after);
+    return (await this.#collect(isWanted, (page) => !isBefore(page) && !isAfter(page))).filter(isInside);
+  }
+
+  /** All entries up to the place where the list ends; `isWanted` as above. */
+  async all(isWanted) {
+    while (this.#next !== null && !this.isFull && isWanted(this.#length)) await this.#fetchNext();
     this.onChange();
-    return this.between(0, this.#length - 1);
+    return this.#collect(isWanted, () => true);
+  }
+
+  /** The entries of the pages that are asked for. A page may become several meanwhile, which follow it. */
+  async #collect(isWanted, isAskedFor) {
+    const entries = [];
+    for (let place = 0; place < this.#pages.length; place += 1) {
+      const page = this.#pages[place];
+      if (!isAskedFor(page)) continue;
+      if (!page.items && !isWanted(entries.length)) break;
+      const items = page.items ?? (await this.#fetchItems(page)).items;
+      for (const entry of items) entries.push(entry);
+      place = this.#pages.indexOf(page);
+    }
+    return entries;
   }
 
   /** Takes entries away for which `isGone`. */
@@ -271,11 +293,11 @@ function isBehind(cursor, other) {
   return place >= 0 && (place >= others.length || bytes[place] > others[place]);
 }
 
-/** What a search found: all of it is here. */
+/** What a search found so far: all of that is here. `next` is where more of it would begin; null if there is no more. */
 export class Found {
-  constructor(entries) {
+  constructor(entries, next) {
     this.entries = entries;
-    this.next = null;
+    this.next = next;
   }
 
   get length() {
@@ -295,14 +317,6 @@ export class Found {
   }
 
   loaded() {
-    return this.entries;
-  }
-
-  async between(first, last) {
-    return this.entries.slice(first, last + 1);
-  }
-
-  async all() {
     return this.entries;
   }
 

@@ -43,7 +43,7 @@ function onKey(event) {
 
 function onPlainKey(event, isInList, isBox) {
   const row = event.target.closest?.("#rows .entry");
-  if (event.key === "Escape" && selection.size() > 0) {
+  if (event.key === "Escape" && selection.isBegun()) {
     event.preventDefault();
     closeMenus(null);
     selection.clear();

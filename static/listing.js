@@ -58,7 +58,8 @@ export function start() {
   wantedScroll = history.state?.scroll ?? null;
   if (document.body.classList.contains("searching")) {
     shown.search = url.searchParams.get("text")?.trim() ?? "";
-    view.show(new Found(entries));
+    const next = byId("next-page");
+    view.show(new Found(entries, next.hidden ? null : next.href));
   } else if (!document.querySelector("#empty.trouble")) {
     const next = byId("next-page");
     folder = new Folder(shown);
@@ -312,10 +313,10 @@ export function drawPager({ first, next }) {
   byId("pager").hidden = links.every(([link]) => link.hidden);
 }
 
-/** Entries that a search found, with where each is; added to those that are there, or in their place. */
-export function drawFound(found, { add }) {
+/** Entries that a search found, with where each is, and where more begin; added to those that are there, or in their place. */
+export function drawFound(found, next, { add }) {
   const before = add ? view.current().loaded() : [];
-  const list = new Found([...before, ...found.map(fromFound)]);
+  const list = new Found([...before, ...found.map(fromFound)], next);
   selection.keepOnly(list);
   view.show(list);
   sorting.draw();

@@ -47,7 +47,7 @@ function onKey(event) {
     event.preventDefault();
     field.focus();
     field.select();
-  } else if (event.key === "Escape" && !document.querySelector("details[open], .context-menu, .rename") && (selection.size() === 0 || event.target === field)) {
+  } else if (event.key === "Escape" && !document.querySelector("details[open], .context-menu, .rename") && (!selection.isBegun() || event.target === field)) {
     if (event.target === field || listing.currentSearch() !== null) {
       event.preventDefault();
       leave();
@@ -149,7 +149,7 @@ function find(text, after, { wanted, add, quiet = false, isRefresh = false }, be
 }
 
 function draw(found, next, { text, after, add }) {
-  listing.drawFound(found, { add });
+  listing.drawFound(found, next, { add });
   const first = after ? { label: FILES.fromBeginning, address: api.searchAddress(text) } : null;
   listing.drawPager({
     first: add ? undefined : first,

@@ -1,8 +1,10 @@
 // Which entries are selected, by mouse, finger or keyboard, and the bar that says so.
 
+import { Progress } from "./bulk.js";
 import { announce, showNotice } from "./dialogs.js";
 import { isFolder, keyOf } from "./entries.js";
 import { entryOf } from "./entryrow.js";
+import { Folder } from "./folder.js";
 import { formatSize } from "./format.js";
 import { FILES, count, fill } from "./texts.js";
 import * as view from "./drawing.js";
@@ -14,10 +16,14 @@ const selected = new Map();
 let anchor = null;
 // Counts what is selected, so that what was to be fetched for it does not come after something else was.
 let choices = 0;
+// Which of these is being fetched.
+let coming = null;
 
 export const size = () => selected.size;
 export const entries = () => Array.from(selected.values());
 export const has = (entry) => selected.has(keyOf(entry));
+/** Whether there is something that `clear` ends. */
+export const isBegun = () => selected.size > 0 || coming === choices;
 
 /** Connects the list and the bar. */
 export function start() {
@@ -40,8 +46,9 @@ export function decorate(row, entry) {
 }
 
 export function clear() {
+  const wasBegun = isBegun();
   choices += 1;
-  if (selected.size === 0) return;
+  if (!wasBegun) return;
   selected.clear();
   anchor = null;
   changed();
@@ -62,20 +69,28 @@ export function only(entry) {
   changed();
 }
 
-/** All that the list has: of a very large folder not every entry. */
+/** All that the list has: of a very large folder, or of what a search finds, not every entry. */
 export async function all() {
   const list = view.current();
-  const isTaken = await take(list.isWhole ? list.loaded() : list.all());
-  if (isTaken && list.next !== null) showNotice(fill(FILES.selectedPart, { count: selected.size }));
+  const isTaken = await take(list.isWhole ? list.loaded() : (isWanted) => list.all(isWanted));
+  if (!isTaken || list.next === null) return;
+  showNotice(fill(list instanceof Folder ? FILES.selectedPart : FILES.selectedFound, { count: selected.size }));
 }
 
 /** From where the last one was selected to this place, and nothing else. */
 export async function extendTo(place) {
   const begin = placeOfAnchor() ?? place;
   const [first, last] = [Math.min(begin, place), Math.max(begin, place)];
+  const other = view.at(place);
   anchor ??= anchored(place);
-  await take(here(first, last) ?? view.current().between(first, last));
+  await take(here(first, last) ?? between(view.current(), other, place));
 }
+
+/** What is from where the range begins to this entry; to what is at this place, if it is not here yet. */
+const between = (list, entry, place) => async (isWanted) => {
+  const end = entry ?? (await list.fetchAt(place));
+  return end ? list.between(anchor?.entry ?? end, end, isWanted) : [];
+};
 
 /** Where a range begins now: an entry that was forgotten is where it was. */
 function placeOfAnchor() {
@@ -96,26 +111,41 @@ function here(first, last) {
   return found;
 }
 
-/** Selects these and nothing else, at once if they are here. Says whether it did: not if something else was selected meanwhile. */
+/**
+ * Selects these and nothing else, at once if they are here, or when they were fetched by a function. Says whether it did: not if
+ * somebody stopped it, or selected something else meanwhile.
+ */
 async function take(found) {
   const mine = ++choices;
-  if (!Array.isArray(found)) {
-    announce(FILES.loading);
-    try {
-      found = await found;
-    } catch (error) {
-      if (mine === choices) {
-        showNotice(error);
-        changed();
-      }
-      return false;
-    }
-    if (mine !== choices) return false;
-  }
+  const entries = Array.isArray(found) ? found : await fetched(found, mine);
+  if (mine !== choices || !entries) return false;
   selected.clear();
-  for (const entry of found) selected.set(keyOf(entry), entry);
+  for (const entry of entries) selected.set(keyOf(entry), entry);
   changed();
   return true;
+}
+
+/** What a function fetches, with the progress in sight; nothing if it fails. */
+async function fetched(fetchAll, mine) {
+  const isLatest = () => mine === choices;
+  announce(FILES.loading);
+  const progress = new Progress(Infinity, FILES.selecting, clear);
+  coming = mine;
+  try {
+    return await fetchAll((done) => {
+      progress.show(done);
+      return isLatest();
+    });
+  } catch (error) {
+    if (isLatest()) {
+      showNotice(error);
+      changed();
+    }
+    return null;
+  } finally {
+    progress.end();
+    if (coming === mine) coming = null;
+  }
 }
 
 /** Where a range begins, also if its row is forgotten meanwhile. */

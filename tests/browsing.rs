@@ -6,13 +6,13 @@ use proto::name::EntryPath;
 
 use crate::support::{Cluster, Page, Screen, browse, download};
 
-const NAMES: &str =
+pub(crate) const NAMES: &str =
     "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)";
 const FOCUSED: &str = "document.activeElement.closest('.entry')?.dataset.name";
-const SELECTED: &str = "document.getElementById('selection-text').textContent";
+pub(crate) const SELECTED: &str = "document.getElementById('selection-text').textContent";
 const IDLE: &str = "!document.body.classList.contains('busy')";
 const SHIFT: char = '\u{e008}';
-const CONTROL: char = '\u{e009}';
+pub(crate) const CONTROL: char = '\u{e009}';
 const DOWN: char = '\u{e015}';
 const END: char = '\u{e010}';
 const ENTER: char = '\u{e007}';
@@ -29,7 +29,7 @@ async fn until_listed(page: &Page, names: &[&str]) {
     .await;
 }
 
-async fn until_equal(page: &Page, expression: &str, expected: &str) {
+pub(crate) async fn until_equal(page: &Page, expression: &str, expected: &str) {
     page.until(&format!("{expression} === {expected:?}")).await;
 }
 
@@ -385,7 +385,7 @@ async fn a_new_name_is_kept_when_one_goes_elsewhere() {
 }
 
 /// A folder `huge` seems to have 20,000 files.
-const HUGE: &str = "
+pub(crate) const HUGE: &str = "
     const fetchNow = window.fetch;
     const nameOf = (number) => `n${String(number).padStart(5, '0')}`;
     window.fetch = async (address, options) => {

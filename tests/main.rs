@@ -19,6 +19,7 @@ mod loss;
 mod naming;
 mod page;
 mod resumable;
+mod selecting;
 mod sharing;
 mod starting;
 mod support;
