@@ -19,6 +19,9 @@ const rows = new Map();
 // What earlier pages left of which the files can be found.
 let left = [];
 let goOnButton;
+let isReading = false;
+// Large uploads that were taken up again, also those that wait for their turn.
+const recognized = new Set();
 
 /** `add` takes files, as they are picked, into a folder. */
 export async function start({ add }) {
@@ -44,9 +47,10 @@ export async function start({ add }) {
 
 /** All of it, once the person allows to read the files. */
 async function goOn(add) {
-  goOnButton.disabled = true;
-  const read = await inOrder(left, handles.read);
-  goOnButton.disabled = false;
+  // A button that is disabled loses the focus.
+  if (isReading) return;
+  isReading = true;
+  const read = await inOrder(left, handles.read).finally(() => { isReading = false; });
   const found = read.flatMap((one) => one.found);
   if (found.length === 0) {
     showNotice(TEXT.notAllowed);
@@ -85,7 +89,10 @@ function forgetAll() {
 
 /** These are going on, or come again, and are not cut off any more. */
 export function recognize(uploads) {
-  uploads.filter(({ isLarge }) => isLarge).forEach(({ fingerprint }) => take(fingerprint));
+  for (const { fingerprint } of uploads.filter(({ isLarge }) => isLarge)) {
+    recognized.add(fingerprint);
+    take(fingerprint);
+  }
   const names = new Set(uploads.map(({ name }) => name));
   for (const row of [...rows.values()]) {
     if (row.names?.every((name) => names.has(name))) row.drop();
@@ -100,7 +107,7 @@ function take(key) {
 
 async function showUpload(upload) {
   const state = await api.call("GET", upload.uploadUrl).catch((error) => error);
-  if (remains.isMine(upload.fingerprint)) return;
+  if (remains.isMine(upload.fingerprint) || recognized.has(upload.fingerprint)) return;
   const isGone = state.status === 404 || state.status === 410;
   // It came through, and only the answer did not.
   const isStored = state.version > 0;

@@ -53,7 +53,11 @@ export function downloadLink(address, style) {
 
 /** Closes menus when something else is clicked, or with Escape, and opens them upwards where there is no room below. */
 export function connectMenus() {
-  document.addEventListener("click", (event) => closeMenus(event.target.closest?.(".menu, .status, .lesser")));
+  document.addEventListener("click", (event) => {
+    // What is clicked in this menu is hidden with it, and the focus would be nowhere.
+    event.target.closest?.(".lesser[open] + .lesser-items")?.previousElementSibling.querySelector("summary").focus();
+    closeMenus(event.target.closest?.(".menu, .status, .lesser"));
+  });
   document.addEventListener("toggle", onToggle, true);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") closeMenus(null, true);
@@ -63,7 +67,8 @@ export function connectMenus() {
 export function closeMenus(except, refocus = false) {
   document.querySelectorAll("details[open]").forEach((open) => {
     if (open === except) return;
-    if (refocus && open.contains(document.activeElement)) open.querySelector("summary").focus();
+    const around = open.closest(".lessers") ?? open;
+    if (refocus && around.contains(document.activeElement)) open.querySelector("summary").focus();
     open.open = false;
   });
 }
