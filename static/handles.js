@@ -35,14 +35,17 @@ export function note(page, uploads) {
   const known = uploads.filter(({ source }) => source).slice(0, FILES_MAX);
   const roots = [...new Set(known.map(({ source }) => source.root))].slice(0, ROOTS_MAX);
   const places = new Map(roots.map((root, place) => [root, place]));
-  const files = known.filter(({ source }) => places.has(source.root)).map(({ source, folder, path }) =>
-    ({ root: places.get(source.root), inside: source.inside, folder, path }));
+  const files = known.filter(({ source }) => places.has(source.root)).map((upload) =>
+    ({ root: places.get(upload.source.root), inside: upload.source.inside, folder: upload.folder, path: pathOf(upload) }));
   const text = JSON.stringify(files);
   if (text === written) return;
   written = text;
   const keep = (store) => (files.length > 0 ? store.put({ roots, files }, page) : store.delete(page));
   change(keep).catch((error) => console.debug(error));
 }
+
+/** A large one that got another name is known by the one that it was meant to have (remains.js). */
+const pathOf = ({ isLarge, origin, folder, path }) => (isLarge ? origin.slice(folder.length) : path);
 
 /** What pages other than these have left: `{ page, roots, files }` each. */
 export async function left(pages) {

@@ -13,6 +13,7 @@ mod command_line;
 mod files;
 mod finding;
 mod full_disks;
+mod going_on;
 mod http;
 mod lineage;
 mod loss;

@@ -11,7 +11,7 @@ use crate::support::panel::{
     CHUNK, ENDLESS, LEN, SLOW, address, begin, count_sent, file, press, sent, until_listed,
     until_sent, until_state,
 };
-use crate::support::{Cluster, Page, Screen, browse, content, download};
+use crate::support::{Cluster, Screen, browse, content, download};
 
 /// The tab is closed in the middle, and opened again: it says what was cut off, and the same file goes on where it was.
 #[tokio::test]
@@ -413,88 +413,4 @@ async fn what_goes_into_a_folder_follows_it() {
     assert!(download(&client, "/new/film.mp4").await.unwrap() == bytes);
     assert_eq!(download(&client, "/new/small.txt").await.unwrap(), b"words");
     assert!(client.entry(&"/old".parse().unwrap()).await.is_err());
-}
-
-/// Has *Upload files* give files of the browser's own, whose handles need no window to be chosen in and no permission.
-async fn offer_files(page: &Page) {
-    page.script(&format!(
-            "const keep = async (root, name, bytes) => {{ \
-               const handle = await root.getFileHandle(name, {{ create: true }}); \
-               const writer = await handle.createWritable(); \
-               await writer.write(bytes); \
-               await writer.close(); \
-               return handle; \
-             }}; \
-             const film = new Uint8Array({LEN}); \
-             for (let at = 0, state = 1; at < film.length; at += 1) {{ \
-               state = (Math.imul(state, 1664525) + 1013904223) >>> 0; \
-               film[at] = state >>> 24; \
-             }} \
-             return navigator.storage.getDirectory().then(async (root) => {{ \
-               const handles = [await keep(root, 'film.mp4', film)]; \
-               for (let one = 0; one < 9; one += 1) handles.push(await keep(root, one + '.txt', 'words')); \
-               window.showOpenFilePicker = async () => handles; \
-             }})"
-        ))
-        .await;
-}
-
-/// Where the browser keeps handles of files, one click goes on with all that a page that was closed had left, large and small.
-#[tokio::test]
-async fn one_click_goes_on_with_all_that_was_cut_off() {
-    let cluster = Cluster::start().await;
-    browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        offer_files(page).await;
-        page.limit_uploads(SLOW).await;
-        page.click("#choose-files").await;
-        page.until("document.querySelectorAll('#uploads .upload').length === 10")
-            .await;
-        page.until("localStorage.length > 0 && document.querySelector('#uploads .upload progress').value > 0.2")
-            .await;
-        let upload = address(page).await.unwrap();
-        // What is noted once a second has to be there.
-        page.script(
-            "const count = (opened) => new Promise((resolve) => { \
-               const counting = opened.transaction('sources').objectStore('sources').count(); \
-               counting.onsuccess = () => resolve(counting.result); \
-             }); \
-             return new Promise((resolve) => { \
-               indexedDB.open('dfs-uploads', 1).onsuccess = async ({ target: { result } }) => { \
-                 while (await count(result) === 0) await new Promise((soon) => setTimeout(soon, 50)); \
-                 result.close(); \
-                 resolve(); \
-               }; \
-             })",
-        )
-        .await;
-        page.open(&cluster.url("/")).await;
-        page.limit_uploads(None).await;
-        page.until("document.querySelector('#cut-off:not([hidden]) button.primary:not([hidden])')")
-            .await;
-        page.click("#cut-off button.primary").await;
-        page.until("document.getElementById('cut-off').hidden").await;
-        page.until(
-            "document.querySelectorAll('#uploads .upload').length > 0 && \
-             document.querySelectorAll('#uploads .upload:not([data-state=done])').length === 0",
-        )
-        .await;
-        let state: Value = get(&upload).await.unwrap().json().await.unwrap();
-        assert!(state["version"].as_u64().is_some(), "{state}");
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('#rows .entry')").await;
-    })
-    .await;
-    let client = cluster.client();
-    let mut state = 1_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    };
-    let film: Vec<u8> = (0..LEN).map(|_| next()).collect();
-    assert!(download(&client, "/film.mp4").await.unwrap() == film);
-    for one in 0..9 {
-        let stored = download(&client, &format!("/{one}.txt")).await;
-        assert_eq!(stored.unwrap(), b"words");
-    }
 }
