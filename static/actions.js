@@ -13,7 +13,8 @@ import { offerUndo } from "./restoring.js";
 import { closeMenus } from "./rows.js";
 import * as selection from "./selection.js";
 import { share } from "./sharing.js";
-import { FILES } from "./texts.js";
+import { FILES, UPLOADS, count } from "./texts.js";
+import * as uploads from "./uploads.js";
 import { showVersions } from "./versions.js";
 import * as view from "./drawing.js";
 
@@ -52,9 +53,11 @@ async function remove(entries) {
   const folder = listing.currentPath();
   const trashed = [];
   const gone = [];
+  let cancelled = 0;
   const outcome = await bulk.forEach(entries, FILES.deleting, async (entry) => {
     try {
-      const answer = await (isFolder(entry) ? api.removeFolder(entry.path) : api.removeFile(entry.path));
+      const answer = await (isFolder(entry) ? uploads.removeFolder(entry.path) : api.removeFile(entry.path));
+      cancelled += answer.cancelled ?? 0;
       trashed.push({ trash: answer.trashed, path: entry.path, name: entry.name });
     } catch (error) {
       if (error.code !== "not_found") throw error;
@@ -72,6 +75,7 @@ async function remove(entries) {
   await listing.refresh({ quiet: true });
   if (hadFocus && document.activeElement === document.body) focusAfter(place);
   if (outcome.done.length < entries.length) bulk.report(outcome, entries.length, FILES.notDeleted);
+  else if (cancelled > 0) showNotice(count(cancelled, UPLOADS.cancelledWithFolders));
   else if (gone.length > 0) showNotice(FILES.goneAlready);
 }
 

@@ -47,7 +47,7 @@ const paused = new Set();
 let ended = [];
 // Whether none may begin.
 let isHeld = false;
-// What is getting another name or place: meanwhile nothing below it may begin.
+// What is getting another name or place, or is being deleted: meanwhile nothing below it may begin.
 const moving = new Set();
 // Is over when nothing is.
 let moved = Promise.resolve();
@@ -190,23 +190,51 @@ function tellEnd() {
 }
 
 /** Gives an entry another name or place. What is on its way into it, if it is a folder, waits meanwhile, and follows. */
-export async function move(from, to) {
-  const inside = () => [...active, ...paused, ...waiting, ...ended].filter((upload) => upload.isBelow(from));
+export const move = (from, to) => whileStill(from, async (inside) => {
+  const answer = await api.move(from, to);
+  inside().forEach((upload) => upload.follow(from, to));
+  return answer;
+});
+
+/**
+ * Deletes a folder. What is on its way into it is cancelled: it would make the folder anew. Gives the answer, and how many were
+ * `cancelled`.
+ */
+export const removeFolder = (path) => whileStill(path, async (inside) => {
+  const { trashed } = await api.removeFolder(path);
+  const going = inside().filter((upload) => !ended.includes(upload));
+  going.forEach(endWithFolder);
+  return { trashed, cancelled: going.length };
+});
+
+/** Does something with an entry while nothing goes on below it, and nothing of what did is on the server. */
+async function whileStill(entry, work) {
+  const inside = () => [...active, ...paused, ...waiting, ...ended].filter((upload) => upload.isBelow(entry));
   if (moving.size === 0) moved = new Promise((end) => { endMoves = end; });
-  moving.add(from);
+  moving.add(entry);
   try {
     const going = inside().filter((upload) => active.has(upload) && upload.state !== "asking");
     going.forEach((upload) => upload.stop("move"));
     await Promise.all(going.map(({ leaving }) => leaving));
     await Promise.all(inside().map((upload) => upload.leave()));
-    const answer = await api.move(from, to);
-    inside().forEach((upload) => upload.follow(from, to));
-    return answer;
+    return await work(inside);
   } finally {
-    moving.delete(from);
+    moving.delete(entry);
     if (moving.size === 0) endMoves();
     pump();
   }
+}
+
+function endWithFolder(upload) {
+  // Somebody is being asked about it.
+  if (active.has(upload)) {
+    upload.stop("cancel");
+    return;
+  }
+  takeOutOfLine(upload);
+  paused.delete(upload);
+  upload.end("cancelled", TEXT.cancelledWithFolder);
+  ended.push(upload);
 }
 
 // What can be done with one, or all.
@@ -246,15 +274,18 @@ async function cancel(upload) {
     upload.stop("cancel");
     return;
   }
-  const at = waiting.indexOf(upload);
-  if (at >= 0) {
-    waiting.splice(at, 1);
-    sums.waiting -= upload.size;
-  }
+  takeOutOfLine(upload);
   if (paused.delete(upload) || upload.sent > 0) await upload.cancelled();
   else upload.end("cancelled", TEXT.cancelledUnbegun);
   ended.push(upload);
   pump();
+}
+
+function takeOutOfLine(upload) {
+  const at = waiting.indexOf(upload);
+  if (at < 0) return;
+  waiting.splice(at, 1);
+  sums.waiting -= upload.size;
 }
 
 function cancelAll() {

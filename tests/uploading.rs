@@ -414,3 +414,46 @@ async fn what_goes_into_a_folder_follows_it() {
     assert_eq!(download(&client, "/new/small.txt").await.unwrap(), b"words");
     assert!(client.entry(&"/old".parse().unwrap()).await.is_err());
 }
+
+/// The folder that files were on their way into was deleted: they made it anew.
+#[tokio::test]
+async fn what_goes_into_a_folder_ends_with_it() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/old/first", b"first").await;
+    let film = file(&cluster, "in/film.mp4", &content(15, LEN));
+    let small = file(&cluster, "in/small.txt", &content(16, 900_000));
+    let elsewhere = file(&cluster, "elsewhere.txt", b"words");
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.limit_uploads(ENDLESS).await;
+        page.drop_onto(".entry[data-name=old] .name", &[&film, &small])
+            .await;
+        page.until(
+            "document.querySelectorAll('#uploads .upload[data-state=sending]').length === 2",
+        )
+        .await;
+        until_sent(page, 0.001).await;
+        page.script("document.querySelector(\".entry[data-name='old'] .open\").focus()")
+            .await;
+        page.press("\u{e017}").await;
+        until_state(page, "cancelled", 2).await;
+        page.until(
+            "document.getElementById('notice').textContent.includes('2 uploads into it were cancelled')",
+        )
+        .await;
+        assert_eq!(address(page).await, None);
+        page.limit_uploads(None).await;
+        page.choose("#file-input", &[&elsewhere]).await;
+        until_state(page, "done", 1).await;
+        until_listed(page, &["elsewhere.txt"]).await;
+        page.click(".toast .button").await;
+        until_listed(page, &["old", "elsewhere.txt"]).await;
+    })
+    .await;
+    let client = cluster.client();
+    assert_eq!(download(&client, "/old/first").await.unwrap(), b"first");
+    for name in ["/old/film.mp4", "/old/small.txt"] {
+        assert!(client.entry(&name.parse().unwrap()).await.is_err());
+    }
+}
