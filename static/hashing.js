@@ -24,6 +24,8 @@ async function hashes(file, begin, end, chunkSize) {
     const bytes = await next;
     next = read(at + chunkSize);
     found.push(hex(await digest(bytes)));
+    // Whoever waits sees that it moves.
+    postMessage({ done: found.length });
   }
   return found;
 }

@@ -27,9 +27,9 @@ let policy;
 /**
  * Names chunks of a file to the upload at `address`, which is at `offset`, as long as the cluster has them. Gives `stored`, what a commit
  * was answered, or `until`, up to where bytes are to be sent before this is called again. `naming` keeps what was found, from call to
- * call; `onProgress` is told how far it is.
+ * call; `onProgress` is told how far it is, and `onCheck` is called with each chunk that was hashed.
  */
-export async function nameChunks(file, { address, offset, hasher, naming, onProgress, signal }) {
+export async function nameChunks(file, { address, offset, hasher, naming, onProgress, onCheck, signal }) {
   chunkSize ??= (await api.status()).rules.chunk_size;
   const { size } = file;
   if (offset >= size || offset < naming.next) return { until: Math.min(size, naming.next ?? size) };
@@ -40,7 +40,7 @@ export async function nameChunks(file, { address, offset, hasher, naming, onProg
   for (let count = NAMED_FIRST; ;) {
     const begun = performance.now();
     const end = Math.min(size, offset + count * chunkSize);
-    const chunks = await hasher.hash(offset, end, chunkSize);
+    const chunks = await hasher.hash(offset, end, chunkSize, onCheck);
     if (!chunks) {
       naming.next = size;
       return { until: size };
@@ -73,8 +73,8 @@ export class Hasher {
     signal.addEventListener("abort", this.stop);
   }
 
-  /** The hashes of the chunks between two places; nothing if it cannot tell. */
-  async hash(begin, end, chunkSize) {
+  /** The hashes of the chunks between two places; nothing if it cannot tell. `onCheck` is called with each. */
+  async hash(begin, end, chunkSize, onCheck) {
     const { file, signal } = this;
     signal.throwIfAborted();
     this.worker ??= work();
@@ -82,7 +82,7 @@ export class Hasher {
     if (!worker) return null;
     const answer = await new Promise((resolve) => {
       this.finish = resolve;
-      worker.onmessage = ({ data }) => resolve(data);
+      worker.onmessage = ({ data }) => (data.done ? onCheck() : resolve(data));
       worker.onerror = resolve;
       worker.postMessage({ file, begin, end, chunkSize });
     });

@@ -389,8 +389,12 @@ export class Upload {
     this.triedMax = requestMax;
     this.triedAlone = this.isAlone;
     const { origin, target, naming } = this;
-    if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax });
     const onMove = () => { this.movedAt = Date.now(); };
+    const onCheck = () => {
+      onMove();
+      if (!signal.aborted) this.show("sending", TEXT.checking);
+    };
+    if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax, onCheck });
     const onWait = () => { this.isInLine = true; };
     const onSend = (id) => {
       this.isInLine = false;

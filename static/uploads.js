@@ -4,7 +4,7 @@
 // rows. They are drawn together, a few times a second, however fast files come and go.
 
 import * as api from "./api.js";
-import { announce } from "./dialogs.js";
+import { announce, showNotice } from "./dialogs.js";
 import * as cutOff from "./cutoff.js";
 import { formatDuration, formatSize } from "./format.js";
 import * as handles from "./handles.js";
@@ -84,10 +84,7 @@ export const isBusy = () => active.size + waiting.length + paused.size > 0;
 /** Takes files with their paths below a folder. */
 export function add(picked, folder = currentPath()) {
   const taken = withoutThoseUnderWay(picked, folder);
-  if (taken.length === 0) {
-    if (picked.length > 0) announce(TEXT.underWay);
-    return;
-  }
+  if (taken.length === 0) return;
   if (!isBusy()) {
     rateOfAll = new Rate();
     sums.gone = 0;
@@ -110,11 +107,16 @@ export function add(picked, folder = currentPath()) {
   pump();
 }
 
-/** The same folder dropped twice would be sent twice, each file against itself. */
+/** The same folder dropped twice would be sent twice, each file against itself. Those that paused go on. */
 function withoutThoseUnderWay(picked, folder) {
   if (!isBusy()) return picked;
-  const underWay = new Set([...active, ...waiting, ...paused].map(({ fingerprint }) => fingerprint));
-  return picked.filter(({ file, path }) => !underWay.has(remains.fingerprint(file, [...folder, ...path])));
+  const underWay = new Map([...active, ...waiting, ...paused].map((upload) => [upload.fingerprint, upload]));
+  const before = ({ file, path }) => underWay.get(remains.fingerprint(file, [...folder, ...path]));
+  const again = picked.map(before).filter(Boolean);
+  const held = again.filter((upload) => paused.has(upload));
+  held.forEach(resume);
+  if (again.length === picked.length && held.length === 0 && again.length > 0) showNotice(TEXT.underWay);
+  return picked.filter((one) => !before(one));
 }
 
 function join(upload) {

@@ -349,7 +349,7 @@ async fn what_is_under_way_is_not_begun_again() {
         page.until("document.querySelectorAll('#uploads .upload').length === 2")
             .await;
         page.drop_onto("#title", &[&folder]).await;
-        page.until("document.getElementById('announce').textContent.includes('already')")
+        page.until("document.getElementById('notice').textContent.includes('already')")
             .await;
         page.limit_uploads(None).await;
         until_state(page, "done", 2).await;
