@@ -35,17 +35,16 @@ function connectInput(buttonId, inputId) {
 }
 
 /** Files by the window that gives more than files, where there is one. For folders it would refuse some that this one takes. */
-async function choose(input) {
+function choose(input) {
   if (input.webkitdirectory || !picking.canPick()) {
     input.click();
     return;
   }
-  try {
-    uploads.add(await picking.fromPicker());
-  } catch (error) {
+  const picked = picking.fromPicker();
+  picked.then((found) => take(found, currentPath()), (error) => {
     console.debug(error);
     input.click();
-  }
+  });
 }
 
 function connectDropping() {
@@ -92,12 +91,14 @@ function pathOf({ dataset: { path, name } }) {
 /** Uploads what was found, and makes the folders that have nothing in them. */
 async function take(finding, folder) {
   try {
-    const { files, emptyFolders, errors } = await finding;
+    const { files, emptyFolders = [], errors } = await finding;
     uploads.add(files, folder);
     for (const path of emptyFolders) await api.createFolders([...folder, ...path]);
     if (emptyFolders.length > 0) await refresh({ fresh: emptyFolders.map(([name]) => name) });
     if (errors.length > 0) throw errors[0];
   } catch (error) {
-    showNotice(fill(TEXT.notAll, { reason: error.message }));
+    // A browser speaks its own language, not the page's.
+    const reason = error instanceof DOMException ? TEXT.unreadable : error.message;
+    showNotice(fill(TEXT.notAll, { reason }));
   }
 }

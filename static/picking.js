@@ -15,17 +15,21 @@ export function fromInput(input) {
 /** Whether files can be chosen so that they are found again. */
 export const canPick = () => "showOpenFilePicker" in globalThis;
 
-/** Files that a person chooses in the browser's own window, with their sources; none, if the person closes that. */
+/**
+ * Files that a person chooses in the browser's own window, with their sources, and the `errors` of what could not be read; none, if the
+ * person closes that. Fails where there is no such window.
+ */
 export async function fromPicker() {
   let roots;
   try {
     roots = await showOpenFilePicker({ multiple: true });
   } catch (error) {
-    if (error.name === "AbortError") return [];
+    if (error.name === "AbortError") return { files: [], errors: [] };
     throw error;
   }
-  return Promise.all(roots.map(async (root) =>
+  const found = await Promise.allSettled(roots.map(async (root) =>
     ({ file: await root.getFile(), path: [root.name], source: { root, inside: [] } })));
+  return { files: found.flatMap(({ value }) => value ?? []), errors: found.flatMap(({ reason }) => reason ?? []) };
 }
 
 /**
