@@ -11,6 +11,8 @@ const FILES_MAX = 10000;
 const ROOTS_MAX = 200;
 // No upload waits for them for long.
 const HANDLES_WAIT_MAX_MS = 1000;
+/** Nor does a page for a storage that another one keeps from being opened. */
+const OPEN_WAIT_MAX_MS = 5000;
 let database;
 // What this page wrote last, so that nothing is written twice.
 let written = "[]";
@@ -52,7 +54,7 @@ export async function left(pages) {
   if (!globalThis.FileSystemHandle || !globalThis.indexedDB) return [];
   try {
     const found = [];
-    await change((store) => {
+    await use("readonly", (store) => {
       store.openCursor().onsuccess = ({ target: { result: cursor } }) => {
         if (!cursor) return;
         if (!pages.has(cursor.key)) found.push({ page: cursor.key, ...cursor.value });
@@ -106,11 +108,13 @@ async function fileIn(root, inside) {
   return at.getFile();
 }
 
+const change = (work) => use("readwrite", work);
+
 /** Does something with the store, and waits until it is done. */
-async function change(work) {
+async function use(mode, work) {
   const opened = await (database ??= open());
   return new Promise((resolve, reject) => {
-    const transaction = opened.transaction(STORE, "readwrite");
+    const transaction = opened.transaction(STORE, mode);
     transaction.oncomplete = resolve;
     transaction.onerror = () => reject(transaction.error);
     transaction.onabort = () => reject(transaction.error);
@@ -124,5 +128,6 @@ function open() {
     request.onupgradeneeded = () => request.result.createObjectStore(STORE);
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
+    setTimeout(() => reject(new Error("the storage for handles does not open")), OPEN_WAIT_MAX_MS);
   });
 }

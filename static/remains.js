@@ -1,7 +1,8 @@
 // What this browser remembers of uploads, so that a page that was loaded anew knows what was cut off: of each large one where it
 // is at the server, as the stock client asks for it, and of each page that has others to do, which ones.
 //
-// The storage belongs to all tabs. Each tells the others when asked which uploads it has itself.
+// The storage belongs to all tabs. Each tells the others when asked which uploads it has itself. One that is frozen does not answer, but
+// holds locks all the same, where the browser has them: on pages that come by HTTPS or from this very machine.
 
 import { pathText } from "./api.js";
 import { modifiedMs } from "./transfer.js";
@@ -16,6 +17,9 @@ const mine = new Map();
 // What this page began itself, in case the storage takes nothing.
 const unkept = new Map();
 const channel = new BroadcastChannel("dfs-uploads");
+const TAB_LOCK = "dfs-tab::";
+const UPLOAD_LOCK = "dfs-upload::";
+hold(TAB_LOCK + tab);
 
 /** Names one content on its way to one place: the same file, chosen again, has it too. */
 export const fingerprint = (file, origin) =>
@@ -64,12 +68,15 @@ export function noteQueue(queue) {
 
 /** Says whether the upload with this fingerprint is `owner`'s from now on, and not somebody else's of this page. */
 export function claim(wanted, owner) {
-  if (!mine.has(wanted)) mine.set(wanted, owner);
-  return mine.get(wanted) === owner;
+  if (!mine.has(wanted)) mine.set(wanted, { owner, letGo: hold(UPLOAD_LOCK + wanted) });
+  return mine.get(wanted).owner === owner;
 }
 
 export function release(wanted, owner) {
-  if (mine.get(wanted) === owner) mine.delete(wanted);
+  const held = mine.get(wanted);
+  if (held?.owner !== owner) return;
+  held.letGo();
+  mine.delete(wanted);
 }
 
 export const isMine = (wanted) => mine.has(wanted);
@@ -89,11 +96,36 @@ export function askOthers() {
     };
     channel.addEventListener("message", listen);
     channel.postMessage({ asks: tab });
-    setTimeout(() => {
+    setTimeout(async () => {
       channel.removeEventListener("message", listen);
+      for (const name of await heldByOthers()) {
+        if (name.startsWith(TAB_LOCK)) others.tabs.add(name.slice(TAB_LOCK.length));
+        else if (name.startsWith(UPLOAD_LOCK)) others.uploads.add(name.slice(UPLOAD_LOCK.length));
+      }
       resolve(others);
     }, ANSWERS_AFTER_MS);
   });
+}
+
+/** Holds a lock as long as the page is there; gives what lets it go before. */
+function hold(name) {
+  let letGo;
+  const held = new Promise((resolve) => { letGo = resolve; });
+  navigator.locks?.request(name, () => held).catch((error) => console.debug(error));
+  return letGo;
+}
+
+/** The locks that other tabs hold. */
+async function heldByOthers() {
+  try {
+    const { held = [] } = (await navigator.locks?.query()) ?? {};
+    const here = held.find(({ name }) => name === TAB_LOCK + tab)?.clientId;
+    // Without its own it cannot tell which those of others are.
+    return here ? held.filter(({ clientId }) => clientId !== here).map(({ name }) => name) : [];
+  } catch (error) {
+    console.debug(error);
+    return [];
+  }
 }
 
 function entries(prefix) {

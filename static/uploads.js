@@ -32,6 +32,8 @@ const DRAW_INTERVAL_OF_MANY_MS = 400;
 const TOLD_MAX = 5;
 const NOTED_NAMES_MAX = 20;
 const NOTE_INTERVAL_MS = 1000;
+// Where thousands of files lie is long to write. That some are stored may be known later: they are recognized.
+const SOURCES_INTERVAL_MS = 10000;
 // The list is drawn anew when the last of them is there; on the way to that only now and then.
 const REFRESH_AT_END_MS = 300;
 const REFRESH_INTERVAL_MS = 3000;
@@ -122,6 +124,7 @@ function withoutThoseUnderWay(picked, folder) {
 function join(upload) {
   waiting.push(upload);
   sums.waiting += upload.size;
+  hasNewSources = true;
 }
 
 function pump() {
@@ -195,6 +198,7 @@ function tellEnd() {
 export const move = (from, to) => whileStill(from, async (inside) => {
   const answer = await api.move(from, to);
   inside().forEach((upload) => upload.follow(from, to));
+  hasNewSources = true;
   return answer;
 });
 
@@ -267,6 +271,7 @@ function retry(upload) {
 
 function putFirst(upload) {
   upload.show("waiting", TEXT.waiting);
+  hasNewSources = true;
   waiting.unshift(upload);
   sums.waiting += upload.size;
 }
@@ -335,6 +340,9 @@ export function showCopiesMade(asked) {
 let drawTimer;
 let drawnAt = 0;
 let notedAt = 0;
+let sourcesNotedAt = 0;
+// Whether there is something whose place a page after this one would not know.
+let hasNewSources = false;
 
 function drawSoon() {
   // Not with frames: there are none while nobody looks.
@@ -400,7 +408,11 @@ function noteNow() {
   notedAt = performance.now();
   const small = [...active, ...paused].filter((one) => !one.isLarge || !remains.find(one.fingerprint));
   const all = small.length + waiting.length;
-  handles.note(remains.tab, [...active, ...paused, ...waiting]);
+  if (hasNewSources || all === 0 || notedAt - sourcesNotedAt > SOURCES_INTERVAL_MS) {
+    hasNewSources = false;
+    sourcesNotedAt = notedAt;
+    handles.note(remains.tab, [...active, ...paused, ...waiting]);
+  }
   const some = [...small, ...waiting.slice(0, NOTED_NAMES_MAX)];
   remains.noteQueue(all === 0 ? null : {
     count: all,
