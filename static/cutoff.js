@@ -121,7 +121,7 @@ async function showUpload(upload) {
   const text = state.offset === undefined ? formatSize(upload.size) : fill(TEXT.here, {
     sent: formatSize(state.offset),
     size: formatSize(upload.size),
-    time: formatTime(new Date(Date.now() + state.kept_ms)),
+    time: formatTime(new Date(Date.now() + state.kept_ms), { isWithin: true }),
   });
   show(upload.fingerprint, { title: nameElement(api.pathNames(path).join(" / ")), name, text, drop: async () => {
     try {

@@ -39,21 +39,28 @@ const DAY = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short" });
 const DAY_AND_YEAR = new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "short", year: "numeric" });
 const FULL = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "medium" });
 
-/** A time in the person's own zone: today's with the clock, others with the day. */
-export function formatTime(date) {
+/** A time in the person's own zone, by itself or within a sentence: today's with the clock, others with the day. */
+export function formatTime(date, { isWithin = false } = {}) {
   const now = new Date();
-  if (date.toDateString() === now.toDateString()) return fill(TIMES.today, { time: CLOCK.format(date) });
+  if (date.toDateString() === now.toDateString()) {
+    return fill(isWithin ? TIMES.todayWithin : TIMES.today, { time: CLOCK.format(date) });
+  }
   if (date.getFullYear() === now.getFullYear()) {
     return fill(TIMES.day, { day: DAY.format(date), time: CLOCK.format(date) });
   }
   return DAY_AND_YEAR.format(date);
 }
 
-/** Writes a time into a `<time>`, in full when pointed at. */
-export function showTime(element) {
+/** Writes a time into a `<time>` that stands by itself, in full when pointed at. */
+export const showTime = (element) => writeTime(element, { isWithin: false });
+
+/** The same in the middle of a sentence. */
+export const showTimeWithin = (element) => writeTime(element, { isWithin: true });
+
+function writeTime(element, how) {
   const date = new Date(element.dateTime);
   if (Number.isNaN(date.getTime())) return;
-  element.textContent = formatTime(date);
+  element.textContent = formatTime(date, how);
   element.title = FULL.format(date);
 }
 

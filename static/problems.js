@@ -9,7 +9,9 @@ export function saidOf(problem, status) {
   if (IS_SERVERS || !(problem.detail || problem.title)) return { text: english, lang: "" };
   if (problem.reasons?.length > 0) {
     const said = problem.reasons.map((reason) => reasonOf(reason, null));
-    return { text: said.map(({ text }) => text).join(" "), lang: said.find(({ lang }) => lang)?.lang ?? "" };
+    // All of it in one language, which it is marked with.
+    if (said.every(({ lang }) => !lang)) return { text: said.map(({ text }) => text).join(" "), lang: "" };
+    return { text: problem.reasons.map(({ message }) => message).join(" "), lang: "en" };
   }
   // Numbers and names of just this one are in the English sentence alone.
   const text = PROBLEMS[problem.code];

@@ -1,7 +1,7 @@
 // The page of share links: ends them.
 
 import { ask, announce, clearNotice, showNotice, withName } from "./dialogs.js";
-import { showTime } from "./format.js";
+import { showTimeWithin } from "./format.js";
 import { connectMenus, placeOf } from "./rows.js";
 import { revokeShare } from "./sharing.js";
 import * as status from "./status.js";
@@ -32,7 +32,7 @@ async function revoke(row) {
   announce(SHARES.revoked);
 }
 
-document.querySelectorAll("#rows time").forEach(showTime);
+document.querySelectorAll("#rows time").forEach(showTimeWithin);
 connectMenus();
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-action=revoke]");

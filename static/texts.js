@@ -10,7 +10,15 @@ const NUMBER = new Intl.NumberFormat(LANGUAGE);
 const TENTHS = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 // The page has asked for it already (drive.html).
-const answer = await fetch(new URL(`texts/${LANGUAGE}.json`, import.meta.url));
+const address = new URL(`texts/${LANGUAGE}.json`, import.meta.url);
+// Without them no script of the page runs: once more, where the network was gone for a moment.
+const texts = await read().catch(() => read({ cache: "reload" }));
+
+async function read(options) {
+  const answer = await fetch(address, options);
+  if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
+  return answer.json();
+}
 
 export const {
   cluster: CLUSTER,
@@ -30,7 +38,7 @@ export const {
   uploads: UPLOADS,
   versions: VERSIONS,
   viewer: VIEWER,
-} = await answer.json();
+} = texts;
 
 /** Whether it is the language in which the server itself speaks. */
 export const IS_SERVERS = LANGUAGE === "en";

@@ -91,7 +91,7 @@ class Panel {
     const isCurrent = version.former_for_ms === undefined;
     const time = element("time", { dateTime: machineTime(version.committed_ms) });
     showTime(time);
-    const stored = formatTime(new Date(version.committed_ms));
+    const stored = formatTime(new Date(version.committed_ms), { isWithin: true });
     const address = past.versionAddress(this.path, version.version);
     const link = element("a", { href: past.versionView(this.path, version.version), target: "_blank", rel: "noopener" }, time);
     link.setAttribute("aria-label", fill(VERSIONS.open, { time: stored }));
