@@ -222,8 +222,16 @@ function changed() {
   if (number === 0) return;
   const chosen = entries();
   const isOneFile = chosen.length === 1 && !isFolder(chosen[0]);
-  byId("selection-zip").hidden = isOneFile || !leadToZip(byId("selection-zip"), chosen);
+  byId("selection-zip").hidden = isOneFile || !leadToZip(byId("selection-zip"), chosen, isAllOfFolder());
   byId("selection-copy").hidden = chosen.some(isFolder);
+}
+
+/** Whether nothing of the folder is left out. */
+function isAllOfFolder() {
+  const list = view.current();
+  if (!(list instanceof Folder)) return false;
+  const isShownWhole = list.next === null && list.after === null && list.from === null;
+  return isShownWhole && list.length === selected.size;
 }
 
 function describe() {

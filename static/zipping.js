@@ -1,6 +1,6 @@
 // Downloads several entries of one folder as one zip.
 
-import { encodePath, zipAddress } from "./api.js";
+import { ApiError, ConnectionError, encodePath, zipAddress } from "./api.js";
 import { showNotice } from "./dialogs.js";
 import { element } from "./rows.js";
 import { FILES } from "./texts.js";
@@ -9,12 +9,14 @@ import { FILES } from "./texts.js";
 const QUERY_LEN_MAX = 6000;
 /** Names that are too long together, however short each is. */
 const NAMES_MAX = 1000;
+/** So many names fit the server's form, however long each is. */
+const FORM_NAMES_MAX = 20000;
 
 /**
- * Makes a link lead to one zip of these entries: by a form where their names are too long for an address. Says whether there is such a
- * zip: not of entries of several folders.
+ * Makes a link lead to one zip of these entries: by a form where their names are too long for an address; of the folder, where they are
+ * all of it, and could be too long for a form. Says whether there is such a zip: not of entries of several folders.
  */
-export function leadToZip(link, entries) {
+export function leadToZip(link, entries, isAllOfFolder = false) {
   const folder = entries[0].path.slice(0, -1);
   const place = encodePath(folder);
   // Only a search shows entries of several.
@@ -23,13 +25,15 @@ export function leadToZip(link, entries) {
   const names = () => entries.map((entry) => ["name", entry.name]);
   const query = entries.length <= NAMES_MAX ? new URLSearchParams(names()).toString() : null;
   const isShort = query !== null && query.length <= QUERY_LEN_MAX;
-  // An address without the names would lead to all of the folder, for whoever copies it.
-  link.href = isShort ? `${zipAddress(folder)}?${query}` : "#zip";
   const byForm = (event) => {
     event.preventDefault();
     post(zipAddress(folder), names());
   };
-  link.onclick = isShort ? null : byForm;
+  const isForm = !isShort && !(isAllOfFolder && entries.length > FORM_NAMES_MAX);
+  // An address without the names would lead to all of the folder, for whoever copies it.
+  if (isForm) link.href = "#zip";
+  else link.href = isShort ? `${zipAddress(folder)}?${query}` : zipAddress(folder);
+  link.onclick = isForm ? byForm : null;
   link.onauxclick = link.onclick;
   return true;
 }
@@ -44,6 +48,22 @@ function post(address, fields) {
   document.body.append(frame, form);
   form.submit();
   form.remove();
-  // What is downloaded is never shown in it.
-  frame.addEventListener("load", () => showNotice(FILES.notZipped));
+  // What is downloaded is never shown in it; some browsers say so of the empty page that it begins with.
+  frame.addEventListener("load", async () => {
+    if (frame.contentDocument?.URL !== "about:blank") showNotice(await whyNot(address, fields));
+  });
+}
+
+/** Why there was no zip: nobody may read what is in a frame, so it is asked for once more. */
+async function whyNot(address, fields) {
+  const asking = new AbortController();
+  try {
+    const response = await fetch(address, { method: "POST", body: new URLSearchParams(fields), signal: asking.signal });
+    if (!response.ok) return new ApiError(response.status, await response.json().catch(() => ({})));
+    return FILES.notZipped;
+  } catch {
+    return new ConnectionError();
+  } finally {
+    asking.abort();
+  }
 }

@@ -17,13 +17,14 @@ use crate::extract::{FormBody, QueryOf};
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::location::FolderPath;
 use crate::readiness::Known;
+use crate::texts::{self, Texts};
 use crate::turns::{Transfers, Turn};
 use crate::{AppState, Shared};
 
 /// Chunks that are fetched ahead, where there is memory for it.
 const CHUNKS_AHEAD: u64 = 8;
-/// The longest form: some hundred thousand names as people give them.
-const FORM_LEN_MAX: usize = 4 << 20;
+/// The longest form: as many names as the page shows of a folder, of 80 bytes each.
+const FORM_LEN_MAX: usize = 16 << 20;
 /// Entries that are looked up at the same time.
 const ASKED_AT_ONCE: usize = 16;
 
@@ -31,32 +32,35 @@ const ASKED_AT_ONCE: usize = 16;
 pub(crate) async fn get(
     State(state): State<Shared>,
     method: Method,
+    headers: HeaderMap,
     FolderPath(folder): FolderPath,
     QueryOf(fields): QueryOf<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    of_chosen(&state, &method, folder, fields).await
+    of_chosen(&state, &method, texts::chosen(&headers), folder, fields).await
 }
 
 /// `POST /api/v1/zip/{path}`: the same, for more names than an address can have.
 pub(crate) async fn post(
     State(state): State<Shared>,
     method: Method,
+    headers: HeaderMap,
     FolderPath(folder): FolderPath,
     FormBody(fields): FormBody<Vec<(String, String)>, FORM_LEN_MAX>,
 ) -> Result<Response, Problem> {
-    of_chosen(&state, &method, folder, fields).await
+    of_chosen(&state, &method, texts::chosen(&headers), folder, fields).await
 }
 
 async fn of_chosen(
     state: &AppState,
     method: &Method,
+    texts: &Texts,
     folder: EntryPath,
     fields: Vec<(String, String)>,
 ) -> Result<Response, Problem> {
     // Looking up what was chosen is a part of the work.
     let place = state.transfers.zips.turn(1).await?;
     let names = names(fields)?;
-    let title = title(&folder, &names);
+    let title = title(&folder, &names, texts);
     let walk = walk(state, folder, names).await?;
     send(state, &state.transfers, place, method, &title, walk).await
 }
@@ -128,12 +132,15 @@ async fn walk(
 }
 
 /// What the zip is called: as the one thing in it, or as the folder of the several things.
-fn title(folder: &EntryPath, names: &BTreeSet<EntryName>) -> String {
+fn title(folder: &EntryPath, names: &BTreeSet<EntryName>, texts: &Texts) -> String {
     let name = match names.first() {
         Some(name) if names.len() == 1 => Some(name),
         _ => folder.name(),
     };
-    format!("{}.zip", name.map_or("All files", EntryName::as_str))
+    format!(
+        "{}.zip",
+        name.map_or(texts.say("files.root"), EntryName::as_str)
+    )
 }
 
 fn headers(title: &str) -> HeaderMap {

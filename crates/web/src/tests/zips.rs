@@ -87,6 +87,10 @@ async fn entries_may_be_chosen() {
         let title = zip.header("content-disposition");
         assert!(title.contains("\"All files.zip\""), "{title}");
     }
+    let german = [("accept-language", "de")];
+    let zip = site.send("GET /api/v1/zip", &german, "").await;
+    let title = zip.header("content-disposition");
+    assert!(title.contains("\"Alle Dateien.zip\""), "{title}");
     let at_root = names(&site, "/api/v1/zip?name=a").await;
     assert_eq!(at_root.len(), 5);
     assert!(names(&Site::new(), "/api/v1/zip").await.is_empty());
@@ -123,7 +127,7 @@ async fn more_entries_may_be_chosen_than_an_address_can_name() {
         answer.expect_problem(status, code);
     }
     let long = site
-        .send("POST /api/v1/zip/a", &[form], "name=a&".repeat(1 << 20))
+        .send("POST /api/v1/zip/a", &[form], "name=a&".repeat(3 << 20))
         .await;
     long.expect_problem(413, "request_too_large");
 }
