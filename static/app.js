@@ -39,3 +39,6 @@ dropping.start();
 ["shares-link", "trash-link"].forEach((id) => document.getElementById(id).addEventListener("click", (event) => {
   event.currentTarget.target = uploads.isBusy() ? "_blank" : "";
 }));
+document.querySelector("form.language")?.addEventListener("submit", (event) => {
+  event.currentTarget.target = uploads.isBusy() ? "_blank" : "";
+});
