@@ -2,7 +2,7 @@
 # Everything that must hold of a change: formatting, lints, documentation, tests, and a short proof: planted bugs that have
 # to be found, processes that are killed at named points, simulated clusters that are harmed. CI runs just this, by scripts/test.sh.
 # Ends with the sum of the tests' own counts. Needs the Rust toolchain and nothing else; with
-# Python, the API's description is tested too.
+# Python, the API's description is tested too, and with valgrind the instructions of hot paths are counted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,6 +27,8 @@ count cargo test --locked --workspace --all-targets
 count cargo test --locked --workspace --features "$races" --lib races::
 # The API as it is described, against a cluster.
 step scripts/api.sh
+# Hot paths take no more instructions than they did.
+step scripts/instructions.sh
 step cargo run --locked --quiet --package prove -- --quick
 
 awk '/^test result:/ { runs += 1; passed += $4; failed += $6; ignored += $8 }

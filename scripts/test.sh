@@ -50,4 +50,9 @@ if ! python3 -c 'import venv, ensurepip' >/dev/null 2>&1; then
     # What is left out without it, scripts/api.sh says.
     install python3 python3-venv || true
 fi
+if [ "$(uname)" = Linux ] && ! command -v valgrind >/dev/null 2>&1; then
+    echo "installing valgrind to count the instructions of hot paths"
+    # What is left out without it, scripts/instructions.sh says.
+    install valgrind || true
+fi
 exec scripts/check.sh

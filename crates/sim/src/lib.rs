@@ -18,7 +18,7 @@ mod oracle;
 mod run;
 mod series;
 mod servers;
-mod system;
+pub mod system;
 mod workload;
 mod world;
 

@@ -19,7 +19,7 @@ static CHANCE: AtomicU64 = AtomicU64::new(0);
 static NANOS: AtomicU64 = AtomicU64::new(0);
 
 /// From now on chance comes from this seed, and the clocks stand at [`EPOCH`].
-pub(crate) fn begin(seed: u64) {
+pub fn begin(seed: u64) {
     keep_memory();
     CHANCE.store(seed, Ordering::Relaxed);
     set_elapsed(Duration::ZERO);
