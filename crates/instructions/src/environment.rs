@@ -34,11 +34,6 @@ impl Environment {
         })
     }
 
-    /// Whether counts of the other one can be compared with those of this one at all.
-    pub(crate) fn is_comparable(&self, other: &Self) -> bool {
-        self.target == other.target && self.processor == other.processor
-    }
-
     /// What differs, in words.
     pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
         let pairs = [

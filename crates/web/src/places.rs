@@ -1,6 +1,6 @@
 //! From where requests come, also through a proxy.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::http::HeaderMap;
 use settings::Network;
@@ -34,7 +34,7 @@ impl Proxies {
         let lists: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
         let mut told = lists.iter().rev().flat_map(|list| {
             let list = list.to_str().unwrap_or_default();
-            list.rsplit(',').map(|told| told.trim().parse().ok())
+            list.rsplit(',').map(|told| read(told.trim()))
         });
         let mut address = peer;
         while self.0.iter().any(|network| network.contains(address)) {
@@ -45,6 +45,12 @@ impl Proxies {
         }
         Place::of(address)
     }
+}
+
+/// Some proxies add the port.
+fn read(told: &str) -> Option<IpAddr> {
+    let with_port = |_| told.parse::<SocketAddr>().map(|socket| socket.ip());
+    told.parse().or_else(with_port).ok()
 }
 
 #[cfg(test)]
@@ -82,6 +88,7 @@ mod tests {
             &["192.0.2.9"][..],
             &["198.51.100.1, 192.0.2.9"],
             &["198.51.100.1", "192.0.2.9"],
+            &["192.0.2.9:51234"],
         ] {
             assert_eq!(place(here, "127.0.0.1", lists), of("192.0.2.9"));
         }

@@ -29,8 +29,9 @@ pub(crate) async fn check_size(state: &AppState, size: u64) -> Result<(), Proble
         );
         return Err(Problem::new(Kind::TooLarge, detail));
     }
-    // What the disks of a silent node have is not counted.
-    if size <= status.capacity_bytes || status.nodes.live < status.nodes.total {
+    // Disks of which nothing was heard yet, or no more, may be there in a moment: that is no reason to give up.
+    let are_known = status.capacity_bytes > 0 && status.nodes.live == status.nodes.total;
+    if !are_known || size <= status.capacity_bytes {
         return Ok(());
     }
     let detail = format!(

@@ -57,9 +57,9 @@ async fn of_chosen(
     folder: EntryPath,
     fields: Vec<(String, String)>,
 ) -> Result<Response, Problem> {
+    let names = names(fields)?;
     // Looking up what was chosen is a part of the work.
     let place = state.transfers.zips.turn(1).await?;
-    let names = names(fields)?;
     let title = title(&folder, &names, texts);
     let walk = walk(state, folder, names).await?;
     send(state, &state.transfers, place, method, &title, walk).await
