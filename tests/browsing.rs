@@ -1,27 +1,27 @@
-//! The list of files in a real browser: selecting, moving, renaming, and folders of any size.
+//! The list of files in a real browser: selecting, and folders of any size.
 
 use client::DeleteOptions;
 use futures::{StreamExt, stream};
 use proto::name::EntryPath;
 
-use crate::support::{Cluster, Page, Screen, browse, download};
+use crate::support::{Cluster, Page, Screen, browse};
 
 pub(crate) const NAMES: &str =
     "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)";
-const FOCUSED: &str = "document.activeElement.closest('.entry')?.dataset.name";
+pub(crate) const FOCUSED: &str = "document.activeElement.closest('.entry')?.dataset.name";
 pub(crate) const SELECTED: &str = "document.getElementById('selection-text').textContent";
 const IDLE: &str = "!document.body.classList.contains('busy')";
 const SHIFT: char = '\u{e008}';
 pub(crate) const CONTROL: char = '\u{e009}';
-const DOWN: char = '\u{e015}';
-const END: char = '\u{e010}';
-const ENTER: char = '\u{e007}';
-const ESCAPE: char = '\u{e00c}';
+pub(crate) const DOWN: char = '\u{e015}';
+pub(crate) const END: char = '\u{e010}';
+pub(crate) const ENTER: char = '\u{e007}';
+pub(crate) const ESCAPE: char = '\u{e00c}';
 const DELETE: char = '\u{e017}';
-const F2: char = '\u{e032}';
+pub(crate) const F2: char = '\u{e032}';
 
 /// The list shows just these, in this order.
-async fn until_listed(page: &Page, names: &[&str]) {
+pub(crate) async fn until_listed(page: &Page, names: &[&str]) {
     let wanted = serde_json::to_string(names).unwrap();
     page.until(&format!(
         "JSON.stringify({NAMES}) === JSON.stringify({wanted})"
@@ -34,14 +34,14 @@ pub(crate) async fn until_equal(page: &Page, expression: &str, expected: &str) {
 }
 
 /// Something happens to the row of this name, as the browser would tell it.
-async fn happens(page: &Page, name: &str, event: &str) {
+pub(crate) async fn happens(page: &Page, name: &str, event: &str) {
     page.script(&format!(
         "document.querySelector(\".entry[data-name='{name}'] .size\").dispatchEvent({event})"
     ))
     .await;
 }
 
-async fn click_with(page: &Page, name: &str, modifier: &str) {
+pub(crate) async fn click_with(page: &Page, name: &str, modifier: &str) {
     let event = format!("new MouseEvent('click', {{ bubbles: true, {modifier} }})");
     happens(page, name, &event).await;
 }
@@ -56,7 +56,7 @@ async fn fill(cluster: &Cluster, folder: &str, count: usize) {
         .await;
 }
 
-async fn is_there(cluster: &Cluster, path: &str) -> bool {
+pub(crate) async fn is_there(cluster: &Cluster, path: &str) -> bool {
     let path: EntryPath = path.parse().unwrap();
     cluster.client().entry(&path).await.is_ok()
 }
@@ -318,72 +318,6 @@ async fn a_part_of_a_folder_grows_by_what_is_added() {
     .await;
 }
 
-/// The name becomes a field; what cannot be is said beside it, and Escape leaves it as it was.
-#[tokio::test]
-async fn a_name_is_changed_where_it_stands() {
-    let cluster = Cluster::start().await;
-    cluster.upload("/draft.txt", b"words").await;
-    cluster.upload("/taken.txt", b"others").await;
-    let error = "document.querySelector('.rename-error')?.textContent ?? ''";
-    browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        page.script("document.querySelector(\".entry[data-name='draft.txt'] .open\").focus()")
-            .await;
-        page.press(&F2.to_string()).await;
-        page.until("document.activeElement.value === 'draft.txt'")
-            .await;
-        // All but the extension is selected.
-        page.press(&format!("taken{ENTER}")).await;
-        page.until(&format!("({error}).includes('is there already')"))
-            .await;
-        page.press(&ESCAPE.to_string()).await;
-        until_equal(page, FOCUSED, "draft.txt").await;
-        until_listed(page, &["draft.txt", "taken.txt"]).await;
-        page.press(&F2.to_string()).await;
-        page.press(&format!("zebra{ENTER}")).await;
-        until_listed(page, &["taken.txt", "zebra.txt"]).await;
-        until_equal(page, FOCUSED, "zebra.txt").await;
-    })
-    .await;
-    let stored = download(&cluster.client(), "/zebra.txt").await;
-    assert_eq!(stored.unwrap(), b"words");
-}
-
-/// What was written was lost as soon as one clicked elsewhere, or a question of an upload came up.
-#[tokio::test]
-async fn a_new_name_is_kept_when_one_goes_elsewhere() {
-    let cluster = Cluster::start().await;
-    cluster.upload("/draft.txt", b"words").await;
-    cluster.upload("/taken.txt", b"others").await;
-    browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        page.script("document.querySelector(\".entry[data-name='draft.txt'] .open\").focus()")
-            .await;
-        page.press(&F2.to_string()).await;
-        page.press("zebra").await;
-        page.script("document.getElementById('new-folder').click()")
-            .await;
-        page.answer("Cancel").await;
-        until_equal(page, "document.activeElement.value", "zebra.txt").await;
-        page.click("#title").await;
-        until_listed(page, &["taken.txt", "zebra.txt"]).await;
-
-        page.script("document.querySelector(\".entry[data-name='zebra.txt'] .open\").focus()")
-            .await;
-        page.press(&F2.to_string()).await;
-        page.press("taken").await;
-        page.click("#title").await;
-        page.until(
-            "document.getElementById('notice-text').textContent.includes('is there already')",
-        )
-        .await;
-        until_listed(page, &["taken.txt", "zebra.txt"]).await;
-    })
-    .await;
-}
-
 /// A folder `huge` seems to have 20,000 files.
 pub(crate) const HUGE: &str = "
     const fetchNow = window.fetch;
@@ -472,90 +406,6 @@ async fn many_chosen_files_become_one_zip() {
         page.click("#selection-zip").await;
         page.until(&format!("document.getElementById('notice-text').textContent.includes('{}')", names[7]))
             .await;
-    })
-    .await;
-}
-
-/// Onto a folder's row by mouse, and by the dialog; a name that is taken asks, and all of it goes back.
-#[tokio::test]
-async fn entries_are_moved_by_dragging_and_by_the_dialog() {
-    let cluster = Cluster::start().await;
-    for path in ["/a.txt", "/b.txt", "/box/inner/a.txt"] {
-        cluster.upload(path, path.as_bytes()).await;
-    }
-    browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        click_with(page, "a.txt", "").await;
-        click_with(page, "b.txt", "ctrlKey: true").await;
-        page.script("window.carried = new DataTransfer()").await;
-        let event = |kind| {
-            format!(
-                "new DragEvent('{kind}', {{ bubbles: true, cancelable: true, dataTransfer: window.carried }})"
-            )
-        };
-        happens(page, "a.txt", &event("dragstart")).await;
-        happens(page, "box", &event("dragover")).await;
-        page.until("document.querySelector('.drop-target').dataset.name === 'box'")
-            .await;
-        happens(page, "box", &event("drop")).await;
-        until_listed(page, &["box"]).await;
-        page.until("document.getElementById('toast-text').textContent === '2 things are in “box” now.'")
-            .await;
-        assert!(is_there(&cluster, "/box/b.txt").await);
-        page.click("#toast-action").await;
-        until_listed(page, &["box", "a.txt", "b.txt"]).await;
-
-        // By the dialog, to a folder further down, in which the name is taken.
-        page.click(".entry[data-name='a.txt'] .menu summary").await;
-        page.click(".entry[data-name='a.txt'] [data-action=move]").await;
-        page.until("document.querySelector('.picker-folder')").await;
-        page.click(".picker-folder").await;
-        page.until("document.querySelector('.picker-folder')?.textContent === 'inner'")
-            .await;
-        page.click(".picker-folder").await;
-        page.until("document.querySelector('.picker-about').textContent.includes('no folder')")
-            .await;
-        page.answer("Move here").await;
-        page.until("document.querySelector('dialog[open]')?.textContent.includes('already')")
-            .await;
-        page.answer("Keep both").await;
-        until_listed(page, &["box", "b.txt"]).await;
-        assert!(is_there(&cluster, "/box/inner/a (2).txt").await);
-    })
-    .await;
-    let kept = download(&cluster.client(), "/box/inner/a.txt").await;
-    assert_eq!(kept.unwrap(), b"/box/inner/a.txt");
-}
-
-/// The menu under the pointer has what the row's own has, for all that is selected, and keys go through it.
-#[tokio::test]
-async fn the_menu_under_the_pointer_does_what_the_rows_does() {
-    let cluster = Cluster::start().await;
-    for name in ["a.txt", "b.txt"] {
-        cluster.upload(&format!("/{name}"), b"x").await;
-    }
-    let items = "Array.from(document.querySelectorAll('.context-menu [role=menuitem]'), item => item.textContent)";
-    let pointer = "new PointerEvent('contextmenu', { bubbles: true, cancelable: true, button: 2, clientX: 300, clientY: 300 })";
-    browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        happens(page, "a.txt", pointer).await;
-        page.until(&format!(
-            "({items}).join() === 'Download,Share…,Rename,Move…,Copy…,Versions…,Delete'"
-        ))
-        .await;
-        page.press(&format!("{DOWN}{ESCAPE}")).await;
-        page.until("!document.querySelector('.context-menu')").await;
-        until_equal(page, FOCUSED, "a.txt").await;
-        page.press(&format!("{CONTROL}a")).await;
-        happens(page, "a.txt", pointer).await;
-        page.until(&format!(
-            "({items}).join() === 'Download as zip,Move…,Copy…,Delete'"
-        ))
-        .await;
-        page.press(&format!("{END}{ENTER}")).await;
-        until_listed(page, &[]).await;
     })
     .await;
 }

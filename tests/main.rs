@@ -7,6 +7,7 @@
 )]
 
 mod accessible;
+mod arranging;
 mod batching;
 mod browsing;
 mod command_line;
