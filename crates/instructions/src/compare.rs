@@ -190,8 +190,8 @@ mod tests {
             let sentence = Verdict::of(kept, now).sentence();
             assert_eq!(sentence, expected, "{kept:?} {now}");
         };
-        check(Some(1000), 1030, "");
-        check(Some(1000), 970, "");
+        check(Some(1000), 1029, "");
+        check(Some(1000), 971, "");
         check(Some(1000), 1031, ": SLOWER, 3.1 % more than 1000");
         check(
             Some(1000),
