@@ -51,6 +51,18 @@ pub(crate) struct Arguments {
     /// In place of all else: how fast the copies of so many chunks of 1 MiB are made again when a node of four is lost
     #[arg(long, value_name = "CHUNKS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) repair: Option<u64>,
+    /// In place of all else: how everything grows with files, nodes and chunks of a node
+    #[arg(long, conflicts_with = "repair")]
+    pub(crate) growth: bool,
+    /// How many files the master has, from size to size
+    #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = clap::value_parser!(u64).range(2000..=1 << 30))]
+    pub(crate) files: Vec<u64>,
+    /// How many nodes the master has, from size to size
+    #[arg(long, value_delimiter = ',', default_value = "10,100,1000", value_parser = clap::value_parser!(u32).range(4..=10_000))]
+    pub(crate) nodes: Vec<u32>,
+    /// How many chunks a node has, from size to size
+    #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = clap::value_parser!(u64).range(100..=1 << 30))]
+    pub(crate) chunks: Vec<u64>,
 }
 
 /// How much is done in a round.

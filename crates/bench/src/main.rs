@@ -5,6 +5,7 @@
 //! scripts/bench.sh --quick              # small sizes and one round
 //! scripts/bench.sh --folder /mnt/disk   # on another disk
 //! scripts/bench.sh --repair 10000       # only this project: how fast lost copies are made again
+//! scripts/growth.sh                     # only this project: how it does with more and more files, nodes and chunks
 //! ```
 //!
 //! Each system is started with nothing in it, does the same work as the others (`work.rs`), is harmed (`faults.rs`) and removed; then
@@ -21,6 +22,7 @@ mod content;
 mod disk;
 mod faults;
 mod figures;
+mod growth;
 mod http;
 mod load;
 mod machine;

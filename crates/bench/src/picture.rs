@@ -6,8 +6,8 @@ use crate::figures::{Better, ROWS, Row};
 use crate::report::{Measured, Report, short};
 use crate::systems::Kind;
 
-const WIDTH: f64 = 880.0;
-const MARGIN: f64 = 24.0;
+pub(crate) const WIDTH: f64 = 880.0;
+pub(crate) const MARGIN: f64 = 24.0;
 /// Where bars begin, and how long the longest one is.
 const BARS_AT: f64 = 300.0;
 const BARS_LEN: f64 = 400.0;
@@ -26,6 +26,11 @@ const STYLE: &str = "
   .seaweedfs-fsync { fill: #9a4d00; }
   .seaweedfs { fill: #d08a2e; }
   .nginx { fill: #8c959f; }
+  .axis, .curve, .worse, .limit { fill: none; stroke-width: 2; }
+  .axis, .limit { stroke: #8c959f; stroke-width: 1; }
+  .limit { stroke-dasharray: 4 4; }
+  .curve { stroke: #0b6e4f; }
+  .worse { stroke: #c4321f; }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc; }
     .small { fill: #b1bac4; }
@@ -34,6 +39,8 @@ const STYLE: &str = "
     .seaweedfs-fsync { fill: #e0823d; }
     .seaweedfs { fill: #f0b866; }
     .nginx { fill: #7d8590; }
+    .curve { stroke: #3fb98a; }
+    .worse { stroke: #ff7b6b; }
   }
 ";
 
@@ -57,7 +64,8 @@ pub(crate) fn draw(report: &Report) -> String {
     for row in ROWS.iter().filter(|row| row.is_drawn) {
         group(&mut canvas, report, row);
     }
-    canvas.into_svg()
+    canvas.down(-GROUP_GAP);
+    canvas.into_svg("Rates of DFS beside its peers")
 }
 
 fn under_title(report: &Report) -> String {
@@ -131,18 +139,25 @@ const fn class(kind: Kind) -> &'static str {
 
 /// What is drawn so far, and how far down.
 #[derive(Debug, Default)]
-struct Canvas {
+pub(crate) struct Canvas {
     shapes: String,
     y: f64,
 }
 
 impl Canvas {
-    fn down(&mut self, by: f64) {
+    pub(crate) fn down(&mut self, by: f64) {
         self.y += by;
     }
 
-    fn text(&mut self, x: f64, class: &str, text: &str) {
-        let y = self.y;
+    pub(crate) fn y(&self) -> f64 {
+        self.y
+    }
+
+    pub(crate) fn text(&mut self, x: f64, class: &str, text: &str) {
+        self.text_at(x, self.y, class, text);
+    }
+
+    pub(crate) fn text_at(&mut self, x: f64, y: f64, class: &str, text: &str) {
         self.shape(&format!(
             r#"<text x="{x:.1}" y="{y:.1}" class="{class}">{}</text>"#,
             escape(text)
@@ -153,6 +168,21 @@ impl Canvas {
         self.y += BAR_STEP - 2.0;
         self.text(x, class, text);
         self.y -= BAR_STEP - 2.0;
+    }
+
+    pub(crate) fn line(&mut self, points: &[(f64, f64)], class: &str) {
+        let points: Vec<_> = points
+            .iter()
+            .map(|(x, y)| format!("{x:.1},{y:.1}"))
+            .collect();
+        let points = points.join(" ");
+        self.shape(&format!(r#"<polyline points="{points}" class="{class}"/>"#));
+    }
+
+    pub(crate) fn dot(&mut self, x: f64, y: f64, class: &str) {
+        self.shape(&format!(
+            r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" class="{class}"/>"#
+        ));
     }
 
     fn bar(&mut self, x: f64, class: &str, len: f64) {
@@ -168,11 +198,12 @@ impl Canvas {
         self.shapes.push('\n');
     }
 
-    fn into_svg(self) -> String {
-        let height = self.y + MARGIN - GROUP_GAP;
+    /// The whole picture, with what it shows in words.
+    pub(crate) fn into_svg(self, label: &str) -> String {
+        let height = self.y + MARGIN;
         let Self { shapes, .. } = self;
         format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0}" viewBox="0 0 {WIDTH} {height:.0}" role="img" aria-label="Rates of DFS beside its peers">
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0}" viewBox="0 0 {WIDTH} {height:.0}" role="img" aria-label="{label}">
 <style>{STYLE}</style>
   <rect class="ground" width="100%" height="100%" rx="6"/>
 {shapes}</svg>

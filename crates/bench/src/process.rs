@@ -71,11 +71,16 @@ impl Process {
 
     /// Starts it, and waits until it says where it listens.
     pub(crate) async fn start_listening(&mut self) -> Result<String> {
+        self.start_listening_within(START_TIMEOUT).await
+    }
+
+    /// The same, for one that may take longer.
+    pub(crate) async fn start_listening_within(&mut self, longest: Duration) -> Result<String> {
         ensure!(self.child.is_none(), "{} runs already", self.log.display());
         let child = self.spawn(Stdio::piped())?;
         let stdout = child.stdout.take().context("its output is a pipe")?;
         let mut lines = BufReader::new(stdout).lines();
-        let first = tokio::time::timeout(START_TIMEOUT, lines.next_line()).await;
+        let first = tokio::time::timeout(longest, lines.next_line()).await;
         let first = first.with_context(|| format!("it says nothing: {}", self.log_tail()))??;
         let address = first
             .as_deref()
@@ -105,6 +110,17 @@ impl Process {
             bail!("{} does not run", self.log.display());
         };
         child.start_kill()?;
+        wait(&mut child)
+    }
+
+    /// Ends it as it is asked to, where the system has a way to ask, and else at once; waits until it is gone.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else {
+            bail!("{} does not run", self.log.display());
+        };
+        if !child.id().is_some_and(terminate) {
+            child.start_kill()?;
+        }
         wait(&mut child)
     }
 

@@ -12,7 +12,7 @@ use crate::figures::Figures;
 use crate::machine::Machine;
 use crate::report::{Measured, Report};
 use crate::systems::Kind;
-use crate::{picture, repair, table, work};
+use crate::{growth, picture, repair, table, work};
 
 /// Measures what was asked for.
 pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
@@ -26,6 +26,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let folder = folder.with_context(|| format!("make a folder in {}", parent.display()))?;
     if let Some(chunks) = arguments.repair {
         return repair::measure(folder.path(), chunks, &sizes).await;
+    }
+    if arguments.growth {
+        return growth::measure(folder.path(), arguments).await;
     }
     check_room(&parent, &sizes)?;
     let machine = Machine::here(&parent);

@@ -17,7 +17,7 @@ use crate::arguments::Arguments;
 use crate::content::Content;
 use crate::http::Http;
 
-pub(crate) use dfs::Dfs;
+pub(crate) use dfs::{Dfs, server};
 
 /// How often a server is asked whether it is ready. It tells nobody by itself.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);

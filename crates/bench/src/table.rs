@@ -104,7 +104,7 @@ fn with_spread(figure: Figure) -> String {
 }
 
 /// Rows of Markdown, with columns as wide as their widest text.
-fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

@@ -179,7 +179,7 @@ async fn status(http: &mut Http) -> Result<Value> {
 }
 
 /// A program of this workspace, built beside this one.
-fn server(program: &str, folder: &Path, name: &str) -> Result<Process> {
+pub(crate) fn server(program: &str, folder: &Path, name: &str) -> Result<Process> {
     let this = std::env::current_exe().context("find this program")?;
     let beside = this.parent().context("it is in a folder")?;
     let path = beside.join(format!("{program}{}", std::env::consts::EXE_SUFFIX));
