@@ -4,7 +4,8 @@
 //! forms: of each file, a field `file` that says in JSON where it goes, and a field `content`. Each is stored by itself, or not, and
 //! the answer says so of each. One that was given an id can be cancelled by it (`cancelling.rs`), until it gets its name.
 //!
-//! **Invariant:** when the connection of a form breaks, those of its files that are getting their names go on, and no others.
+//! **Invariant:** when the connection of a form breaks, those of its files that are getting their names go on, and no others: whether the
+//! form ends early for it, or nobody waits for the answer any more.
 //!
 //! **Invariant:** memory is bounded whatever comes: a form has [`FORM_LEN_MAX`] bytes at most, and so many forms are read at once as
 //! there are turns.
@@ -109,6 +110,12 @@ pub(crate) async fn post(
     let form = Multipart::with_constraints(body, boundary, limits);
     let mut storing = Storing::new(&state);
     let read = store_all(form, &mut storing).await;
+    if let Err(problem) = &read
+        && [Kind::UploadInterrupted, Kind::TooSlow].contains(&problem.kind)
+    {
+        // A connection that broke stops nobody who reads from it.
+        storing.withdraw();
+    }
     // What was begun is ended before anything is answered, whatever came after it.
     let batch = storing.end().await;
     read.map(|()| Json(batch))
@@ -177,6 +184,13 @@ impl<'a> Storing<'a> {
         }
     }
 
+    /// Those that have no names yet are not wanted any more.
+    fn withdraw(&self) {
+        for ticket in &self.tickets {
+            ticket.withdraw();
+        }
+    }
+
     async fn end(mut self) -> Batch {
         while !self.tasks.is_empty() {
             self.wait().await;
@@ -192,9 +206,7 @@ impl<'a> Storing<'a> {
 
 impl Drop for Storing<'_> {
     fn drop(&mut self) {
-        for ticket in &self.tickets {
-            ticket.withdraw();
-        }
+        self.withdraw();
     }
 }
 

@@ -15,7 +15,7 @@ fn field(name: &str, content: &str) -> String {
 }
 
 /// A file as a form has it.
-fn file(said: &Value, content: &str) -> String {
+pub(super) fn file(said: &Value, content: &str) -> String {
     let name = "content\"; filename=\"any";
     field("file", &said.to_string()) + &field(name, content)
 }

@@ -1,14 +1,16 @@
 //! Files of forms that somebody cancels: after the answer it is decided what becomes of each.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::Request;
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::batch::{FORM, form, send, statuses};
+use super::batch::{FORM, file, form, send, statuses};
 use super::{Answer, Site};
 use crate::memory::{Faults, Hold};
 
@@ -114,6 +116,50 @@ async fn what_has_no_name_when_its_form_breaks_off_is_withdrawn() {
     site.get("/api/v1/files/a")
         .await
         .expect_problem(404, "not_found");
+}
+
+/// A connection that breaks in the middle stops nobody who reads from it: the form only cannot be read any more. What had come of it
+/// was stored all the same.
+#[tokio::test]
+async fn what_has_no_name_when_its_form_cannot_be_read_on_is_withdrawn() {
+    let site = Site::new();
+    let (hold, id) = (Arc::new(Hold::default()), Uuid::new_v4());
+    site.drive.set_faults(Faults {
+        unasked_held: Some(Arc::clone(&hold)),
+        ..Faults::default()
+    });
+    let whole = file(&json!({"path": "/a", "id": id}), "a") + "--XX\r\n";
+    let broken = async move {
+        hold.until_one_came().await;
+        hold.let_one_go();
+        Err(io::Error::other("connection reset"))
+    };
+    let pieces = stream::iter([Ok(whole)]).chain(stream::once(broken));
+    let answer = send(&site, Body::from_stream(pieces)).await;
+    answer.expect_problem(400, "upload_interrupted");
+    assert_eq!(outcome(&site, id).await["outcome"], "not_stored");
+    site.get("/api/v1/files/a")
+        .await
+        .expect_problem(404, "not_found");
+}
+
+/// Nobody may say of it that it is not stored: the master may have stored it, and died before it could say so.
+#[tokio::test]
+async fn a_file_whose_commit_nobody_answered_is_unsure() {
+    let site = Site::new();
+    let (hold, id) = (Arc::new(Hold::default()), Uuid::new_v4());
+    site.drive.set_faults(Faults {
+        commits_held: Some(Arc::clone(&hold)),
+        ..Faults::default()
+    });
+    let sending = send_until_held(&site, &hold, one(id)).await;
+    site.drive.set_faults(Faults {
+        unreachable: true,
+        ..Faults::default()
+    });
+    hold.let_one_go();
+    sending.await.unwrap();
+    assert_eq!(outcome(&site, id).await["outcome"], "unsure");
 }
 
 #[tokio::test(start_paused = true)]
