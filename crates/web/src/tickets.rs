@@ -247,3 +247,44 @@ pub(crate) fn cancelled() -> Problem {
     let detail = "the file was cancelled before it was stored: nothing of it is stored";
     Problem::new(Kind::Cancelled, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_one_that_was_dropped_before_its_end_nobody_knows() {
+        let (tickets, id) = (Arc::new(Tickets::default()), Uuid::new_v4());
+        drop(tickets.claim(Some(id)).unwrap());
+        assert_eq!(tickets.cancel(id).await.unwrap(), Fate::Unsure);
+    }
+
+    #[tokio::test]
+    async fn only_the_last_of_those_that_ended_are_known() {
+        let (tickets, first) = (Arc::new(Tickets::default()), Uuid::new_v4());
+        let end = |id| tickets.claim(Some(id)).unwrap().end(Fate::NotStored);
+        end(first);
+        (1..ENDED_MAX).for_each(|_| end(Uuid::new_v4()));
+        assert_eq!(tickets.cancel(first).await.unwrap(), Fate::NotStored);
+        end(Uuid::new_v4());
+        assert_eq!(tickets.known.lock().tickets.len(), ENDED_MAX);
+        assert_eq!(tickets.cancel(first).await.unwrap(), Fate::Unsure);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_are_known_that_never_came() {
+        let (tickets, came) = (Arc::new(Tickets::default()), Uuid::new_v4());
+        let claim = tickets.claim(Some(came)).unwrap();
+        for _ in 0..UNSEEN_MAX {
+            tickets.cancel(Uuid::new_v4()).await.unwrap();
+        }
+        let refused = tickets.cancel(Uuid::new_v4()).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Busy);
+        // One that came needs no more room.
+        assert_eq!(tickets.cancel(came).await.unwrap(), Fate::NotStored);
+        drop(claim);
+        tokio::time::advance(UNSEEN_FOR + Duration::from_secs(1)).await;
+        let later = tickets.cancel(Uuid::new_v4()).await.unwrap();
+        assert_eq!(later, Fate::Unsure);
+    }
+}
