@@ -3,8 +3,8 @@
 //! A ticket is of one file, and goes one way: wanted, then withdrawn or being committed, then ended. The step is taken under a
 //! lock, right before the file gets its name.
 //!
-//! **Invariant:** of a file that was withdrawn nothing is stored here, also if it comes only afterwards; and of one that is being
-//! committed nobody says how it ended before it has. What an earlier process was told is not known here.
+//! **Invariant:** of a file that was withdrawn nothing is stored here, also if it comes only afterwards, within [`UNSEEN_FOR`]; and of one
+//! that is being committed nobody says how it ended before it has. What an earlier process was told is not known here, nor what another is.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub(crate) enum Fate {
     },
     /// It is getting its name at this moment.
     Committing,
-    /// It never came here, where it would be refused now, or the cluster did not answer to its commit.
+    /// It never came here, where it is refused for a while, or the cluster did not answer to its commit.
     Unsure,
 }
 

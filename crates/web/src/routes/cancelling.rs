@@ -1,6 +1,6 @@
 //! `POST /api/v1/cancel`: files that were sent in a form are not wanted any more.
 //!
-//! The answer is the decision: a file that is not stored by then will not be (`tickets.rs`).
+//! `not_stored` and `stored` are decisions, which hold; of a file that is getting its name nothing is decided yet (`tickets.rs`).
 
 use axum::Json;
 use axum::extract::State;
