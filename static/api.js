@@ -72,8 +72,9 @@ export function readPageAddress(url) {
   }
 }
 
-export async function call(method, address, body, signal) {
-  const options = { method, headers: {}, cache: "no-store", signal };
+/** `more` are options of `fetch`: a `signal`, a `priority`. */
+export async function call(method, address, body, more) {
+  const options = { method, headers: {}, cache: "no-store", ...more };
   if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -104,10 +105,10 @@ export function browse(path, { after, from, limit }) {
 export function search(text, after, limit, signal) {
   const query = new URLSearchParams({ text, limit });
   if (after) query.set("after", after);
-  return call("GET", `/api/v1/search?${query}`, undefined, signal);
+  return call("GET", `/api/v1/search?${query}`, undefined, { signal });
 }
 
-export const status = () => call("GET", "/api/v1/status", undefined, AbortSignal.timeout(STATUS_TIMEOUT_MS));
+export const status = () => call("GET", "/api/v1/status", undefined, { signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) });
 export const createFolder = (path) => call("POST", folderAddress(path));
 export const move = (from, to) => call("POST", "/api/v1/move", { from: pathText(from), to: pathText(to) });
 export const copy = (from, to) => call("POST", "/api/v1/copy", { from: pathText(from), to: pathText(to) });

@@ -118,7 +118,7 @@ async function whereItIs(fingerprint, signal) {
   const before = remains.find(fingerprint);
   if (!before) return null;
   try {
-    const { offset, version, copies, copies_wanted: wanted } = await call("GET", before.uploadUrl, undefined, signal);
+    const { offset, version, copies, copies_wanted: wanted } = await call("GET", before.uploadUrl, undefined, { signal });
     return { address: before.uploadUrl, offset, stored: version > 0 ? { copies, wanted } : null };
   } catch (error) {
     signal.throwIfAborted();

@@ -27,6 +27,8 @@ const UNANSWERED_AFTER_MS = 150000;
 const WATCH_INTERVAL_MS = 5000;
 /** So many sendings of a small file of which nobody heard the end are known; those before them are long over. */
 const SENDINGS_MAX = 8;
+/** So often the server is asked about a small file that was cancelled, before the row says that nobody knows. */
+const CANCEL_TRIES = 4;
 /** For a proxy that takes no longer ones, and of which nobody told the server. */
 const CAUTIOUS_REQUEST_MAX = 500_000;
 
@@ -203,13 +205,26 @@ export class Upload {
   /** Nothing of it is to be left. */
   async cancelled() {
     this.show("sending", TEXT.cancelling);
-    const [state, text] = await this.takeBack().then(
+    const [state, text] = await this.takeBackPatiently().then(
       (isNothing) => (isNothing ? ["cancelled", TEXT.cancelled] : ["done", TEXT.cancelledLate]),
-      () => ["cancelled", TEXT.cancelledUnheard],
+      // Of a small one its commit may go on.
+      () => (this.isLarge ? ["cancelled", TEXT.cancelledUnheard] : ["failed", TEXT.cancelledUnsure]),
     );
     this.sent = 0;
     this.naming = {};
     this.end(state, text);
+  }
+
+  /** A small one may be getting its name, which is not decided before the master answers, or it is dead. */
+  async takeBackPatiently() {
+    for (let failures = 0; ; failures += 1) {
+      try {
+        return await this.takeBack();
+      } catch (error) {
+        if (this.isLarge || failures + 1 >= CANCEL_TRIES) throw error;
+        await sleep(failures, new AbortController().signal);
+      }
+    }
   }
 
   /** Has the server forget what was sent; says whether there is nothing of it. */
@@ -217,8 +232,10 @@ export class Upload {
     if (this.isLarge) return this.discard();
     const isSent = this.sendings.length > 0;
     const { isStored, isUnsure } = isSent ? await cancel(this.sendings) : { isUnsure: this.isUnsure };
+    const isNothing = !isStored && !(isUnsure && (await api.isThere(this.target, this.file)));
+    // Not before it is known: it is asked again else.
     this.sendings = [];
-    return !isStored && !(isUnsure && (await api.isThere(this.target, this.file)));
+    return isNothing;
   }
 
   end(state, text, copies) {
