@@ -99,6 +99,11 @@ export class Upload {
     return this.size > Math.min(LARGE_ABOVE, requestMax - batch.ROOM);
   }
 
+  /** Whether the server may have something of it. */
+  get wasSent() {
+    return this.sent > 0 || this.sendings.length > 0;
+  }
+
   get fingerprint() {
     return remains.fingerprint(this.file, this.origin);
   }

@@ -276,14 +276,19 @@ function putFirst(upload) {
   sums.waiting += upload.size;
 }
 
-async function cancel(upload) {
+function cancel(upload) {
   if (active.has(upload)) {
     upload.stop("cancel");
     return;
   }
   takeOutOfLine(upload);
-  if (paused.delete(upload) || upload.sent > 0) await upload.cancelled();
-  else upload.end("cancelled", TEXT.cancelledUnbegun);
+  if (paused.delete(upload) || upload.wasSent) {
+    // In sight, like those that go on: the server may take its time.
+    active.add(upload);
+    upload.leaving = upload.cancelled().then(() => left(upload));
+    return;
+  }
+  upload.end("cancelled", TEXT.cancelledUnbegun);
   ended.push(upload);
   pump();
 }
@@ -296,8 +301,8 @@ function takeOutOfLine(upload) {
 }
 
 function cancelAll() {
-  // Those of which nobody saw anything leave nothing to see.
-  const seen = waiting.slice(0, WAITING_ROWS_MAX);
+  // Those of which nobody saw anything leave nothing to see, unless something of them was sent.
+  const seen = waiting.filter((upload, at) => at < WAITING_ROWS_MAX || upload.wasSent);
   waiting.length = 0;
   sums.waiting = 0;
   [...seen, ...paused].forEach(cancel);
