@@ -48,9 +48,10 @@ export function decorate(row, entry) {
 export function clear() {
   const wasBegun = isBegun();
   choices += 1;
+  // Also one that only the focus set: in another folder, its name would begin a range.
+  anchor = null;
   if (!wasBegun) return;
   selected.clear();
-  anchor = null;
   changed();
 }
 
