@@ -110,8 +110,10 @@ export class Upload {
 
   /** Whether it goes into this folder, however deep. */
   isBelow(folder) {
-    const { target } = this;
-    return target.length > folder.length && folder.every((name, depth) => target[depth] === name);
+    // Not by its `target`: many are asked often, and an array for each is slow.
+    const above = this.folder.length;
+    const nameAt = (depth) => (depth < above ? this.folder[depth] : this.path[depth - above]);
+    return above + this.path.length > folder.length && folder.every((name, depth) => nameAt(depth) === name);
   }
 
   /** Stops it: to "pause" it, to "cancel" it, or to have it wait until its folder has "move"d. */
