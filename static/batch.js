@@ -19,8 +19,8 @@ const QUICK_MS = 500;
 const SLOW_MS = 2000;
 /** What a form has between the fields of a file, and says of it beside its path and its condition, at most. */
 const FORM_LEN = 600;
-/** A request has room for so many bytes beside a file's own, whatever its path is. */
-export const ROOM = 8192;
+/** A request has room for so many bytes beside a file's own: for a path of 4 KiB, all of it quotes, and for the form. */
+export const ROOM = 9 << 10;
 
 const queue = [];
 const requests = new Set();

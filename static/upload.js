@@ -15,7 +15,7 @@ import { isPassing, Rate, Stopped } from "./transfer.js";
 import { Row } from "./uploadrow.js";
 
 /** Files above this go by the protocol that can go on in the middle: one more request, and one more write of the master's. */
-const LARGE_ABOVE = Number(document.body.dataset.smallFileMax);
+const LARGE_ABOVE = Number(document.body.dataset.smallFileMax ?? 1 << 20);
 const KEEP_BOTH_MAX = 1000;
 const PAUSE_MIN_MS = 1000;
 const PAUSE_MAX_MS = 30000;
