@@ -296,7 +296,7 @@ export class Upload {
       requestMax = Math.min(requestMax, CAUTIOUS_REQUEST_MAX);
       return true;
     }
-    // Nor takes it what goes together with this one, perhaps: it goes again, with no others.
+    // It may have refused this one for what goes in the same form: it goes again, with no others.
     if (isRefusedOnTheWay(error) && this.isAlone && !this.triedAlone) return true;
     // It rested for too long, and begins anew.
     const isGone = error.status === 404 && this.isLarge && remains.find(this.fingerprint);
@@ -322,7 +322,7 @@ export class Upload {
         if (error.code !== "precondition_failed") {
           // It may be there although nobody heard of it, and it may be what spoils a request that has others.
           this.isUnsure ||= !this.isLarge;
-          this.isAlone ||= !this.isLarge && isSilent(error);
+          this.isAlone ||= !this.isLarge && isSilent(error) && !(error instanceof Stopped);
           throw error;
         }
       }
