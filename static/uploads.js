@@ -115,10 +115,19 @@ function withoutThoseUnderWay(picked, folder) {
   const underWay = new Map([...active, ...waiting, ...paused].map((upload) => [upload.fingerprint, upload]));
   const before = ({ file, path }) => underWay.get(remains.fingerprint(file, [...folder, ...path]));
   const again = picked.map(before).filter(Boolean);
-  const held = again.filter((upload) => paused.has(upload));
-  held.forEach(resume);
-  if (again.length === picked.length && held.length === 0 && again.length > 0) showNotice(TEXT.underWay);
+  const resting = new Set(again.filter((upload) => paused.has(upload) || (isHeld && upload.state === "waiting")));
+  if (resting.size > 0) goOnWith(resting);
+  else if (again.length === picked.length && again.length > 0) showNotice(TEXT.underWay);
   return picked.filter((one) => !before(one));
+}
+
+/** Those that paused, and those that wait because all do: with them the others that wait. */
+function goOnWith(resting) {
+  isHeld = false;
+  resting.forEach((upload) => {
+    if (paused.has(upload)) resume(upload);
+  });
+  pump();
 }
 
 function join(upload) {
