@@ -58,7 +58,8 @@ async function remove(entries) {
     try {
       const answer = await (isFolder(entry) ? uploads.removeFolder(entry.path) : api.removeFile(entry.path));
       cancelled += answer.cancelled ?? 0;
-      trashed.push({ trash: answer.trashed, path: entry.path, name: entry.name });
+      if (answer.trashed === undefined) gone.push(entry);
+      else trashed.push({ trash: answer.trashed, path: entry.path, name: entry.name });
     } catch (error) {
       if (error.code !== "not_found") throw error;
       // Somebody was quicker, or the answer to this was lost on the way and it was asked again.

@@ -212,15 +212,31 @@ export const move = (from, to) => whileStill(from, async (inside) => {
 });
 
 /**
- * Deletes a folder. What is on its way into it is cancelled: it would make the folder anew. Gives the answer, and how many were
- * `cancelled`.
+ * Deletes a folder. What is on its way into it is cancelled: it would make the folder anew. Gives the answer, of which nothing is
+ * `trashed` if the folder was gone, and how many were `cancelled`.
  */
 export const removeFolder = (path) => whileStill(path, async (inside) => {
-  const { trashed } = await api.removeFolder(path);
-  const going = inside().filter((upload) => !ended.includes(upload));
+  const trashed = await trashFolder(path);
+  const ends = new Set(ended);
+  const going = inside().filter((upload) => !ends.has(upload));
   going.forEach(endWithFolder);
   return { trashed, cancelled: going.length };
 });
+
+/** Gives what it is in the trash; nothing if somebody was quicker, or the answer was lost and it was asked again. */
+async function trashFolder(path) {
+  const once = () => api.removeFolder(path);
+  try {
+    const { trashed } = await once().catch((error) => {
+      if (error instanceof api.ConnectionError) return once();
+      throw error;
+    });
+    return trashed;
+  } catch (error) {
+    if (error.code !== "not_found") throw error;
+    return undefined;
+  }
+}
 
 /** Does something with an entry while nothing goes on below it, and nothing of what did is on the server. */
 async function whileStill(entry, work) {
@@ -228,7 +244,7 @@ async function whileStill(entry, work) {
   if (moving.size === 0) moved = new Promise((end) => { endMoves = end; });
   moving.add(entry);
   try {
-    const going = inside().filter((upload) => active.has(upload) && upload.state !== "asking");
+    const going = [...active].filter((upload) => upload.state !== "asking" && upload.isBelow(entry));
     going.forEach((upload) => upload.stop("move"));
     await Promise.all(going.map(({ leaving }) => leaving));
     await Promise.all(inside().map((upload) => upload.leave()));
