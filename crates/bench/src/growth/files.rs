@@ -59,18 +59,8 @@ const MEMORY_AFTER: Subject = subject("memory after all of this", "MB", Kind::Wh
 const UPLOADS: Subject = subject("uploads, 16 at once, fsynced", "/s", Kind::Rate, 0.0);
 const UPLOAD_CPU: Subject = subject("the master's processor time of each", "ms", Kind::Each, 0.1);
 const OPENS: Subject = subject("files opened, 16 at once", "/s", Kind::Rate, 0.0);
-const PAGE: Subject = subject(
-    "a page of 500 amid a folder of half of them",
-    "ms",
-    Kind::Each,
-    5.0,
-);
-const SEARCH: Subject = subject(
-    "search of all names for one that is not there",
-    "s",
-    Kind::Whole,
-    0.05,
-);
+const PAGE: Subject = subject("a page of 500, of half of them", "ms", Kind::Each, 5.0);
+const SEARCH: Subject = subject("search of all names, in vain", "s", Kind::Whole, 0.05);
 const STATUS: Subject = subject("status", "ms", Kind::Each, 1.0);
 const DELETE: Subject = subject("deletion of the folder with all", "ms", Kind::Each, 20.0);
 const RESTORE: Subject = subject("restore of it", "ms", Kind::Each, 20.0);
