@@ -43,7 +43,11 @@ export function note(page, uploads) {
   if (text === written) return;
   written = text;
   const keep = (store) => (files.length > 0 ? store.put({ roots, files }, page) : store.delete(page));
-  change(keep).catch((error) => console.debug(error));
+  change(keep).catch((error) => {
+    // The next time, then.
+    written = undefined;
+    console.debug(error);
+  });
 }
 
 /** A large one that got another name is known by the one that it was meant to have (remains.js). */
@@ -112,7 +116,12 @@ const change = (work) => use("readwrite", work);
 
 /** Does something with the store, and waits until it is done. */
 async function use(mode, work) {
-  const opened = await (database ??= open());
+  database ??= open().catch((error) => {
+    // It may only be slow: whoever comes next tries again.
+    database = undefined;
+    throw error;
+  });
+  const opened = await database;
   return new Promise((resolve, reject) => {
     const transaction = opened.transaction(STORE, mode);
     transaction.oncomplete = resolve;
