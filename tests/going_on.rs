@@ -30,20 +30,36 @@ async fn offer_files(page: &Page) {
         .await;
 }
 
-/// Where the files are is noted now and then; here it is.
-async fn until_noted(page: &Page) {
-    page.script(
-        "const count = (opened) => new Promise((resolve) => { \
-               const counting = opened.transaction('sources').objectStore('sources').count(); \
-               counting.onsuccess = () => resolve(counting.result); \
-             }); \
-             return new Promise((resolve) => { \
-               indexedDB.open('dfs-uploads', 1).onsuccess = async ({ target: { result } }) => { \
-                 while (await count(result) === 0) await new Promise((soon) => setTimeout(soon, 50)); \
+/// Where the files are is noted now and then; here it is, of so many at least.
+async fn until_noted(page: &Page, many: usize) {
+    page.script(&format!(
+        "const noted = (opened) => new Promise((resolve) => {{ \
+               const getting = opened.transaction('sources').objectStore('sources').getAll(); \
+               getting.onsuccess = () => resolve(getting.result.some(({{ files }}) => files.length >= {many})); \
+             }}); \
+             return new Promise((resolve) => {{ \
+               indexedDB.open('dfs-uploads', 1).onsuccess = async ({{ target: {{ result }} }}) => {{ \
+                 while (!await noted(result)) await new Promise((soon) => setTimeout(soon, 50)); \
                  result.close(); \
                  resolve(); \
-               }; \
-             })",
+               }}; \
+             }})"
+    ))
+    .await;
+}
+
+/// Has *Upload files* give one more, as long as the film, and another all the same.
+async fn offer_another(page: &Page) {
+    page.script(
+        "const [film] = window.offered; \
+         return navigator.storage.getDirectory().then(async (root) => { \
+           const handle = await root.getFileHandle('other.mp4', { create: true }); \
+           const writer = await handle.createWritable(); \
+           const bytes = new Uint8Array(await (await film.getFile()).arrayBuffer()); \
+           await writer.write(bytes.map((byte) => ~byte)); \
+           await writer.close(); \
+           window.showOpenFilePicker = async () => [handle]; \
+         })",
     )
     .await;
 }
@@ -62,7 +78,7 @@ async fn one_click_goes_on_with_all_that_was_cut_off() {
         page.until("localStorage.length > 0 && document.querySelector('#uploads .upload progress').value > 0.2")
             .await;
         let upload = address(page).await.unwrap();
-        until_noted(page).await;
+        until_noted(page, 1).await;
         page.open(&cluster.url("/")).await;
         page.limit_uploads(None).await;
         page.until("document.querySelector('#cut-off:not([hidden]) button.primary:not([hidden])')")
@@ -103,8 +119,10 @@ async fn what_is_kept_beside_another_goes_on_where_it_was() {
         page.open(&cluster.url("/")).await;
         offer_files(page).await;
         page.script(
-            "const offer = window.showOpenFilePicker; \
-             window.showOpenFilePicker = async () => (await offer()).slice(0, 1)",
+            "return window.showOpenFilePicker().then((offered) => { \
+               window.offered = offered.slice(0, 1); \
+               window.showOpenFilePicker = async () => window.offered; \
+             })",
         )
         .await;
         page.limit_uploads(SLOW).await;
@@ -112,13 +130,16 @@ async fn what_is_kept_beside_another_goes_on_where_it_was() {
         page.answer("Keep both").await;
         until_sent(page, 0.2).await;
         let upload = address(page).await.unwrap();
-        until_noted(page).await;
+        // What is noted with another one is noted after the answer.
+        offer_another(page).await;
+        page.click("#choose-files").await;
+        until_noted(page, 2).await;
         page.open(&cluster.url("/")).await;
         page.limit_uploads(None).await;
         page.until("document.querySelector('#cut-off:not([hidden]) button.primary:not([hidden])')")
             .await;
         page.click("#cut-off button.primary").await;
-        until_state(page, "done", 1).await;
+        until_state(page, "done", 2).await;
         page.until("document.getElementById('cut-off').hidden")
             .await;
         let state: Value = get(&upload).await.unwrap().json().await.unwrap();
