@@ -146,6 +146,43 @@ async fn a_small_file_that_comes_after_it_was_cancelled_is_not_stored() {
     .await;
 }
 
+/// Its commit waited for a master that was away: the row said that what was sent goes by itself, and some seconds later it was stored.
+#[tokio::test]
+async fn what_nobody_decided_is_not_called_cancelled() {
+    let cluster = Cluster::start().await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        let path = slow_file(page, &cluster).await;
+        page.script(
+            "const { fetch } = window; \
+             window.asked = 0; \
+             window.fetch = async (address, options) => { \
+               if (address !== '/api/v1/cancel') return fetch(address, options); \
+               window.asked += 1; \
+               const files = JSON.parse(options.body).ids.map((id) => ({ id, outcome: 'committing' })); \
+               return Response.json({ files }); \
+             }",
+        )
+        .await;
+        page.choose("#file-input", &[&path]).await;
+        until_sent(page, 0.01).await;
+        page.click("#uploads .upload button[aria-label^='Cancel']")
+            .await;
+        // Whoever comes back online asks again at once.
+        page.until(
+            "dispatchEvent(new Event('online')) && \
+             document.querySelector('#uploads .upload[data-state=failed]')",
+        )
+        .await;
+        page.until(
+            "document.querySelector('#uploads .upload-state').textContent.includes('nobody said')",
+        )
+        .await;
+        assert_eq!(page.script("return window.asked").await, 4);
+    })
+    .await;
+}
+
 /// Its folder got another name while it was sent; what came late was stored, in a folder of the old name.
 #[tokio::test]
 async fn a_small_file_whose_folder_was_renamed_is_stored_once() {

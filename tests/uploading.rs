@@ -364,6 +364,33 @@ async fn what_is_under_way_is_not_begun_again() {
     }
 }
 
+/// What was dropped again after *Pause all* went on where it had begun, and the rest waited without a word.
+#[tokio::test]
+async fn what_is_dropped_again_goes_on_also_where_it_had_not_begun() {
+    let cluster = Cluster::start().await;
+    for seed in 21..26 {
+        file(
+            &cluster,
+            &format!("films/{seed}.mp4"),
+            &content(seed, 2_000_000),
+        );
+    }
+    let folder = cluster.scratch().join("films");
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.limit_uploads(ENDLESS).await;
+        page.drop_onto("#title", &[&folder]).await;
+        until_state(page, "sending", 3).await;
+        page.click("#uploads-pause").await;
+        until_state(page, "paused", 3).await;
+        page.drop_onto("#title", &[&folder]).await;
+        until_state(page, "sending", 3).await;
+        page.limit_uploads(None).await;
+        until_state(page, "done", 5).await;
+    })
+    .await;
+}
+
 /// The folder that files are on their way into gets another name: they follow, and nothing makes the old one again.
 #[tokio::test]
 async fn what_goes_into_a_folder_follows_it() {
