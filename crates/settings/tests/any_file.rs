@@ -13,7 +13,12 @@ use settings::{ConfigArgs, Loader, Settings, SettingsError};
 /// Bytes in the longest error: it lists the keys of a section.
 const SENTENCE_LEN_MAX: usize = 1200;
 const SECRET: &str = "a secret of some length";
-const LISTS: [&str; 3] = ["storage_node.data", "web.hosts", "client.master"];
+const LISTS: [&str; 4] = [
+    "storage_node.data",
+    "web.hosts",
+    "web.proxies",
+    "client.master",
+];
 
 /// Values that are right for some settings.
 const VALUES: &[&str] = &[
