@@ -14,6 +14,33 @@ use super::batch::{FORM, file, form, send, statuses};
 use super::{Answer, Site};
 use crate::memory::{Faults, Hold};
 
+impl Site {
+    /// Uploads are held before somebody is asked whether they are still wanted.
+    fn hold_unasked(&self) -> Arc<Hold> {
+        let hold = Arc::new(Hold::default());
+        self.drive.set_faults(Faults {
+            unasked_held: Some(Arc::clone(&hold)),
+            ..Faults::default()
+        });
+        hold
+    }
+
+    /// Uploads are held when they are getting their names.
+    fn hold_commits(&self) -> Arc<Hold> {
+        let hold = Arc::new(Hold::default());
+        self.drive.set_faults(Faults {
+            commits_held: Some(Arc::clone(&hold)),
+            ..Faults::default()
+        });
+        hold
+    }
+
+    async fn expect_no_file(&self) {
+        let answer = self.get("/api/v1/files/a").await;
+        answer.expect_problem(404, "not_found");
+    }
+}
+
 async fn cancel(site: &Site, ids: &[Uuid]) -> Answer {
     let json = [("content-type", "application/json")];
     let ids = json!({ "ids": ids }).to_string();
@@ -49,18 +76,12 @@ async fn send_until_held(site: &Site, hold: &Hold, form: String) -> tokio::task:
 #[tokio::test]
 async fn a_file_that_is_cancelled_before_it_gets_its_name_is_not_stored() {
     let site = Site::new();
-    let (hold, id) = (Arc::new(Hold::default()), Uuid::new_v4());
-    site.drive.set_faults(Faults {
-        unasked_held: Some(Arc::clone(&hold)),
-        ..Faults::default()
-    });
+    let (hold, id) = (site.hold_unasked(), Uuid::new_v4());
     let sending = send_until_held(&site, &hold, one(id)).await;
     assert_eq!(outcome(&site, id).await["outcome"], "not_stored");
     hold.let_one_go();
     sending.await.unwrap();
-    site.get("/api/v1/files/a")
-        .await
-        .expect_problem(404, "not_found");
+    site.expect_no_file().await;
     assert_eq!(outcome(&site, id).await["outcome"], "not_stored");
 }
 
@@ -68,11 +89,7 @@ async fn a_file_that_is_cancelled_before_it_gets_its_name_is_not_stored() {
 #[tokio::test]
 async fn a_file_that_gets_its_name_is_stored_although_its_form_broke_off() {
     let site = Site::new();
-    let (hold, id) = (Arc::new(Hold::default()), Uuid::new_v4());
-    site.drive.set_faults(Faults {
-        commits_held: Some(Arc::clone(&hold)),
-        ..Faults::default()
-    });
+    let (hold, id) = (site.hold_commits(), Uuid::new_v4());
     let sending = send_until_held(&site, &hold, one(id)).await;
     sending.abort();
     assert!(sending.await.unwrap_err().is_cancelled());
@@ -87,11 +104,7 @@ async fn a_file_that_gets_its_name_is_stored_although_its_form_broke_off() {
 #[tokio::test(start_paused = true)]
 async fn whoever_cancels_does_not_wait_for_ever_for_a_commit() {
     let site = Site::new();
-    let (hold, id) = (Arc::new(Hold::default()), Uuid::new_v4());
-    site.drive.set_faults(Faults {
-        commits_held: Some(Arc::clone(&hold)),
-        ..Faults::default()
-    });
+    let (hold, id) = (site.hold_commits(), Uuid::new_v4());
     let sending = send_until_held(&site, &hold, one(id)).await;
     assert_eq!(outcome(&site, id).await["outcome"], "committing");
     hold.let_one_go();
@@ -103,19 +116,13 @@ async fn whoever_cancels_does_not_wait_for_ever_for_a_commit() {
 #[tokio::test]
 async fn what_has_no_name_when_its_form_breaks_off_is_withdrawn() {
     let site = Site::new();
-    let (hold, id) = (Arc::new(Hold::default()), Uuid::new_v4());
-    site.drive.set_faults(Faults {
-        unasked_held: Some(Arc::clone(&hold)),
-        ..Faults::default()
-    });
+    let (hold, id) = (site.hold_unasked(), Uuid::new_v4());
     let sending = send_until_held(&site, &hold, one(id)).await;
     sending.abort();
     assert!(sending.await.unwrap_err().is_cancelled());
     hold.let_one_go();
     assert_eq!(outcome(&site, id).await["outcome"], "not_stored");
-    site.get("/api/v1/files/a")
-        .await
-        .expect_problem(404, "not_found");
+    site.expect_no_file().await;
 }
 
 /// A connection that breaks in the middle stops nobody who reads from it: the form only cannot be read any more. What had come of it
@@ -123,11 +130,7 @@ async fn what_has_no_name_when_its_form_breaks_off_is_withdrawn() {
 #[tokio::test]
 async fn what_has_no_name_when_its_form_cannot_be_read_on_is_withdrawn() {
     let site = Site::new();
-    let (hold, id) = (Arc::new(Hold::default()), Uuid::new_v4());
-    site.drive.set_faults(Faults {
-        unasked_held: Some(Arc::clone(&hold)),
-        ..Faults::default()
-    });
+    let (hold, id) = (site.hold_unasked(), Uuid::new_v4());
     let whole = file(&json!({"path": "/a", "id": id}), "a") + "--XX\r\n";
     let broken = async move {
         hold.until_one_came().await;
@@ -138,20 +141,14 @@ async fn what_has_no_name_when_its_form_cannot_be_read_on_is_withdrawn() {
     let answer = send(&site, Body::from_stream(pieces)).await;
     answer.expect_problem(400, "upload_interrupted");
     assert_eq!(outcome(&site, id).await["outcome"], "not_stored");
-    site.get("/api/v1/files/a")
-        .await
-        .expect_problem(404, "not_found");
+    site.expect_no_file().await;
 }
 
 /// Nobody may say of it that it is not stored: the master may have stored it, and died before it could say so.
 #[tokio::test]
 async fn a_file_whose_commit_nobody_answered_is_unsure() {
     let site = Site::new();
-    let (hold, id) = (Arc::new(Hold::default()), Uuid::new_v4());
-    site.drive.set_faults(Faults {
-        commits_held: Some(Arc::clone(&hold)),
-        ..Faults::default()
-    });
+    let (hold, id) = (site.hold_commits(), Uuid::new_v4());
     let sending = send_until_held(&site, &hold, one(id)).await;
     site.drive.set_faults(Faults {
         unreachable: true,
@@ -171,9 +168,7 @@ async fn a_file_that_comes_after_it_was_cancelled_is_refused() {
     assert_eq!(statuses(&answer), [409]);
     assert_eq!(answer.json()["files"][0]["problem"]["code"], "cancelled");
     assert_eq!(outcome(&site, id).await["outcome"], "unsure");
-    site.get("/api/v1/files/a")
-        .await
-        .expect_problem(404, "not_found");
+    site.expect_no_file().await;
     // Only for a while; it is forgotten when another one is cancelled.
     tokio::time::advance(std::time::Duration::from_secs(601)).await;
     outcome(&site, Uuid::new_v4()).await;
