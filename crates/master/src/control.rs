@@ -5,8 +5,8 @@
 //! [`Committer`]; what is only known here (who is live, safe mode, claims) is learnt anew after a start.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use disk::Disk;
@@ -36,7 +36,7 @@ use crate::membership::{Change, Membership, Placeable};
 use crate::repair::Repair;
 use crate::safe_mode::SafeMode;
 use crate::state::{Snapshot, State, StateError};
-use crate::{deletions, garbage, inventory, repair};
+use crate::{deletions, garbage, inventory, repair, store_check};
 
 /// How often silence is looked at: a node is found dead at most this much late.
 const TICK: Duration = Duration::from_millis(200);
@@ -69,6 +69,8 @@ pub struct Control {
     safe_mode: Mutex<SafeMode>,
     /// The latest node that was refused because it belongs to another cluster.
     refused: Mutex<Option<Refused>>,
+    /// What the check of the store found, if it is not what was written.
+    pub(crate) store_damage: OnceLock<String>,
     chance: Mutex<SmallRng>,
 }
 
@@ -126,6 +128,7 @@ impl Control {
             membership: Mutex::new(membership),
             safe_mode: Mutex::new(safe_mode),
             refused: Mutex::default(),
+            store_damage: OnceLock::new(),
             chance: Mutex::new(parts.chance),
             config,
         }))
@@ -163,6 +166,9 @@ impl Control {
         loops.spawn("garbage collection", |stop| garbage::run(control(), stop));
         loops.spawn("the comparison of inventories", |stop| {
             inventory::run(control(), stop)
+        });
+        loops.spawn("the check of the store", |stop| {
+            store_check::run(control(), stop)
         });
     }
 

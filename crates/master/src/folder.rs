@@ -1,5 +1,5 @@
-//! The master's data folder: `lock`, `master.json`, `state.redb`, `state.witness` (see `witness.rs`), and `reserve`
-//! (see [`disk::Ballast`]).
+//! The master's data folder: `lock`, `master.json`, `state.redb`, `state.checksums` while that is closed (see
+//! `state/checksums.rs`), `state.witness` (see `witness.rs`), and `reserve` (see [`disk::Ballast`]).
 //!
 //! `master.json` says which cluster and which format the folder holds, in a form that any version can read. It is
 //! written before the store is made and again after, so that a start that was cut off is told from a store that

@@ -31,6 +31,7 @@ pub mod safe_mode;
 mod start;
 pub mod state;
 pub mod status;
+mod store_check;
 pub mod witness;
 
 pub use config::Config;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use disk::{Disk, RedbBackend};
+use disk::Disk;
 use proto::WireError;
 use proto::connection::CallerIdentity;
 use proto::hello::Role;
@@ -231,10 +231,7 @@ async fn open(
             rules,
             cache_bytes,
         };
-        let state = State::open(
-            move || Ok(RedbBackend::new(Folder::store(&*disk)?)),
-            &options,
-        )?;
+        let state = State::open_in(&disk, &options)?;
         let (ours, theirs) = (folder.cluster(), state.cluster());
         if ours != theirs {
             return Err(StartError::Mixed {

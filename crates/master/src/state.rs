@@ -12,6 +12,7 @@
 mod answers;
 mod apply;
 mod browse;
+mod checksums;
 mod chunks;
 mod commits;
 mod error;
@@ -43,14 +44,18 @@ mod uploads;
 mod versions;
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
+use disk::{Disk, RedbBackend};
 use proto::id::ClusterId;
 use proto::master::ClusterRules;
 use redb::{Database, Durability, ReadableDatabase, StorageBackend, WriteTransaction};
 use threads::RwLock;
 
 use crate::command::TimedCommand;
+use crate::folder::Folder;
+use store::{Opener, StoreFile};
 use tables::Tables;
 
 pub use error::StateError;
@@ -82,7 +87,7 @@ pub struct StateOptions {
 pub struct State {
     /// Nothing while the store is opened again, and after a failure that could not be mended.
     database: RwLock<Option<Database>>,
-    reopen: Box<dyn Fn() -> Result<Database, StateError> + Send + Sync>,
+    file: Box<dyn StoreFile>,
     cluster: ClusterId,
     rules: Arc<RwLock<ClusterRules>>,
 }
@@ -96,15 +101,33 @@ impl State {
     /// # Errors
     /// `Damaged` or `Store` if it cannot be trusted; a refusal if it was made with other rules.
     pub fn open<B: StorageBackend>(
-        backend: impl Fn() -> std::io::Result<B> + Send + Sync + 'static,
+        backend: impl Fn() -> io::Result<B> + Send + Sync + 'static,
         options: &StateOptions,
     ) -> Result<Self, StateError> {
-        let opener = store::Opener::new(backend, options.cache_bytes);
-        let database = opener.open()?;
+        Self::open_file(Opener::new(backend, None, options.cache_bytes), options)
+    }
+
+    /// Opens the store of a master's data folder, or makes a new one, as [`open`](Self::open) does. One that was closed cleanly there
+    /// is used at once, whatever its size: damage is found where it is read, or by [`verify_some`](Self::verify_some).
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open).
+    pub fn open_in(folder: &Arc<dyn Disk>, options: &StateOptions) -> Result<Self, StateError> {
+        let disk = folder.clone();
+        let backend = move || Ok(RedbBackend::new(Folder::store(&*disk)?));
+        let opener = Opener::new(backend, Some(folder.clone()), options.cache_bytes);
+        Self::open_file(opener, options)
+    }
+
+    fn open_file(
+        file: impl StoreFile + 'static,
+        options: &StateOptions,
+    ) -> Result<Self, StateError> {
+        let database = file.open()?;
         let (cluster, rules) = store::prepare(&database, options)?;
         Ok(Self {
             database: RwLock::new(Some(database)),
-            reopen: Box::new(move || opener.open()),
+            file: Box::new(file),
             cluster,
             rules: Arc::new(RwLock::new(rules)),
         })
@@ -148,13 +171,26 @@ impl State {
     pub fn reopen(&self) -> Result<(), StateError> {
         let failed = self.database.write().take();
         drop(failed);
-        let database = (self.reopen)()?;
+        let database = self.file.open()?;
         let meta = database.begin_read()?.open_table(tables::META)?;
         if let Some(row) = rules::ClusterRow::read(&meta)? {
             *self.rules.write() = row.rules();
         }
         *self.database.write() = Some(database);
         Ok(())
+    }
+
+    /// Reads some of the store's file, from this block on (the first is 0), and compares it with what was written there. Says with which
+    /// block to go on, if there are more.
+    ///
+    /// # Errors
+    /// `Damaged` if it is not; `Store` if it cannot be read.
+    pub fn verify_some(&self, from: usize) -> Result<Option<usize>, StateError> {
+        let verified = self.file.verify(from);
+        verified.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => StateError::Damaged(error.to_string()),
+            _ => redb::StorageError::Io(error).into(),
+        })
     }
 
     fn with_database<T>(

@@ -62,7 +62,9 @@ pub struct Facts {
     /// Why this master gives no orders and takes no changes any more, if so.
     pub superseded: Option<String>,
     /// What is wrong with rows of the master's store, if a command met such a one.
-    pub store_damage: Option<String>,
+    pub damaged_row: Option<String>,
+    /// What is wrong with the store's file, if it is not what was written.
+    pub damaged_store: Option<String>,
     /// Bytes that the master's own disk has left are fewer than it keeps in reserve.
     pub master_disk_full: bool,
 }
@@ -94,6 +96,7 @@ impl Facts {
         let mut problems: Vec<_> = [
             self.superseded_problem(),
             self.store_damaged(),
+            self.row_damaged(),
             self.master_disk_problem(),
             self.too_few_nodes(),
             self.chunks_lost(),
@@ -119,7 +122,16 @@ impl Facts {
     }
 
     fn store_damaged(&self) -> Option<Problem> {
-        let what = self.store_damage.as_ref()?;
+        let what = self.damaged_store.as_ref()?;
+        let message = format!(
+            "The master's store is damaged on its disk ({what}). Nothing wrong is served, but the master stops when it needs \
+             that part. Restore the master's folder from a backup; what it still answers can be downloaded before."
+        );
+        Some(problem("store_file_damaged", Health::Red, message))
+    }
+
+    fn row_damaged(&self) -> Option<Problem> {
+        let what = self.damaged_row.as_ref()?;
         let message = format!(
             "A part of the master's store cannot be read ({what}): what needs it is refused, everything else works. \
              Restore the master's folder from a backup."

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use disk::{Disk, RedbBackend};
+use disk::Disk;
 use master::command::{ChunkPromise, ClusterMillis, Command, NodeNumber, TimedCommand};
 use master::folder::STORE;
 use master::state::{State, StateOptions};
@@ -41,9 +41,7 @@ pub fn open_state(disk: &Arc<dyn Disk>, cluster: ClusterId, cache_bytes: usize) 
         rules: rules(),
         cache_bytes,
     };
-    let disk = Arc::clone(disk);
-    let store = move || Ok(RedbBackend::new(master::folder::Folder::store(&*disk)?));
-    Ok(State::open(store, &options)?)
+    Ok(State::open_in(disk, &options)?)
 }
 
 /// Applies commands in one transaction; one that is refused is an error.

@@ -214,3 +214,24 @@ async fn all_nodes_are_compared_when_it_is_not_known_what_was_counted() {
     });
     assert_eq!(control.placeable().doubtful, [NodeNumber(1)]);
 }
+
+/// The store is verified when it is opened, or as it is read: what became damaged later, where nobody reads, was not found.
+#[tokio::test(start_paused = true)]
+async fn damage_of_the_store_where_nobody_reads_is_found_and_told() {
+    let disk = MemoryDisk::new();
+    let (control, _writer) = master_with(Blocking::inline(), &disk, &disk);
+    control.check_store().await;
+    assert_eq!(control.store_damage.get(), None);
+    let len = disk.content("state.redb").unwrap().len() as u64;
+    for offset in (4096..len).step_by(4096) {
+        disk.flip("state.redb", offset, 1);
+    }
+    control.check_store().await;
+    let status = control.get_status(&caller(1), GetStatus {}).await.unwrap();
+    let codes: Vec<_> = status
+        .problems
+        .iter()
+        .map(|problem| &*problem.code)
+        .collect();
+    assert!(codes.contains(&"store_file_damaged"), "{codes:?}");
+}

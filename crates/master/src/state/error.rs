@@ -39,6 +39,9 @@ fn advice(error: &redb::Error) -> &'static str {
         redb::Error::Io(error) if disk::is_full(error) => {
             ". Free some space on its disk; what was acknowledged is kept"
         }
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            ". Restore the whole data folder from a backup"
+        }
         redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             ". A part of its file is missing: restore the whole data folder from a backup"
         }

@@ -4,7 +4,10 @@
 //! without writing them. So a store that was not closed cleanly is written anew, byte by byte in its place, and
 //! synced before it is used: from then on what is seen is what is durable. Only a process that saw all its fsyncs of the
 //! store succeed, and failed otherwise (a full disk), need not. Then every page is read and its checksum verified:
-//! damage is found now, and refused, and not served later. All of that takes as long as the store is large.
+//! damage is found now, and refused. All of that takes as long as the store is large.
+//!
+//! A store that was closed cleanly in a data folder has [`Checksums`] beside it, and is used at once: each block is compared when it
+//! is read, as it is in any case.
 //!
 //! **Invariant:** no transaction begins on bytes of which it is not known that they are durable.
 
@@ -12,10 +15,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use disk::Disk;
+use parking_lot::Mutex;
 use proto::id::ClusterId;
 use proto::master::ClusterRules;
 use redb::{Database, StorageBackend};
 
+use super::checksums::Checksums;
 use super::error::StateError;
 use super::rules::{self, ClusterRow};
 use super::tables::{self, Tables};
@@ -24,51 +30,116 @@ use super::{StateOptions, names, rows};
 /// What is written anew at once.
 const REWRITE_LEN: u64 = 64 << 10;
 
-/// Opens a database as often as need be.
+/// Blocks that are verified at once: 1 MiB.
+const VERIFIED_AT_ONCE: usize = 256;
+/// redb's header: what tells one state of a store from all others.
+const HEADER_LEN: usize = 512;
+
+/// The store's file, in which a database is opened as often as need be.
+pub(super) trait StoreFile: Send + Sync {
+    /// Opens the database, or begins one where the file is empty.
+    fn open(&self) -> Result<Database, StateError>;
+
+    /// Reads the next blocks, from this one on, and compares them with what was written. Says with which to go on, if there are
+    /// more.
+    fn verify(&self, from: usize) -> io::Result<Option<usize>>;
+}
+
+/// Opens a store's file: the backend is called anew for each opening and verification.
 #[derive(Debug)]
 pub(super) struct Opener<F> {
     backend: F,
+    /// The data folder, where checksums are kept while the store is closed.
+    folder: Option<Arc<dyn Disk>>,
     cache_bytes: usize,
     /// Whether this process has opened the store and no fsync of it has failed since.
     synced: Arc<AtomicBool>,
+    /// Those of the store as it is opened now.
+    checksums: Mutex<Arc<Checksums>>,
 }
 
-impl<B: StorageBackend, F: Fn() -> io::Result<B>> Opener<F> {
-    pub(super) fn new(backend: F, cache_bytes: usize) -> Self {
+impl<F> Opener<F> {
+    pub(super) fn new(backend: F, folder: Option<Arc<dyn Disk>>, cache_bytes: usize) -> Self {
         Self {
             backend,
+            folder,
             cache_bytes,
             synced: Arc::default(),
+            checksums: Mutex::default(),
         }
     }
 
-    /// Opens the database, or begins one where the backend is empty. The backend is called once or twice.
-    pub(super) fn open(&self) -> Result<Database, StateError> {
+    /// What was kept when the store was closed; nothing if all of it has to be verified.
+    fn take_checksums(&self, store: &impl StorageBackend) -> io::Result<Option<Checksums>> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let header = if was_closed(store)? {
+            header_of(store)?
+        } else {
+            None
+        };
+        let kept = Checksums::take(&**folder, header.as_deref())?;
+        let len = store.len()?;
+        Ok(kept.filter(|kept| kept.is_of_len(len)))
+    }
+}
+
+impl<B: StorageBackend, F: Fn() -> io::Result<B> + Send + Sync> StoreFile for Opener<F> {
+    fn open(&self) -> Result<Database, StateError> {
         let failed = redb::StorageError::Io;
-        let again = || (self.backend)().map_err(failed);
+        let store = (self.backend)().map_err(failed)?;
         if !self.synced.load(Ordering::SeqCst) {
-            let first = again()?;
-            if !was_closed(&first).map_err(failed)? {
-                rewrite(&first).map_err(failed)?;
+            if !was_closed(&store).map_err(failed)? {
+                rewrite(&store).map_err(failed)?;
             }
             self.synced.store(true, Ordering::SeqCst);
         }
-        let watched = WatchedBackend {
-            inner: again()?,
-            synced: self.synced.clone(),
-        };
+        let kept = self.take_checksums(&store).map_err(failed)?;
         let mut builder = Database::builder();
         builder.set_cache_size(self.cache_bytes);
-        builder.set_check_integrity_on_open(true);
+        builder.set_check_integrity_on_open(kept.is_none());
+        let checksums = Arc::new(kept.unwrap_or_default());
+        checksums.resize(store.len().map_err(failed)?);
+        *self.checksums.lock() = checksums.clone();
+        let watched = WatchedBackend {
+            inner: store,
+            synced: self.synced.clone(),
+            checksums,
+            folder: self.folder.clone(),
+        };
         Ok(builder.create_with_backend(watched)?)
+    }
+
+    fn verify(&self, from: usize) -> io::Result<Option<usize>> {
+        let checksums = self.checksums.lock().clone();
+        let store = (self.backend)()?;
+        let to = checksums.len().min(from + VERIFIED_AT_ONCE);
+        checksums.verify(from..to, |offset, out| store.read(offset, out))?;
+        Ok((to < checksums.len()).then_some(to))
     }
 }
 
-/// Notes an fsync that failed.
+/// Notes an fsync that failed, and compares what is read with what was written.
 #[derive(Debug)]
 struct WatchedBackend<B> {
     inner: B,
     synced: Arc<AtomicBool>,
+    checksums: Arc<Checksums>,
+    folder: Option<Arc<dyn Disk>>,
+}
+
+impl<B: StorageBackend> WatchedBackend<B> {
+    /// Keeps the checksums of a store that was closed cleanly.
+    fn keep_checksums(&self, folder: &dyn Disk) -> io::Result<()> {
+        if !self.synced.load(Ordering::SeqCst) || !was_closed(&self.inner)? {
+            return Ok(());
+        }
+        match header_of(&self.inner)? {
+            Some(header) => self.checksums.keep(folder, &header),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<B: StorageBackend> StorageBackend for WatchedBackend<B> {
@@ -77,11 +148,14 @@ impl<B: StorageBackend> StorageBackend for WatchedBackend<B> {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)
+        self.inner.read(offset, out)?;
+        self.checksums.check(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
+        self.inner.set_len(len)?;
+        self.checksums.resize(len);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -93,12 +167,30 @@ impl<B: StorageBackend> StorageBackend for WatchedBackend<B> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.inner.write(offset, data)
+        self.checksums.writing(offset, data);
+        self.inner.write(offset, data)?;
+        self.checksums.written(offset, data);
+        Ok(())
     }
 
     fn close(&self) -> io::Result<()> {
+        if let Some(folder) = &self.folder
+            && let Err(error) = self.keep_checksums(&**folder)
+        {
+            tracing::warn!(%error, "the store's checksums could not be kept: the next start verifies all of the store");
+        }
         self.inner.close()
     }
+}
+
+/// The header, if the file is not too short to have one.
+fn header_of(backend: &impl StorageBackend) -> io::Result<Option<Vec<u8>>> {
+    if backend.len()? < HEADER_LEN as u64 {
+        return Ok(None);
+    }
+    let mut header = vec![0; HEADER_LEN];
+    backend.read(0, &mut header)?;
+    Ok(Some(header))
 }
 
 /// Whether the store is new, or its last user closed it, so that all of it was synced. redb's header says so: see

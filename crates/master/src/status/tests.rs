@@ -36,7 +36,8 @@ fn healthy() -> Facts {
         refused: None,
         delete_fuse: None,
         superseded: None,
-        store_damage: None,
+        damaged_row: None,
+        damaged_store: None,
         master_disk_full: false,
     }
 }
@@ -347,9 +348,15 @@ fn what_was_stopped_says_what_to_do() {
 fn damage_of_the_masters_store_is_told() {
     let damage = "a row has format 63".to_owned();
     check(
-        |facts| facts.store_damage = Some(damage),
+        |facts| facts.damaged_row = Some(damage),
         Health::Red,
-        &[("store_damaged", "from a backup")],
+        &[("store_damaged", "everything else works")],
+    );
+    let damage = "the 4096 bytes at 8192 of its file are not what was written there".to_owned();
+    check(
+        |facts| facts.damaged_store = Some(damage),
+        Health::Red,
+        &[("store_file_damaged", "from a backup")],
     );
 }
 

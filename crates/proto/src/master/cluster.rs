@@ -93,7 +93,8 @@ pub enum Health {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// For scripts, in `snake_case`: `too_few_nodes`, `node_down`, `chunks_missing_copies`, `chunks_lost`, `no_space`,
-    /// `safe_mode`, `delete_fuse`, `disk_failed`, `stale_master`, `store_damaged`.
+    /// `safe_mode`, `delete_fuse`, `disk_failed`, `stale_master`, `store_damaged`,
+    /// `store_file_damaged`.
     pub code: String,
     /// How bad: never green.
     pub health: Health,

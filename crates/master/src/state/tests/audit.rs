@@ -20,8 +20,11 @@ use crate::state::{State, names, versions};
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// The rows of all tables, by their names.
+pub(super) type Dump = BTreeMap<&'static str, Rows>;
+
 /// All tables as bytes: equal states have equal dumps. The clock and the number of commands are left out.
-pub(super) fn dump(state: &State) -> BTreeMap<&'static str, Rows> {
+pub(super) fn dump(state: &State) -> Dump {
     let transaction = state.write().unwrap();
     let mut tables = Tables::open(&transaction.transaction).unwrap();
     tables.head.at = crate::command::ClusterMillis(0);

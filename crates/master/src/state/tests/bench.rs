@@ -1,6 +1,6 @@
 //! A state on a disk in memory, with nodes that sign receipts: commands as verbs.
 
-use disk::{Disk, MemoryDisk, RedbBackend};
+use disk::{Disk, MemoryDisk};
 use proto::hello::ReceiptKey;
 use proto::id::{ChunkId, ClusterId, NodeId, PromiseId, RequestId, UploadId};
 use proto::master::{ChunkToStore, ClusterRules, Entry, Precondition, StoredChunk};
@@ -40,14 +40,20 @@ pub(super) fn new_disk() -> MemoryDisk {
 }
 
 pub(super) fn open_on(disk: &MemoryDisk, rules: ClusterRules) -> Result<State, WireError> {
-    let disk = disk.shared();
+    open_with_cache(disk, rules, 1 << 20)
+}
+
+pub(super) fn open_with_cache(
+    disk: &MemoryDisk,
+    rules: ClusterRules,
+    cache_bytes: usize,
+) -> Result<State, WireError> {
     let options = StateOptions {
         new_cluster: ClusterId::new(Uuid::from_u128(1)),
         rules,
-        cache_bytes: 1 << 20,
+        cache_bytes,
     };
-    let backend = move || Ok(RedbBackend::new(disk.open("state.redb")?));
-    State::open(backend, &options).map_err(WireError::from)
+    State::open_in(&disk.shared(), &options).map_err(WireError::from)
 }
 
 pub(super) struct Bench {

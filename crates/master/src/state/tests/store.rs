@@ -1,15 +1,23 @@
 //! The store below the state: opening, rules, damage, failure.
 
-use proto::ErrorCode;
+use std::panic::AssertUnwindSafe;
+
 use proto::master::{ClusterRules, Precondition};
 use proto::name::NameRules;
+use proto::{ErrorCode, WireError};
 
+use disk::MemoryDisk;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::bench::{Bench, changed, chunk, code, new_disk, node_command, numbers, open_on, rules};
+use super::audit::Dump;
+use super::bench::{
+    Bench, changed, chunk, code, new_disk, node_command, numbers, open_on, open_with_cache, rules,
+};
 use crate::command::{ClusterMillis, Command, NodeNumber, TimedCommand};
-use crate::state::{Outcome, StateError, VersionRow};
+use crate::folder::STORE;
+use crate::state::checksums::FILE as CHECKSUMS;
+use crate::state::{Outcome, State, StateError, VersionRow};
 
 #[test]
 fn a_store_opens_again_with_what_it_had() {
@@ -158,32 +166,116 @@ fn another_number_of_copies_is_counted_some_chunks_at_a_time() {
     assert_eq!(needs(&bench), 0);
 }
 
-/// A flipped bit anywhere must be found when the store is opened, or be one that means nothing.
-#[test]
-fn damage_is_found_when_the_store_is_opened() {
+/// A state with some files that was closed, and what is in it.
+fn closed(files: u32) -> (MemoryDisk, Dump) {
     let mut bench = Bench::new(3);
-    for file in 0..10 {
+    for file in 0..files {
         bench.put(&format!("/a/f{file}"), &[chunk(file)]);
     }
+    let expected = super::audit::dump(&bench.state);
     drop(bench.state);
-    let dump = |disk: &disk::MemoryDisk| {
-        let state = open_on(disk, rules())?;
-        super::audit::audit(&state);
-        Ok::<_, proto::WireError>(super::audit::dump(&state))
-    };
-    let expected = dump(&bench.disk.fork()).unwrap();
-    let len = bench.disk.content("state.redb").unwrap().len() as u64;
+    (bench.disk, expected)
+}
+
+/// Flips of single bits all over the store's file: what it is like to open it after each.
+fn each_flip(disk: &MemoryDisk, step: usize, mut check: impl FnMut(u64, Result<State, WireError>)) {
+    let len = disk.content(STORE).unwrap().len() as u64;
+    for offset in (0..len).step_by(step) {
+        let disk = disk.fork();
+        disk.flip(STORE, offset, 0x10);
+        check(offset, open_on(&disk, rules()));
+    }
+}
+
+/// All rows, or why they cannot be read.
+fn read_all(state: &State) -> Result<Dump, String> {
+    let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        super::audit::audit(state);
+        super::audit::dump(state)
+    }));
+    read.map_err(|panic| *panic.downcast::<String>().unwrap())
+}
+
+/// A flipped bit anywhere must be found when a store is opened that has no checksums beside it, or be one that means
+/// nothing.
+#[test]
+fn damage_is_found_when_the_store_is_opened() {
+    let (disk, expected) = closed(10);
+    disk.shared().remove(CHECKSUMS).unwrap();
     let mut found = 0;
-    for offset in (0..len).step_by(509) {
-        let disk = bench.disk.fork();
-        disk.flip("state.redb", offset, 0x10);
-        match std::panic::catch_unwind(|| dump(&disk)) {
-            Ok(Ok(state)) => assert!(state == expected, "wrong rows after a flip at {offset}"),
-            Ok(Err(_)) => found += 1,
-            Err(panic) => panic!("a flip at {offset} was found only when used: {panic:?}"),
+    each_flip(&disk, 509, |offset, opened| match opened {
+        Ok(state) => {
+            let read = read_all(&state);
+            assert!(
+                read.is_ok_and(|read| read == expected),
+                "after a flip at {offset}"
+            );
+        }
+        Err(_) => found += 1,
+    });
+    assert!(found > 20, "only {found} flips were found");
+}
+
+/// With checksums, a store is opened without a look at all of it, and its disk may do harm later: whoever reads what is damaged is
+/// told so, and so is whoever verifies it.
+#[test]
+fn damage_is_found_when_it_is_read() {
+    let (disk, expected) = closed(200);
+    let len = disk.content(STORE).unwrap().len() as u64;
+    let mut found = 0;
+    for offset in (0..len).step_by(4007) {
+        let disk = disk.fork();
+        let state = open_with_cache(&disk, rules(), 0).unwrap();
+        disk.flip(STORE, offset, 0x10);
+        let verified = verify_all(&state);
+        match read_all(&state) {
+            Ok(read) => assert!(read == expected, "wrong rows after a flip at {offset}"),
+            Err(failure) => {
+                found += 1;
+                assert!(failure.contains("not what was written"), "{failure}");
+                assert!(
+                    matches!(verified, Err(StateError::Damaged(_))),
+                    "{verified:?}"
+                );
+            }
         }
     }
     assert!(found > 20, "only {found} flips were found");
+}
+
+fn verify_all(state: &State) -> Result<(), StateError> {
+    let mut next = Some(0);
+    while let Some(from) = next {
+        next = state.verify_some(from)?;
+    }
+    Ok(())
+}
+
+/// Checksums are of the store as it was closed: after a crash, or beside another state of the same store, they are not used.
+#[test]
+fn checksums_are_good_for_one_start_of_one_state() {
+    let is_used = |disk: &MemoryDisk| {
+        let mut opened_damaged = false;
+        each_flip(disk, 4007, |_, opened| {
+            opened_damaged |= opened.is_ok_and(|state| verify_all(&state).is_err());
+        });
+        opened_damaged
+    };
+    let (disk, _) = closed(200);
+    let kept = disk.content(CHECKSUMS).unwrap();
+    assert!(is_used(&disk));
+
+    let state = open_on(&disk, rules()).unwrap();
+    assert_eq!(disk.content(CHECKSUMS), None);
+    verify_all(&state).unwrap();
+    let crashed = disk.fork();
+    crashed.put(CHECKSUMS, &kept);
+    assert!(!is_used(&crashed), "of a store that was not closed");
+
+    drop(state);
+    assert!(disk.content(CHECKSUMS).is_some_and(|again| again != kept));
+    disk.put(CHECKSUMS, &kept);
+    assert!(!is_used(&disk), "of the state before");
 }
 
 /// A failed fsync loses what it should have kept, but a reader still sees it, and the next fsync reports success. What
