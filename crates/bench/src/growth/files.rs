@@ -32,10 +32,11 @@ const NODES: u32 = 3;
 const AT_ONCE: usize = 16;
 const SPAN: Duration = Duration::from_secs(3);
 const PAGE_LEN: u32 = 500;
-/// Files of one transaction while the store is filled.
-const TOGETHER: u64 = 10_000;
-/// Memory of whoever fills it; the master has its own.
-const FILLING_CACHE: usize = 256 << 20;
+/// Files of one transaction while the store is filled: so many that a page, which their chunks change in no order, is written once for
+/// several.
+const TOGETHER: u64 = 250_000;
+/// Memory of whoever fills it, at most, of which a small store needs little; the master has its own.
+const FILLING_CACHE: u64 = 8 << 30;
 /// A store of ten million files is written anew after a kill.
 const START_MAX: Duration = Duration::from_secs(1800);
 
@@ -49,7 +50,7 @@ const fn subject(title: &'static str, unit: &'static str, kind: Kind, least: f64
     }
 }
 
-const FILLED: Subject = subject("stored, in transactions of 10,000", "/s", Kind::Rate, 0.0);
+const FILLED: Subject = subject("stored, in large transactions", "/s", Kind::Rate, 0.0);
 const STORE: Subject = subject("the store", "MB", Kind::Whole, 10.0);
 const START: Subject = subject("start", "s", Kind::Whole, 0.1);
 const START_KILLED: Subject = subject("start after a kill", "s", Kind::Whole, 0.1);
@@ -108,7 +109,8 @@ fn fill_here(
 ) -> Result<Duration> {
     let disk = RealDisk::open(data)?;
     let mut folder = Folder::open(disk.clone(), cluster())?;
-    let state = open_state(&disk, folder.cluster(), FILLING_CACHE)?;
+    let cache = usize::try_from(FILLING_CACHE).unwrap_or(usize::MAX);
+    let state = open_state(&disk, folder.cluster(), cache)?;
     folder.store_is_made()?;
     if files.start == 0 {
         apply(&state, &synthetic::nodes(nodes).collect::<Vec<_>>(), true)?;
