@@ -35,6 +35,8 @@ const BATCH: usize = 32;
 /// Batches that are looked at before other events get their turn.
 const BATCHES_MAX: usize = 32;
 const SURVEY_PAGE: usize = 512;
+/// After chunks had their turn that waited for nodes' time.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// After a failure to record.
 const RECORD_AGAIN_AFTER: Duration = Duration::from_millis(500);
 const SAFE_MODE_POLL: Duration = Duration::from_millis(200);
@@ -50,8 +52,8 @@ pub(super) struct Controller {
     unrecorded: Vec<MadeCopy>,
     is_recording: bool,
     running: JoinSet<Done>,
-    /// Chunks may be ready that were not looked at yet.
-    was_cut_short: bool,
+    /// When there may be chunks to begin without another event.
+    look_again: Option<Instant>,
 }
 
 /// What ran beside.
@@ -73,7 +75,7 @@ impl Controller {
             unrecorded: Vec::new(),
             is_recording: false,
             running: JoinSet::new(),
-            was_cut_short: false,
+            look_again: None,
             control,
         }
     }
@@ -115,7 +117,7 @@ impl Controller {
             self.surveys.begin(&self.view(), now);
         }
         self.record();
-        self.was_cut_short = false;
+        self.look_again = None;
         self.queue.wake(now);
         if self.control.safe_mode().repair_waits(now) {
             return;
@@ -131,17 +133,24 @@ impl Controller {
 
     async fn begin_copies(&mut self) {
         let view = self.view();
+        let (now, loads) = (Instant::now(), &self.flights.loads);
+        let mut brought = self.queue.bring_back(|part| loads.room(part, now));
+        if brought > 0 {
+            // Should they wait for others again, nobody may tell that these have time.
+            self.look_again = Some(now + LOOK_AGAIN_AFTER);
+        }
         for _ in 0..BATCHES_MAX {
             let now = Instant::now();
             // No more than can begin: each is a seek of the store, and what is set aside may be forgotten.
-            let room = self.flights.room(&view, now);
-            if room == 0 {
+            let mut count = self.flights.room(&view, now).min(BATCH);
+            if brought > 0 {
+                count = count.min(brought);
+                brought -= count;
+            } else if !self.lacks_work(&view, now) {
                 return;
             }
-            let loads = &self.flights.loads;
-            self.queue.bring_back(|part| loads.room(part, now));
             let next = || self.queue.pop(now);
-            let chunks: Vec<_> = std::iter::from_fn(next).take(room.min(BATCH)).collect();
+            let chunks: Vec<_> = std::iter::from_fn(next).take(count).collect();
             if chunks.is_empty() {
                 return;
             }
@@ -157,7 +166,14 @@ impl Controller {
                 self.begin_repair(&view, chunk, row, now);
             }
         }
-        self.was_cut_short = true;
+        self.look_again = Some(Instant::now());
+    }
+
+    /// Whether chunks that were not looked at may be for nodes that have time and nothing to do. Those that are not are set aside, of which
+    /// there is a bound: so no more are looked at than are needed.
+    fn lacks_work(&self, view: &View, now: Instant) -> bool {
+        let waits_for = |part| self.queue.waits_for(part);
+        self.flights.is_empty() || view.has_idle_pair(&self.flights.loads, waits_for, now)
     }
 
     fn begin_repair(&mut self, view: &View, chunk: ChunkId, row: Option<ChunkRow>, now: Instant) {
@@ -422,9 +438,6 @@ impl Controller {
 
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
-        if self.was_cut_short {
-            return now;
-        }
         let survey_due = self.survey_due();
         if self.control.safe_mode().repair_waits(now) {
             let poll = now + SAFE_MODE_POLL;
@@ -434,6 +447,7 @@ impl Controller {
         [
             Some(now + REBALANCE_INTERVAL),
             survey_due,
+            self.look_again,
             self.queue.next_retry(),
             self.flights.next_chance(now).filter(|_| has_waiting),
             self.trims.next_try(),

@@ -159,6 +159,24 @@ impl View {
             .collect()
     }
 
+    /// Whether a node may give a copy and another one take it for neither of whom a chunk waits.
+    pub fn has_idle_pair(
+        &self,
+        loads: &Loads,
+        waits_for: impl Fn(Part) -> bool,
+        now: Instant,
+    ) -> bool {
+        let is_idle = |part| loads.room(part, now) > 0 && !waits_for(part);
+        let takers = self.candidates.iter().map(|candidate| candidate.node);
+        let takers: Vec<_> = takers.filter(|node| is_idle(Part::Target(*node))).collect();
+        let givers = self
+            .nodes
+            .keys()
+            .filter(|node| self.state(**node) != NodeState::Dead);
+        let mut givers = givers.filter(|node| is_idle(Part::Source(**node)));
+        givers.any(|giver| takers.iter().any(|taker| taker != giver))
+    }
+
     /// Whether a chunk may get one more copy here, to lose another one then: only one that has all its copies.
     pub fn may_move_to(&self, row: &ChunkRow, to: NodeNumber) -> bool {
         self.need(row) == Need::Nothing
@@ -344,5 +362,32 @@ mod tests {
         loads.failed(NodeNumber(6), now);
         let (two, six) = (NodeNumber(2), NodeNumber(6));
         assert_eq!(awaited(&loads), [Part::Target(two), Part::Target(six)]);
+    }
+
+    /// The last nodes with time were often one and the same, for a copy from it and for one to it: then all chunks were looked at,
+    /// in vain.
+    #[test]
+    fn a_pair_is_idle_only_if_it_is_two_nodes_without_work() {
+        let now = Instant::now();
+        let mut loads = Loads::new(1);
+        let has_pair = |loads: &Loads, awaited: &[Part]| {
+            view().has_idle_pair(loads, |part| awaited.contains(&part), now)
+        };
+        let (source, target) = (
+            |node| Part::Source(NodeNumber(node)),
+            |node| Part::Target(NodeNumber(node)),
+        );
+        assert!(has_pair(&loads, &[]));
+        // As sources 1 and 6 are left, as a target 6.
+        for (giver, taker) in [(2, 1), (3, 2), (4, 9)] {
+            loads.begin(NodeNumber(giver), NodeNumber(taker));
+        }
+        assert!(has_pair(&loads, &[]));
+        assert!(!has_pair(&loads, &[target(6)]));
+        assert!(!has_pair(&loads, &[source(1)]), "6 is both");
+        loads.end(NodeNumber(2), NodeNumber(1));
+        assert!(has_pair(&loads, &[source(1)]), "from 2 to 1, and from 6");
+        loads.begin(NodeNumber(6), NodeNumber(1));
+        assert!(!has_pair(&loads, &[source(1), target(6)]));
     }
 }

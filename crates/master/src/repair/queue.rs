@@ -111,14 +111,14 @@ impl RepairQueue {
         }
     }
 
-    /// A chunk that was popped waits until any of these has time. It is forgotten if too many wait for one of them already,
-    /// or half the queue does so; a later survey finds it again.
-    pub fn set_aside(&mut self, chunk: ChunkId, parts: Vec<Part>) {
+    /// A chunk that was popped waits until any of these has time for whom not too many wait already. It is forgotten if there is none,
+    /// or half the queue waits so; a later survey finds it again.
+    pub fn set_aside(&mut self, chunk: ChunkId, mut parts: Vec<Part>) {
         if !self.take_up(&chunk) {
             return;
         }
-        let is_full = self.aside_len >= self.capacity / 2;
-        if parts.is_empty() || is_full || parts.iter().any(|part| self.is_full(*part)) {
+        parts.retain(|part| !self.is_full(*part));
+        if parts.is_empty() || self.aside_len >= self.capacity / 2 {
             self.jobs.remove(&chunk);
             self.overflowed = true;
             return;
@@ -138,17 +138,23 @@ impl RepairQueue {
         aside.is_some_and(|turns| turns.len() >= ASIDE_MAX)
     }
 
-    /// Gives chunks their turn again for whom a node has time now; `room` tells for how many.
-    pub fn bring_back(&mut self, room: impl Fn(Part) -> usize) {
-        let due: Vec<_> = self
+    /// Whether chunks wait for a node's time.
+    pub fn waits_for(&self, part: Part) -> bool {
+        self.aside.contains_key(&part)
+    }
+
+    /// Gives chunks their turn again for whom a node has time now; `room` tells for how many. Says how many these are.
+    pub fn bring_back(&mut self, room: impl Fn(Part) -> usize) -> usize {
+        let due = self
             .aside
             .iter()
             .flat_map(|(part, turns)| turns.iter().take(room(*part)))
             .map(|(_, _, chunk)| *chunk)
-            .collect();
-        for chunk in due {
-            self.put_back(chunk);
+            .collect::<BTreeSet<_>>();
+        for chunk in &due {
+            self.put_back(*chunk);
         }
+        due.len()
     }
 
     /// Gives all chunks that are set aside their turn again: the nodes are other than they were.
@@ -399,13 +405,15 @@ mod tests {
             queue.set_aside(chunk(number), vec![one, two]);
         }
         assert_eq!(drain(&mut queue, now), [4]);
-        queue.bring_back(|part| usize::from(part == two) * 2);
-        assert_eq!(drain(&mut queue, now), [1, 2]);
-        queue.bring_back(|_| 0);
+        assert!(queue.waits_for(one) && queue.waits_for(two));
+        let brought = queue.bring_back(|part| usize::from(part == two) * 2);
+        assert_eq!((brought, drain(&mut queue, now)), (2, vec![1, 2]));
+        assert_eq!(queue.bring_back(|_| 0), 0);
         assert_eq!(queue.pop(now), None);
         queue.push(chunk(3), 0);
         queue.bring_back(|_| 1);
         assert_eq!(drain(&mut queue, now), [3]);
+        assert!(!queue.waits_for(one));
     }
 
     #[test]
@@ -421,6 +429,12 @@ mod tests {
             queue.set_aside(chunk, vec![part]);
         }
         assert!(queue.overflowed(), "ten were forgotten");
+        let other = Part::Source(NodeNumber(2));
+        queue.push(chunk(1), 1);
+        queue.pop(now);
+        queue.set_aside(chunk(1), vec![part, other]);
+        assert_eq!(queue.bring_back(|part| usize::from(part == other)), 1);
+        queue.finish(&chunk(1));
         queue.bring_all_back();
         assert_eq!(std::iter::from_fn(|| queue.pop(now)).count(), ASIDE_MAX);
 
