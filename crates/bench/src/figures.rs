@@ -7,6 +7,7 @@ use serde::Serialize;
 use Better::{Higher, Lower};
 
 use crate::arguments::Sizes;
+use crate::report::count;
 
 /// Which of two figures is the better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -149,7 +150,7 @@ impl Row {
             format!("{} MiB", sizes.big >> 20)
         };
         let title = self.title.replace("{big}", &big);
-        title.replace("{entries}", &sizes.entries.to_string())
+        title.replace("{entries}", &count(sizes.entries))
     }
 }
 

@@ -102,6 +102,14 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
+/// A number of things.
+pub(crate) fn count(size: u64) -> String {
+    if size < 1000 {
+        return size.to_string();
+    }
+    short(size as f64)
+}
+
 /// With a comma before each three digits.
 fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");

@@ -58,6 +58,8 @@ use crate::folder::Folder;
 use store::{Opener, StoreFile};
 use tables::Tables;
 
+#[cfg(test)]
+pub(crate) use checksums::FILE as CHECKSUMS;
 pub use error::StateError;
 pub(crate) use error::refuse;
 pub use fuse::{Fuse, TrippedFuse};
@@ -191,6 +193,12 @@ impl State {
             io::ErrorKind::InvalidData => StateError::Damaged(error.to_string()),
             _ => redb::StorageError::Io(error).into(),
         })
+    }
+
+    /// Waits until a read met what is not what was written: from then on all reads fail, until the store is opened again before
+    /// the next transaction, and all of it is verified.
+    pub async fn damage_met(&self) {
+        self.file.damage_met().notified().await;
     }
 
     fn with_database<T>(

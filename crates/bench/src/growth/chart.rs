@@ -1,8 +1,8 @@
 //! The curves as a picture: a small chart for each, both axes logarithmic, with n log n as a dashed line from its first point.
 
-use super::curve::{Curve, Curves, Kind, count};
+use super::curve::{Curve, Curves, Kind};
 use crate::picture::{Canvas, MARGIN, WIDTH};
-use crate::report::short;
+use crate::report::{count, short};
 
 const COLUMNS: usize = 3;
 const CHART_HEIGHT: f64 = 110.0;

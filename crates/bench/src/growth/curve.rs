@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::report::short;
+use crate::report::{count, short};
 use crate::table::aligned;
 
 /// What is measured at each size.
@@ -127,14 +127,6 @@ impl Curves {
         }
         text
     }
-}
-
-/// A number of things.
-pub(super) fn count(size: u64) -> String {
-    if size < 1000 {
-        return size.to_string();
-    }
-    short(size as f64)
 }
 
 fn row(curve: &Curve, sizes: &[u64]) -> Vec<String> {

@@ -220,13 +220,14 @@ async fn all_nodes_are_compared_when_it_is_not_known_what_was_counted() {
 async fn damage_of_the_store_where_nobody_reads_is_found_and_told() {
     let disk = MemoryDisk::new();
     let (control, _writer) = master_with(Blocking::inline(), &disk, &disk);
-    control.check_store().await;
+    let shutdown = CancellationToken::new();
+    control.check_store(&shutdown).await;
     assert_eq!(control.store_damage.get(), None);
     let len = disk.content("state.redb").unwrap().len() as u64;
     for offset in (4096..len).step_by(4096) {
         disk.flip("state.redb", offset, 1);
     }
-    control.check_store().await;
+    control.check_store(&shutdown).await;
     let status = control.get_status(&caller(1), GetStatus {}).await.unwrap();
     let codes: Vec<_> = status
         .problems

@@ -35,7 +35,9 @@ const BATCH: usize = 32;
 /// Batches that are looked at before other events get their turn.
 const BATCHES_MAX: usize = 32;
 const SURVEY_PAGE: usize = 512;
-/// After chunks had their turn that waited for nodes' time.
+/// Chunks that wait for nodes' time are many then: whichever node has time, there is one for it.
+const STOCK: usize = 1024;
+/// After chunks had their turn in vain.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// After a failure to record.
 const RECORD_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -54,6 +56,8 @@ pub(super) struct Controller {
     running: JoinSet<Done>,
     /// When there may be chunks to begin without another event.
     look_again: Option<Instant>,
+    /// When chunks may be looked at again though many wait.
+    next_look: Instant,
 }
 
 /// What ran beside.
@@ -76,6 +80,7 @@ impl Controller {
             is_recording: false,
             running: JoinSet::new(),
             look_again: None,
+            next_look: now,
             control,
         }
     }
@@ -112,7 +117,7 @@ impl Controller {
 
     async fn begin_what_can(&mut self) {
         let now = Instant::now();
-        if self.survey_due().is_some_and(|due| due <= now) {
+        if self.survey_due(now).is_some_and(|due| due <= now) {
             self.queue.forgive_overflow();
             self.surveys.begin(&self.view(), now);
         }
@@ -127,15 +132,15 @@ impl Controller {
         self.begin_moves(now).await;
     }
 
-    fn survey_due(&self) -> Option<Instant> {
-        self.surveys.due(self.queue.overflowed())
+    fn survey_due(&self, now: Instant) -> Option<Instant> {
+        self.surveys.due(self.queue.overflowed(), now)
     }
 
     async fn begin_copies(&mut self) {
         let view = self.view();
         let (now, loads) = (Instant::now(), &self.flights.loads);
         let mut brought = self.queue.bring_back(|part| loads.room(part, now));
-        if brought > 0 {
+        if self.queue.has_waiting() {
             // Should they wait for others again, nobody may tell that these have time.
             self.look_again = Some(now + LOOK_AGAIN_AFTER);
         }
@@ -143,11 +148,13 @@ impl Controller {
             let now = Instant::now();
             // No more than can begin: each is a seek of the store, and what is set aside may be forgotten.
             let mut count = self.flights.room(&view, now).min(BATCH);
-            if brought > 0 {
+            let are_new = brought == 0;
+            if are_new && !self.may_look_further(&view, now) {
+                return;
+            }
+            if !are_new {
                 count = count.min(brought);
                 brought -= count;
-            } else if !self.lacks_work(&view, now) {
-                return;
             }
             let next = || self.queue.pop(now);
             let chunks: Vec<_> = std::iter::from_fn(next).take(count).collect();
@@ -162,18 +169,25 @@ impl Controller {
                 }
                 return;
             };
+            let before = self.flights.len();
             for (chunk, row) in chunks.into_iter().zip(rows) {
                 self.begin_repair(&view, chunk, row, now);
+            }
+            if are_new && self.flights.len() == before {
+                self.next_look = now + LOOK_AGAIN_AFTER;
             }
         }
         self.look_again = Some(Instant::now());
     }
 
     /// Whether chunks that were not looked at may be for nodes that have time and nothing to do. Those that are not are set aside, of which
-    /// there is a bound: so no more are looked at than are needed.
-    fn lacks_work(&self, view: &View, now: Instant) -> bool {
+    /// there is a bound: so no more are looked at than are needed, and few once many wait and a look was in vain (a new node
+    /// has time, and no chunk to give).
+    fn may_look_further(&self, view: &View, now: Instant) -> bool {
         let waits_for = |part| self.queue.waits_for(part);
-        self.flights.is_empty() || view.has_idle_pair(&self.flights.loads, waits_for, now)
+        let may_look = self.queue.aside_len() < STOCK || now >= self.next_look;
+        self.flights.is_empty()
+            || (may_look && view.has_idle_pair(&self.flights.loads, waits_for, now))
     }
 
     fn begin_repair(&mut self, view: &View, chunk: ChunkId, row: Option<ChunkRow>, now: Instant) {
@@ -438,7 +452,7 @@ impl Controller {
 
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
-        let survey_due = self.survey_due();
+        let survey_due = self.survey_due(now);
         if self.control.safe_mode().repair_waits(now) {
             let poll = now + SAFE_MODE_POLL;
             return survey_due.map_or(poll, |due| due.min(poll));

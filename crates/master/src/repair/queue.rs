@@ -138,7 +138,12 @@ impl RepairQueue {
         aside.is_some_and(|turns| turns.len() >= ASIDE_MAX)
     }
 
-    /// Whether chunks wait for a node's time.
+    /// How many chunks wait for nodes' time.
+    pub fn aside_len(&self) -> usize {
+        self.aside_len
+    }
+
+    /// Whether chunks wait for this node's time.
     pub fn waits_for(&self, part: Part) -> bool {
         self.aside.contains_key(&part)
     }

@@ -11,6 +11,7 @@ use proto::name::EntryPath;
 use super::*;
 use crate::command::{ClusterMillis, NodeNumber};
 use crate::folder::STORE;
+use crate::state::CHECKSUMS;
 use crate::witness::WITNESS;
 
 const IDENTITY: &str = "master.json";
@@ -292,8 +293,14 @@ async fn a_store_with_a_bit_flipped_anywhere_is_whole_or_refused() {
 /// The small files beside the store, cut at each byte, with each bit flipped, and gone.
 #[tokio::test]
 async fn small_files_that_are_harmed_do_no_harm() {
-    let (disk, seen) = done(true).await;
-    for path in [WITNESS, IDENTITY] {
+    let (killed, seen) = done(true).await;
+    let (stopped, _) = done(false).await;
+    let files = [
+        (&killed, WITNESS),
+        (&killed, IDENTITY),
+        (&stopped, CHECKSUMS),
+    ];
+    for (disk, path) in files {
         let len = disk.content(path).unwrap().len() as u64;
         for at in 0..len {
             let cut = disk.fork();
@@ -306,7 +313,9 @@ async fn small_files_that_are_harmed_do_no_harm() {
             }
         }
     }
-    let gone = disk.fork();
-    gone.remove(WITNESS).unwrap();
-    assert!(check_harmed(&gone, &seen, "no witness").await);
+    for (disk, path) in [(&killed, WITNESS), (&stopped, CHECKSUMS)] {
+        let gone = disk.fork();
+        gone.remove(path).unwrap();
+        assert!(check_harmed(&gone, &seen, &format!("no {path}")).await);
+    }
 }

@@ -20,7 +20,7 @@ use disk::{Disk, DiskFile};
 use parking_lot::RwLock;
 
 /// The file of the data folder in which they are kept while the store is closed.
-pub(super) const FILE: &str = "state.checksums";
+pub(crate) const FILE: &str = "state.checksums";
 
 /// What has one checksum: a page of redb's is one block, or several.
 pub(super) const BLOCK_LEN: usize = 4096;
@@ -112,23 +112,13 @@ impl Checksums {
     /// # Errors
     /// `InvalidData` if a block is not what was written.
     pub(super) fn check(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let blocks = whole_blocks(offset, bytes);
-        let known = self.blocks.read();
-        let mut is_all_known = true;
-        for (block, bytes) in blocks.clone() {
-            match known.get(block) {
-                Some(&UNKNOWN) | None => is_all_known = false,
-                Some(&checksum) if checksum == checksum_of(bytes) => {}
-                Some(_) => return Err(damage(block)),
-            }
-        }
-        drop(known);
-        if !is_all_known {
-            let mut known = self.blocks.write();
-            for (block, bytes) in blocks {
-                if let Some(checksum @ &mut UNKNOWN) = known.get_mut(block) {
-                    *checksum = checksum_of(bytes);
-                }
+        for (block, bytes) in whole_blocks(offset, bytes) {
+            let checksum = checksum_of(bytes);
+            let known = self.get(block);
+            if known == UNKNOWN {
+                self.set(block, checksum);
+            } else if known != checksum {
+                return Err(damage(block));
             }
         }
         Ok(())
@@ -164,21 +154,15 @@ impl Checksums {
 
     /// These bytes are about to be written: nothing is known of their blocks until they are [`written`](Self::written).
     pub(super) fn writing(&self, offset: u64, bytes: &[u8]) {
-        let mut known = self.blocks.write();
         for block in touched_blocks(offset, bytes) {
-            if let Some(checksum) = known.get_mut(block) {
-                *checksum = UNKNOWN;
-            }
+            self.set(block, UNKNOWN);
         }
     }
 
     /// These bytes are there now.
     pub(super) fn written(&self, offset: u64, bytes: &[u8]) {
-        let mut known = self.blocks.write();
         for (block, bytes) in whole_blocks(offset, bytes) {
-            if let Some(checksum) = known.get_mut(block) {
-                *checksum = checksum_of(bytes);
-            }
+            self.set(block, checksum_of(bytes));
         }
     }
 
@@ -192,6 +176,12 @@ impl Checksums {
 
     fn get(&self, block: usize) -> u32 {
         self.blocks.read().get(block).copied().unwrap_or(UNKNOWN)
+    }
+
+    fn set(&self, block: usize, checksum: u32) {
+        if let Some(known) = self.blocks.write().get_mut(block) {
+            *known = checksum;
+        }
     }
 }
 
@@ -207,7 +197,7 @@ fn checksum_of(block: &[u8]) -> u32 {
 }
 
 /// The blocks that lie wholly in these bytes, each with its number.
-fn whole_blocks(offset: u64, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> + Clone {
+fn whole_blocks(offset: u64, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let first = offset.div_ceil(BLOCK_LEN as u64);
     let skipped = usize::try_from(first * BLOCK_LEN as u64 - offset).unwrap_or(usize::MAX);
     let whole = bytes.get(skipped..).unwrap_or_default();

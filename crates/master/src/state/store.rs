@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use proto::id::ClusterId;
 use proto::master::ClusterRules;
 use redb::{Database, StorageBackend};
+use tokio::sync::Notify;
 
 use super::checksums::Checksums;
 use super::error::StateError;
@@ -43,100 +44,129 @@ pub(super) trait StoreFile: Send + Sync {
     /// Reads the next blocks, from this one on, and compares them with what was written. Says with which to go on, if there are
     /// more.
     fn verify(&self, from: usize) -> io::Result<Option<usize>>;
+
+    /// Told when a read met what was not written.
+    fn damage_met(&self) -> &Notify;
 }
 
-/// Opens a store's file: the backend is called anew for each opening and verification.
+/// Opens a store's file: the backend is called anew each time.
 #[derive(Debug)]
-pub(super) struct Opener<F> {
+pub(super) struct Opener<B, F> {
     backend: F,
     /// The data folder, where checksums are kept while the store is closed.
     folder: Option<Arc<dyn Disk>>,
     cache_bytes: usize,
     /// Whether this process has opened the store and no fsync of it has failed since.
     synced: Arc<AtomicBool>,
-    /// Those of the store as it is opened now.
-    checksums: Mutex<Arc<Checksums>>,
+    damage_met: Arc<Notify>,
+    /// The file as it was opened last.
+    file: Mutex<Option<Arc<CheckedFile<B>>>>,
 }
 
-impl<F> Opener<F> {
+/// The file, and what it should have in it.
+#[derive(Debug)]
+struct CheckedFile<B> {
+    inner: B,
+    checksums: Checksums,
+}
+
+impl<B, F> Opener<B, F> {
     pub(super) fn new(backend: F, folder: Option<Arc<dyn Disk>>, cache_bytes: usize) -> Self {
         Self {
             backend,
             folder,
             cache_bytes,
             synced: Arc::default(),
-            checksums: Mutex::default(),
+            damage_met: Arc::default(),
+            file: Mutex::default(),
         }
-    }
-
-    /// What was kept when the store was closed; nothing if all of it has to be verified.
-    fn take_checksums(&self, store: &impl StorageBackend) -> io::Result<Option<Checksums>> {
-        let Some(folder) = &self.folder else {
-            return Ok(None);
-        };
-        let header = if was_closed(store)? {
-            header_of(store)?
-        } else {
-            None
-        };
-        let kept = Checksums::take(&**folder, header.as_deref())?;
-        let len = store.len()?;
-        Ok(kept.filter(|kept| kept.is_of_len(len)))
     }
 }
 
-impl<B: StorageBackend, F: Fn() -> io::Result<B> + Send + Sync> StoreFile for Opener<F> {
-    fn open(&self) -> Result<Database, StateError> {
-        let failed = redb::StorageError::Io;
-        let store = (self.backend)().map_err(failed)?;
+impl<B: StorageBackend, F: Fn() -> io::Result<B>> Opener<B, F> {
+    /// The file, after an unclean end once it is durable as it is; and whether it is known that it is what was written.
+    fn open_file(&self) -> io::Result<(CheckedFile<B>, bool)> {
+        let inner = (self.backend)()?;
+        let is_closed = was_closed(&inner)?;
         if !self.synced.load(Ordering::SeqCst) {
-            if !was_closed(&store).map_err(failed)? {
-                rewrite(&store).map_err(failed)?;
+            if !is_closed {
+                rewrite(&inner)?;
             }
             self.synced.store(true, Ordering::SeqCst);
         }
-        let kept = self.take_checksums(&store).map_err(failed)?;
-        let mut builder = Database::builder();
-        builder.set_cache_size(self.cache_bytes);
-        builder.set_check_integrity_on_open(kept.is_none());
-        let checksums = Arc::new(kept.unwrap_or_default());
-        checksums.resize(store.len().map_err(failed)?);
-        *self.checksums.lock() = checksums.clone();
+        let header = if is_closed { header_of(&inner)? } else { None };
+        let kept = match &self.folder {
+            Some(folder) => Checksums::take(&**folder, header.as_deref())?,
+            None => None,
+        };
+        let len = inner.len()?;
+        let kept = kept.filter(|kept| kept.is_of_len(len));
+        let is_known = kept.is_some();
+        let checksums = kept.unwrap_or_default();
+        checksums.resize(len);
+        Ok((CheckedFile { inner, checksums }, is_known))
+    }
+}
+
+impl<B: StorageBackend, F: Fn() -> io::Result<B> + Send + Sync> StoreFile for Opener<B, F> {
+    fn open(&self) -> Result<Database, StateError> {
+        let (file, is_known) = self.open_file().map_err(redb::StorageError::Io)?;
+        let file = Arc::new(file);
+        let is_trusted = Arc::<AtomicBool>::default();
         let watched = WatchedBackend {
-            inner: store,
+            file: file.clone(),
             synced: self.synced.clone(),
-            checksums,
+            damage_met: self.damage_met.clone(),
+            is_trusted: is_trusted.clone(),
             folder: self.folder.clone(),
         };
-        Ok(builder.create_with_backend(watched)?)
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.cache_bytes);
+        builder.set_check_integrity_on_open(!is_known);
+        let database = builder.create_with_backend(watched)?;
+        is_trusted.store(true, Ordering::SeqCst);
+        *self.file.lock() = Some(file);
+        Ok(database)
     }
 
     fn verify(&self, from: usize) -> io::Result<Option<usize>> {
-        let checksums = self.checksums.lock().clone();
-        let store = (self.backend)()?;
-        let to = checksums.len().min(from + VERIFIED_AT_ONCE);
-        checksums.verify(from..to, |offset, out| store.read(offset, out))?;
-        Ok((to < checksums.len()).then_some(to))
+        let Some(file) = self.file.lock().clone() else {
+            return Ok(None);
+        };
+        let to = file.checksums.len().min(from + VERIFIED_AT_ONCE);
+        let read = |offset, out: &mut [u8]| file.inner.read(offset, out);
+        file.checksums.verify(from..to, read)?;
+        Ok((to < file.checksums.len()).then_some(to))
+    }
+
+    fn damage_met(&self) -> &Notify {
+        &self.damage_met
     }
 }
 
 /// Notes an fsync that failed, and compares what is read with what was written.
 #[derive(Debug)]
 struct WatchedBackend<B> {
-    inner: B,
+    file: Arc<CheckedFile<B>>,
     synced: Arc<AtomicBool>,
-    checksums: Arc<Checksums>,
+    damage_met: Arc<Notify>,
+    /// Whether it was opened. Until then a block's checksum may be that of a damaged one, which redb is about to find.
+    is_trusted: Arc<AtomicBool>,
     folder: Option<Arc<dyn Disk>>,
 }
 
 impl<B: StorageBackend> WatchedBackend<B> {
     /// Keeps the checksums of a store that was closed cleanly.
     fn keep_checksums(&self, folder: &dyn Disk) -> io::Result<()> {
-        if !self.synced.load(Ordering::SeqCst) || !was_closed(&self.inner)? {
+        let CheckedFile { inner, checksums } = &*self.file;
+        let is_good = [&self.is_trusted, &self.synced]
+            .iter()
+            .all(|flag| flag.load(Ordering::SeqCst));
+        if !is_good || !was_closed(inner)? {
             return Ok(());
         }
-        match header_of(&self.inner)? {
-            Some(header) => self.checksums.keep(folder, &header),
+        match header_of(inner)? {
+            Some(header) => checksums.keep(folder, &header),
             None => Ok(()),
         }
     }
@@ -144,22 +174,26 @@ impl<B: StorageBackend> WatchedBackend<B> {
 
 impl<B: StorageBackend> StorageBackend for WatchedBackend<B> {
     fn len(&self) -> io::Result<u64> {
-        self.inner.len()
+        self.file.inner.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)?;
-        self.checksums.check(offset, out)
+        self.file.inner.read(offset, out)?;
+        let checked = self.file.checksums.check(offset, out);
+        if checked.is_err() {
+            self.damage_met.notify_one();
+        }
+        checked
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)?;
-        self.checksums.resize(len);
-        Ok(())
+        // Before: whoever verifies leaves out what is cut.
+        self.file.checksums.resize(len);
+        self.file.inner.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let synced = self.inner.sync_data();
+        let synced = self.file.inner.sync_data();
         if synced.is_err() {
             self.synced.store(false, Ordering::SeqCst);
         }
@@ -167,9 +201,9 @@ impl<B: StorageBackend> StorageBackend for WatchedBackend<B> {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.checksums.writing(offset, data);
-        self.inner.write(offset, data)?;
-        self.checksums.written(offset, data);
+        self.file.checksums.writing(offset, data);
+        self.file.inner.write(offset, data)?;
+        self.file.checksums.written(offset, data);
         Ok(())
     }
 
@@ -179,7 +213,9 @@ impl<B: StorageBackend> StorageBackend for WatchedBackend<B> {
         {
             tracing::warn!(%error, "the store's checksums could not be kept: the next start verifies all of the store");
         }
-        self.inner.close()
+        // Whoever verifies it still leaves out all that others write from now on.
+        self.file.checksums.resize(0);
+        self.file.inner.close()
     }
 }
 

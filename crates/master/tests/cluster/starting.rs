@@ -2,15 +2,42 @@
 
 use std::time::Duration;
 
-use master::StartError;
+use master::folder::STORE;
+use master::{Config, StartError};
 use proto::ErrorCode;
 use proto::id::ChunkId;
-use proto::master::{ClusterStatus, Health, LeaveSafeMode};
+use proto::master::{ClusterStatus, Health, LeaveSafeMode, OpenFile};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
 use crate::world::{World, config, refusal, some_chunks};
+
+/// The disk of a running master rots. Whoever reads what is damaged is told so; then all of the store is verified, and the master ends:
+/// it said that the store was being opened again, and went on saying so.
+#[tokio::test(start_paused = true)]
+async fn a_master_ends_when_it_reads_what_was_not_written() {
+    let config = Config {
+        cache_bytes: 0,
+        ..config()
+    };
+    let mut world = World::new(config, 3).await;
+    world.fill(20).await;
+    let len = world.disk.content(STORE).unwrap().len() as u64;
+    for offset in (4096..len).step_by(4096) {
+        world.disk.flip(STORE, offset, 1);
+    }
+    let path = "/fill/0-0".parse().unwrap();
+    let opened = world.call(OpenFile {
+        path,
+        version: None,
+        chunks: 8,
+    });
+    let refusal = opened.await.unwrap_err().to_string();
+    assert!(refusal.contains("not what was written"), "{refusal}");
+    let ended = world.master_ended().await.unwrap_err().to_string();
+    assert!(ended.contains("from a backup"), "{ended}");
+}
 
 /// The master comes back while a node is away: no deletion before that node has come too, or a person says so.
 #[tokio::test(start_paused = true)]

@@ -103,6 +103,12 @@ impl World {
         running.ended().await.unwrap();
     }
 
+    /// Waits until the master ends by itself.
+    pub(crate) async fn master_ended(&mut self) -> Result<(), master::StartError> {
+        let (running, _shutdown) = self.master.take().unwrap();
+        running.ended().await
+    }
+
     /// Adds a node and waits until it is live.
     pub(crate) async fn add_node(&mut self, zone: &str) -> Node {
         let number = u16::try_from(self.nodes.len()).unwrap() + 1;

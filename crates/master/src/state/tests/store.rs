@@ -16,8 +16,7 @@ use super::bench::{
 };
 use crate::command::{ClusterMillis, Command, NodeNumber, TimedCommand};
 use crate::folder::STORE;
-use crate::state::checksums::FILE as CHECKSUMS;
-use crate::state::{Outcome, State, StateError, VersionRow};
+use crate::state::{CHECKSUMS, Outcome, State, StateError, VersionRow};
 
 #[test]
 fn a_store_opens_again_with_what_it_had() {
@@ -214,6 +213,25 @@ fn damage_is_found_when_the_store_is_opened() {
         Err(_) => found += 1,
     });
     assert!(found > 20, "only {found} flips were found");
+}
+
+/// A block's checksum was that of its first reading, and was kept although the store was refused: so the next start took it.
+#[test]
+fn a_store_that_was_refused_is_refused_again() {
+    let (disk, _) = closed(10);
+    disk.shared().remove(CHECKSUMS).unwrap();
+    let len = disk.content(STORE).unwrap().len() as u64;
+    let mut refused = 0;
+    for offset in (0..len).step_by(509) {
+        let disk = disk.fork();
+        disk.flip(STORE, offset, 0x10);
+        if open_on(&disk, rules()).is_err() {
+            refused += 1;
+            assert_eq!(disk.content(CHECKSUMS), None, "after a flip at {offset}");
+            assert!(open_on(&disk, rules()).is_err(), "after a flip at {offset}");
+        }
+    }
+    assert!(refused > 20, "only {refused} were refused");
 }
 
 /// With checksums, a store is opened without a look at all of it, and its disk may do harm later: whoever reads what is damaged is
