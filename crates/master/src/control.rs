@@ -200,7 +200,7 @@ impl Control {
             NodeState::Dead => {
                 warn!(
                     node = name,
-                    "a node is dead: its copies are made again elsewhere"
+                    "a node is dead: its copies are made again where there are nodes for them"
                 );
                 self.repair.survey();
             }

@@ -242,9 +242,14 @@ impl Facts {
             )
         } else {
             let left = self.failure_timeout.saturating_sub(first.silence);
+            let left = time(left.as_secs().max(1));
+            let then = if self.nodes.writable < u32::from(self.rules.replication_factor) {
+                "copies are made again as soon as there are nodes for them"
+            } else {
+                "copies are made again elsewhere"
+            };
             format!(
-                "What has copies on other nodes is read from there; without an answer in {}, copies are made again elsewhere",
-                time(left.as_secs().max(1))
+                "What has copies on other nodes is read from there; without an answer in {left}, {then}"
             )
         };
         let silence = time(first.silence.as_secs());

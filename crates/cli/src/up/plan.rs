@@ -59,7 +59,9 @@ impl Plan {
             )));
         }
         let plan = Self {
-            data: arguments.data.clone(),
+            // The lines that say how to start a process again are good in any folder.
+            data: std::path::absolute(&arguments.data)
+                .with_context(|| format!("find the folder {}", arguments.data.display()))?,
             master: with_port(&settings.master.listen, arguments.master_port)?,
             nodes: node_addresses(&settings.storage_node.listen, arguments)?,
             web: with_port(&settings.web.listen, arguments.web_port)?,

@@ -158,7 +158,10 @@ impl Channel {
         if !same_mac(&expected, &challenge.proof) {
             return Err(CallError::Refused(WireError::new(
                 ErrorCode::Unauthenticated,
-                format!("{} does not know the cluster's secret", self.address),
+                format!(
+                    "{} has another secret: set cluster.secret here as it is there",
+                    self.address
+                ),
             )));
         }
         let proof = secret.proof(Prover::Caller, nonce, challenge.nonce);
