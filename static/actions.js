@@ -41,7 +41,7 @@ export function act(action, entries) {
   if (action === "share") share(first.path, isFolder(first));
   else if (action === "rename") rename(first);
   else if (action === "move") move(entries);
-  else if (action === "copy" && entries.length > 1) copyInto(entries);
+  else if (action === "copy" && (entries.length > 1 || isFolder(first))) copyInto(entries);
   else if (action === "copy") copy(first.path);
   else if (action === "versions") showVersions(first.path, () => listing.refresh({ quiet: true, fresh: [first.name] }));
   else if (action === "delete") remove(entries);

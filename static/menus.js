@@ -23,8 +23,7 @@ export function menuOf(entries) {
   if (entries.length === 1) {
     items.push(menuButton(FILES.share, "share", ""), menuButton(FILES.rename, "rename", ""));
   }
-  items.push(menuButton(FILES.move, "move", ""));
-  if (!entries.some(isFolder)) items.push(menuButton(FILES.copy, "copy", ""));
+  items.push(menuButton(FILES.move, "move", ""), menuButton(FILES.copy, "copy", ""));
   if (entries.length === 1 && !isFolder(first)) items.push(menuButton(FILES.versions, "versions", ""));
   items.push(menuButton(FILES.remove, "delete", "danger"));
   return items;

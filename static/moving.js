@@ -1,8 +1,9 @@
-// Moves entries into another folder, or copies files there: asks where to, and what to do where a name is taken.
+// Moves entries into another folder, or copies them there: asks where to, and what to do where a name is taken.
 
 import * as api from "./api.js";
 import * as bulk from "./bulk.js";
-import { announce, ask, withName } from "./dialogs.js";
+import * as copytree from "./copytree.js";
+import { announce, ask, showNotice, withName } from "./dialogs.js";
 import { isFolder, keyOf } from "./entries.js";
 import * as listing from "./listing.js";
 import { chooseFolder } from "./picker.js";
@@ -20,14 +21,20 @@ export async function move(entries) {
   if (folder) await moveTo(entries, folder);
 }
 
-/** Asks where to, and copies files. */
+/** Asks where to, and copies. */
 export async function copyInto(entries) {
-  const folder = await chooseFolder({ title: titleOf(entries, FILES.copyOne, FILES.copyMany), action: FILES.copyHere, isAllowed: () => true });
+  const folder = await chooseFolder({ title: titleOf(entries, FILES.copyOne, FILES.copyMany), action: FILES.copyHere, isAllowed: isOutside(entries) });
   if (!folder) return;
-  const { done, ...outcome } = await transfer(entries, folder, FILES.copying, api.copy);
+  const { done, ...outcome } = await transfer(entries, folder, FILES.copying, copytree.begin);
   await listing.refreshIfShown(folder, done.map(({ to }) => to.at(-1)));
-  if (done.length > 0) announce(fill(FILES.copied, { path: api.pathText(folder) }));
   bulk.report(outcome, entries.length, FILES.notCopied);
+  try {
+    const { many, ...inside } = await copytree.finish(done.filter(({ entry }) => isFolder(entry)));
+    bulk.report(inside, many, FILES.notCopied);
+    if (done.length > 0 && inside.done.length === many) announce(fill(FILES.copied, { path: api.pathText(folder) }));
+  } catch (error) {
+    showNotice(error);
+  }
 }
 
 const titleOf = (entries, one, many) =>
@@ -35,11 +42,14 @@ const titleOf = (entries, one, many) =>
 
 /** A folder goes neither into itself nor where everything is already. */
 export function mayTake(entries) {
-  const moved = entries.filter(isFolder).map((entry) => `${keyOf(entry)}/`);
-  return (folder) => {
-    const place = `${api.pathText(folder)}/`;
-    return !moved.some((path) => place.startsWith(path)) && entries.some((entry) => !isSame(folderOf(entry.path), folder));
-  };
+  const isElsewhere = isOutside(entries);
+  return (folder) => isElsewhere(folder) && entries.some((entry) => !isSame(folderOf(entry.path), folder));
+}
+
+/** Whether a folder is neither one of these nor in one of them. */
+function isOutside(entries) {
+  const folders = entries.filter(isFolder).map((entry) => `${keyOf(entry)}/`);
+  return (folder) => !folders.some((path) => `${api.pathText(folder)}/`.startsWith(path));
 }
 
 /** Moves, and offers a way back. */
@@ -60,7 +70,7 @@ async function transfer(entries, folder, text, send) {
   const { failed, untried } = await bulk.forEach(entries, text, async (entry) => {
     let to = [...folder, entry.name];
     try {
-      await send(entry.path, to);
+      await send(entry.path, to, entry);
     } catch (error) {
       if (error.code !== "already_exists" && error.code !== "is_a_folder") throw error;
       const choice = forAll ?? await bulk.inTurn(() => forAll ?? askAboutTaken(entry, folder, entries.length > 1));
@@ -91,7 +101,7 @@ async function underAnotherName(entry, folder, send) {
   for (let number = 2; ; number += 1) {
     const to = [...folder, `${stem} (${number})${extension}`];
     try {
-      await send(entry.path, to);
+      await send(entry.path, to, entry);
       return to;
     } catch (error) {
       const isTaken = error.code === "already_exists" || error.code === "is_a_folder";

@@ -224,7 +224,6 @@ function changed() {
   const chosen = entries();
   const isOneFile = chosen.length === 1 && !isFolder(chosen[0]);
   byId("selection-zip").hidden = isOneFile || !leadToZip(byId("selection-zip"), chosen, isAllOfFolder());
-  byId("selection-copy").hidden = chosen.some(isFolder);
 }
 
 /** Whether nothing of the folder is left out. */

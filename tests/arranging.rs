@@ -5,6 +5,7 @@ use crate::browsing::{
     until_listed,
 };
 use crate::support::{Cluster, Screen, browse, download};
+use proto::master::Entry;
 
 /// The name becomes a field; what cannot be is said beside it, and Escape leaves it as it was.
 #[tokio::test]
@@ -122,6 +123,48 @@ async fn entries_are_moved_by_dragging_and_by_the_dialog() {
     .await;
     let kept = download(&cluster.client(), "/box/inner/a.txt").await;
     assert_eq!(kept.unwrap(), b"/box/inner/a.txt");
+}
+
+/// A folder had no *Copy…*: it goes with all that is in it, not into itself, and beside one of its name.
+#[tokio::test]
+async fn a_folder_is_copied_with_all_that_is_in_it() {
+    let cluster = Cluster::start().await;
+    for path in ["/trip/day 1/a.txt", "/trip/day 1/b.txt", "/trip/c.txt"] {
+        cluster.upload(path, path.as_bytes()).await;
+    }
+    let (client, empty) = (cluster.client(), "/trip/none".parse().unwrap());
+    client.create_folder(&empty, true).await.unwrap();
+    cluster.upload("/box/trip/other.txt", b"other").await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.click(".entry[data-name='trip'] .menu summary").await;
+        page.click(".entry[data-name='trip'] [data-action=copy]")
+            .await;
+        page.until("document.querySelectorAll('.picker-folder').length === 2")
+            .await;
+        page.click(".picker-folder").await;
+        page.until("document.querySelector('.picker-folder')?.textContent === 'trip'")
+            .await;
+        page.answer("Copy here").await;
+        page.until("document.querySelector('dialog[open]')?.textContent.includes('already')")
+            .await;
+        page.answer("Keep both").await;
+        page.until("document.getElementById('announce').textContent === 'Copied to /box.'")
+            .await;
+    })
+    .await;
+    for name in ["day 1/a.txt", "day 1/b.txt", "c.txt"] {
+        let copied = download(&cluster.client(), &format!("/box/trip (2)/{name}")).await;
+        assert_eq!(copied.unwrap(), format!("/trip/{name}").as_bytes());
+    }
+    let empty = "/box/trip (2)/none".parse().unwrap();
+    let empty = client.entry(&empty).await;
+    assert!(matches!(empty.unwrap(), Entry::Folder { .. }));
+    assert!(
+        !is_there(&cluster, "/box/trip/c.txt").await,
+        "the other folder is as it was"
+    );
 }
 
 /// The menu under the pointer has what the row's own has, for all that is selected, and keys go through it.

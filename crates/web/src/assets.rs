@@ -46,6 +46,7 @@ assets! {
     "cluster.js": SCRIPT,
     "contextmenu.js": SCRIPT,
     "copying.js": SCRIPT,
+    "copytree.js": SCRIPT,
     "cutoff.js": SCRIPT,
     "dialogs.js": SCRIPT,
     "dragging.js": SCRIPT,
