@@ -2,7 +2,8 @@
 # Measures how this project does with more and more files, nodes, and chunks of a node, and says of each figure whether it grows no faster
 # than n log n. Prints tables; the same goes to target/growth as JSON and Markdown, and to docs/growth.svg as a picture.
 # Options: --files 10000,100000,1000000 (likewise --nodes and --chunks) for the sizes, --folder DIR for the disk, in place of target/growth;
-# --help tells the others. A million files take 1 GB of disk and some minutes. What it writes for that is removed.
+# --help tells the others. A million files take 1 GB of disk and some minutes; ten million take 10 GB of disk, as much memory while
+# they are stored, and half an hour. What it writes for that is removed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}

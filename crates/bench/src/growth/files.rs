@@ -80,6 +80,7 @@ pub(crate) async fn measure(folder: &Path, sizes: &[u64], curves: &mut Curves) -
 
         let mut process = start(folder, size, START, curves).await?;
         curves.add(MEMORY, size, resident(&process.0.ids()));
+        warm(&data.join(master::folder::STORE))?;
         let digest = digests(0..size, NODES);
         work(&process, size, digest, curves).await?;
         curves.add(MEMORY_AFTER, size, resident(&process.0.ids()));
@@ -87,6 +88,12 @@ pub(crate) async fn measure(folder: &Path, sizes: &[u64], curves: &mut Curves) -
         let mut process = start(folder, size, START_KILLED, curves).await?;
         process.0.end()?;
     }
+    Ok(())
+}
+
+/// Reads a file once, so that the system has it in memory whatever else it did: with a small store it has in any case.
+fn warm(path: &Path) -> Result<()> {
+    std::io::copy(&mut std::fs::File::open(path)?, &mut std::io::sink())?;
     Ok(())
 }
 

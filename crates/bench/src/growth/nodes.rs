@@ -39,7 +39,8 @@ const UPLOADS: Subject = subject("uploads, 16 at once, fsynced", "/s", Kind::Rat
 const STATUS: Subject = subject("status", "ms", Kind::Each, 2.0);
 const PAGE: Subject = subject("a page of 100 nodes", "ms", Kind::Each, 5.0);
 const COPIES: Subject = subject("copies that a lost node had", "", Kind::Each, 1e9);
-const ORDERS: Subject = subject("copies made again, once it is dead", "/s", Kind::Rate, 0.0);
+const REPAIRED: Subject = subject("made again, once it is dead, in", "s", Kind::Whole, 1.0);
+const ORDERS: Subject = subject("which is", "/s", Kind::Each, 1e9);
 
 /// One store for each number of nodes.
 pub(crate) async fn measure(folder: &Path, sizes: &[u32], curves: &mut Curves) -> Result<()> {
@@ -98,6 +99,7 @@ async fn lose_one(
     let took = begun.elapsed().as_secs_f64();
     let copied: u64 = nodes.iter().map(SimulatedNode::copied).sum();
     curves.add(COPIES, size, copied as f64);
+    curves.add(REPAIRED, size, took);
     curves.add(ORDERS, size, copied as f64 / took);
     Ok(())
 }
