@@ -2,6 +2,7 @@
 //! (`cargo run -p web --example page`). It answers as a cluster does, and fails where it is told to.
 
 mod browse;
+mod cluster;
 mod content;
 mod drafts;
 mod faults;
@@ -18,17 +19,17 @@ use bytes::Bytes;
 use client::{DeleteOptions, Error, UploadOptions, Uploaded};
 use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
-use proto::id::{ChunkId, ClusterId, Epoch, NodeId, RunId, UploadId, VersionId};
+use proto::id::{ChunkId, NodeId, UploadId, VersionId};
 use proto::master::{
-    BrowseCursor, ChunkCounts, ClusterRules, ClusterStatus, Entry, FolderBrowsed, FolderListed,
-    Health, NamesFound, NodeCounts, NodesListed, Precondition, Problem, RepairStatus, SearchCursor,
-    TrashId,
+    BrowseCursor, ClusterStatus, Entry, FolderBrowsed, FolderListed, NamesFound, NodesListed,
+    Precondition, SearchCursor, TrashId,
 };
-use proto::name::{EntryName, EntryPath, NameRules};
+use proto::name::{EntryName, EntryPath};
 use proto::net::{ByteSource, Pending};
 use tokio::io::AsyncReadExt;
 
 use crate::drive::{Drive, OpenFile};
+use cluster::{nodes, status};
 use content::{CHUNK_LEN, FileBytes, open};
 use drafts::Draft;
 pub use faults::{Faults, Hold};
@@ -255,8 +256,8 @@ impl Drive for MemoryDrive {
     }
 
     fn nodes(&self, _: Option<NodeId>, _: u32) -> Pending<'_, Result<NodesListed, Error>> {
-        now(self.reached().map(|_| NodesListed {
-            nodes: Vec::new(),
+        now(self.reached().map(|kept| NodesListed {
+            nodes: nodes(&kept.faults),
             more: false,
         }))
     }
@@ -466,81 +467,4 @@ impl Drive for MemoryDrive {
         });
         now(opened)
     }
-}
-
-fn status(kept: &Kept) -> ClusterStatus {
-    let disks = kept.faults.disks.unwrap_or(4_800_000_000_000);
-    let faults = &kept.faults;
-    let files = kept.entries.values().filter_map(|node| match node {
-        Node::File(file) => Some(file.bytes.len()),
-        Node::Folder { .. } => None,
-    });
-    let sizes: Vec<u64> = files.collect();
-    let live = match (faults.not_ready, faults.node_down) {
-        (true, _) => 1,
-        (false, true) => 2,
-        (false, false) => 3,
-    };
-    ClusterStatus {
-        cluster: ClusterId::new(uuid::Uuid::nil()),
-        epoch: Epoch(1),
-        run: RunId::new(uuid::Uuid::nil()),
-        position: 1,
-        health: match live {
-            3 => Health::Green,
-            2 => Health::Yellow,
-            _ => Health::Red,
-        },
-        problems: problems(live),
-        uploads_possible: live >= 2,
-        nodes: NodeCounts {
-            total: 3,
-            live,
-            suspect: 0,
-            dead: 3 - live,
-            writable: live,
-        },
-        files: sizes.len() as u64,
-        folders: (kept.entries.len() - sizes.len()) as u64,
-        file_bytes: sizes.iter().sum(),
-        trash: kept.trash_kept(),
-        former_versions: kept.former_versions_kept(),
-        capacity_bytes: disks,
-        free_bytes: disks / 2,
-        room_bytes: disks / 6,
-        chunks: ChunkCounts::default(),
-        repair: RepairStatus::default(),
-        safe_mode: None,
-        delete_fuse: None,
-        rules: ClusterRules {
-            chunk_size: 1 << 20,
-            replication_factor: 3,
-            min_write_replicas: 2,
-            file_size_max: Some(1 << 30),
-            names: NameRules::Any,
-        },
-    }
-}
-
-fn problems(live: u32) -> Vec<Problem> {
-    let (code, health, message) = match live {
-        3 => return Vec::new(),
-        2 => (
-            "node_down",
-            Health::Yellow,
-            "1 of 3 storage nodes is down (127.0.0.1:9003). Everything can be read, new files get 2 copies for now; \
-             the third follows by itself when the node is back.",
-        ),
-        _ => (
-            "too_few_nodes",
-            Health::Red,
-            "2 of 3 storage nodes are down. Everything can be read, but nothing can be stored until one of them is \
-             back: start 127.0.0.1:9002 or 127.0.0.1:9003.",
-        ),
-    };
-    vec![Problem {
-        code: code.into(),
-        health,
-        message: message.into(),
-    }]
 }

@@ -5,7 +5,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use proto::master::{ClusterStatus, NodeState, NodeSummary, RepairStatus};
+use proto::master::{ClusterStatus, NodeState, NodeSummary};
 
 use super::{Page, StatusView, answer};
 use crate::Shared;
@@ -76,7 +76,10 @@ impl ClusterView {
             Known::Status(status) => (sentence(texts, status), figures(texts, status)),
             Known::Unknown(_) => (texts.say("cluster.unknown").to_owned(), Vec::new()),
         };
-        let shares = shares(texts, &now.nodes);
+        // As people look for them, and `dfs` lists them.
+        let mut nodes = now.nodes.clone();
+        nodes.sort_by(|one, other| one.address.cmp(&other.address));
+        let shares = shares(texts, &nodes);
         let words = shares.iter().map(|share| {
             let values = [("address", &*share.address), ("percent", &share.percent)];
             texts.fill("cluster.share", &values)
@@ -88,8 +91,7 @@ impl ClusterView {
             status: StatusView::new(texts, &now.known),
             sentence,
             figures,
-            nodes: now
-                .nodes
+            nodes: nodes
                 .iter()
                 .map(|node| NodeView::new(texts, node))
                 .collect(),
@@ -148,9 +150,9 @@ fn missing(texts: &Texts, status: &ClusterStatus) -> String {
 fn figures(texts: &'static Texts, status: &ClusterStatus) -> Vec<(&'static str, String)> {
     let files = texts.count("units.files", status.files);
     let folders = texts.count("cluster.inFolders", status.folders);
-    let size = texts.size(status.file_bytes);
+    let size = size_text(texts, status.file_bytes);
     let kept = [("files", &*files), ("folders", &folders), ("size", &size)];
-    let room = texts.size(status.room_bytes);
+    let room = size_text(texts, status.room_bytes);
     let mut figures = vec![
         (
             texts.say("cluster.files"),
@@ -160,7 +162,7 @@ fn figures(texts: &'static Texts, status: &ClusterStatus) -> Vec<(&'static str, 
             texts.say("cluster.room"),
             texts.fill("cluster.roomMore", &[("size", &room)]),
         ),
-        (texts.say("cluster.repair"), repair(texts, &status.repair)),
+        (texts.say("cluster.repair"), repair(texts, status)),
     ];
     if status.chunks.to_delete > 0 {
         let text = texts.count("cluster.toDelete", status.chunks.to_delete);
@@ -169,17 +171,32 @@ fn figures(texts: &'static Texts, status: &ClusterStatus) -> Vec<(&'static str, 
     figures
 }
 
-fn repair(texts: &Texts, repair: &RepairStatus) -> String {
-    if repair.running == 0 && repair.queued == 0 {
-        return texts.say("cluster.noRepair").to_owned();
+/// With its unit in the same line.
+fn size_text(texts: &Texts, bytes: u64) -> String {
+    texts.size(bytes).replace(' ', "\u{a0}")
+}
+
+fn repair(texts: &Texts, status: &ClusterStatus) -> String {
+    let repair = &status.repair;
+    let under_way = u64::from(repair.running) + repair.queued;
+    // Nothing can be done about these with the nodes that are here.
+    let stuck = status.chunks.missing_copies.saturating_sub(under_way);
+    let mut parts = Vec::new();
+    if under_way > 0 {
+        parts.push(texts.count("cluster.beingCopied", repair.running));
     }
-    let mut parts = vec![texts.count("cluster.beingCopied", repair.running)];
     if repair.queued > 0 {
         parts.push(texts.count("cluster.wait", repair.queued));
     }
-    if repair.bytes_per_second > 0 {
-        let size = texts.size(repair.bytes_per_second);
+    if under_way > 0 && repair.bytes_per_second > 0 {
+        let size = size_text(texts, repair.bytes_per_second);
         parts.push(texts.fill("cluster.aSecond", &[("size", &size)]));
+    }
+    if stuck > 0 {
+        parts.push(texts.count("cluster.waitForNode", stuck));
+    }
+    if parts.is_empty() {
+        return texts.say("cluster.noRepair").to_owned();
     }
     parts.join(", ")
 }
@@ -215,9 +232,9 @@ impl NodeView {
             trouble.push(texts.say("cluster.takesNone").to_owned());
         }
         let chunks = texts.count("units.chunks", node.chunks);
-        let stored = texts.size(usage.stored_bytes);
-        let free = texts.size(usage.free_bytes);
-        let capacity = texts.size(usage.capacity_bytes);
+        let stored = size_text(texts, usage.stored_bytes);
+        let free = size_text(texts, usage.free_bytes);
+        let capacity = size_text(texts, usage.capacity_bytes);
         let used = usage.capacity_bytes.saturating_sub(usage.free_bytes);
         Self {
             address: node.address.to_string(),

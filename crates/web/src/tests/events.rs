@@ -93,6 +93,15 @@ async fn the_page_says_how_the_cluster_does() {
     let page = site.get("/cluster").await;
     assert_eq!(page.status, 200);
     assert!(page.text().contains("Nothing to do."), "{}", page.text());
+    assert!(page.text().contains("<dd>no copies to make</dd>"));
+    let addresses = page.text().split("data-address=\"").skip(1);
+    let addresses: Vec<_> = addresses
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(
+        addresses,
+        ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"]
+    );
     let site = Site::new();
     site.drive.set_faults(Faults {
         unreachable: true,
@@ -102,4 +111,25 @@ async fn the_page_says_how_the_cluster_does() {
     assert_eq!(page.status, 503);
     assert!(page.text().contains("How the cluster does is not known."));
     assert!(page.text().contains("start dfs-master"));
+}
+
+/// Copies that no node is there for were none that were to be made.
+#[tokio::test]
+async fn the_page_says_which_copies_wait_for_a_node() {
+    for (names, words) in [
+        (&["/a.txt"][..], "<dd>1 chunk waits for a storage node</dd>"),
+        (
+            &["/a.txt", "/b.txt"],
+            "<dd>2 chunks wait for a storage node</dd>",
+        ),
+    ] {
+        let site = Site::new();
+        names.iter().for_each(|name| site.keep(name, b"x"));
+        site.drive.set_faults(Faults {
+            not_ready: true,
+            ..Faults::default()
+        });
+        let page = site.get("/cluster").await;
+        assert!(page.text().contains(words), "{}", page.text());
+    }
 }
