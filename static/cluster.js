@@ -48,7 +48,10 @@ function listen() {
   clearInterval(timer);
   if (document.hidden) return;
   events = new EventSource("/api/v1/events");
-  events.addEventListener("cluster", draw);
+  events.addEventListener("cluster", ({ data }) => {
+    status.tell(JSON.parse(data));
+    draw();
+  });
   events.addEventListener("error", () => {
     draw();
     if (events?.readyState !== EventSource.CLOSED) return;

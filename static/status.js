@@ -9,6 +9,21 @@ import { PAGE, STATUS, UNITS, count, fill } from "./texts.js";
 const INTERVAL_MS = 5000;
 const WORDS = { green: STATUS.ready, yellow: STATUS.warning, red: STATUS.attention };
 const byId = (id) => document.getElementById(id);
+// Counts what was told, so that an answer to an older question does not come after it.
+let tellings = 0;
+
+/** Whether anything can be stored now, as far as this page knows. */
+export const isReady = () => byId("status").dataset.ready === "true";
+
+/** Why not. */
+export const whyNotReady = () => byId("status-reason").textContent;
+
+/** What the server tells those who watch the cluster; there is no `cluster` while the master does not answer. */
+export function tell({ ready, reasons, cluster }) {
+  tellings += 1;
+  if (cluster) showStatus({ ...cluster, ready, reasons });
+  else showTrouble(reasons.map((reason) => reasonOf(reason, null)));
+}
 
 /** `onReady` is called when the cluster is ready again, `onGreen` with when it was asked, as often as every file has all its copies. */
 export function start({ onReady, onGreen }) {
@@ -31,19 +46,28 @@ export function start({ onReady, onGreen }) {
 }
 
 async function update() {
-  try {
-    const status = await api.status();
-    const problems = status.ready ? status.problems : status.reasons;
-    const sentences = problems.map((problem) => reasonOf(problem, status));
-    show(status.ready ? status.health : "red", status.ready ? WORDS[status.health] : STATUS.notReady, sentences);
-    showFigures(figures(status));
-    showStorage(status);
-    return status.ready;
-  } catch (error) {
-    show("red", STATUS.notReady, [{ text: error.message, lang: error.lang ?? "" }]);
-    showFigures([]);
-    return false;
-  }
+  const before = tellings;
+  const [status, error] = await api.status().then((answer) => [answer], (failure) => [null, failure]);
+  if (tellings !== before) return isReady();
+  if (status) showStatus(status);
+  else showTrouble([{ text: error.message, lang: error.lang ?? "" }]);
+  return isReady();
+}
+
+function showStatus(status) {
+  const problems = status.ready ? status.problems : status.reasons;
+  const sentences = problems.map((problem) => reasonOf(problem, status));
+  byId("status").dataset.ready = status.ready;
+  show(status.ready ? status.health : "red", status.ready ? WORDS[status.health] : STATUS.notReady, sentences);
+  showFigures(figures(status));
+  showStorage(status);
+}
+
+/** Nobody knows how it does. */
+function showTrouble(sentences) {
+  byId("status").dataset.ready = false;
+  show("red", STATUS.notReady, sentences);
+  showFigures([]);
 }
 
 function show(colour, word, sentences) {

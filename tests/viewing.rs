@@ -128,8 +128,15 @@ async fn the_cluster_is_watched_while_a_node_is_killed() {
         page.open(&url).await;
         page.until(&shows("live")).await;
         assert!(page.text("#cluster-state").await.contains("Nothing to do."));
+        // The dot follows the same events: what it asks for by itself is not answered.
+        page.until("document.getElementById('status-figures').children.length > 0")
+            .await;
+        page.script("window.fetch = () => new Promise(() => {})")
+            .await;
         cluster.node(2).kill();
         page.until(&shows("suspect")).await;
+        page.until("document.getElementById('status').dataset.colour === 'yellow'")
+            .await;
         page.until(&shows("dead")).await;
         let state = page.text("#cluster-state").await;
         assert!(state.contains("does not answer"), "{state}");

@@ -95,6 +95,8 @@ struct Trouble {
 /// The dot, and what it means.
 struct StatusView {
     colour: &'static str,
+    /// Whether uploads would succeed.
+    is_ready: bool,
     /// The key of a text.
     word: &'static str,
     sentences: Vec<Said>,
@@ -313,6 +315,7 @@ impl StatusView {
         let storage = status.map(|status| storage(texts, status));
         Self {
             colour,
+            is_ready: status.is_some_and(|status| status.uploads_possible),
             word,
             sentences,
             storage,
