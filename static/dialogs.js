@@ -3,14 +3,13 @@
 import { nameElement } from "./format.js";
 import { markLanguage } from "./problems.js";
 import { element } from "./rows.js";
-import { fill } from "./texts.js";
 
-/** Text in which `{name}` stands for a name, shown as names are. Other `values` are plain text. */
+/** Text in which `{name}` stands for a name, shown as names are. Other `values` are plain text, or nodes. */
 export function withName(text, name, values = {}) {
-  const [before, after] = text.split("{name}");
+  const all = { name: nameElement(name), ...values };
   const fragment = document.createDocumentFragment();
-  fragment.append(fill(before, values));
-  if (after !== undefined) fragment.append(nameElement(name), fill(after, values));
+  // Every second part is a key.
+  text.split(/\{(\w+)\}/).forEach((part, at) => fragment.append(at % 2 > 0 ? all[part] : part));
   return fragment;
 }
 

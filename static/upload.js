@@ -7,10 +7,11 @@ import * as api from "./api.js";
 import * as batch from "./batch.js";
 import { cancel } from "./cancelling.js";
 import { announce, ask, withName } from "./dialogs.js";
-import { formatSize } from "./format.js";
+import { formatSize, nameElement } from "./format.js";
 import * as remains from "./remains.js";
 import * as resumable from "./resumable.js";
-import { fill, UPLOADS as TEXT } from "./texts.js";
+import { isReady } from "./status.js";
+import { FILES, fill, UPLOADS as TEXT } from "./texts.js";
 import { isPassing, Rate, Stopped } from "./transfer.js";
 import { Row } from "./uploadrow.js";
 
@@ -489,7 +490,7 @@ function decide(upload, isAgain) {
     if (upload.control.signal.aborted) return "skip";
     const choice = await ask({
       title: TEXT.takenTitle,
-      text: withName(TEXT.takenText, upload.name),
+      text: withName(TEXT.takenText, upload.name, { folder: nameElement(upload.target.slice(0, -1).join(" / ") || FILES.root) }),
       checkbox: upload.hasOthers() && TEXT.forAll,
       actions: [
         { label: TEXT.skip, value: "skip" },

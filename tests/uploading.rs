@@ -150,6 +150,28 @@ async fn a_large_file_asks_where_its_name_is_taken() {
     .await;
 }
 
+/// The question named the folder that is shown, although the file goes into one below it.
+#[tokio::test]
+async fn the_question_names_the_folder_that_has_the_name() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/Walk/Trip/day 1/a.jpg", b"old").await;
+    file(&cluster, "Trip/day 1/a.jpg", b"new");
+    let trip = cluster.scratch().join("Trip");
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/folder/Walk")).await;
+        page.drop_onto("#title", &[&trip]).await;
+        page.until("document.querySelector('dialog[open]')").await;
+        let question = page.text("dialog p").await;
+        assert!(
+            question.starts_with("“a.jpg” is in “Walk / Trip / day 1” already."),
+            "{question}"
+        );
+        page.answer("Skip").await;
+        until_state(page, "skipped", 1).await;
+    })
+    .await;
+}
+
 /// A proxy takes no long requests: with the setting, no body is longer, whatever the file's size.
 #[tokio::test]
 async fn no_request_is_longer_than_the_setting_says() {
