@@ -54,7 +54,7 @@ const moving = new Set();
 // Is over when nothing is.
 let moved = Promise.resolve();
 let endMoves;
-const sums = { waiting: 0, stored: 0, failed: 0, gone: 0 };
+const sums = { waiting: 0, stored: 0, failed: 0, skipped: 0, gone: 0 };
 let rateOfAll = new Rate();
 let refreshTimer;
 let fresh = new Set();
@@ -176,6 +176,7 @@ function left(upload) {
     sums.gone += upload.sent;
     ended.push(upload);
     if (state === "failed") sums.failed += 1;
+    if (state === "skipped") sums.skipped += 1;
     if (state === "done") {
       sums.stored += 1;
       showInList(upload);
@@ -357,6 +358,7 @@ function clearFinished() {
   ended = [];
   sums.stored = 0;
   sums.failed = 0;
+  sums.skipped = 0;
   drawSoon();
 }
 
@@ -430,6 +432,7 @@ function summary(running) {
   }
   if (sums.stored > 0) parts.push(fill(TEXT.countStored, { count: sums.stored }));
   if (sums.failed > 0) parts.push(fill(TEXT.countFailed, { count: sums.failed }));
+  if (sums.skipped > 0) parts.push(fill(TEXT.countSkipped, { count: sums.skipped }));
   return parts;
 }
 

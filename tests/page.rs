@@ -6,7 +6,7 @@ use proto::master::Health;
 use reqwest::get;
 use serde_json::json;
 
-use crate::support::{Cluster, Page, Screen, browse, content, download};
+use crate::support::{Cluster, Look, Page, Screen, browse, content, download};
 
 const NAMES: &str =
     "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)";
@@ -145,6 +145,7 @@ async fn a_name_that_is_taken_asks_what_to_do() {
         page.choose("#file-input", &[&new]).await;
         page.answer("Skip").await;
         until_ended(page, "skipped", 1).await;
+        assert_eq!(page.text("#uploads-summary").await, "1 skipped");
         page.choose("#file-input", &[&new]).await;
         page.answer("Keep both").await;
         until_ended(page, "done", 1).await;
@@ -188,6 +189,30 @@ async fn the_page_says_what_is_wrong_and_goes_on_when_it_is_mended() {
             .await;
         until_ended(page, "done", 1).await;
         until_listed(page, &["film.mp4"]).await;
+    })
+    .await;
+}
+
+/// Ten finished uploads had the whole screen, and the list of files was below it.
+#[tokio::test]
+async fn the_list_is_in_sight_after_ten_uploads() {
+    let cluster = Cluster::start().await;
+    let files = (0..10).map(|number| file(&cluster.scratch(), &format!("{number}.txt"), b"x"));
+    let files: Vec<_> = files.collect();
+    let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.choose("#file-input", &files).await;
+        until_ended(page, "done", 10).await;
+        page.until("document.querySelectorAll('#rows .entry').length === 10")
+            .await;
+        let look = Look {
+            width: 1280,
+            is_dark: false,
+        };
+        page.look(look).await;
+        let is_seen = "document.querySelectorAll('#rows .entry')[2].getBoundingClientRect().bottom < innerHeight";
+        page.until(is_seen).await;
     })
     .await;
 }
