@@ -33,6 +33,9 @@ export function isPassing(error) {
   return error.code === "offset_mismatch" || (PASSING.includes(error.status) && !LASTING.includes(error.code));
 }
 
+/** What would take longer is not worth a guess. */
+export const SECONDS_LEFT_MAX = 3 * 86400;
+
 /** How fast it goes, over the last few seconds. */
 export class Rate {
   #samples = [];

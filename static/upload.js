@@ -100,6 +100,18 @@ export class Upload {
     return this.size > Math.min(LARGE_ABOVE, requestMax - batch.ROOM);
   }
 
+  /** Whether it can only wait until something can be stored. */
+  get isHeldUp() {
+    const isOnItsWay = this.text === undefined || this.text === TEXT.starting;
+    return this.state === "sending" && isOnItsWay && !isReady();
+  }
+
+  /** How much of it need not be sent any more: of a small file that is not stored in the end, nothing. */
+  get kept() {
+    const isInVain = this.state === "stuck" || this.isHeldUp;
+    return isInVain && !this.isLarge ? 0 : this.sent;
+  }
+
   /** Whether the server may have something of it. */
   get wasSent() {
     return this.sent > 0 || this.sendings.length > 0;

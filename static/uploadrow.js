@@ -4,7 +4,9 @@
 import { formatDuration, formatSize, nameElement } from "./format.js";
 import { ROOT_NAME } from "./listing.js";
 import { element } from "./rows.js";
+import { whyNotReady } from "./status.js";
 import { fill, UPLOADS as TEXT } from "./texts.js";
+import { SECONDS_LEFT_MAX } from "./transfer.js";
 
 const ACTIONS = {
   waiting: ["cancel"],
@@ -28,12 +30,12 @@ export class Row {
   }
 
   draw() {
-    const { state, path, sent, size } = this.upload;
+    const { state, path, kept, size, isHeldUp } = this.upload;
     if (this.path !== path) this.drawName();
     if (this.state !== state) this.drawState();
-    const value = size > 0 ? sent / size : 0;
+    const value = size > 0 ? kept / size : 0;
     if (this.bar.value !== value) this.bar.value = value;
-    const text = this.upload.text ?? progressText(this.upload);
+    const text = isHeldUp ? fill(TEXT.notReady, { reason: whyNotReady() }) : this.upload.text ?? progressText(this.upload);
     if (this.text === text) return;
     this.text = text;
     const { copies } = this.upload;
@@ -104,7 +106,8 @@ function progressText({ sent, size, speed }) {
   if (sent >= size) return TEXT.copying;
   const parts = [fill(TEXT.sent, { sent: formatSize(sent), size: formatSize(size) })];
   if (speed !== undefined) parts.push(fill(TEXT.rate, { rate: formatSize(Math.round(speed)) }));
-  if (speed > 0) parts.push(fill(TEXT.left, { span: formatDuration((size - sent) / speed) }));
+  const seconds = (size - sent) / speed;
+  if (seconds < SECONDS_LEFT_MAX) parts.push(fill(TEXT.left, { span: formatDuration(seconds) }));
   return parts.join(" · ");
 }
 

@@ -11,7 +11,7 @@ import * as handles from "./handles.js";
 import { currentPath, refresh } from "./listing.js";
 import * as remains from "./remains.js";
 import { count, fill, UPLOADS as TEXT } from "./texts.js";
-import { Rate } from "./transfer.js";
+import { Rate, SECONDS_LEFT_MAX } from "./transfer.js";
 import { Upload, wake } from "./upload.js";
 import { arrange } from "./uploadrow.js";
 
@@ -417,7 +417,10 @@ function summary(running) {
   const parts = [];
   if (running > 0) {
     const here = [...active, ...paused];
-    const left = here.reduce((sum, { size, sent }) => sum + Math.max(0, size - sent), sums.waiting);
+    const left = here.reduce((sum, { size, kept }) => sum + Math.max(0, size - kept), sums.waiting);
+    // While answers are awaited, or nothing can be stored, nothing is sent, and there is no rate.
+    const isSending = [...active].some(({ state, isHeldUp }) => state === "sending" && !isHeldUp);
+    if (!isSending) rateOfAll = new Rate();
     const rate = rateOfAll.update(here.reduce((sum, { sent }) => sum + sent, sums.gone));
     parts.push(fill(TEXT.toGo, { count: running, size: formatSize(left) }));
     if (active.size === 0) {
@@ -427,7 +430,7 @@ function summary(running) {
       // No sooner than the last of those that go on, which do not share the rate as they should.
       const secondsOf = ({ speed, size, sent }) => (speed > 0 ? (size - sent) / speed : 0);
       const seconds = Math.max(left / rate, ...[...active].map(secondsOf));
-      parts.push(fill(TEXT.leftOfAll, { span: formatDuration(seconds) }));
+      if (seconds < SECONDS_LEFT_MAX) parts.push(fill(TEXT.leftOfAll, { span: formatDuration(seconds) }));
     }
   }
   if (sums.stored > 0) parts.push(fill(TEXT.countStored, { count: sums.stored }));

@@ -161,6 +161,11 @@ async fn a_name_that_is_taken_asks_what_to_do() {
     .await;
 }
 
+/// From now on all that rows of uploads say is noted.
+const NOTE_ROWS: &str = "window.said = new Set(); \
+    const note = () => document.querySelectorAll('#uploads .upload-state').forEach((state) => window.said.add(state.textContent)); \
+    new MutationObserver(note).observe(document.getElementById('uploads-list'), { childList: true, subtree: true })";
+
 /// With two nodes dead the page says why nothing can be uploaded, and what waits for them goes on by itself once they are back.
 #[tokio::test]
 async fn the_page_says_what_is_wrong_and_goes_on_when_it_is_mended() {
@@ -175,11 +180,17 @@ async fn the_page_says_what_is_wrong_and_goes_on_when_it_is_mended() {
             .await;
         let reason = page.text("#status-reason").await;
         assert!(reason.contains("nothing can be uploaded"), "{reason}");
+        page.script(NOTE_ROWS).await;
         page.choose("#file-input", &[&path]).await;
         page.until("document.querySelector('.upload[data-state=stuck]')")
             .await;
         let row = page.text(".upload").await;
         assert!(row.contains("Trying again."), "{row}");
+        assert_eq!(page.text("#uploads-summary").await, "1 to go, 500 kB");
+        let said = page.script("return [...window.said].join('\\n')").await;
+        let said = said.as_str().unwrap();
+        assert!(said.contains("Waits until uploads are possible."), "{said}");
+        assert!(!said.contains("Making copies"), "{said}");
         until_listed(page, &[]).await;
         cluster.restart_all().await;
         cluster

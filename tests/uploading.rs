@@ -150,6 +150,31 @@ async fn a_large_file_asks_where_its_name_is_taken() {
     .await;
 }
 
+/// While an answer is awaited nothing is sent, and that it would take years at this rate was nonsense.
+#[tokio::test]
+async fn while_an_answer_is_awaited_no_time_left_is_said() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/taken.mp4", b"old").await;
+    let [free, taken] = [("free.mp4", 31), ("taken.mp4", 32)]
+        .map(|(name, seed)| file(&cluster, name, &content(seed, 3_000_000)));
+    let summary = "document.getElementById('uploads-summary').textContent";
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.limit_uploads(SLOW).await;
+        page.choose("#file-input", &[&free, &taken]).await;
+        page.until(&format!("{summary}.includes('left')")).await;
+        until_state(page, "done", 1).await;
+        until_state(page, "asking", 1).await;
+        page.until(&format!("{summary}.includes('1 stored')")).await;
+        let said = page.text("#uploads-summary").await;
+        assert_eq!(said, "1 to go, 3.0 MB · 1 stored");
+        page.limit_uploads(None).await;
+        page.answer("Skip").await;
+        until_state(page, "skipped", 1).await;
+    })
+    .await;
+}
+
 /// The question named the folder that is shown, although the file goes into one below it.
 #[tokio::test]
 async fn the_question_names_the_folder_that_has_the_name() {
