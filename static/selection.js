@@ -237,7 +237,7 @@ function isAllOfFolder() {
 function describe() {
   const chosen = entries();
   const text = count(chosen.length, FILES.selected);
-  const files = chosen.filter((entry) => !isFolder(entry));
-  const bytes = files.reduce((sum, entry) => sum + entry.size, 0);
-  return files.length > 0 ? `${text}, ${formatSize(bytes)}` : text;
+  // What is in a folder is not known here.
+  if (chosen.some(isFolder)) return text;
+  return `${text}, ${formatSize(chosen.reduce((sum, entry) => sum + entry.size, 0))}`;
 }

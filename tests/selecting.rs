@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::browsing::{CONTROL, HUGE, NAMES, SELECTED, until_equal};
+use crate::browsing::{CONTROL, HUGE, NAMES, SELECTED, click_with, until_equal};
 use crate::support::{Cluster, Page, Screen, browse};
 
 /// Pages of the folder are counted, and wait for `window.gate`, or fail.
@@ -78,6 +78,23 @@ async fn what_cannot_be_fetched_is_not_selected() {
         page.until("!document.getElementById('notice').hidden")
             .await;
         assert_eq!(page.script(IS_CHECKED).await, json!(false));
+    })
+    .await;
+}
+
+/// A folder has no size here, and what was said was that of the files beside it.
+#[tokio::test]
+async fn with_a_folder_no_size_is_said() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/a.txt", b"12345").await;
+    cluster.upload("/photos/b.jpg", b"many more").await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        click_with(page, "a.txt", "").await;
+        until_equal(page, SELECTED, "1 selected, 5 bytes").await;
+        click_with(page, "photos", "ctrlKey: true").await;
+        until_equal(page, SELECTED, "2 selected").await;
     })
     .await;
 }
