@@ -359,3 +359,16 @@ async fn the_page_is_told_how_long_requests_may_be() {
         assert!(told.text().contains("data-upload-request-max=\"1000000\""));
     }
 }
+
+/// White space that only the server wrote moved the links of its rows aside of those that the script makes.
+#[tokio::test]
+async fn nothing_stands_between_a_rows_link_and_its_menu() {
+    let site = Site::new();
+    site.keep("/a.txt", b"x");
+    let page = site.get("/").await;
+    assert!(
+        page.text().contains("Download</a><details class=\"menu\">"),
+        "{}",
+        page.text()
+    );
+}
