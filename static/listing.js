@@ -346,6 +346,7 @@ function drawPlace() {
   document.title = `${byId("title").textContent} · DFS`;
   document.body.classList.toggle("searching", text !== null);
   byId("found").hidden = text === null;
+  byId("caption").textContent = text === null ? FILES.caption : SEARCH.caption;
   byId("zip").href = api.zipAddress(path);
 }
 

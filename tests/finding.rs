@@ -34,6 +34,14 @@ async fn address(page: &Page) -> String {
     address.as_str().unwrap().to_owned()
 }
 
+/// What the table is to those who listen.
+async fn caption(page: &Page) -> String {
+    let text = page
+        .script("return document.querySelector('#table caption').textContent")
+        .await;
+    text.as_str().unwrap().to_owned()
+}
+
 /// What is found shows as one types, at an address of its own, and the browser's buttons and Escape lead back.
 #[tokio::test]
 async fn names_are_found_as_one_types() {
@@ -52,12 +60,14 @@ async fn names_are_found_as_one_types() {
         assert_eq!(address(page).await, "/search?text=ban");
         page.until("document.getElementById('announce').textContent === '2 found.'")
             .await;
+        assert_eq!(caption(page).await, "Files and folders that were found");
         page.press("k odt").await;
         until_listed(page, &["/Letters/to the Bank.odt"]).await;
         assert_eq!(address(page).await, "/search?text=bank%20odt");
         page.click(".whereabouts a").await;
         until_listed(page, &["to the Bank.odt"]).await;
         assert_eq!(address(page).await, "/folder/Letters");
+        assert_eq!(caption(page).await, "Files and folders, folders first");
         page.script("history.back()").await;
         until_listed(page, &["/Letters/to the Bank.odt"]).await;
         page.script("location.reload()").await;

@@ -126,3 +126,15 @@ async fn a_search_says_that_the_master_is_away() {
     assert!(page.text().contains("Nothing can be looked for right now"));
     assert!(page.text().contains("href=\"/search?text=a\""));
 }
+
+/// What was found is not in the order of a folder, which the table said to those who listen.
+#[tokio::test]
+async fn the_table_says_that_it_was_found() {
+    let site = Site::new();
+    site.keep("/a.txt", b"x");
+    let page = site.get("/search?text=a").await;
+    assert!(page.text().contains(">Files and folders that were found<"));
+    assert!(!page.text().contains("folders first"), "{}", page.text());
+    let page = site.get("/").await;
+    assert!(page.text().contains(">Files and folders, folders first<"));
+}
