@@ -205,6 +205,9 @@ async fn browse(
 pub(crate) async fn nothing_there(state: Shared, page: Page) -> Response {
     let known = state.status.get(&*state.drive).await;
     let mut view = FolderView::new(page, &EntryPath::ROOT, &known, false);
+    view.title_text = view.texts.say("page.notFound").to_owned();
+    view.title = present::name_parts(&view.title_text);
+    view.crumbs = vec![crumb(view.texts, &EntryPath::ROOT)];
     view.trouble = Some(Trouble {
         title: view.texts.say("page.nothingThere").to_owned(),
         detail: Said::own(view.texts.say("page.nothingThereText")),

@@ -360,6 +360,17 @@ async fn the_page_is_told_how_long_requests_may_be() {
     }
 }
 
+/// Its heading was that of the list of all files.
+#[tokio::test]
+async fn an_address_without_a_page_has_a_heading_that_says_so() {
+    let wanted = [("accept", "text/html")];
+    let page = Site::new().send("GET /nowhere", &wanted, "").await;
+    assert_eq!(page.status, 404);
+    let heading = page.text().split("</h1>").next().unwrap();
+    assert!(heading.ends_with("<bdi>Not found</bdi>"), "{heading}");
+    assert!(page.text().contains("<title>Not found · DFS</title>"));
+}
+
 /// White space that only the server wrote moved the links of its rows aside of those that the script makes.
 #[tokio::test]
 async fn nothing_stands_between_a_rows_link_and_its_menu() {
