@@ -69,6 +69,7 @@ async fn look_at_the_list(page: &Page, photos: &[&Path]) {
     ];
     look(page, "folder", &words).await;
     look_at_the_phones_menu(page).await;
+    look_at_the_phones_head(page).await;
     page.choose("#file-input", photos).await;
     page.until("document.querySelector('.upload[data-state=done]')")
         .await;
@@ -92,7 +93,7 @@ async fn look_at_the_list(page: &Page, photos: &[&Path]) {
         .await;
 }
 
-/// What a phone has no room for is in a menu, which closes when something is chosen.
+/// What a phone has no room for is in a menu, which closes when something is chosen; in German it is for wide screens, too.
 async fn look_at_the_phones_menu(page: &Page) {
     let is_seen = "document.getElementById('refresh').checkVisibility()";
     page.look(NARROW).await;
@@ -105,7 +106,18 @@ async fn look_at_the_phones_menu(page: &Page) {
     page.click("#refresh").await;
     page.until(&format!("!{is_seen}")).await;
     page.look(WIDE).await;
-    page.until(is_seen).await;
+    let is_beside = "document.getElementById('choose-files').getBoundingClientRect().top \
+                     < document.getElementById('title').getBoundingClientRect().bottom";
+    page.until(is_beside).await;
+}
+
+/// The head has one line, and the search below it.
+async fn look_at_the_phones_head(page: &Page) {
+    page.look(NARROW).await;
+    let is_in_line = "document.getElementById('status').getBoundingClientRect().top \
+                      < document.querySelector('.brand').getBoundingClientRect().bottom";
+    page.until(is_in_line).await;
+    page.look(WIDE).await;
 }
 
 /// Sharing, and a question whose answer is refused.
