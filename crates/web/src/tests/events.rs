@@ -124,7 +124,9 @@ async fn the_page_says_which_copies_wait_for_a_node() {
         ),
     ] {
         let site = Site::new();
-        names.iter().for_each(|name| site.keep(name, b"x"));
+        for name in names {
+            site.keep(name, b"x");
+        }
         site.drive.set_faults(Faults {
             not_ready: true,
             ..Faults::default()
