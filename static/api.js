@@ -111,7 +111,8 @@ export function search(text, after, limit, signal) {
 export const status = () => call("GET", "/api/v1/status", undefined, { signal: AbortSignal.timeout(STATUS_TIMEOUT_MS) });
 export const createFolder = (path) => call("POST", folderAddress(path));
 export const move = (from, to) => call("POST", "/api/v1/move", { from: pathText(from), to: pathText(to) });
-export const copy = (from, to) => call("POST", "/api/v1/copy", { from: pathText(from), to: pathText(to) });
+/** Makes missing folders, unless `parents` is false. */
+export const copy = (from, to, { parents } = {}) => call("POST", "/api/v1/copy", { from: pathText(from), to: pathText(to), parents });
 export const removeFile = (path) => call("DELETE", fileAddress(path));
 export const removeFolder = (path) => call("DELETE", `${folderAddress(path)}?recursive=true`);
 

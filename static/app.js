@@ -1,6 +1,7 @@
 // Where the page begins: connects buttons, dropping and the parts that do the work.
 
 import * as actions from "./actions.js";
+import * as bulk from "./bulk.js";
 import * as contextMenu from "./contextmenu.js";
 import * as dragging from "./dragging.js";
 import * as dropping from "./dropping.js";
@@ -37,8 +38,8 @@ uploads.start();
 dropping.start();
 // Another page would end the uploads that are under way.
 ["shares-link", "trash-link"].forEach((id) => document.getElementById(id).addEventListener("click", (event) => {
-  event.currentTarget.target = uploads.isBusy() ? "_blank" : "";
+  event.currentTarget.target = uploads.isBusy() || bulk.isBusy() ? "_blank" : "";
 }));
 document.querySelector("form.language")?.addEventListener("submit", (event) => {
-  event.currentTarget.target = uploads.isBusy() ? "_blank" : "";
+  event.currentTarget.target = uploads.isBusy() || bulk.isBusy() ? "_blank" : "";
 });

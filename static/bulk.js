@@ -11,14 +11,14 @@ const NAMES_SHOWN = 5;
 
 /**
  * Calls `work` with each entry. `text` says what goes on, with `{done}` and `{count}`. Gives those that are
- * done, [entry, error] of those that failed, and those that were not tried: after a connection that broke, and after Stop.
+ * done, [entry, error] of those that failed, and those that were not tried: after a connection that broke, another error that `isForAll`, and after Stop.
  */
 export async function forEach(entries, text, work) {
   const [done, failed] = [[], []];
   let next = 0;
   let isStopped = false;
   const progress = new Progress(entries.length, text, () => { isStopped = true; });
-  const worker = async () => {
+  const worker = () => whileBusy(async () => {
     while (next < entries.length && !isStopped) {
       const entry = entries[next];
       next += 1;
@@ -27,14 +27,29 @@ export async function forEach(entries, text, work) {
         done.push(entry);
       } catch (error) {
         failed.push([entry, error]);
-        if (error.code === "connection") isStopped = true;
+        if (error.code === "connection" || error.isForAll) isStopped = true;
       }
       progress.show(done.length + failed.length);
     }
-  };
+  });
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   progress.end();
   return { done, failed, untried: entries.slice(next) };
+}
+
+let busy = 0;
+
+/** Whether something goes on that ends with the page. */
+export const isBusy = () => busy > 0;
+
+/** Does something that ends with the page. */
+export async function whileBusy(work) {
+  busy += 1;
+  try {
+    return await work();
+  } finally {
+    busy -= 1;
+  }
 }
 
 /** How far it is, with a button that stops it; beside what is offered, of which it is no part. */

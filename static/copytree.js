@@ -1,44 +1,84 @@
-// Copies of folders within the cluster: the folders in them are made, and then their files are copied, one by one.
+// Copies of folders within the cluster: what is in them is found first, then folders are made for it, and then its files are copied.
 
 import * as api from "./api.js";
-import * as bulk from "./bulk.js";
-import { fromApi, isFolder } from "./entries.js";
+import { Progress, whileBusy } from "./bulk.js";
+import { fromApi, isFolder, keyOf } from "./entries.js";
 import { FILES, count } from "./texts.js";
 
 const PAGE_LEN = 1000;
 /** More would take the browser an hour; the command line has all the time it needs. */
-const FILES_MAX = 100_000;
+const ENTRIES_MAX = 100_000;
+/** When so many in a row are not there, the folder is not. */
+const GONE_MAX = 8;
 
-/** Gives an entry another name, where there is nothing yet: all of a file, or an empty folder, which `finish` fills. */
-export const begin = (from, to, entry) => (isFolder(entry) ? api.createFolder(to) : api.copy(from, to));
-
-/** Copies what is in these folders into those that were begun for them; gives what `bulk.forEach` does, and how `many` there were. */
-export async function finish(pairs) {
-  const files = [];
-  for (const { entry, to } of pairs) await spread(entry.path, to, files);
-  const outcome = await bulk.forEach(files, FILES.copying, (file) => api.copy(file.path, file.to));
-  return { ...outcome, many: files.length };
-}
-
-/** Makes the folders below, and adds the files there to `files`, each with where `to` it goes. */
-async function spread(from, to, files) {
-  const folders = [[from, to]];
-  while (folders.length > 0) {
-    const [source, target] = folders.pop();
+/** All that is in these folders, however deep, and behind the folders that it is in; null if somebody stopped the search. */
+export async function contentOf(folders) {
+  const found = [];
+  let isStopped = false;
+  const progress = new Progress(Infinity, FILES.lookingThrough, () => { isStopped = true; });
+  const look = async ({ path }) => {
     let after = null;
     do {
-      const page = await api.browse(source, { after, limit: PAGE_LEN });
-      for (const entry of page.entries.map((one) => fromApi(source, one))) {
-        const place = [...target, entry.name];
-        if (isFolder(entry)) {
-          await api.createFolder(place);
-          folders.push([entry.path, place]);
-        } else {
-          files.push({ ...entry, to: place });
-        }
-      }
-      if (files.length > FILES_MAX) throw new Error(count(FILES_MAX, FILES.tooManyToCopy));
+      const page = await api.browse(path, { after, limit: PAGE_LEN });
+      found.push(...page.entries.map((entry) => fromApi(path, entry)));
+      if (found.length > ENTRIES_MAX) throw new Error(count(ENTRIES_MAX, FILES.tooManyToCopy));
+      progress.show(found.length);
       after = page.next;
-    } while (after);
+    } while (after && !isStopped);
+  };
+  try {
+    for (const folder of folders) await look(folder);
+    for (let place = 0; place < found.length && !isStopped; place += 1) {
+      if (isFolder(found[place])) await look(found[place]);
+    }
+  } finally {
+    progress.end();
   }
+  return isStopped ? null : found;
+}
+
+/**
+ * Makes the folders among these entries, each in the one that `places` has for the folder that it is in, and adds them there. Gives
+ * those that failed, and those that were not tried: they are in such a one, or somebody pressed Stop.
+ */
+export async function makeFolders(content, places) {
+  const folders = content.filter(isFolder);
+  const [failed, untried] = [[], []];
+  let isStopped = false;
+  const progress = new Progress(folders.length, FILES.copying, () => { isStopped = true; });
+  await whileBusy(async () => {
+    for (const [done, folder] of folders.entries()) {
+      const parent = places.get(keyOf({ path: folder.path.slice(0, -1) }));
+      if (isStopped || !parent) {
+        untried.push(folder);
+        continue;
+      }
+      const place = [...parent, folder.name];
+      try {
+        await api.createFolder(place);
+        places.set(keyOf(folder), place);
+      } catch (error) {
+        failed.push([folder, error]);
+        if (error.code === "connection") isStopped = true;
+      }
+      progress.show(done + 1);
+    }
+  });
+  progress.end();
+  return { failed, untried };
+}
+
+/** Copies a file into a folder that is there. One that is gone for many in a row ends them all. */
+export function copier() {
+  let gone = 0;
+  return async (from, to) => {
+    try {
+      await api.copy(from, to, { parents: false });
+      gone = 0;
+    } catch (error) {
+      gone = error.code === "not_found" ? gone + 1 : 0;
+      error.isForAll = gone >= GONE_MAX;
+      throw error;
+    }
+  };
 }

@@ -9,7 +9,7 @@ export function withName(text, name, values = {}) {
   const all = { name: nameElement(name), ...values };
   const fragment = document.createDocumentFragment();
   // Every second part is a key.
-  text.split(/\{(\w+)\}/).forEach((part, at) => fragment.append(at % 2 > 0 ? all[part] : part));
+  text.split(/\{(\w+)\}/).forEach((part, at) => fragment.append(at % 2 > 0 ? all[part] ?? `{${part}}` : part));
   return fragment;
 }
 

@@ -151,6 +151,8 @@ function refreshOnce({ quiet, fresh, focus }) {
     }
     if (!isLatest()) return false;
     clearNotice();
+    // The heading of a page with trouble may say that.
+    if (!folder) drawPlace();
     become(other, { freshNames: fresh });
     if (focus) focusOn(focus);
     return true;

@@ -13,6 +13,7 @@ import * as uploads from "./uploads.js";
 
 const NAMES_TRIED_MAX = 100;
 const folderOf = (path) => path.slice(0, -1);
+const isWithin = (path, folder) => `${api.pathText(path)}/`.startsWith(`${api.pathText(folder)}/`);
 const isSame = (left, right) => left.length === right.length && left.every((name, depth) => name === right[depth]);
 
 /** Asks where to, and moves. */
@@ -21,20 +22,36 @@ export async function move(entries) {
   if (folder) await moveTo(entries, folder);
 }
 
-/** Asks where to, and copies. */
+/** Asks where to, and copies, folders with all that is in them. */
 export async function copyInto(entries) {
   const folder = await chooseFolder({ title: titleOf(entries, FILES.copyOne, FILES.copyMany), action: FILES.copyHere, isAllowed: isOutside(entries) });
   if (!folder) return;
-  const { done, ...outcome } = await transfer(entries, folder, FILES.copying, copytree.begin);
-  await listing.refreshIfShown(folder, done.map(({ to }) => to.at(-1)));
-  bulk.report(outcome, entries.length, FILES.notCopied);
-  try {
-    const { many, ...inside } = await copytree.finish(done.filter(({ entry }) => isFolder(entry)));
-    bulk.report(inside, many, FILES.notCopied);
-    if (done.length > 0 && inside.done.length === many) announce(fill(FILES.copied, { path: api.pathText(folder) }));
-  } catch (error) {
-    showNotice(error);
+  const folders = entries.filter(isFolder);
+  const content = await copytree.contentOf(folders).catch(showNotice);
+  if (!content) return;
+  const begun = await transfer(folders, () => folder, FILES.copying, (_, to) => api.createFolder(to));
+  const names = begun.done.map(({ to }) => to.at(-1));
+  await listing.refreshIfShown(folder, names);
+  const isWanted = isOutside(begun.skipped);
+  const inside = content.filter(({ path }) => isWanted(folderOf(path)));
+  const files = [...entries, ...inside].filter((entry) => !isFolder(entry));
+  const all = folders.length + files.length + inside.filter(isFolder).length;
+  if (begun.untried.length > 0) {
+    bulk.report({ failed: begun.failed, untried: [...begun.untried, ...inside.filter(isFolder), ...files] }, all, FILES.notCopied);
+    return;
   }
+  const places = new Map(begun.done.map(({ entry, to }) => [keyOf(entry), to]));
+  const made = await copytree.makeFolders(inside, places);
+  const chosen = new Set(entries);
+  const placeOf = (entry) => (chosen.has(entry) ? folder : places.get(keyOf({ path: folderOf(entry.path) })));
+  const copied = await transfer(files.filter(placeOf), placeOf, FILES.copying, copytree.copier());
+  const failed = [...begun.failed, ...made.failed, ...copied.failed];
+  const untried = [...made.untried, ...copied.untried, ...files.filter((file) => !placeOf(file))];
+  const isInside = begun.done.some(({ to }) => isWithin(listing.currentPath(), to));
+  const fresh = [...names, ...copied.done.filter(({ entry }) => chosen.has(entry)).map(({ to }) => to.at(-1))];
+  await (isInside ? listing.refresh({ quiet: true }) : listing.refreshIfShown(folder, fresh));
+  bulk.report({ failed, untried }, all, FILES.notCopied);
+  if (failed.length + untried.length === 0 && fresh.length > 0) announce(fill(FILES.copied, { path: api.pathText(folder) }));
 }
 
 const titleOf = (entries, one, many) =>
@@ -48,39 +65,43 @@ export function mayTake(entries) {
 
 /** Whether a folder is neither one of these nor in one of them. */
 function isOutside(entries) {
-  const folders = entries.filter(isFolder).map((entry) => `${keyOf(entry)}/`);
-  return (folder) => !folders.some((path) => `${api.pathText(folder)}/`.startsWith(path));
+  const folders = entries.filter(isFolder);
+  return (folder) => !folders.some(({ path }) => isWithin(folder, path));
 }
 
 /** Moves, and offers a way back. */
 export async function moveTo(entries, folder) {
   const shown = listing.currentPath();
   const moved = entries.filter((entry) => !isSame(folderOf(entry.path), folder));
-  const { done, ...outcome } = await transfer(moved, folder, FILES.moving, uploads.move);
+  const { done, ...outcome } = await transfer(moved, () => folder, FILES.moving, uploads.move);
   listing.forget(done.map(({ entry }) => entry));
   if (done.length > 0) offerWayBack(done, folder, shown);
   await listing.refresh({ quiet: true });
   bulk.report(outcome, moved.length, FILES.notMoved);
 }
 
-/** Calls `send` for each entry with a name that is free in the folder, or that the person agreed to. */
-async function transfer(entries, folder, text, send) {
-  const done = [];
+/** Calls `send` for each entry with a name that is free in its new folder, or that the person agreed to, who may have some `skipped`. */
+async function transfer(entries, placeOf, text, send) {
+  const [done, skipped] = [[], []];
   let forAll = null;
   const { failed, untried } = await bulk.forEach(entries, text, async (entry) => {
+    const folder = placeOf(entry);
     let to = [...folder, entry.name];
     try {
-      await send(entry.path, to, entry);
+      await send(entry.path, to);
     } catch (error) {
       if (error.code !== "already_exists" && error.code !== "is_a_folder") throw error;
       const choice = forAll ?? await bulk.inTurn(() => forAll ?? askAboutTaken(entry, folder, entries.length > 1));
       if (choice?.checked) forAll = choice;
-      if (choice?.value !== "both") return;
+      if (choice?.value !== "both") {
+        skipped.push(entry);
+        return;
+      }
       to = await underAnotherName(entry, folder, send);
     }
     done.push({ name: entry.name, entry, to });
   });
-  return { done, failed, untried };
+  return { done, skipped, failed, untried };
 }
 
 function askAboutTaken(entry, folder, isOneOfMany) {
@@ -101,7 +122,7 @@ async function underAnotherName(entry, folder, send) {
   for (let number = 2; ; number += 1) {
     const to = [...folder, `${stem} (${number})${extension}`];
     try {
-      await send(entry.path, to, entry);
+      await send(entry.path, to);
       return to;
     } catch (error) {
       const isTaken = error.code === "already_exists" || error.code === "is_a_folder";

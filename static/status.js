@@ -9,11 +9,16 @@ import { PAGE, STATUS, UNITS, count, fill } from "./texts.js";
 const INTERVAL_MS = 5000;
 const WORDS = { green: STATUS.ready, yellow: STATUS.warning, red: STATUS.attention };
 const byId = (id) => document.getElementById(id);
+// Whether it is the server's word that nothing can be stored, and not only a question without an answer.
+let isSaid = true;
 // Counts what was told, so that an answer to an older question does not come after it.
 let tellings = 0;
 
 /** Whether anything can be stored now, as far as this page knows. */
 export const isReady = () => byId("status").dataset.ready === "true";
+
+/** Whether it is known that nothing can be stored. */
+export const isRefusing = () => !isReady() && isSaid;
 
 /** Why not. */
 export const whyNotReady = () => byId("status-reason").textContent;
@@ -21,6 +26,7 @@ export const whyNotReady = () => byId("status-reason").textContent;
 /** What the server tells those who watch the cluster; there is no `cluster` while the master does not answer. */
 export function tell({ ready, reasons, cluster }) {
   tellings += 1;
+  isSaid = true;
   if (cluster) showStatus({ ...cluster, ready, reasons });
   else showTrouble(reasons.map((reason) => reasonOf(reason, null)));
 }
@@ -49,8 +55,11 @@ async function update() {
   const before = tellings;
   const [status, error] = await api.status().then((answer) => [answer], (failure) => [null, failure]);
   if (tellings !== before) return isReady();
-  if (status) showStatus(status);
-  else showTrouble([{ text: error.message, lang: error.lang ?? "" }]);
+  // A proxy's page, say, is no status.
+  const failure = error ?? (status.nodes ? null : new api.ConnectionError());
+  isSaid = !(failure instanceof api.ConnectionError);
+  if (failure) showTrouble([{ text: failure.message, lang: failure.lang ?? "" }]);
+  else showStatus(status);
   return isReady();
 }
 

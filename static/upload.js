@@ -10,7 +10,7 @@ import { announce, ask, withName } from "./dialogs.js";
 import { formatSize, nameElement } from "./format.js";
 import * as remains from "./remains.js";
 import * as resumable from "./resumable.js";
-import { isReady } from "./status.js";
+import { isRefusing } from "./status.js";
 import { FILES, fill, UPLOADS as TEXT } from "./texts.js";
 import { isPassing, Rate, Stopped } from "./transfer.js";
 import { Row } from "./uploadrow.js";
@@ -103,7 +103,7 @@ export class Upload {
   /** Whether it can only wait until something can be stored. */
   get isHeldUp() {
     const isOnItsWay = this.text === undefined || this.text === TEXT.starting;
-    return this.state === "sending" && isOnItsWay && !isReady();
+    return this.state === "sending" && isOnItsWay && isRefusing();
   }
 
   /** How much of it need not be sent any more: of a small file that is not stored in the end, nothing. */

@@ -4,6 +4,7 @@
 // rows. They are drawn together, a few times a second, however fast files come and go.
 
 import * as api from "./api.js";
+import * as bulk from "./bulk.js";
 import { announce, showNotice } from "./dialogs.js";
 import * as cutOff from "./cutoff.js";
 import { formatDuration, formatSize } from "./format.js";
@@ -67,7 +68,7 @@ export function start() {
   byId("uploads-clear").addEventListener("click", clearFinished);
   byId("uploads-cancel").addEventListener("click", cancelAll);
   addEventListener("beforeunload", (event) => {
-    if (isBusy()) event.preventDefault();
+    if (isBusy() || bulk.isBusy()) event.preventDefault();
   });
   addEventListener("pagehide", noteNow);
   addEventListener("online", goOn);

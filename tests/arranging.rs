@@ -141,7 +141,7 @@ async fn a_folder_is_copied_with_all_that_is_in_it() {
         page.click(".entry[data-name='trip'] .menu summary").await;
         page.click(".entry[data-name='trip'] [data-action=copy]")
             .await;
-        page.until("document.querySelectorAll('.picker-folder').length === 2")
+        page.until("Array.from(document.querySelectorAll('.picker-folder'), one => one.textContent + one.disabled).join() === 'boxfalse,triptrue'")
             .await;
         page.click(".picker-folder").await;
         page.until("document.querySelector('.picker-folder')?.textContent === 'trip'")

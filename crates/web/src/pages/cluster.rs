@@ -178,9 +178,12 @@ fn size_text(texts: &Texts, bytes: u64) -> String {
 
 fn repair(texts: &Texts, status: &ClusterStatus) -> String {
     let repair = &status.repair;
+    let chunks = &status.chunks;
     let under_way = u64::from(repair.running) + repair.queued;
-    // Nothing can be done about these with the nodes that are here.
-    let stuck = status.chunks.missing_copies.saturating_sub(under_way);
+    // Nothing can be done about these with the nodes that are here; what has no copy may have been lost for good.
+    let stuck = chunks
+        .missing_copies
+        .saturating_sub(chunks.unavailable + under_way);
     let mut parts = Vec::new();
     if under_way > 0 {
         parts.push(texts.count("cluster.beingCopied", repair.running));

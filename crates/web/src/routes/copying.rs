@@ -22,6 +22,13 @@ pub(crate) struct Copy {
     /// A file that is there gets a new version.
     #[serde(default)]
     replace: bool,
+    /// Folders that are missing are made.
+    #[serde(default = "yes")]
+    parents: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// `POST /api/v1/copy`
@@ -29,7 +36,12 @@ pub(crate) async fn post(
     State(state): State<Shared>,
     JsonBody(request): JsonBody<Copy>,
 ) -> Result<Response, Problem> {
-    let Copy { from, to, replace } = request;
+    let Copy {
+        from,
+        to,
+        replace,
+        parents,
+    } = request;
     if let Entry::Folder { .. } = state.drive.entry(&from).await? {
         let message = format!("{from} is a folder: copy the files in it one by one");
         return Err(Problem::new(Kind::IsAFolder, message));
@@ -41,6 +53,7 @@ pub(crate) async fn post(
     };
     let options = UploadOptions {
         precondition,
+        parents,
         ..UploadOptions::default()
     };
     let _turn = state.transfers.uploads.turn(1).await?;

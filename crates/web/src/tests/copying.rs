@@ -53,3 +53,14 @@ async fn a_copy_replaces_only_what_it_is_told_to() {
     );
     assert_eq!(site.get("/api/v1/files/b").await.text(), "new");
 }
+
+/// A folder's copy that was deleted while it was being filled came back with the rest of its files.
+#[tokio::test]
+async fn folders_are_not_made_for_who_wants_none() {
+    let site = Site::new();
+    site.keep("/a.txt", b"x");
+    let request = r#"{"from":"/a.txt","to":"/gone/a.txt","parents":false}"#;
+    let answer = site.send("POST /api/v1/copy", &JSON, request).await;
+    answer.expect_problem(404, "not_found");
+    assert_eq!(site.get("/api/v1/folders/gone").await.status, 404);
+}
