@@ -27,7 +27,9 @@ export async function contentOf(folders) {
     } while (after && !isStopped);
   };
   try {
-    for (const folder of folders) await look(folder);
+    for (const folder of folders) {
+      if (!isStopped) await look(folder);
+    }
     for (let place = 0; place < found.length && !isStopped; place += 1) {
       if (isFolder(found[place])) await look(found[place]);
     }

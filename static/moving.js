@@ -26,9 +26,13 @@ export async function move(entries) {
 export async function copyInto(entries) {
   const folder = await chooseFolder({ title: titleOf(entries, FILES.copyOne, FILES.copyMany), action: FILES.copyHere, isAllowed: isOutside(entries) });
   if (!folder) return;
+  const content = await copytree.contentOf(entries.filter(isFolder)).catch(showNotice);
+  if (content) await copyAll(entries, content, folder);
+}
+
+/** Copies entries, with the content of those that are folders, into another folder, and tells of all that was not copied. */
+async function copyAll(entries, content, folder) {
   const folders = entries.filter(isFolder);
-  const content = await copytree.contentOf(folders).catch(showNotice);
-  if (!content) return;
   const begun = await transfer(folders, () => folder, FILES.copying, (_, to) => api.createFolder(to));
   const names = begun.done.map(({ to }) => to.at(-1));
   await listing.refreshIfShown(folder, names);
