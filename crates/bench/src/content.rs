@@ -2,6 +2,11 @@
 
 use std::sync::LazyLock;
 
+/// Numbers of big files. Those of small ones are far above them.
+pub(crate) const BIG: u64 = 1;
+pub(crate) const BIG_BY_PAGE: u64 = 2;
+pub(crate) const BIG_WITH_ONE_GONE: u64 = 3;
+
 const PAGE: usize = 4096;
 const BLOCK: usize = 1 << 20;
 

@@ -1,4 +1,5 @@
-//! A node is killed in the middle of writes, and another one in the middle of reads: what fails, what stalls, and what is lost.
+//! A node is killed, or frozen, in the middle of writes and of reads, and then two are killed: what fails, what stalls, and what is
+//! lost.
 
 use std::time::{Duration, Instant};
 
@@ -6,17 +7,43 @@ use anyhow::{Context, Result, anyhow, ensure};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::arguments::Sizes;
+use crate::content::{BIG_WITH_ONE_GONE, Content};
 use crate::figures::Figures;
 use crate::http::WrongBytes;
-use crate::load::{self, Act, Shape};
+use crate::load::{self, Act, Done, Shape};
+use crate::process::CAN_FREEZE;
 use crate::systems::{Door, System};
 
-/// Nobody waits longer for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Nobody waits longer for an answer about a small file. The rows' titles say so.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// A big file that comes more slowly, in bytes a second, is given up.
+const SLOWEST: u64 = 5_000_000;
 /// After a failure a client does not try again at once.
 const PAUSE: Duration = Duration::from_millis(50);
-/// For how long files are written that are read while a node is killed.
+/// For how long files are written that are read while a node is harmed.
 const FILL_SPAN: Duration = Duration::from_millis(500);
+/// What is written while a node is killed, what is there before and read, and what is written while one is frozen.
+const KILLED: Shape = shape(101);
+const KEPT: Shape = shape(102);
+const FROZEN: Shape = shape(103);
+
+const fn shape(series: u64) -> Shape {
+    Shape {
+        series,
+        connections: 16,
+        len: 64 << 10,
+    }
+}
+
+/// What happens to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Harm {
+    /// It ends at once.
+    Kill,
+    /// It does nothing, with all its connections open.
+    Freeze,
+}
 
 /// How it went for one connection.
 #[derive(Debug)]
@@ -29,36 +56,105 @@ struct Course {
     succeeded: Vec<u64>,
 }
 
-/// Has a node killed while files are written, and another one while they are read; `shapes` are for either. Nothing is
-/// measured where there is one copy.
+/// Harms nodes of a system with three copies, and adds what came of it. Nothing is measured where there is one copy. A system that does
+/// not recover keeps what it reached before, with a remark.
 pub(crate) async fn measure(
     system: &mut dyn System,
-    shapes: [Shape; 2],
-    span: Duration,
+    sizes: &Sizes,
     figures: &mut Figures,
 ) -> Result<()> {
-    if system.nodes().len() < 2 {
+    if system.nodes().len() < 3 {
         return Ok(());
     }
-    let [new, kept] = shapes;
-    let written = load::puts(system.door(), kept, FILL_SPAN).await?;
-    let puts = kill_during(system, 0, new, Act::Put, span, |_| u64::MAX).await?;
+    match harm(system, sizes, figures).await {
+        Err(error) if !error.is::<WrongBytes>() => {
+            figures.remark(format!("{error:#}"));
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+async fn harm(system: &mut dyn System, sizes: &Sizes, figures: &mut Figures) -> Result<()> {
+    let kept = load::puts(system.door(), KEPT, FILL_SPAN).await?;
+    let killed = killed(system, &kept, sizes, figures).await;
+    killed.context("a node that is killed")?;
+    if CAN_FREEZE {
+        let frozen = frozen(system, &kept, sizes, figures).await;
+        frozen.context("a node that is frozen")?;
+    }
+    let two_gone = two_gone(system, &kept, figures).await;
+    two_gone.context("two nodes that are killed")
+}
+
+/// One is killed while files are written, and another one while they are read; in the end all run again.
+async fn killed(
+    system: &mut dyn System,
+    kept: &Done,
+    sizes: &Sizes,
+    figures: &mut Figures,
+) -> Result<()> {
+    let span = sizes.fault_span;
+    let puts = harm_during(system, Harm::Kill, 0, KILLED, Act::Put, span, |_| u64::MAX).await?;
     figures.add("killed_put_failed", failed(&puts));
     figures.add("killed_put_stall", stall(&puts));
-    figures.add("killed_put_lost", lost(system.door(), new, puts).await?);
-    let restarted = system.restart_node(0).await;
-    restarted.context("start a killed node again")?;
+    let acknowledged = puts
+        .into_iter()
+        .map(|course| (course.connection, course.succeeded));
+    let lost = unreadable(system.door(), KILLED, acknowledged.collect()).await?;
+    figures.add("killed_put_lost", lost);
+    figures.add(
+        "killed_put_big",
+        rate_of_big(system.door(), sizes.big).await?,
+    );
+    system.restart_node(0).await.context("start it again")?;
 
-    let there = |connection| written.of(connection);
-    let gets = kill_during(system, 1, kept, Act::Get, span, there).await?;
+    let there = |connection| kept.of(connection);
+    let gets = harm_during(system, Harm::Kill, 1, KEPT, Act::Get, span, there).await?;
     figures.add("killed_get_failed", failed(&gets));
     figures.add("killed_get_stall", stall(&gets));
+    system.restart_node(1).await.context("start it again")
+}
+
+/// One is frozen while files are written, and while they are read.
+async fn frozen(
+    system: &mut dyn System,
+    kept: &Done,
+    sizes: &Sizes,
+    figures: &mut Figures,
+) -> Result<()> {
+    let span = sizes.fault_span;
+    let puts = harm_during(system, Harm::Freeze, 2, FROZEN, Act::Put, span, |_| {
+        u64::MAX
+    })
+    .await?;
+    figures.add("frozen_put_failed", failed(&puts));
+    figures.add("frozen_put_stall", stall(&puts));
+    system.thaw_node(2).await.context("thaw it")?;
+
+    let there = |connection| kept.of(connection);
+    let gets = harm_during(system, Harm::Freeze, 2, KEPT, Act::Get, span, there).await?;
+    figures.add("frozen_get_failed", failed(&gets));
+    figures.add("frozen_get_stall", stall(&gets));
+    system.thaw_node(2).await.context("thaw it")
+}
+
+/// Reads all that was there before, once, from the node that is left.
+async fn two_gone(system: &mut dyn System, kept: &Done, figures: &mut Figures) -> Result<()> {
+    for node in [0, 1] {
+        system.nodes()[node].kill().context("kill a node")?;
+    }
+    let written = (0..).zip(&kept.counts);
+    let written = written.map(|(connection, count)| (connection, (0..*count).collect()));
+    let failed = unreadable(system.door(), KEPT, written.collect()).await?;
+    figures.add("two_gone_get_failed", failed);
     Ok(())
 }
 
-/// Every connection works for so long; when a quarter of that is over, the node is killed.
-async fn kill_during(
+/// Every connection works for so long; when a quarter of that is over, the node is harmed, and stays so.
+async fn harm_during(
     system: &mut dyn System,
+    harm: Harm,
     node: usize,
     shape: Shape,
     act: Act,
@@ -71,12 +167,33 @@ async fn kill_during(
         tasks.spawn(one(door, shape, act, connection, span, there));
     }
     tokio::time::sleep(span / 4).await;
-    system.nodes()[node].kill().context("kill a node")?;
+    let node = &mut system.nodes()[node];
+    match harm {
+        Harm::Kill => node.kill().context("kill a node")?,
+        Harm::Freeze => node.freeze().context("freeze a node")?,
+    }
     let mut courses = Vec::new();
     while let Some(ended) = tasks.join_next().await {
         courses.push(ended??);
     }
     Ok(courses)
+}
+
+/// A big file's, in MB/s; 0 if it is refused, takes too long, or does not come back.
+async fn rate_of_big(door: &Door, len: u64) -> Result<f64> {
+    let longest = PATIENCE + Duration::from_secs(len / SLOWEST);
+    let content = || Content::new(BIG_WITH_ONE_GONE, len);
+    let path = door.file("big/one-gone");
+    let begun = Instant::now();
+    let Ok(Ok(())) = timeout(longest, door.connect().put(&path, content())).await else {
+        return Ok(0.0);
+    };
+    let secs = begun.elapsed().as_secs_f64();
+    match timeout(longest, door.connect().get(&path, content())).await {
+        Ok(Ok(())) => Ok(len as f64 / 1e6 / secs),
+        Ok(Err(error)) if error.is::<WrongBytes>() => Err(error),
+        _ => Ok(0.0),
+    }
 }
 
 /// Files up to the number `there` in turn, whatever fails.
@@ -126,37 +243,42 @@ async fn one(
     })
 }
 
-/// How many of the files that were acknowledged cannot be read, with the node still gone.
-async fn lost(door: &Door, shape: Shape, courses: Vec<Course>) -> Result<f64> {
-    let is_any = courses.iter().any(|course| !course.succeeded.is_empty());
+/// How many of these files cannot be read: of each connection, by number.
+async fn unreadable(door: &Door, shape: Shape, files: Vec<(u64, Vec<u64>)>) -> Result<f64> {
+    let is_any = files.iter().any(|(_, numbers)| !numbers.is_empty());
     ensure!(is_any, "nothing was written at all");
     let mut tasks = JoinSet::new();
-    for course in courses {
-        tasks.spawn(lost_of(door.clone(), shape, course));
+    for (connection, numbers) in files {
+        tasks.spawn(unreadable_of(door.clone(), shape, connection, numbers));
     }
-    let mut lost = 0;
+    let mut unreadable = 0;
     while let Some(ended) = tasks.join_next().await {
-        lost += ended??;
+        unreadable += ended??;
     }
-    Ok(f64::from(lost))
+    Ok(f64::from(unreadable))
 }
 
-async fn lost_of(door: Door, shape: Shape, course: Course) -> Result<u32> {
+async fn unreadable_of(
+    door: Door,
+    shape: Shape,
+    connection: u64,
+    numbers: Vec<u64>,
+) -> Result<u32> {
     let mut http = door.connect();
-    let mut lost = 0;
-    for number in course.succeeded {
-        let content = shape.content(course.connection, number);
-        let path = door.file(&shape.path(course.connection, number));
+    let mut unreadable = 0;
+    for number in numbers {
+        let content = shape.content(connection, number);
+        let path = door.file(&shape.path(connection, number));
         match timeout(PATIENCE, http.get(&path, content)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.is::<WrongBytes>() => return Err(error),
             _ => {
-                lost += 1;
+                unreadable += 1;
                 http = door.connect();
             }
         }
     }
-    Ok(lost)
+    Ok(unreadable)
 }
 
 fn failed(courses: &[Course]) -> f64 {
@@ -224,17 +346,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_acknowledged_and_cannot_be_read_is_lost() {
+    async fn what_cannot_be_read_is_counted() {
         let missing = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec();
-        let course = Course {
-            connection: 0,
-            failed: 0,
-            stall: 0.0,
-            succeeded: vec![0, 1],
-        };
-        let lost = lost(&door(missing).await, SHAPE, vec![course])
-            .await
-            .unwrap();
-        assert!((lost - 2.0).abs() < f64::EPSILON);
+        let files = vec![(0, vec![0, 1])];
+        let failed = unreadable(&door(missing).await, SHAPE, files).await;
+        assert!((failed.unwrap() - 2.0).abs() < f64::EPSILON);
+    }
+
+    #[tokio::test]
+    async fn a_big_file_has_a_rate_if_it_is_taken_and_comes_back() {
+        let refused = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n".to_vec();
+        let rate = rate_of_big(&door(refused).await, 10).await.unwrap();
+        assert!(rate.abs() < f64::EPSILON, "{rate}");
+
+        let right = Content::new(BIG_WITH_ONE_GONE, 10).piece().to_vec();
+        let rate = rate_of_big(&door(file(&right)).await, 10).await.unwrap();
+        assert!(rate > 0.0, "{rate}");
+
+        let wrong = rate_of_big(&door(file(b"0123456789")).await, 10).await;
+        assert!(wrong.unwrap_err().is::<WrongBytes>());
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) better: Better,
     /// Whether the picture has it.
     pub(crate) is_drawn: bool,
+    /// Whether one bad round is one too many.
+    pub(crate) is_of_worst: bool,
 }
 
 const fn row(key: &'static str, title: &'static str, unit: &'static str, better: Better) -> Row {
@@ -36,6 +38,7 @@ const fn row(key: &'static str, title: &'static str, unit: &'static str, better:
         unit,
         better,
         is_drawn: false,
+        is_of_worst: false,
     }
 }
 
@@ -46,8 +49,16 @@ const fn drawn(key: &'static str, title: &'static str, unit: &'static str, bette
     }
 }
 
+/// A failure, of which the worst round is shown.
+const fn harm(key: &'static str, title: &'static str, unit: &'static str) -> Row {
+    Row {
+        is_of_worst: true,
+        ..row(key, title, unit, Lower)
+    }
+}
+
 /// All rows, in the order of the table.
-pub(crate) const ROWS: [Row; 31] = [
+pub(crate) const ROWS: [Row; 37] = [
     drawn("put_big", "PUT of one file of {big}", "MB/s", Higher),
     drawn("put_big_cpu", "processor time of a PUT", "s/GB", Lower),
     drawn("get_big", "GET of one file of {big}", "MB/s", Higher),
@@ -108,40 +119,62 @@ pub(crate) const ROWS: [Row; 31] = [
         "MB",
         Lower,
     ),
-    row(
-        "killed_put_failed",
-        "a node killed: PUTs that failed",
-        "",
-        Lower,
-    ),
-    row(
+    harm("killed_put_failed", "a node killed: PUTs that failed", ""),
+    harm(
         "killed_put_stall",
-        "a node killed: longest wait for a PUT",
+        "a node killed: longest wait for a PUT, 10 at most",
         "s",
-        Lower,
     ),
-    row(
+    harm(
         "killed_put_lost",
         "a node killed: acknowledged files that cannot be read",
         "",
-        Lower,
     ),
     row(
-        "killed_get_failed",
-        "a node killed: GETs that failed",
-        "",
-        Lower,
+        "killed_put_big",
+        "a node killed: PUT of one file of {big}, 0 if it fails",
+        "MB/s",
+        Higher,
     ),
-    row(
+    harm("killed_get_failed", "a node killed: GETs that failed", ""),
+    harm(
         "killed_get_stall",
-        "a node killed: longest wait for a GET",
+        "a node killed: longest wait for a GET, 10 at most",
         "s",
-        Lower,
+    ),
+    harm("frozen_put_failed", "a node frozen: PUTs that failed", ""),
+    harm(
+        "frozen_put_stall",
+        "a node frozen: longest wait for a PUT, 10 at most",
+        "s",
+    ),
+    harm("frozen_get_failed", "a node frozen: GETs that failed", ""),
+    harm(
+        "frozen_get_stall",
+        "a node frozen: longest wait for a GET, 10 at most",
+        "s",
+    ),
+    harm(
+        "two_gone_get_failed",
+        "two of three nodes killed: files that cannot be read",
+        "",
     ),
     row("start", "start, until a file can be written", "s", Lower),
 ];
 
 impl Row {
+    /// What is shown of all rounds, of which there is one at least, in ascending order.
+    fn shown(&self, values: &[f64], median: f64) -> f64 {
+        let worst = match self.better {
+            Better::Higher => values.first(),
+            Better::Lower => values.last(),
+        };
+        worst
+            .copied()
+            .filter(|_| self.is_of_worst)
+            .unwrap_or(median)
+    }
+
     /// Its title with the sizes of this run.
     pub(crate) fn title(&self, sizes: &Sizes) -> String {
         let big = if sizes.big.is_multiple_of(1 << 30) {
@@ -157,6 +190,8 @@ impl Row {
 /// One figure of one system, of all rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Figure {
+    /// What is shown and compared: the median, or the worst where a row is of that.
+    pub(crate) shown: f64,
     pub(crate) median: f64,
     pub(crate) lowest: f64,
     pub(crate) highest: f64,
@@ -166,6 +201,7 @@ pub(crate) struct Figure {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Figures {
     values: BTreeMap<&'static str, Vec<f64>>,
+    remarks: Vec<String>,
 }
 
 impl Figures {
@@ -185,8 +221,19 @@ impl Figures {
         }
     }
 
+    /// Why some rows have nothing.
+    pub(crate) fn remark(&mut self, sentence: String) {
+        self.remarks.push(sentence);
+    }
+
+    /// All of these.
+    pub(crate) fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
     /// What another one measured.
     pub(crate) fn merge(&mut self, other: &Self) {
+        self.remarks.extend_from_slice(&other.remarks);
         for (key, values) in &other.values {
             self.values.entry(key).or_default().extend(values);
         }
@@ -202,7 +249,9 @@ impl Figures {
         } else {
             f64::midpoint(*values.get(middle.checked_sub(1)?)?, values[middle])
         };
+        let row = ROWS.iter().find(|row| row.key == key);
         Some(Figure {
+            shown: row.map_or(median, |row| row.shown(&values, median)),
             median,
             lowest: *values.first()?,
             highest: *values.last()?,
@@ -238,6 +287,7 @@ mod tests {
             }
             let [median, lowest, highest] = expected;
             let expected = Figure {
+                shown: median,
                 median,
                 lowest,
                 highest,
@@ -248,6 +298,24 @@ mod tests {
         check(&[9.0, 1.0], [5.0, 1.0, 9.0]);
         check(&[9.0, 1.0, 2.0], [2.0, 1.0, 9.0]);
         assert_eq!(Figures::default().get("put_big"), None);
+    }
+
+    #[test]
+    fn of_failures_the_worst_round_counts() {
+        let mut figures = Figures::default();
+        for value in [0.0, 1.0, 0.0] {
+            figures.add("killed_put_lost", value);
+        }
+        let shown = figures.get("killed_put_lost").map(|figure| figure.shown);
+        assert_eq!(shown, Some(1.0));
+    }
+
+    #[test]
+    fn waits_are_as_long_as_the_rows_say() {
+        let said = format!(", {} at most", crate::faults::PATIENCE.as_secs());
+        let waits = ROWS.iter().filter(|row| row.key.ends_with("_stall"));
+        assert!(waits.clone().count() > 0);
+        assert!(waits.clone().all(|row| row.title.ends_with(&said)));
     }
 
     #[test]

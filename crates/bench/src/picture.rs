@@ -106,7 +106,7 @@ fn legend(canvas: &mut Canvas, report: &Report) {
 
 /// One row: a bar for each system, of which the longest fills the width.
 fn group(canvas: &mut Canvas, report: &Report, row: &Row) {
-    let figure = |system: &Measured| Some((system.kind, system.figures.get(row.key)?.median));
+    let figure = |system: &Measured| Some((system.kind, system.figures.get(row.key)?.shown));
     let figures: Vec<_> = report.systems.iter().filter_map(figure).collect();
     let longest = figures.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     if figures.is_empty() || longest <= 0.0 {

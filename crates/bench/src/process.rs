@@ -118,10 +118,26 @@ impl Process {
         let Some(mut child) = self.child.take() else {
             bail!("{} does not run", self.log.display());
         };
-        if !child.id().is_some_and(terminate) {
+        if !child.id().is_some_and(is_told_to_end) {
             child.start_kill()?;
         }
         wait(&mut child)
+    }
+
+    /// Has it, and its children, do nothing at all, with their connections open. Only a kill ends it until it is thawed.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        self.send_all(Signal::Freeze)
+    }
+
+    /// Has it go on.
+    pub(crate) fn thaw(&self) -> Result<()> {
+        self.send_all(Signal::Thaw)
+    }
+
+    fn send_all(&self, signal: Signal) -> Result<()> {
+        self.ids().into_iter().try_for_each(|id| {
+            send(id, signal).with_context(|| format!("send {signal:?} to process {id}"))
+        })
     }
 
     /// What the system calls it and its children.
@@ -163,7 +179,7 @@ impl Drop for Process {
         let Some(mut child) = self.child.take() else {
             return;
         };
-        let is_asked = self.ending == Ending::Terminate && child.id().is_some_and(terminate);
+        let is_asked = self.ending == Ending::Terminate && child.id().is_some_and(is_told_to_end);
         if !is_asked {
             child.start_kill().ok();
         }
@@ -180,16 +196,36 @@ fn wait(child: &mut Child) -> Result<()> {
     Ok(())
 }
 
+/// Whether a process can be frozen on this system.
+pub(crate) const CAN_FREEZE: bool = cfg!(unix);
+
+/// What a process is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    Terminate,
+    Freeze,
+    Thaw,
+}
+
 #[cfg(unix)]
-fn terminate(id: u32) -> bool {
-    use rustix::process::{Pid, Signal, kill_process};
-    let id = Pid::from_raw(id.cast_signed());
-    id.is_some_and(|id| kill_process(id, Signal::TERM).is_ok())
+fn send(id: u32, signal: Signal) -> std::io::Result<()> {
+    use rustix::process::{Pid, kill_process};
+    let id = Pid::from_raw(id.cast_signed()).ok_or(std::io::ErrorKind::NotFound)?;
+    let signal = match signal {
+        Signal::Terminate => rustix::process::Signal::TERM,
+        Signal::Freeze => rustix::process::Signal::STOP,
+        Signal::Thaw => rustix::process::Signal::CONT,
+    };
+    Ok(kill_process(id, signal)?)
 }
 
 #[cfg(not(unix))]
-fn terminate(_id: u32) -> bool {
-    false
+fn send(_id: u32, _signal: Signal) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+fn is_told_to_end(id: u32) -> bool {
+    send(id, Signal::Terminate).is_ok()
 }
 
 fn children_of(id: u32) -> Vec<u32> {
@@ -205,4 +241,32 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_frozen_process_goes_on_when_it_is_thawed_and_can_be_killed_in_between() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Process::new(Path::new("sleep"), folder.path(), "sleep").with(["60"]);
+        process.start().unwrap();
+        let id = process.ids()[0];
+        // The next time that it is stopped, or goes on.
+        let next_change = |id: u32, change| {
+            let id = Pid::from_raw(id.cast_signed()).unwrap();
+            waitid(WaitId::Pid(id), change).unwrap().unwrap()
+        };
+        process.freeze().unwrap();
+        assert!(next_change(id, WaitIdOptions::STOPPED).stopped());
+        process.thaw().unwrap();
+        assert!(next_change(id, WaitIdOptions::CONTINUED).continued());
+        process.freeze().unwrap();
+        assert!(next_change(id, WaitIdOptions::STOPPED).stopped());
+        process.kill().unwrap();
+        assert!(process.thaw().is_ok_and(|()| process.ids().is_empty()));
+    }
 }

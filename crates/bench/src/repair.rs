@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::arguments::Sizes;
 use crate::content::Content;
 use crate::disk;
+use crate::load::{self, Act, Shape};
 use crate::report::short;
 use crate::systems::{Dfs, System};
 
@@ -21,10 +22,21 @@ const CHUNKS_PER_FILE: u64 = 256;
 const AT_ONCE: usize = 2;
 /// No repair takes as long as this.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// The small files, one chunk each.
+const SMALL: Shape = Shape {
+    series: 1,
+    connections: 16,
+    len: 4 << 10,
+};
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Stores so many chunks of 1 MiB, three copies each, takes a node away, and waits until all have three again.
-pub(crate) async fn measure(folder: &Path, chunks: u64, sizes: &Sizes) -> Result<()> {
+/// Stores so many chunks of 1 MiB, and so many small files, three copies each, takes a node away, and waits until all have three again.
+pub(crate) async fn measure(
+    folder: &Path,
+    chunks: u64,
+    small_files: u64,
+    sizes: &Sizes,
+) -> Result<()> {
     disk::append_rate(folder, "first", 3, sizes.disk)?;
     let disk = disk::append_rate(folder, "three", 3, sizes.disk)?;
     row("disk: three files at once, in all", disk, "MB/s");
@@ -41,6 +53,7 @@ pub(crate) async fn measure(folder: &Path, chunks: u64, sizes: &Sizes) -> Result
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
         .await?;
+    load::folder(dfs.door(), "small", SMALL, Act::Put, small_files).await?;
     dfs.until_green().await?;
 
     dfs.lose_node(NODES)?;
@@ -49,7 +62,8 @@ pub(crate) async fn measure(folder: &Path, chunks: u64, sizes: &Sizes) -> Result
     let began_at = Instant::now();
     let total = status["chunks"]["total"].as_u64().unwrap_or(0);
     let missing_first = missing(&status);
-    row("chunks of 1 MiB, stored three times", total as f64, "");
+    row("chunks, stored three times", total as f64, "");
+    row("  of 4 KiB", small_files as f64, "");
     row("  that lost a copy", missing_first as f64, "");
     let is_over = |status: &Value| missing(status) == 0 && status["nodes"]["dead"] == 1;
     look(&dfs, is_over).await?;
@@ -57,9 +71,12 @@ pub(crate) async fn measure(folder: &Path, chunks: u64, sizes: &Sizes) -> Result
     row("  until the node is declared dead", dead_after, "s");
     let took = began_at.elapsed().as_secs_f64();
     row("  from then until all have three copies", took, "s");
-    let rate = (missing_first * CHUNK) as f64 / 1e6 / took;
-    row("repair", rate, "MB/s");
-    row("  as a share of the disk's rate", rate / disk, "");
+    row("repair", missing_first as f64 / took, "copies/s");
+    if small_files == 0 {
+        let rate = (missing_first * CHUNK) as f64 / 1e6 / took;
+        row("  of bytes", rate, "MB/s");
+        row("  as a share of the disk's rate", rate / disk, "");
+    }
     Ok(())
 }
 

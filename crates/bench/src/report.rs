@@ -59,7 +59,7 @@ impl Report {
     pub(crate) fn advantage(&self, row: &crate::figures::Row, peer: &Measured) -> Option<f64> {
         let ours = self.ours_and_peers().0?.figures.get(row.key)?;
         let theirs = peer.figures.get(row.key)?;
-        advantage(row.better, ours.median, theirs.median)
+        advantage(row.better, ours.shown, theirs.shown)
     }
 
     /// For programs. Sizes are in bytes, and each figure in the unit of its row.
@@ -77,7 +77,7 @@ impl Report {
             });
             json!({
                 "system": system.kind, "name": system.kind.name(), "note": system.kind.note(),
-                "figures": system.figures.all(),
+                "figures": system.figures.all(), "remarks": system.figures.remarks(),
                 "dfs_is_better_by": advantages.collect::<serde_json::Map<_, _>>(),
             })
         });

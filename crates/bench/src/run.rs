@@ -25,7 +25,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
         .tempdir_in(&parent);
     let folder = folder.with_context(|| format!("make a folder in {}", parent.display()))?;
     if let Some(chunks) = arguments.repair {
-        return repair::measure(folder.path(), chunks, &sizes).await;
+        let small_files = arguments.repair_files;
+        return repair::measure(folder.path(), chunks, small_files, &sizes).await;
     }
     if arguments.growth {
         return growth::measure(folder.path(), arguments).await;

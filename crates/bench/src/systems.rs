@@ -6,9 +6,9 @@ mod seaweedfs;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 use futures::future::LocalBoxFuture;
 use serde::Serialize;
@@ -100,6 +100,9 @@ pub(crate) trait System: fmt::Debug + Send + Sync {
 
     /// Starts a node that was killed, and waits until everything is as before.
     fn restart_node(&mut self, place: usize) -> LocalBoxFuture<'_, Result<()>>;
+
+    /// Has a frozen node go on, and waits until everything is as before.
+    fn thaw_node(&mut self, place: usize) -> LocalBoxFuture<'_, Result<()>>;
 }
 
 impl Kind {
@@ -165,14 +168,33 @@ fn program(path: Option<&PathBuf>, flag: &str) -> Result<PathBuf> {
 
 /// Asks until it is so.
 async fn until(what: &str, mut ask: impl AsyncFnMut() -> Result<()>) -> Result<()> {
-    let asked_since = Instant::now();
-    loop {
-        match ask().await {
-            Ok(()) => return Ok(()),
-            Err(error) if asked_since.elapsed() > READY_TIMEOUT => {
-                bail!("waited for {READY_TIMEOUT:?} until {what}: {error:#}")
-            }
-            Err(_) => tokio::time::sleep(LOOK_INTERVAL).await,
+    let mut refusal = anyhow!("nobody answered");
+    let asking = async {
+        while let Err(error) = ask().await {
+            refusal = error;
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
+    };
+    if tokio::time::timeout(READY_TIMEOUT, asking).await.is_err() {
+        return Err(refusal.context(format!("waited for {READY_TIMEOUT:?} until {what}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use anyhow::bail;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_comes_is_waited_for_no_longer_than_that() {
+        let refused = until("it is there", async || bail!("not yet")).await;
+        let refused = format!("{:#}", refused.unwrap_err());
+        assert!(refused.ends_with("until it is there: not yet"), "{refused}");
+        let unanswered = until("it is there", async || pending().await).await;
+        assert!(unanswered.is_err());
     }
 }

@@ -22,6 +22,14 @@ pub(crate) fn text(report: &Report) -> String {
     for sentence in &report.left_out {
         line(sentence);
     }
+    for system in &report.systems {
+        for remark in system.figures.remarks() {
+            line(&format!(
+                "{}: not all was measured: {remark}",
+                system.kind.name()
+            ));
+        }
+    }
     line("");
     for row in aligned(&rows(report)) {
         line(&row);
@@ -38,7 +46,7 @@ fn rounds(rounds: u32) -> String {
         return "One round.".to_owned();
     }
     format!(
-        "The medians of {rounds} rounds, in which all had their turns, with the lowest and the highest of them."
+        "The medians of {rounds} rounds, in which all had their turns, with the lowest and the highest of them; of a harmed node the worst."
     )
 }
 
@@ -89,18 +97,19 @@ fn rows(report: &Report) -> Vec<Vec<String>> {
     rows
 }
 
-/// The median, and how far the rounds lie apart.
+/// What is shown, and how far the rounds lie apart.
 fn with_spread(figure: Figure) -> String {
     let Figure {
-        median,
+        shown,
         lowest,
         highest,
+        ..
     } = figure;
     let (low, high) = (short(lowest), short(highest));
     if low == high {
-        return short(median);
+        return short(shown);
     }
-    format!("{} ({low} - {high})", short(median))
+    format!("{} ({low} - {high})", short(shown))
 }
 
 /// Rows of Markdown, with columns as wide as their widest text.

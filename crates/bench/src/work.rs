@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures::TryFutureExt;
 
 use crate::arguments::Sizes;
-use crate::content::Content;
+use crate::content::{BIG, BIG_BY_PAGE, Content};
 use crate::faults;
 use crate::figures::Figures;
 use crate::load::{self, Act, Shape};
@@ -22,10 +22,6 @@ const WARM_UP: u64 = 32;
 const MANY: &str = "many";
 const FILLERS: u64 = 64;
 const DELETERS: u64 = 16;
-const FAULT_CONNECTIONS: u64 = 16;
-/// The big file's number; those of small files are far above it.
-const BIG: u64 = 1;
-const BIG_BY_PAGE: u64 = 2;
 
 /// One size of small files over one number of connections: the keys of its rows, and of the processor time that it takes.
 struct Small {
@@ -82,13 +78,7 @@ pub(crate) async fn round(
         .await
         .context("a folder of many files")?;
     figures.add_known("memory_after", resident(&system.process_ids()));
-    let shape = |series| Shape {
-        series,
-        connections: FAULT_CONNECTIONS,
-        len: MEDIUM,
-    };
-    let faults = faults::measure(system, [shape(101), shape(102)], sizes.fault_span, figures);
-    faults.await.context("a node that is killed")
+    faults::measure(system, sizes, figures).await
 }
 
 async fn warm_up(door: &Door) -> Result<()> {

@@ -23,7 +23,7 @@ pub(crate) fn draw(curves: &Curves, under: &str) -> String {
     canvas.down(22.0);
     canvas.text(MARGIN, "small", under);
     canvas.down(18.0);
-    let legend = "Both axes are logarithmic. Dashed: what n log n in total would be, from the first point on.";
+    let legend = "Both axes are logarithmic. Dashed: what n log n in total would be, from where there is enough to tell.";
     canvas.text(MARGIN, "small", legend);
     canvas.down(12.0);
     let drawn: Vec<_> = curves
@@ -49,12 +49,9 @@ fn chart(canvas: &mut Canvas, left: f64, curve: &Curve) {
     let subject = curve.subject;
     canvas.text_at(left, top - 22.0, "small", subject.title);
     let (first, last) = (curve.points[0], curve.points[curve.points.len() - 1]);
-    let allowed = (first.0, last.0, first.1, at_most(curve));
-    let figures = curve.points.iter().map(|(_, figure)| *figure);
-    let figures: Vec<f64> = figures
-        .chain([allowed.3])
-        .map(|figure| figure.max(1e-6))
-        .collect();
+    let limit = limit(curve);
+    let figures = curve.points.iter().chain(limit.iter().flatten());
+    let figures: Vec<f64> = figures.map(|(_, figure)| figure.max(1e-6)).collect();
     let low = figures.iter().copied().fold(f64::MAX, f64::min) / 1.5;
     let high = (figures.iter().copied().fold(0.0, f64::max) * 1.5).max(low * 10.0);
     let place = |size: u64, figure: f64| {
@@ -69,10 +66,9 @@ fn chart(canvas: &mut Canvas, left: f64, curve: &Curve) {
         ],
         "axis",
     );
-    canvas.line(
-        &[place(allowed.0, allowed.2), place(allowed.1, allowed.3)],
-        "limit",
-    );
+    if let Some(limit) = limit {
+        canvas.line(&limit.map(|(size, figure)| place(size, figure)), "limit");
+    }
     let points: Vec<_> = curve
         .points
         .iter()
@@ -103,15 +99,17 @@ fn chart(canvas: &mut Canvas, left: f64, curve: &Curve) {
     canvas.text_at(left + width() - 24.0, top - 22.0, "small", unit);
 }
 
-/// What the last figure may be: n log n in total from the first one on.
-fn at_most(curve: &Curve) -> f64 {
-    let ((first, figure), (last, _)) = (curve.points[0], curve.points[curve.points.len() - 1]);
+/// From which point to which one n log n in total leads; nothing where that says nothing.
+fn limit(curve: &Curve) -> Option<[(u64, f64); 2]> {
+    let [(first, figure), (last, _)] = curve.ends()?;
     let each = (last as f64).ln() / (first as f64).ln();
-    match curve.subject.kind {
+    let at_most = match curve.subject.kind {
         Kind::Whole => figure * each * last as f64 / first as f64,
         Kind::Each => figure * each,
         Kind::Rate => figure / each,
-    }
+        Kind::Found => return None,
+    };
+    Some([(first, figure), (last, at_most)])
 }
 
 #[cfg(test)]
@@ -126,9 +124,10 @@ mod tests {
             curve(Kind::Each, 0.0, &points),
             curve(Kind::Whole, 0.0, &points),
             curve(Kind::Whole, 0.0, &points[..1]),
+            curve(Kind::Found, 0.0, &points),
         ]);
         let svg = draw(&curves, "on a <machine>");
-        assert_eq!(svg.matches("<circle").count(), 6, "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 9, "{svg}");
         assert_eq!(svg.matches(r#"class="limit""#).count(), 2, "{svg}");
         assert_eq!(svg.matches(r#"class="worse""#).count(), 4, "{svg}");
         assert!(svg.contains("on a &lt;machine&gt;"), "{svg}");

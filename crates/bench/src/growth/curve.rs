@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Each,
     /// How often something is done in a second.
     Rate,
+    /// What the measurement happened to find: nothing of it says how it grows.
+    Found,
 }
 
 /// What a curve is of.
@@ -49,29 +51,42 @@ pub(crate) struct Curves(pub(crate) Vec<Curve>);
 const TOLERANCE: f64 = 0.1;
 
 impl Curve {
-    /// With which power of the size the whole grows, from the smallest to the largest.
+    /// The sizes between which it is judged: from the last one at which it is too little to tell anything, or the first, to the last.
+    pub(super) fn ends(&self) -> Option<[(u64, f64); 2]> {
+        let floor = match self.subject.kind {
+            Kind::Whole | Kind::Each => self.subject.least,
+            // A rate is what its time is not.
+            Kind::Rate => 0.0,
+            Kind::Found => return None,
+        };
+        let last = *self.points.last()?;
+        let too_little = self.points.iter().rev().skip(1);
+        let mut too_little = too_little.filter(|(_, figure)| *figure <= floor);
+        let first = *too_little.next().or(self.points.first())?;
+        // Two starts that take next to nothing are alike.
+        let raised = [first, last].map(|(size, figure)| (size, figure.max(floor)));
+        (first.0 < last.0).then_some(raised)
+    }
+
+    /// With which power of the size the whole grows.
     pub(crate) fn exponent(&self) -> Option<f64> {
-        let ((first, before), (last, after)) = (*self.points.first()?, *self.points.last()?);
-        if first >= last {
-            return None;
-        }
-        let floor = self.subject.least;
+        let [(first, before), (last, after)] = self.ends()?;
         let times = match self.subject.kind {
-            // Two starts that take next to nothing are alike.
-            Kind::Whole | Kind::Each => after.max(floor) / before.max(floor),
             Kind::Rate => before / after,
+            _ => after / before,
         };
         let each = times.ln() / (last as f64 / first as f64).ln();
         Some(match self.subject.kind {
             Kind::Whole => each,
-            Kind::Each | Kind::Rate => each + 1.0,
+            _ => each + 1.0,
         })
     }
 
     /// With which power n log n grows between the same sizes.
     pub(crate) fn allowed(&self) -> Option<f64> {
-        let (first, last) = (self.points.first()?.0 as f64, self.points.last()?.0 as f64);
-        (first < last).then(|| 1.0 + (last.ln() / first.ln()).ln() / (last / first).ln())
+        let [(first, _), (last, _)] = self.ends()?;
+        let (first, last) = (first as f64, last as f64);
+        Some(1.0 + (last.ln() / first.ln()).ln() / (last / first).ln())
     }
 
     /// Whether it grows no faster; nothing if there is one size only.
@@ -189,6 +204,29 @@ pub(crate) mod tests {
         assert_eq!(curve(Kind::Each, 0.001, &points).holds(), Some(true));
         assert_eq!(curve(Kind::Each, 0.0, &points).holds(), Some(false));
         assert_eq!(curve(Kind::Each, 0.0, &points[..1]).holds(), None);
+    }
+
+    #[test]
+    fn what_is_too_little_at_first_is_judged_from_where_it_is_more() {
+        let points = [
+            (1000, 0.001),
+            (10_000, 0.09),
+            (100_000, 2.0),
+            (1_000_000, 200.0),
+        ];
+        let curve = curve(Kind::Whole, 0.1, &points);
+        let exponent = curve.exponent().unwrap();
+        assert!(
+            (exponent - 2000_f64.ln() / 100_f64.ln()).abs() < 0.001,
+            "{exponent}"
+        );
+        assert_eq!(curve.holds(), Some(false));
+    }
+
+    #[test]
+    fn what_was_found_is_not_judged() {
+        let curve = curve(Kind::Found, 0.0, &[(10_000, 5.0), (1_000_000, 1.0)]);
+        assert_eq!((curve.exponent(), curve.holds()), (None, None));
     }
 
     #[test]

@@ -55,6 +55,7 @@ const STORE: Subject = subject("the store", "MB", Kind::Whole, 10.0);
 const START: Subject = subject("start", "s", Kind::Whole, 0.1);
 const START_KILLED: Subject = subject("start after a kill", "s", Kind::Whole, 0.1);
 const JOINED: Subject = subject("three nodes compared", "s", Kind::Whole, 0.1);
+const SURVEYED: Subject = subject("all looked through for lost copies", "s", Kind::Whole, 0.5);
 const MEMORY: Subject = subject("memory after a start", "MB", Kind::Whole, 10.0);
 const MEMORY_AFTER: Subject = subject("memory after all of this", "MB", Kind::Whole, 20.0);
 const UPLOADS: Subject = subject("uploads, 16 at once, fsynced", "/s", Kind::Rate, 0.0);
@@ -188,6 +189,8 @@ async fn work(
     let caller = Caller::connect(address, Role::Client, cluster()).await?;
     until_compared(&caller).await?;
     curves.add(JOINED, size, begun.elapsed().as_secs_f64());
+    until_idle(process).await?;
+    curves.add(SURVEYED, size, begun.elapsed().as_secs_f64());
 
     let before = cpu_seconds(&process.ids());
     let uploads = rate(AT_ONCE, SPAN, |turn| {
@@ -211,6 +214,21 @@ async fn work(
     curves.add(OPENS, size, opens.await?);
     look(&caller, size, curves).await?;
     delete_and_restore(&caller, size, curves).await
+}
+
+/// Waits until the master has ended what it does of its own accord after nodes joined: it tells nobody when.
+async fn until_idle(process: &Process) -> Result<()> {
+    const LOOK: Duration = Duration::from_millis(500);
+    const IDLE: f64 = 0.05;
+    let begun = Instant::now();
+    loop {
+        let before = cpu_seconds(&process.ids());
+        tokio::time::sleep(LOOK).await;
+        if cpu_seconds(&process.ids()) - before < IDLE * LOOK.as_secs_f64() {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < START_MAX, "the master is never idle");
+    }
 }
 
 /// What only reads.

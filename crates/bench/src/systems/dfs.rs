@@ -138,6 +138,14 @@ impl System for Dfs {
         }
         .boxed_local()
     }
+
+    fn thaw_node(&mut self, place: usize) -> LocalBoxFuture<'_, Result<()>> {
+        async move {
+            self.nodes[place].thaw()?;
+            self.until_green().await
+        }
+        .boxed_local()
+    }
 }
 
 /// As `static/resumable.js` has the stock client of tus do it: one request opens the upload, one brings all bytes.

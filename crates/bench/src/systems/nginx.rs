@@ -114,4 +114,8 @@ impl System for Nginx {
     fn restart_node(&mut self, _place: usize) -> LocalBoxFuture<'_, Result<()>> {
         async { Ok(()) }.boxed_local()
     }
+
+    fn thaw_node(&mut self, _place: usize) -> LocalBoxFuture<'_, Result<()>> {
+        async { Ok(()) }.boxed_local()
+    }
 }

@@ -191,4 +191,12 @@ impl System for SeaweedFs {
         }
         .boxed_local()
     }
+
+    fn thaw_node(&mut self, place: usize) -> LocalBoxFuture<'_, Result<()>> {
+        async move {
+            self.nodes[place].thaw()?;
+            self.until_ready().await
+        }
+        .boxed_local()
+    }
 }
