@@ -352,7 +352,7 @@ async fn a_bench_measures_all_steps_and_leaves_nothing() {
     let output = run(&mut bench).await;
     let announced = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        announced.contains("writes up to 1.3 MB in 61 files to /dfs-bench-"),
+        announced.contains("writes up to 5.2 MB in 121 files to /dfs-bench-"),
         "{announced}"
     );
     let report: serde_json::Value = serde_json::from_str(&said(&output)).unwrap();
@@ -361,11 +361,11 @@ async fn a_bench_measures_all_steps_and_leaves_nothing() {
         .iter()
         .map(|step| step["work"].as_str().unwrap())
         .collect();
-    let small = ["upload_small", "download_small"].repeat(3);
+    let small = ["upload_small", "download_small"].repeat(6);
     assert_eq!(
         work,
         [
-            &["upload_big", "download_big"],
+            &["upload_big", "download_big", "download_four"],
             &small[..],
             &["list", "delete"]
         ]
@@ -378,12 +378,15 @@ async fn a_bench_measures_all_steps_and_leaves_nothing() {
         "{report}"
     );
     assert_eq!(steps[0]["bytes"], 1 << 20);
-    assert_eq!(steps[9]["count"], 60);
+    assert_eq!(steps[2]["bytes"], 4 << 20);
+    assert_eq!(steps[3]["file_size"], 4096);
+    assert_eq!(steps[16]["count"], 120);
     assert_nothing_is_left(&cluster).await;
     // For people it is a table.
     let table = said(&run(&mut cluster.dfs(&["bench", "--big", "1MiB", "--files", "5"])).await);
     assert!(
-        table.contains("upload of one file") && table.contains("16 connections"),
+        table.contains("upload of one file")
+            && table.contains("uploads of 64 KiB        16 connections"),
         "{table}"
     );
 }

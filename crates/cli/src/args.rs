@@ -504,7 +504,7 @@ pub struct Bench {
     /// How large the big file is, for example 1GiB
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     pub big: ByteSize,
-    /// How many small files are written, at most, over each number of connections
+    /// How many small files are written, at most, of each size and over each number of connections
     #[arg(long, value_name = "COUNT", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub files: u32,
     /// How long each step takes, at most: what does not fit into it is left out

@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Stop};
 use crate::output::{Output, Table, span};
 
-use steps::{CONNECTIONS, SMALL_LEN, Step, Steps};
+use steps::{SHAPES, Step, Steps};
 
 /// The removal of the folder takes no longer, whatever is in it: it is one change of names.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(30);
@@ -63,8 +63,9 @@ pub(super) async fn run(mut context: Context, arguments: &Bench) -> anyhow::Resu
 
 /// Bytes that are written at most.
 fn bytes_to_write(arguments: &Bench) -> u64 {
-    let files = u64::from(arguments.files) * CONNECTIONS.len() as u64;
-    arguments.big.get().saturating_add(files * SMALL_LEN)
+    let small: u64 = SHAPES.iter().map(|shape| shape.len).sum();
+    let small = u64::from(arguments.files) * small;
+    arguments.big.get().saturating_add(small)
 }
 
 fn check_room(arguments: &Bench, status: &ClusterStatus) -> anyhow::Result<()> {
@@ -92,7 +93,7 @@ fn check_room(arguments: &Bench, status: &ClusterStatus) -> anyhow::Result<()> {
 }
 
 fn announcement(arguments: &Bench, status: &ClusterStatus, folder: &EntryPath) -> String {
-    let files = u64::from(arguments.files) * CONNECTIONS.len() as u64 + 1;
+    let files = u64::from(arguments.files) * SHAPES.len() as u64 + 1;
     format!(
         "writes up to {} in {} to {folder}, {} of each, in {} at most; all is removed for good, and its space is freed about an hour later",
         size(bytes_to_write(arguments)),
@@ -159,7 +160,7 @@ fn table(steps: &[Step]) -> Table {
         };
         let took = format!("{:.1} s", step.seconds);
         table.row([
-            step.work.title().to_owned(),
+            step.title(),
             connections,
             step.rate_in_words(),
             format!("({much} in {took})"),
@@ -187,7 +188,7 @@ mod tests {
     fn all_that_may_be_written_is_counted() {
         assert_eq!(
             bytes_to_write(&arguments(ByteSize::mebi(1), 1)),
-            (1 << 20) + 3 * 4096
+            (1 << 20) + 3 * (4096 + 65_536)
         );
         assert_eq!(
             bytes_to_write(&arguments(ByteSize::bytes(u64::MAX), 1)),

@@ -15,12 +15,34 @@ use super::content::Content;
 use crate::args::Bench;
 use client::people::{exact_size, grouped};
 
-/// Small files: one page each.
-pub(super) const SMALL_LEN: u64 = 4096;
-/// Over how many connections small files are written and read, one number after the other.
-pub(super) const CONNECTIONS: [u32; 3] = [1, 4, 16];
-/// Steps in all: the big file up and down, small files up and down, a listing, and deletions.
-pub(super) const COUNT: u64 = 2 + 2 * CONNECTIONS.len() as u64 + 2;
+const KIB: u64 = 1 << 10;
+/// Small files that are written and read, one shape after the other.
+pub(super) const SHAPES: [Shape; 6] = [
+    shape(4 * KIB, 1),
+    shape(4 * KIB, 16),
+    shape(4 * KIB, 64),
+    shape(64 * KIB, 1),
+    shape(64 * KIB, 16),
+    shape(64 * KIB, 64),
+];
+/// Steps in all: the big file up and down, once and four times, small files up and down, a listing, and deletions.
+pub(super) const COUNT: u64 = 3 + 2 * SHAPES.len() as u64 + 2;
+/// Downloads of the big file at once.
+const AT_ONCE: u32 = 4;
+/// Connections that delete.
+const DELETERS: u32 = 16;
+
+/// Files of one size, over so many connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Bytes of each file.
+    pub(super) len: u64,
+    connections: u32,
+}
+
+const fn shape(len: u64, connections: u32) -> Shape {
+    Shape { len, connections }
+}
 
 /// What is done in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,6 +50,7 @@ pub(super) const COUNT: u64 = 2 + 2 * CONNECTIONS.len() as u64 + 2;
 pub(super) enum Work {
     UploadBig,
     DownloadBig,
+    DownloadFour,
     UploadSmall,
     DownloadSmall,
     List,
@@ -35,12 +58,13 @@ pub(super) enum Work {
 }
 
 impl Work {
-    pub(super) const fn title(self) -> &'static str {
+    const fn title(self) -> &'static str {
         match self {
             Self::UploadBig => "upload of one file",
             Self::DownloadBig => "download of it",
-            Self::UploadSmall => "uploads of 4 KiB",
-            Self::DownloadSmall => "downloads of 4 KiB",
+            Self::DownloadFour => "downloads of it at once",
+            Self::UploadSmall => "uploads",
+            Self::DownloadSmall => "downloads",
             Self::List => "listing, entries",
             Self::Delete => "deletions",
         }
@@ -53,6 +77,9 @@ pub(super) struct Step {
     pub(super) work: Work,
     pub(super) connections: u32,
     pub(super) count: u64,
+    /// Of each file, where small ones are written or read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<u64>,
     pub(super) seconds: f64,
@@ -67,21 +94,31 @@ impl Step {
             work,
             connections,
             count,
+            file_size: None,
             bytes: None,
             seconds,
             rate: count as f64 / seconds,
         }
     }
 
-    fn of_bytes(work: Work, bytes: u64, took: Duration) -> Self {
+    fn of_bytes(work: Work, connections: u32, bytes: u64, took: Duration) -> Self {
         let seconds = took.as_secs_f64();
         Self {
             work,
-            connections: 1,
-            count: 1,
+            connections,
+            count: connections.into(),
+            file_size: None,
             bytes: Some(bytes),
             seconds,
             rate: bytes as f64 / 1e6 / seconds,
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        let title = self.work.title();
+        match self.file_size {
+            Some(len) => format!("{title} of {} KiB", len / KIB),
+            None => title.to_owned(),
         }
     }
 
@@ -114,7 +151,7 @@ pub(super) struct Steps {
 /// One file of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Small {
-    connections: u32,
+    shape: Shape,
     number: u64,
 }
 
@@ -135,20 +172,17 @@ impl Steps {
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
         self.big_file().await?;
         let mut written = Vec::new();
-        for connections in CONNECTIONS {
-            let small = |number| Small {
-                connections,
-                number,
-            };
+        for shape in SHAPES {
+            let small = |number| Small { shape, number };
             let files = (0..self.files).map(small).collect();
+            let connections = shape.connections;
             let stored = self.each(Work::UploadSmall, connections, files).await?;
             self.each(Work::DownloadSmall, connections, stored.clone())
                 .await?;
             written.extend(stored);
         }
         self.list(written.len() as u64).await?;
-        let most = CONNECTIONS.into_iter().max().unwrap_or(1);
-        self.each(Work::Delete, most, written).await?;
+        self.each(Work::Delete, DELETERS, written).await?;
         Ok(())
     }
 
@@ -159,20 +193,38 @@ impl Steps {
         let reader = content().until(begun + self.longest);
         let uploaded = self.cluster.upload(&path, reader, options(None)).await;
         let uploaded = uploaded.with_context(|| format!("upload {path}"))?;
-        self.done.push(Step::of_bytes(
-            Work::UploadBig,
-            uploaded.size,
-            begun.elapsed(),
-        ));
+        let took = begun.elapsed();
+        let step = Step::of_bytes(Work::UploadBig, 1, uploaded.size, took);
+        self.done.push(step);
+        self.read_big(&path, Work::DownloadBig, 1).await?;
+        self.read_big(&path, Work::DownloadFour, AT_ONCE).await
+    }
 
+    async fn read_big(
+        &mut self,
+        path: &EntryPath,
+        work: Work,
+        connections: u32,
+    ) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let (bytes, is_right) = read(&self.cluster, &path, content(), begun + self.longest).await?;
-        ensure!(
-            is_right,
-            "{path} came back with other bytes than were stored"
-        );
-        self.done
-            .push(Step::of_bytes(Work::DownloadBig, bytes, begun.elapsed()));
+        let end = begun + self.longest;
+        let mut tasks = JoinSet::new();
+        for _ in 0..connections {
+            let (cluster, path) = (self.cluster.clone(), path.clone());
+            let content = Content::new(self.seed, self.big);
+            tasks.spawn(async move { read(&cluster, &path, content, end).await });
+        }
+        let mut bytes = 0;
+        while let Some(ended) = tasks.join_next().await {
+            let (came, is_right) = ended??;
+            ensure!(
+                is_right,
+                "{path} came back with other bytes than were stored"
+            );
+            bytes += came;
+        }
+        let step = Step::of_bytes(work, connections, bytes, begun.elapsed());
+        self.done.push(step);
         Ok(())
     }
 
@@ -195,8 +247,13 @@ impl Steps {
             done.extend(ended??);
         }
         let count = done.len() as u64;
-        self.done
-            .push(Step::of_things(work, connections, count, begun.elapsed()));
+        let is_of_bytes = matches!(work, Work::UploadSmall | Work::DownloadSmall);
+        let first = done.first().filter(|_| is_of_bytes);
+        let file_size = first.map(|small| small.shape.len);
+        self.done.push(Step {
+            file_size,
+            ..Step::of_things(work, connections, count, begun.elapsed())
+        });
         Ok(done)
     }
 
@@ -267,23 +324,23 @@ async fn one_connection(
 impl Hand {
     async fn work(&self, work: Work, file: Small) -> anyhow::Result<()> {
         let Small {
-            connections,
+            shape: Shape { len, connections },
             number,
         } = file;
-        let name = EntryName::new(format!("{connections:02}-{number:07}"))?;
+        let name = EntryName::new(format!("{len:05}-{connections:02}-{number:07}"))?;
         let path = self.folder.join(name)?;
-        let seed = self.seed ^ u64::from(connections) << 48 ^ (number + 1);
-        let content = Content::new(seed, SMALL_LEN);
+        let seed = self.seed ^ len << 32 ^ u64::from(connections) << 24 ^ (number + 1);
+        let content = Content::new(seed, len);
         match work {
             Work::UploadSmall => {
-                let options = options(Some(SMALL_LEN));
+                let options = options(Some(len));
                 let uploaded = self.cluster.upload(&path, content, options).await;
                 uploaded.with_context(|| format!("upload {path}"))?;
             }
             Work::DownloadSmall => {
                 let never = Instant::now() + Duration::from_secs(3600);
                 let (bytes, is_right) = read(&self.cluster, &path, content, never).await?;
-                let is_whole = is_right && bytes == SMALL_LEN;
+                let is_whole = is_right && bytes == len;
                 ensure!(
                     is_whole,
                     "{path} came back with other bytes than were stored: {}",
@@ -298,7 +355,7 @@ impl Hand {
                 let deleted = self.cluster.delete(&path, options).await;
                 deleted.with_context(|| format!("delete {path}"))?;
             }
-            Work::UploadBig | Work::DownloadBig | Work::List => {
+            Work::UploadBig | Work::DownloadBig | Work::DownloadFour | Work::List => {
                 unreachable!("it is not done to many files")
             }
         }
