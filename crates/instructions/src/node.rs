@@ -27,11 +27,11 @@ const SMALL: usize = 4 << 10;
 const LARGE: usize = 256 << 10;
 
 pub(crate) fn put_small(turns: u64) -> Result<()> {
-    with_node(|channel| put(channel, turns, SMALL))
+    with_node(|channel| put(channel, turns, 64, SMALL))
 }
 
 pub(crate) fn put_large(turns: u64) -> Result<()> {
-    with_node(|channel| put(channel, turns, LARGE))
+    with_node(|channel| put(channel, turns, 2, LARGE))
 }
 
 pub(crate) fn get_small(turns: u64) -> Result<()> {
@@ -63,10 +63,14 @@ pub(crate) fn record(turns: u64) -> Result<()> {
     Ok(())
 }
 
-async fn put(mut channel: Channel, turns: u64, len: usize) -> Result<()> {
-    for number in 0..turns {
-        let stored = channel.exchange(put_chunk(number, len)).await?;
-        ensure!(stored.stored);
+/// As many chunks are made whatever the turns, so that their making does not count.
+async fn put(mut channel: Channel, turns: u64, turns_max: u64, len: usize) -> Result<()> {
+    let mut chunks = (0..turns_max)
+        .map(|number| put_chunk(number, len))
+        .collect::<Vec<_>>();
+    for _ in 0..turns {
+        let chunk = chunks.pop().context("there is a chunk for each turn")?;
+        ensure!(channel.exchange(chunk).await?.stored);
     }
     Ok(())
 }
