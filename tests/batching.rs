@@ -78,6 +78,93 @@ async fn small_files_go_together_and_each_is_stored() {
     expect_stored(&cluster, &[]).await;
 }
 
+/// The network goes, and the web process, the master and a node die, while hundreds of small files are on their way: each is stored, and
+/// once.
+#[tokio::test]
+async fn small_files_outlive_the_network_and_each_process() {
+    let mut cluster = Cluster::start().await;
+    let files = files(&cluster);
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.limit_uploads(SLOW_FORMS).await;
+        choose(page, &files).await;
+        until_moving(page).await;
+        page.lose_network().await;
+        let is_stuck = "document.querySelector('#uploads .upload[data-state=stuck]')";
+        page.until(is_stuck).await;
+        page.limit_uploads(SLOW_FORMS).await;
+        until_more_are_stored(&cluster).await;
+        cluster.web().kill();
+        page.until(is_stuck).await;
+        cluster.web().start().await;
+        until_more_are_stored(&cluster).await;
+        cluster.master().kill();
+        cluster.master().start().await;
+        until_more_are_stored(&cluster).await;
+        cluster.node(1).kill();
+        until_more_are_stored(&cluster).await;
+        page.limit_uploads(None).await;
+        until_summed(page, "200 stored").await;
+    })
+    .await;
+    expect_stored(&cluster, &[]).await;
+    let root = "/".parse().unwrap();
+    let listed = cluster.client().list(&root, None, 1000).await.unwrap();
+    assert_eq!(listed.entries.len() as u64, COUNT, "some are stored twice");
+}
+
+/// So slow that a form of forty files takes a moment, and all of them some.
+const SLOW_FORMS: Option<u32> = Some(500_000);
+
+/// Some bytes of a form have left.
+async fn until_moving(page: &Page) {
+    page.until("[...document.querySelectorAll('#uploads .upload progress')].some(({ value }) => value > 0)")
+        .await;
+}
+
+/// More than until now, and not all.
+async fn until_more_are_stored(cluster: &Cluster) {
+    let client = cluster.client();
+    let stored = async || client.status().await.map_or(0, |status| status.files);
+    let before = stored().await;
+    crate::support::until("more files are stored", async || stored().await > before).await;
+    let now = stored().await;
+    assert!(now < COUNT, "all {now} were stored before it was harmed");
+}
+
+/// A proxy on the way takes no request longer than the setting says: forms are not longer either.
+#[tokio::test]
+async fn no_form_is_longer_than_the_setting_says() {
+    let mut cluster = Cluster::start().await;
+    cluster
+        .web()
+        .arguments(&["--set", "web.upload_request_max=100kB"]);
+    cluster.web().restart().await;
+    let files = files(&cluster);
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "const { send } = XMLHttpRequest.prototype; \
+             window.forms = []; \
+             XMLHttpRequest.prototype.send = function (body) { \
+               if (!(body instanceof FormData)) return send.call(this, body); \
+               window.forms.push(new Response(body).arrayBuffer().then(({ byteLength }) => byteLength)); \
+               send.call(this, body); \
+             }",
+        )
+        .await;
+        choose(page, &files).await;
+        until_summed(page, "200 stored").await;
+        let lengths = page.script("return Promise.all(window.forms)").await;
+        let lengths = lengths.as_array().unwrap().iter();
+        let lengths: Vec<_> = lengths.map(|len| len.as_u64().unwrap()).collect();
+        assert!(lengths.len() > 1, "no forms were sent");
+        assert!(lengths.iter().all(|len| *len <= 100_000), "{lengths:?}");
+    })
+    .await;
+    expect_stored(&cluster, &[]).await;
+}
+
 /// One is cancelled while it goes with others: it is not there, and they are.
 #[tokio::test]
 async fn one_that_goes_with_others_is_cancelled_alone() {
@@ -86,10 +173,9 @@ async fn one_that_goes_with_others_is_cancelled_alone() {
     let mut cancelled = None;
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/")).await;
-        page.limit_uploads(Some(500_000)).await;
+        page.limit_uploads(SLOW_FORMS).await;
         choose(page, &files).await;
-        page.until("[...document.querySelectorAll('#uploads .upload progress')].some(({ value }) => value > 0)")
-            .await;
+        until_moving(page).await;
         let name = page
             .script(
                 "const row = [...document.querySelectorAll('#uploads .upload[data-state=sending]')].at(-1); \

@@ -5,8 +5,9 @@ use client::{DeleteOptions, Error, UploadOptions};
 use proto::master::Health;
 use proto::name::EntryPath;
 
+use crate::support::panel::{file, until_state};
 use crate::support::small_disk::SmallDisk;
-use crate::support::{Cluster, content, download, files_below};
+use crate::support::{Cluster, Screen, browse, content, download, files_below};
 
 const CHUNK: usize = 64 << 10;
 
@@ -122,4 +123,56 @@ async fn a_full_master_reads_and_deletes() {
     cluster.until_healthy().await;
     cluster.upload("/new", &bytes).await;
     assert!(download(&client, "/new").await.unwrap() == bytes);
+}
+
+/// The disks of two of three nodes are full: what is dropped onto the page is not stored, small or large, and the page says why and what
+/// to do. When there is room again a click stores both.
+#[tokio::test]
+async fn a_full_cluster_says_so_on_the_page_and_stores_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount(192) else {
+        return;
+    };
+    let mut cluster = Cluster::plan().nodes(1).start().await;
+    cluster.expect_in_log("the disk is full");
+    cluster.expect_in_log("free space, or add nodes");
+    for name in ["second", "third"] {
+        cluster.add_node_in(&disk.path().join(name)).await;
+    }
+    cluster.until_healthy().await;
+    let (small, large) = (content(1, 5000), content(2, 30 * CHUNK));
+    let files = [
+        file(&cluster, "small", &small),
+        file(&cluster, "large", &large),
+    ];
+    disk.fill();
+    // What the nodes still take of their own is soon over.
+    let client = cluster.client();
+    let (more, bytes) = (path("/more"), content(3, 16 * CHUNK));
+    crate::support::until("the cluster takes nothing more", || async {
+        let uploaded = client.upload(&more, &bytes[..], UploadOptions::default());
+        uploaded.await.is_err()
+    })
+    .await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        let files: Vec<_> = files.iter().map(std::path::PathBuf::as_path).collect();
+        page.choose("#file-input", &files).await;
+        until_state(page, "failed", 2).await;
+        let told = page.text("#uploads").await;
+        let reason = "a write needs 2: free space, or add nodes.";
+        assert_eq!(told.matches(reason).count(), 2, "{told}");
+        for name in ["small", "large"] {
+            assert!(client.entry(&path(&format!("/{name}"))).await.is_err());
+        }
+        disk.make_room();
+        cluster.until_healthy().await;
+        page.click("#uploads .upload button[aria-label^='Retry']")
+            .await;
+        page.click("#uploads .upload[data-state=failed] button[aria-label^='Retry']")
+            .await;
+        until_state(page, "done", 2).await;
+    })
+    .await;
+    assert!(download(&client, "/small").await.unwrap() == small);
+    assert!(download(&client, "/large").await.unwrap() == large);
 }

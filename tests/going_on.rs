@@ -150,3 +150,68 @@ async fn what_is_kept_beside_another_goes_on_where_it_was() {
     assert_eq!(download(&client, "/film.mp4").await.unwrap(), b"old");
     assert_eq!(download(&client, "/film (2).mp4").await.unwrap().len(), LEN);
 }
+
+const MANY: usize = 150;
+const MANY_LEN: usize = 20_000;
+
+/// Has *Upload files* give so many small files, each with bytes of its own.
+async fn offer_many(page: &Page) {
+    page.script(&format!(
+        "return navigator.storage.getDirectory().then(async (root) => {{ \
+           const handles = []; \
+           for (let one = 0; one < {MANY}; one += 1) {{ \
+             const handle = await root.getFileHandle(one + '.jpg', {{ create: true }}); \
+             const writer = await handle.createWritable(); \
+             await writer.write(new Uint8Array({MANY_LEN}).map((_, place) => one + (place >> 8) * place)); \
+             await writer.close(); \
+             handles.push(handle); \
+           }} \
+           window.showOpenFilePicker = async () => handles; \
+         }})"
+    ))
+    .await;
+}
+
+/// What `offer_many` gives.
+fn one_of_many(one: usize) -> Vec<u8> {
+    let byte = |place: usize| ((one + (place >> 8) * place) % 256).to_le_bytes()[0];
+    (0..MANY_LEN).map(byte).collect()
+}
+
+/// Some of many small files were stored when the page was closed: one click goes on with the others, and none is stored twice.
+#[tokio::test]
+async fn one_click_goes_on_in_the_middle_of_many_small_files() {
+    let cluster = Cluster::start().await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        offer_many(page).await;
+        page.limit_uploads(Some(500_000)).await;
+        page.click("#choose-files").await;
+        let done = "document.querySelectorAll('#uploads .upload[data-state=done]').length";
+        page.until(&format!("{done} > 0")).await;
+        until_noted(page, 1).await;
+        let stored = page.script(&format!("return {done}")).await;
+        assert!(stored.as_u64().unwrap() < MANY as u64, "all were stored");
+        page.open(&cluster.url("/")).await;
+        page.limit_uploads(None).await;
+        page.until("document.querySelector('#cut-off:not([hidden]) button.primary:not([hidden])')")
+            .await;
+        page.click("#cut-off button.primary").await;
+        page.until("document.getElementById('cut-off').hidden")
+            .await;
+        page.until(
+            "document.querySelectorAll('#uploads .upload').length > 0 && \
+             document.querySelectorAll('#uploads .upload:not([data-state=done])').length === 0",
+        )
+        .await;
+    })
+    .await;
+    let client = cluster.client();
+    for one in 0..MANY {
+        let stored = download(&client, &format!("/{one}.jpg")).await;
+        assert!(stored.unwrap() == one_of_many(one), "file {one}");
+    }
+    let root = "/".parse().unwrap();
+    let listed = client.list(&root, None, 1000).await.unwrap();
+    assert_eq!(listed.entries.len(), MANY, "some are stored twice");
+}

@@ -2,7 +2,7 @@
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 
-use crate::support::{Cluster, content, download};
+use crate::support::{Cluster, Screen, browse, content, download};
 
 const METADATA: &str = "path L2Evcy5iaW4="; // /a/s.bin
 
@@ -77,4 +77,50 @@ async fn an_upload_goes_on_after_the_death_of_each_process_and_of_all() {
     assert_eq!(offset(&url).await, bytes.len());
     let stored = download(&cluster.client(), "/a/s.bin").await;
     assert!(stored.unwrap() == bytes);
+}
+
+/// The stock client of tus, as it comes, without a line of the page's own: it opens an upload, is stopped in the middle, finds the upload
+/// again and ends it.
+#[tokio::test]
+async fn the_stock_client_opens_an_upload_and_goes_on_with_it() {
+    let cluster = Cluster::start().await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "const bytes = new Uint8Array(1000000).map((_, place) => place % 251); \
+             window.file = new File([bytes], 'stock.bin', { lastModified: 7 }); \
+             window.options = { \
+               endpoint: '/api/v1/uploads', chunkSize: 300000, retryDelays: [], \
+               metadata: { path: '/stock.bin' }, \
+               onError: ({ message }) => { window.outcome = message; }, \
+               onSuccess: () => { window.outcome = 'stored'; }, \
+             }; \
+             return import('/static/vendor/tus.min.js').then(() => new Promise((resolve) => { \
+               const upload = new tus.Upload(window.file, { \
+                 ...window.options, \
+                 onChunkComplete: () => upload.abort().then(resolve), \
+               }); \
+               upload.start(); \
+             }))",
+        )
+        .await;
+        assert!(page.script("return window.outcome ?? null").await.is_null());
+        let before = page
+            .script(
+                "const upload = new tus.Upload(window.file, window.options); \
+                 return upload.findPreviousUploads().then(([before]) => { \
+                   upload.resumeFromPreviousUpload(before); \
+                   upload.start(); \
+                   return before.uploadUrl; \
+                 })",
+            )
+            .await;
+        page.until("window.outcome").await;
+        assert_eq!(page.script("return window.outcome").await, "stored");
+        let upload = cluster.url(before.as_str().unwrap());
+        assert_eq!(offset(&upload).await, 1_000_000);
+    })
+    .await;
+    let expected: Vec<_> = (0..=250).cycle().take(1_000_000).collect();
+    assert!(download(&cluster.client(), "/stock.bin").await.unwrap() == expected);
 }

@@ -191,9 +191,18 @@ impl Page {
 
     /// So many bytes a second leave the browser at most, or as many as can.
     pub(crate) async fn limit_uploads(&self, rate: Option<u32>) {
+        self.network(false, rate).await;
+    }
+
+    /// The network is gone, as in a train or with the lid closed, until uploads are limited anew or not at all.
+    pub(crate) async fn lose_network(&self) {
+        self.network(true, None).await;
+    }
+
+    async fn network(&self, is_gone: bool, rate: Option<u32>) {
         let rate = rate.map_or(-1, i64::from);
         let conditions = json!({
-            "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate,
+            "offline": is_gone, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate,
         });
         self.devtools("Network.enable", json!({})).await;
         self.devtools("Network.emulateNetworkConditions", conditions)
