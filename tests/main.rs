@@ -11,6 +11,7 @@ mod arranging;
 mod batching;
 mod browsing;
 mod command_line;
+mod figures;
 mod files;
 mod finding;
 mod full_disks;

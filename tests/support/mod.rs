@@ -45,6 +45,15 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Three nodes, with the settings that anybody has.
+    pub(crate) fn as_shipped() -> Self {
+        Self {
+            nodes: 3,
+            settings: Vec::new(),
+            master_folder: None,
+        }
+    }
+
     /// Another number of nodes than three.
     pub(crate) fn nodes(mut self, nodes: usize) -> Self {
         self.nodes = nodes;
@@ -112,14 +121,10 @@ impl Cluster {
 
     /// The same, to be changed.
     pub(crate) fn plan() -> Plan {
-        Plan {
-            nodes: 3,
-            settings: Vec::new(),
-            master_folder: None,
-        }
-        .set("chunk_size", "\"64KiB\"")
-        .set("heartbeat_interval", "\"300ms\"")
-        .set("failure_timeout", "\"4s\"")
+        Plan::as_shipped()
+            .set("chunk_size", "\"64KiB\"")
+            .set("heartbeat_interval", "\"300ms\"")
+            .set("failure_timeout", "\"4s\"")
     }
 
     /// The node with this number, from 1. Whoever asks for it mutably is about to harm it.
