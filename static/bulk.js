@@ -10,8 +10,9 @@ const SILENT_MS = 400;
 const NAMES_SHOWN = 5;
 
 /**
- * Calls `work` with each entry. `text` says what goes on, with `{done}` and `{count}`. Gives those that are
- * done, [entry, error] of those that failed, and those that were not tried: after a connection that broke, another error that `isForAll`, and after Stop.
+ * Calls `work` with each entry. `text` says what goes on, with `{done}` and `{count}`. Gives those that are `done`, [entry, error] of
+ * those that `failed`, those that were `untried`, and whether it `isStopped`: by a connection that broke, by another error that
+ * `isForAll`, or by Stop.
  */
 export async function forEach(entries, text, work) {
   const [done, failed] = [[], []];
@@ -27,15 +28,18 @@ export async function forEach(entries, text, work) {
         done.push(entry);
       } catch (error) {
         failed.push([entry, error]);
-        if (error.code === "connection" || error.isForAll) isStopped = true;
+        isStopped ||= isForAll(error);
       }
       progress.show(done.length + failed.length);
     }
   });
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
   progress.end();
-  return { done, failed, untried: entries.slice(next) };
+  return { done, failed, untried: entries.slice(next), isStopped };
 }
+
+/** Whether others would fail for the same reason. */
+export const isForAll = (error) => error.code === "connection" || error.isForAll === true;
 
 let busy = 0;
 

@@ -1,7 +1,7 @@
 // Copies of folders within the cluster: what is in them is found first, then folders are made for it, and then its files are copied.
 
 import * as api from "./api.js";
-import { Progress, whileBusy } from "./bulk.js";
+import { Progress, isForAll, whileBusy } from "./bulk.js";
 import { fromApi, isFolder, keyOf } from "./entries.js";
 import { FILES, count } from "./texts.js";
 
@@ -40,14 +40,14 @@ export async function contentOf(folders) {
 }
 
 /**
- * Makes the folders among these entries, each in the one that `places` has for the folder that it is in, and adds them there. Gives
- * those that failed, and those that were not tried: they are in such a one, or somebody pressed Stop.
+ * Makes these folders, each in the one that `places` has for the folder that it is in, and adds them there. Gives those that `failed`,
+ * those that were `untried`, as they are in such a one or it `isStopped`, and whether it is: by Stop, or by what failed for all.
  */
-export async function makeFolders(content, places) {
-  const folders = content.filter(isFolder);
+export async function makeFolders(folders, places) {
   const [failed, untried] = [[], []];
   let isStopped = false;
   const progress = new Progress(folders.length, FILES.copying, () => { isStopped = true; });
+  const make = untilGone(api.createFolder);
   await whileBusy(async () => {
     for (const [done, folder] of folders.entries()) {
       const parent = places.get(keyOf({ path: folder.path.slice(0, -1) }));
@@ -57,25 +57,28 @@ export async function makeFolders(content, places) {
       }
       const place = [...parent, folder.name];
       try {
-        await api.createFolder(place);
+        await make(place);
         places.set(keyOf(folder), place);
       } catch (error) {
         failed.push([folder, error]);
-        if (error.code === "connection") isStopped = true;
+        isStopped ||= isForAll(error);
       }
       progress.show(done + 1);
     }
   });
   progress.end();
-  return { failed, untried };
+  return { failed, untried, isStopped };
 }
 
-/** Copies a file into a folder that is there. One that is gone for many in a row ends them all. */
-export function copier() {
+/** Copies a file into a folder that is there. */
+export const copier = () => untilGone((from, to) => api.copy(from, to, { parents: false }));
+
+/** Does the same, and says of an error whether it is for all: so many in a row were not there that the folder they go into is gone. */
+function untilGone(work) {
   let gone = 0;
-  return async (from, to) => {
+  return async (...given) => {
     try {
-      await api.copy(from, to, { parents: false });
+      await work(...given);
       gone = 0;
     } catch (error) {
       gone = error.code === "not_found" ? gone + 1 : 0;

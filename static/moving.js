@@ -38,25 +38,23 @@ async function copyAll(entries, content, folder) {
   await listing.refreshIfShown(folder, names);
   const isWanted = isOutside(begun.skipped);
   const inside = content.filter(({ path }) => isWanted(folderOf(path)));
-  const files = [...entries, ...inside].filter((entry) => !isFolder(entry));
-  const all = folders.length + files.length + inside.filter(isFolder).length;
-  if (begun.untried.length > 0) {
-    bulk.report({ failed: begun.failed, untried: [...begun.untried, ...inside.filter(isFolder), ...files] }, all, FILES.notCopied);
-    return;
-  }
   const places = new Map(begun.done.map(({ entry, to }) => [keyOf(entry), to]));
-  const made = await copytree.makeFolders(inside, places);
+  const made = await unlessStopped(begun, inside.filter(isFolder), (left) => copytree.makeFolders(left, places));
+  const files = [...entries, ...inside].filter((entry) => !isFolder(entry));
   const chosen = new Set(entries);
   const placeOf = (entry) => (chosen.has(entry) ? folder : places.get(keyOf({ path: folderOf(entry.path) })));
-  const copied = await transfer(files.filter(placeOf), placeOf, FILES.copying, copytree.copier());
-  const failed = [...begun.failed, ...made.failed, ...copied.failed];
-  const untried = [...made.untried, ...copied.untried, ...files.filter((file) => !placeOf(file))];
+  const copied = await unlessStopped(made, files.filter(placeOf), (left) => transfer(left, placeOf, FILES.copying, copytree.copier()));
+  const failed = [begun, made, copied].flatMap((part) => part.failed);
+  const untried = [...[begun, made, copied].flatMap((part) => part.untried), ...files.filter((file) => !placeOf(file))];
   const isInside = begun.done.some(({ to }) => isWithin(listing.currentPath(), to));
   const fresh = [...names, ...copied.done.filter(({ entry }) => chosen.has(entry)).map(({ to }) => to.at(-1))];
   await (isInside ? listing.refresh({ quiet: true }) : listing.refreshIfShown(folder, fresh));
-  bulk.report({ failed, untried }, all, FILES.notCopied);
+  bulk.report({ failed, untried }, folders.length + inside.filter(isFolder).length + files.length, FILES.notCopied);
   if (failed.length + untried.length === 0 && fresh.length > 0) announce(fill(FILES.copied, { path: api.pathText(folder) }));
 }
+
+/** Goes on with these, unless what came before was stopped. */
+const unlessStopped = ({ isStopped }, entries, work) => (isStopped ? { done: [], failed: [], untried: entries, isStopped } : work(entries));
 
 const titleOf = (entries, one, many) =>
   (entries.length === 1 ? withName(one, entries[0].name) : count(entries.length, many));
@@ -88,7 +86,7 @@ export async function moveTo(entries, folder) {
 async function transfer(entries, placeOf, text, send) {
   const [done, skipped] = [[], []];
   let forAll = null;
-  const { failed, untried } = await bulk.forEach(entries, text, async (entry) => {
+  const outcome = await bulk.forEach(entries, text, async (entry) => {
     const folder = placeOf(entry);
     let to = [...folder, entry.name];
     try {
@@ -105,7 +103,7 @@ async function transfer(entries, placeOf, text, send) {
     }
     done.push({ name: entry.name, entry, to });
   });
-  return { done, skipped, failed, untried };
+  return { ...outcome, done, skipped };
 }
 
 function askAboutTaken(entry, folder, isOneOfMany) {

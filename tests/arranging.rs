@@ -1,11 +1,13 @@
 //! What is done with files where they are listed, in a real browser: moved, renamed, by the menu under the pointer.
 
-use crate::browsing::{
-    CONTROL, DOWN, END, ENTER, ESCAPE, F2, FOCUSED, click_with, happens, is_there, until_equal,
-    until_listed,
-};
-use crate::support::{Cluster, Screen, browse, download};
+use client::DeleteOptions;
 use proto::master::Entry;
+
+use crate::browsing::{
+    CONTROL, DOWN, END, ENTER, ESCAPE, F2, FOCUSED, LET_ALL_GO, LET_GO, click_with, happens, hold,
+    is_there, until_equal, until_listed,
+};
+use crate::support::{Cluster, Page, Screen, browse, download};
 
 /// The name becomes a field; what cannot be is said beside it, and Escape leaves it as it was.
 #[tokio::test]
@@ -165,6 +167,196 @@ async fn a_folder_is_copied_with_all_that_is_in_it() {
         !is_there(&cluster, "/box/trip/c.txt").await,
         "the other folder is as it was"
     );
+}
+
+/// Which requests copy files, and which make the folders for them.
+const FILES: &str = "address === '/api/v1/copy'";
+const FOLDERS: &str =
+    "method === 'POST' && String(address).startsWith('/api/v1/folders/box/trip/')";
+/// What the page says went wrong, and whether it says that something was copied.
+const NOTICE: &str = "document.getElementById('notice-text').textContent";
+const SAYS_COPIED: &str = "document.getElementById('announce').textContent.includes('Copied')";
+const STOP: &str = "document.querySelector('#toasts .stop')";
+
+/// Opens the list, where requests of this kind are held, and copies the folder `trip` into `box`, in which nothing is.
+async fn begin_copy_while_held(page: &Page, cluster: &Cluster, held: &str) {
+    page.open(&cluster.url("/")).await;
+    page.until("document.querySelector('th a.sort')").await;
+    hold(page, held).await;
+    begin_copy(page).await;
+}
+
+async fn begin_copy(page: &Page) {
+    page.click(".entry[data-name='trip'] .menu summary").await;
+    page.click(".entry[data-name='trip'] [data-action=copy]")
+        .await;
+    page.until("document.querySelector('.picker-folder')").await;
+    page.click(".picker-folder").await;
+    page.until("document.querySelector('.picker-about').textContent.includes('no folder')")
+        .await;
+    page.answer("Copy here").await;
+}
+
+async fn make_folder(cluster: &Cluster, path: &str) {
+    let path = path.parse().unwrap();
+    cluster.client().create_folder(&path, true).await.unwrap();
+}
+
+async fn delete_folder(cluster: &Cluster, path: &str) {
+    let options = DeleteOptions {
+        recursive: true,
+        ..DeleteOptions::default()
+    };
+    let path = path.parse().unwrap();
+    cluster.client().delete(&path, options).await.unwrap();
+}
+
+/// What was on its way arrives, the rest is left, and the page says how many that are, and nothing else.
+#[tokio::test]
+async fn a_copy_that_is_stopped_has_whole_files_and_says_what_it_lacks() {
+    let cluster = Cluster::start().await;
+    make_folder(&cluster, "/box").await;
+    let mut names: Vec<_> = (1..=10).map(|number| format!("{number:02}.txt")).collect();
+    // Files of folders come behind those beside the folders.
+    names.extend(["day 1/a.txt", "day 1/b.txt"].map(str::to_owned));
+    for name in &names {
+        cluster
+            .upload(&format!("/trip/{name}"), name.as_bytes())
+            .await;
+    }
+    browse(Screen::Desktop, async |page| {
+        begin_copy_while_held(page, &cluster, FILES).await;
+        page.until("window.held.length === 4").await;
+        page.script(LET_GO).await;
+        page.until(&format!("window.held.length === 4 && {STOP}"))
+            .await;
+        let told = page.text("#toasts .toast p").await;
+        assert_eq!(told, "Copying… 4 of 12");
+        page.click("#toasts .stop").await;
+        page.script(LET_ALL_GO).await;
+        until_equal(page, NOTICE, "4 were not tried.").await;
+        page.until(&format!("!{STOP} && !({SAYS_COPIED})")).await;
+    })
+    .await;
+    let client = cluster.client();
+    for name in &names[..8] {
+        let copied = download(&client, &format!("/box/trip/{name}")).await;
+        assert_eq!(copied.unwrap(), name.as_bytes(), "{name}");
+    }
+    for name in &names[8..] {
+        assert!(
+            !is_there(&cluster, &format!("/box/trip/{name}")).await,
+            "{name}"
+        );
+    }
+}
+
+/// Stop was taken for the folders alone when it came while they were made: all files for which there was one were copied.
+#[tokio::test]
+async fn a_copy_that_is_stopped_among_its_folders_copies_no_file() {
+    let cluster = Cluster::start().await;
+    make_folder(&cluster, "/box").await;
+    for name in ["a/1.txt", "b/1.txt", "c/1.txt", "x.txt"] {
+        cluster.upload(&format!("/trip/{name}"), b"x").await;
+    }
+    browse(Screen::Desktop, async |page| {
+        begin_copy_while_held(page, &cluster, FOLDERS).await;
+        page.until(&format!("window.held.length === 1 && {STOP}"))
+            .await;
+        page.click("#toasts .stop").await;
+        page.script(LET_ALL_GO).await;
+        until_equal(page, NOTICE, "6 were not tried.").await;
+        page.until(&format!("!({SAYS_COPIED})")).await;
+    })
+    .await;
+    for (path, expected) in [
+        ("a", true),
+        ("a/1.txt", false),
+        ("b", false),
+        ("x.txt", false),
+    ] {
+        let is_there = is_there(&cluster, &format!("/box/trip/{path}")).await;
+        assert_eq!(is_there, expected, "{path}");
+    }
+}
+
+/// Somebody deletes the folder that a copy goes into: it ends after a few tries, and does not bring the folder back.
+#[tokio::test]
+async fn a_copy_ends_with_the_folder_that_it_goes_into() {
+    let cluster = Cluster::start().await;
+    make_folder(&cluster, "/box").await;
+    for number in 1..=20 {
+        cluster
+            .upload(&format!("/trip/{number:02}.txt"), b"x")
+            .await;
+    }
+    let said = format!(
+        "({NOTICE}.match(/^(\\d+) of 21 could not be copied\\. .* (\\d+) were not tried\\.$/) ?? [])"
+    );
+    browse(Screen::Desktop, async |page| {
+        begin_copy_while_held(page, &cluster, FILES).await;
+        page.until("window.held.length === 4").await;
+        delete_folder(&cluster, "/box").await;
+        page.script(LET_ALL_GO).await;
+        page.until(&format!("{said}.length === 3")).await;
+        // Three others may be under way when the eighth fails.
+        let numbers = page.script(&format!("return {said}.slice(1).map(Number)")).await;
+        let [failed, untried] = [&numbers[0], &numbers[1]].map(|number| number.as_u64().unwrap());
+        assert!((8..=11).contains(&failed) && failed + untried == 20, "{numbers}");
+        page.until(&format!("!({SAYS_COPIED})")).await;
+        assert!(!is_there(&cluster, "/box").await);
+
+        // The same while its folders are made, one after the other.
+        make_folder(&cluster, "/box").await;
+        for number in 1..=12 {
+            make_folder(&cluster, &format!("/trip/{number}")).await;
+        }
+        begin_copy_while_held(page, &cluster, FOLDERS).await;
+        page.until("window.held.length === 1").await;
+        delete_folder(&cluster, "/box").await;
+        page.script(LET_ALL_GO).await;
+        page.until(&format!(
+            "{NOTICE}.startsWith('8 of 33 could not be copied. ') && {NOTICE}.endsWith(' 24 were not tried.')"
+        ))
+        .await;
+        assert!(!is_there(&cluster, "/box").await);
+    })
+    .await;
+}
+
+/// A folder `trip` seems to have 150 pages of a thousand files; what would change anything is counted.
+const ENDLESS: &str = "
+    const fetchNow = window.fetch;
+    const entries = Array.from({ length: 1000 }, (_, number) => ({ kind: 'file', name: `${number}`, size: 1, modified_ms: 0, version: 1 }));
+    Object.assign(window, { pages: 0, changes: 0 });
+    window.fetch = async (address, options) => {
+      if (!['GET', 'HEAD'].includes(options?.method ?? 'GET')) window.changes += 1;
+      if (!String(address).startsWith('/api/v1/folders/trip?')) return fetchNow(address, options);
+      window.pages += 1;
+      return Response.json({ entries, next: window.pages < 150 ? 'files/999' : null });
+    };";
+
+/// A browser would need an hour for more than 100,000 entries: the command line is named before anything is copied.
+#[tokio::test]
+async fn a_folder_with_too_much_in_it_is_not_copied_by_the_page() {
+    let cluster = Cluster::start().await;
+    make_folder(&cluster, "/box").await;
+    make_folder(&cluster, "/trip").await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        page.script(ENDLESS).await;
+        begin_copy(page).await;
+        until_equal(
+            page,
+            NOTICE,
+            "There are more than 100,000 things in it: nothing was copied. Copy it with “dfs copy -r”.",
+        )
+        .await;
+        page.until(&format!("window.pages === 101 && window.changes === 0 && !{STOP}")).await;
+    })
+    .await;
+    assert!(!is_there(&cluster, "/box/trip").await);
 }
 
 /// The menu under the pointer has what the row's own has, for all that is selected, and keys go through it.

@@ -188,7 +188,7 @@ async fn deleting_is_stopped_beside_an_undo() {
         page.press(&DELETE.to_string()).await;
         page.until("!document.getElementById('toast').hidden").await;
         page.until(IDLE).await;
-        page.script(HOLD).await;
+        hold(page, BY_PEOPLE).await;
         page.press(&format!("{CONTROL}a")).await;
         page.press(&DELETE.to_string()).await;
         page.until("window.held.length === 4 && document.querySelector('#toasts .stop')")
@@ -200,8 +200,7 @@ async fn deleting_is_stopped_beside_an_undo() {
         )
         .await;
         page.click("#toasts .stop").await;
-        page.script("window.isHolding = false; window.held.forEach((go) => go())")
-            .await;
+        page.script(LET_ALL_GO).await;
         until_equal(
             page,
             "document.getElementById('notice-text').textContent",
@@ -214,15 +213,28 @@ async fn deleting_is_stopped_beside_an_undo() {
     .await;
 }
 
-/// Requests wait in `window.held` while `window.isHolding`, and go on when they are called.
-const HOLD: &str = "
-    const fetchNow = window.fetch;
-    Object.assign(window, { held: [], isHolding: true });
-    window.fetch = async (address, options) => {
-      const isMeant = options.method !== 'HEAD' && !String(address).includes('/status');
-      if (isMeant && window.isHolding) await new Promise((go) => window.held.push(go));
-      return fetchNow(address, options);
-    };";
+/// From now on requests for which this expression of `address` and `method` is true wait in `window.held` while `window.isHolding`, and
+/// go on when they are called.
+pub(crate) async fn hold(page: &Page, is_meant: &str) {
+    page.script(&format!(
+        "const fetchNow = window.fetch;
+         Object.assign(window, {{ held: [], isHolding: true }});
+         window.fetch = async (address, options) => {{
+           const method = options?.method ?? 'GET';
+           if (window.isHolding && ({is_meant})) await new Promise((go) => window.held.push(go));
+           return fetchNow(address, options);
+         }};"
+    ))
+    .await;
+}
+
+/// All but what the page asks for by itself.
+const BY_PEOPLE: &str = "method !== 'HEAD' && !String(address).includes('/status')";
+
+/// Those that were held go on, and the next are held.
+pub(crate) const LET_GO: &str = "window.held.splice(0).forEach((go) => go())";
+/// Those that were held go on, and no other is held.
+pub(crate) const LET_ALL_GO: &str = "window.isHolding = false; window.held.forEach((go) => go())";
 
 /// A click once gave the focus to nothing: Shift and an arrow selected from the first row on, and Delete acted on a row that was left
 /// long ago.
@@ -267,7 +279,7 @@ async fn a_refresh_neither_follows_nor_ends_a_way_elsewhere() {
         page.script("document.querySelector('.crumbs a').click()")
             .await;
         until_listed(page, &["box", "b.txt"]).await;
-        page.script(HOLD).await;
+        hold(page, BY_PEOPLE).await;
         page.click("#refresh").await;
         page.until("window.held.length === 1").await;
         page.script("history.back()").await;
@@ -284,8 +296,7 @@ async fn a_refresh_neither_follows_nor_ends_a_way_elsewhere() {
         page.until("window.held.length === 3").await;
         page.click("#refresh").await;
         page.until("window.held.length === 4").await;
-        page.script("window.isHolding = false; window.held.forEach((go) => go())")
-            .await;
+        page.script(LET_ALL_GO).await;
         until_listed(page, &["box", "b.txt"]).await;
         page.until("document.getElementById('crumbs').children.length === 0")
             .await;
