@@ -6,12 +6,16 @@ import { PAGE } from "./texts.js";
 // A network that is gone lets one wait for minutes, in which the last status would be shown.
 const STATUS_TIMEOUT_MS = 15000;
 
-/** An answer that is not a success: `code` to decide by, the message for a person, `lang` where that is not in the page's language. */
+/**
+ * An answer that is not a success: `code` to decide by, the message for a person, and `lang` where that is not in the page's language, of
+ * which the sentences in `english` are not.
+ */
 export class ApiError extends Error {
   constructor(status, problem) {
     const said = saidOf(problem, status);
     super(said.text);
     this.lang = said.lang;
+    this.english = said.english;
     this.status = status;
     this.code = problem.code || "";
     this.title = problem.title || "";

@@ -91,7 +91,8 @@ export function report({ failed, untried }, many, text) {
   }
   const sentences = failed.length > 0 ? [describe(failed, many, text)] : [];
   if (untried.length > 0) sentences.push(count(untried.length, FILES.untried));
-  if (sentences.length > 0) showNotice(sentences.join(" "));
+  const english = failed.slice(0, NAMES_SHOWN).flatMap(([, error]) => error.english ?? []);
+  if (sentences.length > 0) showNotice({ message: sentences.join(" "), english });
 }
 
 function describe(failed, many, text) {

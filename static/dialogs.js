@@ -1,7 +1,7 @@
 // Questions, each a modal <dialog>, and short news for all.
 
 import { nameElement } from "./format.js";
-import { markLanguage } from "./problems.js";
+import { inLanguages } from "./problems.js";
 import { element } from "./rows.js";
 
 /** Text in which `{name}` stands for a name, shown as names are. Other `values` are plain text, or nodes. */
@@ -85,21 +85,20 @@ export function ask({ title, text = "", actions, input, checkbox, submit = async
 
 /** Shows in an element why something failed. */
 export function showFailure(element, failure) {
-  markLanguage(element, failure.lang);
-  element.textContent = failure.message;
+  element.replaceChildren(...inLanguages(failure.message, failure.english));
   element.hidden = false;
 }
 
-/** Says something to those who listen to the page. */
-export function announce(text) {
-  document.getElementById("announce").textContent = text;
+/** Says something to those who listen to the page; these sentences in it are `english`. */
+export function announce(text, english) {
+  document.getElementById("announce").replaceChildren(...inLanguages(text, english));
 }
 
 const notice = document.getElementById("notice");
 document.getElementById("notice-close").addEventListener("click", () => { notice.hidden = true; });
 
 /**
- * Shows what went wrong, a text or an error, until it is dismissed or `clearNotice` is called. What the cluster's status says already is
+ * Shows what went wrong, a text or an error, or another `message` with what of it is `english`, until it is dismissed or `clearNotice` is called. What the cluster's status says already is
  * not said twice.
  */
 export function showNotice(failure) {

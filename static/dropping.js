@@ -99,6 +99,6 @@ async function take(finding, folder) {
   } catch (error) {
     // A browser speaks its own language, not the page's.
     const reason = error instanceof DOMException ? TEXT.unreadable : error.message;
-    showNotice(fill(TEXT.notAll, { reason }));
+    showNotice({ message: fill(TEXT.notAll, { reason }), english: error.english });
   }
 }

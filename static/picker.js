@@ -4,7 +4,6 @@ import * as api from "./api.js";
 import { showFailure } from "./dialogs.js";
 import { nameElement } from "./format.js";
 import { currentPath } from "./listing.js";
-import { markLanguage } from "./problems.js";
 import { element, icon } from "./rows.js";
 import { FILES, PAGE, fill } from "./texts.js";
 
@@ -71,7 +70,6 @@ class Picker {
     this.more.hidden = true;
     this.crumbs.replaceChildren(...[...path.keys(), path.length].map((depth) => this.crumb(path.slice(0, depth), depth === path.length)));
     this.done.disabled = !this.isAllowed(path);
-    markLanguage(this.about, "");
     this.about.textContent = FILES.loading;
     await this.load(path, null);
     // Where one goes on by keyboard.

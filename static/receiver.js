@@ -2,7 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { formatSize } from "./format.js";
-import { markLanguage } from "./problems.js";
+import { inLanguages } from "./problems.js";
 import { element } from "./rows.js";
 import { IS_SERVERS, RECEIVER, UNITS, count, fill } from "./texts.js";
 
@@ -61,8 +61,7 @@ async function sendAll(files) {
     } catch (error) {
       failed += 1;
       made.dataset.state = "failed";
-      markLanguage(state, error.lang);
-      state.textContent = error.message;
+      state.replaceChildren(...inLanguages(error.message, error.english));
     }
     progress.remove();
   }

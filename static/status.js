@@ -20,8 +20,11 @@ export const isReady = () => byId("status").dataset.ready === "true";
 /** Whether it is known that nothing can be stored. */
 export const isRefusing = () => !isReady() && isSaid;
 
-/** Why not. */
-export const whyNotReady = () => byId("status-reason").textContent;
+/** Why not: the `reason`, and what of it is `english`. */
+export function whyNotReady() {
+  const { textContent: reason, lang } = byId("status-reason");
+  return { reason, english: lang ? [reason] : [] };
+}
 
 /** What the server tells those who watch the cluster; there is no `cluster` while the master does not answer. */
 export function tell({ ready, reasons, cluster }) {

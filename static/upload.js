@@ -78,9 +78,9 @@ export class Upload {
     return this.ownRow;
   }
 
-  /** What it is, and says; no text is how far it is. */
-  show(state, text, copies) {
-    Object.assign(this, { state, text, copies });
+  /** What it is, and says, of which sentences may be the server's `english`; no text is how far it is. */
+  show(state, text, { copies, english } = {}) {
+    Object.assign(this, { state, text, copies, english });
     this.onChange();
   }
 
@@ -156,7 +156,7 @@ export class Upload {
     const stored = wasHere ? TEXT.wasHere : TEXT.stored;
     const text = !isKnown ? TEXT.storedBefore : copies < wanted ? TEXT.storedForNow : stored;
     const values = { size: formatSize(this.size), copies, wanted };
-    this.end("done", fill(text, values), isKnown ? { copies, wanted } : undefined);
+    this.end("done", fill(text, values), { copies: isKnown ? { copies, wanted } : undefined });
     this.tell(fill(TEXT.isStored, { name: this.name }));
   }
 
@@ -164,14 +164,14 @@ export class Upload {
   showCopiesMade() {
     if (this.state !== "done" || !this.copies || this.copies.copies >= this.copies.wanted) return;
     const { wanted } = this.copies;
-    this.show("done", fill(TEXT.copiesMade, { size: formatSize(this.size) }), { copies: wanted, wanted });
+    this.show("done", fill(TEXT.copiesMade, { size: formatSize(this.size) }), { copies: { copies: wanted, wanted } });
   }
 
   async failed(error) {
     if (!(error instanceof Stopped)) {
       const text = fill(TEXT.failed, { reason: error.message });
-      this.end("failed", text);
-      announce(`${this.name}: ${text}`);
+      this.end("failed", text, { english: error.english });
+      announce(`${this.name}: ${text}`, error.english);
     } else if (error.why === "move") {
       await this.stepAside();
     } else if (error.why === "pause") {
@@ -258,12 +258,12 @@ export class Upload {
     return isNothing;
   }
 
-  end(state, text, copies) {
+  end(state, text, what) {
     remains.release(this.fingerprint, this);
     // One that failed may still be on its way.
     if (state !== "failed") this.sendings = [];
     this.endedAt = performance.now();
-    this.show(state, text, copies);
+    this.show(state, text, what);
   }
 
   /** Has the server delete what was sent; says whether there is nothing any more. */
@@ -290,7 +290,8 @@ export class Upload {
         await this.checkReadable();
         failures = this.sent > before ? 0 : failures + 1;
         const isLost = isSilent(error) && !isRefusedOnTheWay(error);
-        this.stuck(isLost ? TEXT.lost : fill(TEXT.again, { reason: error.message }));
+        if (isLost) this.stuck(TEXT.lost);
+        else this.stuck(fill(TEXT.again, { reason: error.message }), error.english);
         await sleep(failures, signal);
         this.begin();
       }
@@ -298,9 +299,9 @@ export class Upload {
   }
 
   /** It tries again by itself. */
-  stuck(text) {
-    this.show("stuck", text);
-    this.tell(`${this.name}: ${text}`);
+  stuck(text, english) {
+    this.show("stuck", text, { english });
+    this.tell(`${this.name}: ${text}`, english);
   }
 
   passes(error) {

@@ -3,6 +3,7 @@
 
 import { formatDuration, formatSize, nameElement } from "./format.js";
 import { ROOT_NAME } from "./listing.js";
+import { inLanguages } from "./problems.js";
 import { element } from "./rows.js";
 import { whyNotReady } from "./status.js";
 import { fill, UPLOADS as TEXT } from "./texts.js";
@@ -35,11 +36,11 @@ export class Row {
     if (this.state !== state) this.drawState();
     const value = size > 0 ? kept / size : 0;
     if (this.bar.value !== value) this.bar.value = value;
-    const text = isHeldUp ? fill(TEXT.notReady, { reason: whyNotReady() }) : this.upload.text ?? progressText(this.upload);
+    const { text = progressText(this.upload), english } = isHeldUp ? heldUp() : this.upload;
     if (this.text === text) return;
     this.text = text;
     const { copies } = this.upload;
-    this.status.replaceChildren(...(copies ? [pips(copies)] : []), text);
+    this.status.replaceChildren(...(copies ? [pips(copies)] : []), ...inLanguages(text, english));
   }
 
   drawName() {
@@ -100,6 +101,11 @@ export function arrange(list, before, middle, behind) {
   }
   if (!focusedRow || document.activeElement === focused) return;
   (focusedRow.buttonFor(focused.value) ?? document.getElementById("uploads-clear")).focus({ preventScroll: true });
+}
+
+function heldUp() {
+  const { reason, english } = whyNotReady();
+  return { text: fill(TEXT.notReady, { reason }), english };
 }
 
 function progressText({ sent, size, speed }) {

@@ -96,8 +96,8 @@ export function add(picked, folder = currentPath()) {
   const common = {
     onChange: drawSoon,
     onAsk: pump,
-    tell: (text) => {
-      if (active.size + waiting.length + ended.length <= TOLD_MAX) announce(text);
+    tell: (text, english) => {
+      if (active.size + waiting.length + ended.length <= TOLD_MAX) announce(text, english);
     },
     hasOthers: () => active.size + waiting.length > 1,
     mayGo: () => moved,

@@ -17,7 +17,7 @@ pub(crate) const DOWN: char = '\u{e015}';
 pub(crate) const END: char = '\u{e010}';
 pub(crate) const ENTER: char = '\u{e007}';
 pub(crate) const ESCAPE: char = '\u{e00c}';
-const DELETE: char = '\u{e017}';
+pub(crate) const DELETE: char = '\u{e017}';
 pub(crate) const F2: char = '\u{e032}';
 
 /// The list shows just these, in this order.

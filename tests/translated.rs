@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::browsing::{CONTROL, DELETE, until_equal};
 use crate::sharing::said;
 use crate::support::{Cluster, Look, Page, Screen, browse, content};
 
@@ -262,6 +263,63 @@ async fn trouble_speaks_german_too() {
             ],
         )
         .await;
+    })
+    .await;
+}
+
+/// Deletions are refused with a sentence that no catalogue has.
+const REFUSED: &str = "
+    const fetchNow = window.fetch;
+    window.fetch = async (address, options) => (options?.method === 'DELETE'
+      ? Response.json({ code: 'unheard_of', detail: 'The moon is full.' }, { status: 409 })
+      : fetchNow(address, options));";
+
+/// A screen reader read English sentences within German ones as if they were German.
+#[tokio::test]
+async fn what_the_server_says_in_english_is_marked_as_english() {
+    let plan = Cluster::plan().set("file_size_max", "\"10kB\"");
+    let cluster = plan.start().await;
+    for name in ["/a.txt", "/b.txt"] {
+        cluster.upload(name, b"x").await;
+    }
+    let photo = cluster.scratch().join("Sommer.bin");
+    std::fs::write(&photo, content(4, 12_345)).unwrap();
+    let english = |place: &str| {
+        format!(
+            "Array.from(document.querySelectorAll(\"{place} [lang=en]\"), (part) => part.textContent).join('|')"
+        )
+    };
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        choose_german(page).await;
+        page.until(READY).await;
+        page.choose("#file-input", &[&photo]).await;
+        page.until("document.querySelector('.upload[data-state=failed]')")
+            .await;
+        let row = "#uploads .upload-state";
+        let detail = page.script(&format!("return {}", english(row))).await;
+        let detail = detail.as_str().unwrap();
+        assert!(detail.contains("12,345 bytes"), "{detail}");
+        assert_eq!(
+            page.text(row).await,
+            format!("Nicht gespeichert: Die Datei ist zu groß. Genauer, auf Englisch: „{detail}“"),
+        );
+        until_equal(page, &english("#announce"), detail).await;
+
+        page.script(REFUSED).await;
+        page.press(&format!("{CONTROL}a")).await;
+        page.press(&DELETE.to_string()).await;
+        until_equal(
+            page,
+            &english("#notice-text"),
+            "The moon is full.|The moon is full.",
+        )
+        .await;
+        let notice = page.text("#notice-text").await;
+        assert!(
+            notice.starts_with("2 von 2 ließen sich nicht löschen. „a.txt“: "),
+            "{notice}"
+        );
     })
     .await;
 }
