@@ -1,16 +1,33 @@
 //! What the server says in English, for pages in other languages: found by its code, since codes keep their meaning. What has no
 //! text of its own is shown as it is, and marked as English. problems.js does the same for what comes by the API.
 
+use std::fmt;
+
+use askama::filters::HtmlSafe;
 use proto::master::ClusterStatus;
 
 use crate::error::{Problem, Reason};
 use crate::texts::{Marked, Texts};
 
-/// A sentence, and whether it is in another language than the page.
+/// A sentence, as HTML, and whether all of it is in another language than the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Said {
-    pub(crate) text: Marked<'static>,
+    text: Marked<'static>,
+    /// What of a sentence in the page's language is English, and what stands behind that.
+    english: Option<[Marked<'static>; 2]>,
     pub(crate) is_foreign: bool,
+}
+
+impl HtmlSafe for Said {}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)?;
+        if let Some([english, behind]) = &self.english {
+            write!(f, "<span lang=\"en\">{english}</span>{behind}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Said {
@@ -18,6 +35,7 @@ impl Said {
     pub(crate) fn own(text: impl Into<String>) -> Self {
         Self {
             text: Marked(text.into().into()),
+            english: None,
             is_foreign: false,
         }
     }
@@ -25,9 +43,17 @@ impl Said {
     /// What happened, to what, and what to do.
     pub(crate) fn problem(texts: &Texts, problem: &Problem) -> Self {
         let key = format!("problems.{}", problem.kind.code());
+        let text = texts.get(&key).filter(|_| !texts.is_the_servers());
         // Numbers and names of just this one are in the English sentence alone.
-        let detail = [("detail", &*problem.detail)];
-        Self::by_key(texts, &key, &problem.detail, &detail)
+        if let Some((before, behind)) = text.and_then(|text| text.split_once("{detail}")) {
+            let parts =
+                [problem.detail.as_str(), behind].map(|part| Marked(part.to_owned().into()));
+            return Self {
+                english: Some(parts),
+                ..Self::own(before)
+            };
+        }
+        Self::by_key(texts, &key, &problem.detail, &[])
     }
 
     /// Why the cluster is not as it should be.

@@ -359,11 +359,13 @@ fn what_only_the_english_sentence_has_is_told_too() {
     let detail = "the file has 5.1 GB, and this cluster takes 1 GB at most";
     let problem = Problem::new(Kind::TooLarge, detail);
     let said = Said::problem(crate::texts::of("de").unwrap(), &problem);
-    let text = said.text.to_string();
+    let text = said.to_string();
     assert!(text.starts_with("Die Datei ist zu groß."), "{text}");
-    assert!(text.contains(detail) && !said.is_foreign, "{text}");
+    // Who hears it is to hear it as what it is.
+    let marked = format!("<span lang=\"en\">{detail}</span>");
+    assert!(text.contains(&marked) && !said.is_foreign, "{text}");
     let english = Said::problem(crate::texts::of("en").unwrap(), &problem);
-    assert_eq!(english.text.to_string(), detail);
+    assert_eq!(english.to_string(), detail);
 }
 
 #[tokio::test]
