@@ -30,4 +30,5 @@ mod translated;
 mod trash;
 mod uploading;
 mod viewing;
+mod waiting;
 mod wire;
