@@ -10,21 +10,11 @@ use client::DeleteOptions;
 use serde_json::json;
 
 use crate::sharing::said;
+use crate::support::list::{
+    CONTROL, DELETE, DOWN, ENTER, ESCAPE, F2, F10, FOCUSED, SHIFT, TAB, choose, focus, open_list,
+    until_listed,
+};
 use crate::support::{Cluster, Look, Page, Screen, browse, content};
-
-const NAMES: &str =
-    "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)";
-const FOCUSED: &str = "document.activeElement.closest('.entry')?.dataset.name";
-const READY: &str = "document.querySelector('th a.sort')";
-const TAB: char = '\u{e004}';
-const ENTER: char = '\u{e007}';
-const SHIFT: char = '\u{e008}';
-const CONTROL: char = '\u{e009}';
-const ESCAPE: char = '\u{e00c}';
-const DOWN: char = '\u{e015}';
-const DELETE: char = '\u{e017}';
-const F2: char = '\u{e032}';
-const F10: char = '\u{e03a}';
 
 /// Each width and each scheme: colours do not depend on the width.
 const LOOKS: [Look; 2] = [
@@ -197,25 +187,10 @@ async fn furnish(cluster: &Cluster, page: &Page) {
         .unwrap();
 }
 
-/// Opens an item of the menu in a row.
-async fn choose(page: &Page, name: &str, action: &str) {
-    page.click(&format!(".entry[data-name='{name}'] .menu summary"))
-        .await;
-    page.click(&format!(
-        ".entry[data-name='{name}'] [data-action={action}]"
-    ))
-    .await;
-}
-
-async fn open(page: &Page, cluster: &Cluster, address: &str) {
-    page.open(&cluster.url(address)).await;
-    page.until(READY).await;
-}
-
 /// Lists, tiles, menus, and what stands in their place where there is nothing.
 async fn look_at_lists(review: &Review<'_>, cluster: &Cluster) {
     let page = review.page;
-    open(page, cluster, "/").await;
+    open_list(page, &cluster.url("/")).await;
     review.main_state("folder", "#rows .entry").await;
     page.click("#status summary").await;
     review.state("status", ".status-panel").await;
@@ -229,22 +204,21 @@ async fn look_at_lists(review: &Review<'_>, cluster: &Cluster) {
     page.click(".entry[data-name='Notes.txt'] .menu summary")
         .await;
     review.state("row-menu", ".menu[open] .menu-items").await;
-    page.press(&ESCAPE.to_string()).await;
+    page.press(ESCAPE).await;
     let pointer = "document.querySelector(\".entry[data-name='Notes.txt'] td.name\").dispatchEvent(new PointerEvent(\
         'contextmenu', { bubbles: true, cancelable: true, button: 2, clientX: 200, clientY: 420 }))";
     review
         .state_made("context-menu", ".context-menu", pointer)
         .await;
-    page.press(&ESCAPE.to_string()).await;
-    page.script("document.querySelector(\".entry[data-name='Notes.txt'] .open\").focus()")
-        .await;
-    page.press(&F2.to_string()).await;
+    page.press(ESCAPE).await;
+    focus(page, "Notes.txt").await;
+    page.press(F2).await;
     review.state("rename", ".rename input").await;
-    page.press(&format!("either/or{ENTER}")).await;
+    page.press(format!("either/or{ENTER}")).await;
     review.state("rename-refused", ".rename-error").await;
-    open(page, cluster, "/folder/Empty").await;
+    open_list(page, &cluster.url("/folder/Empty")).await;
     review.state("empty-folder", "#empty").await;
-    open(page, cluster, "/folder/Photos").await;
+    open_list(page, &cluster.url("/folder/Photos")).await;
     page.click("#view").await;
     review.main_state("tiles", "[data-view=grid] .entry").await;
     page.click(".entry .pick input").await;
@@ -261,7 +235,7 @@ async fn look_at_lists(review: &Review<'_>, cluster: &Cluster) {
 /// Files over their list, and as a page.
 async fn look_at_files(review: &Review<'_>, cluster: &Cluster) {
     let page = review.page;
-    open(page, cluster, "/folder/Photos").await;
+    open_list(page, &cluster.url("/folder/Photos")).await;
     page.click(".entry[data-name='First snow.jpg'] td.name a")
         .await;
     page.until("document.querySelector('dialog.viewer img')?.naturalWidth === 960")
@@ -282,10 +256,10 @@ async fn look_at_files(review: &Review<'_>, cluster: &Cluster) {
 async fn look_at_dialogs(review: &Review<'_>, cluster: &Cluster) {
     let page = review.page;
     let escape = async || {
-        page.press(&ESCAPE.to_string()).await;
+        page.press(ESCAPE).await;
         page.until("!document.querySelector('dialog')").await;
     };
-    open(page, cluster, "/").await;
+    open_list(page, &cluster.url("/")).await;
     page.click("#new-folder").await;
     review.state("new-folder", "dialog[open] input").await;
     escape().await;
@@ -315,7 +289,7 @@ async fn look_at_uploads(review: &Review<'_>, cluster: &Cluster) {
     let page = review.page;
     let film = file(cluster, "Film of the holidays.mp4", &content(1, 6_000_000));
     let films: [&Path; 1] = [&film];
-    open(page, cluster, "/folder/Photos").await;
+    open_list(page, &cluster.url("/folder/Photos")).await;
     page.limit_uploads(Some(60_000)).await;
     page.choose("#file-input", &films).await;
     page.until("document.querySelector('.upload progress')?.value > 0")
@@ -328,7 +302,7 @@ async fn look_at_uploads(review: &Review<'_>, cluster: &Cluster) {
     review
         .state("upload-paused", ".upload[data-state=paused]")
         .await;
-    open(page, cluster, "/folder/Photos").await;
+    open_list(page, &cluster.url("/folder/Photos")).await;
     page.limit_uploads(None).await;
     review.state("upload-cut-off", "#cut-off .upload").await;
     page.choose("#file-input", &films).await;
@@ -366,7 +340,7 @@ async fn look_at_other_lists(review: &Review<'_>, cluster: &Cluster) {
     review.state("links", "#rows .entry").await;
     page.click(".entry [data-action=revoke]").await;
     review.state("revoke", "dialog[open]").await;
-    page.press(&ESCAPE.to_string()).await;
+    page.press(ESCAPE).await;
 }
 
 /// The cluster, whole and harmed, and what the list says without its master.
@@ -380,7 +354,7 @@ async fn look_at_the_cluster(review: &Review<'_>, cluster: &mut Cluster) {
     review
         .state("cluster-harmed", ".node[data-state=dead]")
         .await;
-    open(page, cluster, "/").await;
+    open_list(page, &cluster.url("/")).await;
     review.state("folder-while-harmed", "#status-reason").await;
     cluster.master().kill();
     page.open(&cluster.url("/")).await;
@@ -469,48 +443,40 @@ async fn a_harmed_cluster_keeps_nobody_out() {
     review(async |review, cluster| look_at_the_cluster(review, cluster).await).await;
 }
 
-async fn until_listed(page: &Page, names: &[&str]) {
-    let wanted = json!(names);
-    page.until(&format!(
-        "JSON.stringify({NAMES}) === JSON.stringify({wanted})"
-    ))
-    .await;
-}
-
 async fn until_focused(page: &Page, name: &str) {
     page.until(&format!("{FOCUSED} === '{name}'")).await;
 }
 
 /// From the first Tab into the list, into a folder and out of it, to a button and its dialog.
 async fn go_around_by_keyboard(page: &Page, cluster: &Cluster) {
-    open(page, cluster, "/").await;
-    page.press(&TAB.to_string()).await;
+    open_list(page, &cluster.url("/")).await;
+    page.press(TAB).await;
     page.until("document.activeElement.matches('.skip')").await;
-    page.press(&ENTER.to_string()).await;
+    page.press(ENTER).await;
     page.until("document.activeElement.id === 'files'").await;
-    page.press(&DOWN.to_string()).await;
+    page.press(DOWN).await;
     until_focused(page, "box").await;
-    page.press(&ENTER.to_string()).await;
+    page.press(ENTER).await;
     until_listed(page, &["inside.txt"]).await;
     page.until("document.activeElement.id === 'title'").await;
-    page.press(&format!("{SHIFT}{TAB}")).await;
+    page.press(format!("{SHIFT}{TAB}")).await;
     page.until("document.activeElement.matches('.crumbs a')")
         .await;
     page.script("document.querySelector('.crumbs a').focus()")
         .await;
-    page.press(&ENTER.to_string()).await;
+    page.press(ENTER).await;
     until_listed(page, &["box", "a.txt", "b.txt"]).await;
 
     // Buttons are reached by Tab, and their dialogs give the focus back.
     while page.script("return document.activeElement.id").await != json!("new-folder") {
-        page.press(&TAB.to_string()).await;
+        page.press(TAB).await;
     }
-    page.press(&ENTER.to_string()).await;
-    page.press(&ESCAPE.to_string()).await;
+    page.press(ENTER).await;
+    page.press(ESCAPE).await;
     page.until("document.activeElement.id === 'new-folder'")
         .await;
-    page.press(&ENTER.to_string()).await;
-    page.press(&format!("new{ENTER}")).await;
+    page.press(ENTER).await;
+    page.press(format!("new{ENTER}")).await;
     until_listed(page, &["box", "new", "a.txt", "b.txt"]).await;
 }
 
@@ -520,19 +486,18 @@ async fn work_by_keyboard(page: &Page) {
         .await;
     page.press("a").await;
     until_focused(page, "a.txt").await;
-    page.press(&F2.to_string()).await;
-    page.press(&format!("c{ENTER}")).await;
+    page.press(F2).await;
+    page.press(format!("c{ENTER}")).await;
     until_listed(page, &["box", "new", "b.txt", "c.txt"]).await;
     until_focused(page, "c.txt").await;
-    page.press(&DELETE.to_string()).await;
+    page.press(DELETE).await;
     until_listed(page, &["box", "new", "b.txt"]).await;
     until_focused(page, "b.txt").await;
-    page.press(&format!("{CONTROL}z")).await;
+    page.press(format!("{CONTROL}z")).await;
     until_listed(page, &["box", "new", "b.txt", "c.txt"]).await;
 
-    page.script("document.querySelector(\".entry[data-name='c.txt'] .open\").focus()")
-        .await;
-    page.press(&format!("{SHIFT}{F10}")).await;
+    focus(page, "c.txt").await;
+    page.press(format!("{SHIFT}{F10}")).await;
     page.until("document.activeElement.matches('.context-menu [role=menuitem]')")
         .await;
     while page
@@ -540,12 +505,12 @@ async fn work_by_keyboard(page: &Page) {
         .await
         != json!("move")
     {
-        page.press(&DOWN.to_string()).await;
+        page.press(DOWN).await;
     }
-    page.press(&ENTER.to_string()).await;
+    page.press(ENTER).await;
     page.until("document.activeElement.matches('.picker-folder')")
         .await;
-    page.press(&ESCAPE.to_string()).await;
+    page.press(ESCAPE).await;
     until_focused(page, "c.txt").await;
 
     page.press("/").await;
@@ -553,7 +518,7 @@ async fn work_by_keyboard(page: &Page) {
         .await;
     page.press("inside").await;
     until_listed(page, &["inside.txt"]).await;
-    page.press(&ESCAPE.to_string()).await;
+    page.press(ESCAPE).await;
     until_listed(page, &["box", "new", "b.txt", "c.txt"]).await;
 }
 

@@ -3,9 +3,10 @@
 use client::DeleteOptions;
 use proto::master::Entry;
 
-use crate::browsing::{
-    CONTROL, DOWN, END, ENTER, ESCAPE, F2, FOCUSED, LET_ALL_GO, LET_GO, click_with, happens, hold,
-    is_there, until_equal, until_listed,
+use crate::browsing::is_there;
+use crate::support::list::{
+    CONTROL, DOWN, END, ENTER, ESCAPE, F2, FOCUSED, LET_ALL_GO, LET_GO, NOTICE, choose, click_with,
+    click_with_other_button, focus, happens, hold, open_list, until_equal, until_listed,
 };
 use crate::support::{Cluster, Page, Screen, browse, download};
 
@@ -17,22 +18,20 @@ async fn a_name_is_changed_where_it_stands() {
     cluster.upload("/taken.txt", b"others").await;
     let error = "document.querySelector('.rename-error')?.textContent ?? ''";
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        page.script("document.querySelector(\".entry[data-name='draft.txt'] .open\").focus()")
-            .await;
-        page.press(&F2.to_string()).await;
+        open_list(page, &cluster.url("/")).await;
+        focus(page, "draft.txt").await;
+        page.press(F2).await;
         page.until("document.activeElement.value === 'draft.txt'")
             .await;
         // All but the extension is selected.
-        page.press(&format!("taken{ENTER}")).await;
+        page.press(format!("taken{ENTER}")).await;
         page.until(&format!("({error}).includes('is there already')"))
             .await;
-        page.press(&ESCAPE.to_string()).await;
+        page.press(ESCAPE).await;
         until_equal(page, FOCUSED, "draft.txt").await;
         until_listed(page, &["draft.txt", "taken.txt"]).await;
-        page.press(&F2.to_string()).await;
-        page.press(&format!("zebra{ENTER}")).await;
+        page.press(F2).await;
+        page.press(format!("zebra{ENTER}")).await;
         until_listed(page, &["taken.txt", "zebra.txt"]).await;
         until_equal(page, FOCUSED, "zebra.txt").await;
     })
@@ -48,11 +47,9 @@ async fn a_new_name_is_kept_when_one_goes_elsewhere() {
     cluster.upload("/draft.txt", b"words").await;
     cluster.upload("/taken.txt", b"others").await;
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        page.script("document.querySelector(\".entry[data-name='draft.txt'] .open\").focus()")
-            .await;
-        page.press(&F2.to_string()).await;
+        open_list(page, &cluster.url("/")).await;
+        focus(page, "draft.txt").await;
+        page.press(F2).await;
         page.press("zebra").await;
         page.script("document.getElementById('new-folder').click()")
             .await;
@@ -61,15 +58,12 @@ async fn a_new_name_is_kept_when_one_goes_elsewhere() {
         page.click("#title").await;
         until_listed(page, &["taken.txt", "zebra.txt"]).await;
 
-        page.script("document.querySelector(\".entry[data-name='zebra.txt'] .open\").focus()")
-            .await;
-        page.press(&F2.to_string()).await;
+        focus(page, "zebra.txt").await;
+        page.press(F2).await;
         page.press("taken").await;
         page.click("#title").await;
-        page.until(
-            "document.getElementById('notice-text').textContent.includes('is there already')",
-        )
-        .await;
+        page.until(&format!("{NOTICE}.includes('is there already')"))
+            .await;
         until_listed(page, &["taken.txt", "zebra.txt"]).await;
     })
     .await;
@@ -83,8 +77,7 @@ async fn entries_are_moved_by_dragging_and_by_the_dialog() {
         cluster.upload(path, path.as_bytes()).await;
     }
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         click_with(page, "a.txt", "").await;
         click_with(page, "b.txt", "ctrlKey: true").await;
         page.script("window.carried = new DataTransfer()").await;
@@ -106,8 +99,7 @@ async fn entries_are_moved_by_dragging_and_by_the_dialog() {
         until_listed(page, &["box", "a.txt", "b.txt"]).await;
 
         // By the dialog, to a folder further down, in which the name is taken.
-        page.click(".entry[data-name='a.txt'] .menu summary").await;
-        page.click(".entry[data-name='a.txt'] [data-action=move]").await;
+        choose(page, "a.txt", "move").await;
         page.until("document.querySelector('.picker-folder')").await;
         page.click(".picker-folder").await;
         page.until("document.querySelector('.picker-folder')?.textContent === 'inner'")
@@ -138,11 +130,8 @@ async fn a_folder_is_copied_with_all_that_is_in_it() {
     client.create_folder(&empty, true).await.unwrap();
     cluster.upload("/box/trip/other.txt", b"other").await;
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        page.click(".entry[data-name='trip'] .menu summary").await;
-        page.click(".entry[data-name='trip'] [data-action=copy]")
-            .await;
+        open_list(page, &cluster.url("/")).await;
+        choose(page, "trip", "copy").await;
         page.until("Array.from(document.querySelectorAll('.picker-folder'), one => one.textContent + one.disabled).join() === 'boxfalse,triptrue'")
             .await;
         page.click(".picker-folder").await;
@@ -173,23 +162,19 @@ async fn a_folder_is_copied_with_all_that_is_in_it() {
 const FILES: &str = "address === '/api/v1/copy'";
 const FOLDERS: &str =
     "method === 'POST' && String(address).startsWith('/api/v1/folders/box/trip/')";
-/// What the page says went wrong, and whether it says that something was copied.
-const NOTICE: &str = "document.getElementById('notice-text').textContent";
+/// Whether the page says that something was copied.
 const SAYS_COPIED: &str = "document.getElementById('announce').textContent.includes('Copied')";
 const STOP: &str = "document.querySelector('#toasts .stop')";
 
 /// Opens the list, where requests of this kind are held, and copies the folder `trip` into `box`, in which nothing is.
 async fn begin_copy_while_held(page: &Page, cluster: &Cluster, held: &str) {
-    page.open(&cluster.url("/")).await;
-    page.until("document.querySelector('th a.sort')").await;
+    open_list(page, &cluster.url("/")).await;
     hold(page, held).await;
     begin_copy(page).await;
 }
 
 async fn begin_copy(page: &Page) {
-    page.click(".entry[data-name='trip'] .menu summary").await;
-    page.click(".entry[data-name='trip'] [data-action=copy]")
-        .await;
+    choose(page, "trip", "copy").await;
     page.until("document.querySelector('.picker-folder')").await;
     page.click(".picker-folder").await;
     page.until("document.querySelector('.picker-about').textContent.includes('no folder')")
@@ -343,8 +328,7 @@ async fn a_folder_with_too_much_in_it_is_not_copied_by_the_page() {
     make_folder(&cluster, "/box").await;
     make_folder(&cluster, "/trip").await;
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         page.script(ENDLESS).await;
         begin_copy(page).await;
         until_equal(
@@ -367,25 +351,23 @@ async fn the_menu_under_the_pointer_does_what_the_rows_does() {
         cluster.upload(&format!("/{name}"), b"x").await;
     }
     let items = "Array.from(document.querySelectorAll('.context-menu [role=menuitem]'), item => item.textContent)";
-    let pointer = "new PointerEvent('contextmenu', { bubbles: true, cancelable: true, button: 2, clientX: 300, clientY: 300 })";
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        happens(page, "a.txt", pointer).await;
+        open_list(page, &cluster.url("/")).await;
+        click_with_other_button(page, "a.txt").await;
         page.until(&format!(
             "({items}).join() === 'Download,Share…,Rename,Move…,Copy…,Versions…,Delete'"
         ))
         .await;
-        page.press(&format!("{DOWN}{ESCAPE}")).await;
+        page.press(format!("{DOWN}{ESCAPE}")).await;
         page.until("!document.querySelector('.context-menu')").await;
         until_equal(page, FOCUSED, "a.txt").await;
-        page.press(&format!("{CONTROL}a")).await;
-        happens(page, "a.txt", pointer).await;
+        page.press(format!("{CONTROL}a")).await;
+        click_with_other_button(page, "a.txt").await;
         page.until(&format!(
             "({items}).join() === 'Download as zip,Move…,Copy…,Delete'"
         ))
         .await;
-        page.press(&format!("{END}{ENTER}")).await;
+        page.press(format!("{END}{ENTER}")).await;
         until_listed(page, &[]).await;
     })
     .await;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::panel::{ENDLESS, until_listed, until_sent, until_state};
+use crate::support::list::{open_list, rename, until_listed};
+use crate::support::panel::{ENDLESS, until_sent, until_state};
 use crate::support::{Cluster, Page, Screen, browse, content, download};
 
 const COUNT: u64 = 200;
@@ -276,17 +277,12 @@ async fn a_small_file_whose_folder_was_renamed_is_stored_once() {
     cluster.upload("/old/first", b"first").await;
     let client = cluster.client();
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         let path = slow_file(page, &cluster).await;
         page.drop_onto(".entry[data-name=old] .name", &[&path])
             .await;
         until_sent(page, 0.01).await;
-        page.script("document.querySelector(\".entry[data-name='old'] .open\").focus()")
-            .await;
-        page.press("\u{e032}").await;
-        page.until("document.activeElement.value === 'old'").await;
-        page.press("new\u{e007}").await;
+        rename(page, "old", "new").await;
         until_listed(page, &["new"]).await;
         page.limit_uploads(None).await;
         page.until("window.late === 1").await;

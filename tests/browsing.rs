@@ -4,47 +4,13 @@ use client::DeleteOptions;
 use futures::{StreamExt, stream};
 use proto::name::EntryPath;
 
-use crate::support::{Cluster, Page, Screen, browse};
+use crate::support::list::{
+    CONTROL, DELETE, DOWN, ESCAPE, FOCUSED, LET_ALL_GO, NAMES, NOTICE, READY, RIGHT, SELECTED,
+    SHIFT, choose, click_with, focus, hold, open_list, until_equal, until_listed,
+};
+use crate::support::{Cluster, Screen, browse};
 
-pub(crate) const NAMES: &str =
-    "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)";
-pub(crate) const FOCUSED: &str = "document.activeElement.closest('.entry')?.dataset.name";
-pub(crate) const SELECTED: &str = "document.getElementById('selection-text').textContent";
 const IDLE: &str = "!document.body.classList.contains('busy')";
-const SHIFT: char = '\u{e008}';
-pub(crate) const CONTROL: char = '\u{e009}';
-pub(crate) const DOWN: char = '\u{e015}';
-pub(crate) const END: char = '\u{e010}';
-pub(crate) const ENTER: char = '\u{e007}';
-pub(crate) const ESCAPE: char = '\u{e00c}';
-pub(crate) const DELETE: char = '\u{e017}';
-pub(crate) const F2: char = '\u{e032}';
-
-/// The list shows just these, in this order.
-pub(crate) async fn until_listed(page: &Page, names: &[&str]) {
-    let wanted = serde_json::to_string(names).unwrap();
-    page.until(&format!(
-        "JSON.stringify({NAMES}) === JSON.stringify({wanted})"
-    ))
-    .await;
-}
-
-pub(crate) async fn until_equal(page: &Page, expression: &str, expected: &str) {
-    page.until(&format!("{expression} === {expected:?}")).await;
-}
-
-/// Something happens to the row of this name, as the browser would tell it.
-pub(crate) async fn happens(page: &Page, name: &str, event: &str) {
-    page.script(&format!(
-        "document.querySelector(\".entry[data-name='{name}'] .size\").dispatchEvent({event})"
-    ))
-    .await;
-}
-
-pub(crate) async fn click_with(page: &Page, name: &str, modifier: &str) {
-    let event = format!("new MouseEvent('click', {{ bubbles: true, {modifier} }})");
-    happens(page, name, &event).await;
-}
 
 /// Empty files of these names in a folder, several at a time.
 async fn fill(cluster: &Cluster, folder: &str, count: usize) {
@@ -69,8 +35,7 @@ async fn several_entries_are_selected_deleted_and_brought_back() {
         cluster.upload(&format!("/{name}"), b"12345").await;
     }
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         click_with(page, "b.txt", "").await;
         until_equal(page, SELECTED, "1 selected, 5 bytes").await;
         click_with(page, "d.txt", "shiftKey: true").await;
@@ -90,20 +55,20 @@ async fn several_entries_are_selected_deleted_and_brought_back() {
 
         page.script("document.getElementById('title').focus()")
             .await;
-        page.press(&ESCAPE.to_string()).await;
+        page.press(ESCAPE).await;
         page.until("document.getElementById('selection').hidden")
             .await;
-        page.press(&DOWN.to_string()).await;
+        page.press(DOWN).await;
         until_equal(page, FOCUSED, "a.txt").await;
-        page.press(&format!("{SHIFT}{DOWN}{DOWN}")).await;
+        page.press(format!("{SHIFT}{DOWN}{DOWN}")).await;
         until_equal(page, FOCUSED, "c.txt").await;
         until_equal(page, SELECTED, "3 selected, 15 bytes").await;
         page.press(" ").await;
         until_equal(page, SELECTED, "2 selected, 10 bytes").await;
-        page.press(&format!("{CONTROL}a")).await;
+        page.press(format!("{CONTROL}a")).await;
         until_equal(page, SELECTED, "4 selected, 20 bytes").await;
         page.press(" ").await;
-        page.press(&DELETE.to_string()).await;
+        page.press(DELETE).await;
         until_listed(page, &["c.txt"]).await;
         until_equal(page, FOCUSED, "c.txt").await;
         page.until(
@@ -140,29 +105,27 @@ async fn what_a_broken_line_left_untried_stays_to_be_done() {
         cluster.upload(&format!("/{name}"), b"12345").await;
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let notice = "document.getElementById('notice-text').textContent";
     let toast = "document.getElementById('toast-text').textContent";
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         page.script(CUT_AFTER_TWO).await;
-        page.press(&format!("{CONTROL}a")).await;
-        page.press(&DELETE.to_string()).await;
+        page.press(format!("{CONTROL}a")).await;
+        page.press(DELETE).await;
         page.until(&format!(
-            "{notice}.startsWith('2 of 6 could not be deleted.') && {notice}.endsWith('2 were not tried.')"
+            "{NOTICE}.startsWith('2 of 6 could not be deleted.') && {NOTICE}.endsWith('2 were not tried.')"
         ))
         .await;
         until_equal(page, SELECTED, "4 selected, 20 bytes").await;
         until_listed(page, &names[2..]).await;
         page.script("window.mend()").await;
-        page.press(&DELETE.to_string()).await;
+        page.press(DELETE).await;
         until_listed(page, &[]).await;
         until_equal(page, toast, "4 things are in the trash.").await;
         page.until(IDLE).await;
 
         page.script(CUT_AFTER_TWO).await;
         page.click("#toast-action").await;
-        page.until(&format!("{notice}.endsWith('Is dfs-web running, and this device online?')"))
+        page.until(&format!("{NOTICE}.endsWith('Is dfs-web running, and this device online?')"))
             .await;
         until_equal(page, toast, "2 things are in the trash.").await;
         page.script("window.mend()").await;
@@ -182,15 +145,14 @@ async fn deleting_is_stopped_beside_an_undo() {
         cluster.upload(&format!("/{number}.txt"), b"").await;
     }
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         click_with(page, "7.txt", "").await;
-        page.press(&DELETE.to_string()).await;
+        page.press(DELETE).await;
         page.until("!document.getElementById('toast').hidden").await;
         page.until(IDLE).await;
         hold(page, BY_PEOPLE).await;
-        page.press(&format!("{CONTROL}a")).await;
-        page.press(&DELETE.to_string()).await;
+        page.press(format!("{CONTROL}a")).await;
+        page.press(DELETE).await;
         page.until("window.held.length === 4 && document.querySelector('#toasts .stop')")
             .await;
         until_equal(
@@ -201,40 +163,15 @@ async fn deleting_is_stopped_beside_an_undo() {
         .await;
         page.click("#toasts .stop").await;
         page.script(LET_ALL_GO).await;
-        until_equal(
-            page,
-            "document.getElementById('notice-text').textContent",
-            "2 were not tried.",
-        )
-        .await;
+        until_equal(page, NOTICE, "2 were not tried.").await;
         until_listed(page, &["5.txt", "6.txt"]).await;
         until_equal(page, SELECTED, "2 selected, 0 bytes").await;
     })
     .await;
 }
 
-/// From now on requests for which this expression of `address` and `method` is true wait in `window.held` while `window.isHolding`, and
-/// go on when they are called.
-pub(crate) async fn hold(page: &Page, is_meant: &str) {
-    page.script(&format!(
-        "const fetchNow = window.fetch;
-         Object.assign(window, {{ held: [], isHolding: true }});
-         window.fetch = async (address, options) => {{
-           const method = options?.method ?? 'GET';
-           if (window.isHolding && ({is_meant})) await new Promise((go) => window.held.push(go));
-           return fetchNow(address, options);
-         }};"
-    ))
-    .await;
-}
-
 /// All but what the page asks for by itself.
 const BY_PEOPLE: &str = "method !== 'HEAD' && !String(address).includes('/status')";
-
-/// Those that were held go on, and the next are held.
-pub(crate) const LET_GO: &str = "window.held.splice(0).forEach((go) => go())";
-/// Those that were held go on, and no other is held.
-pub(crate) const LET_ALL_GO: &str = "window.isHolding = false; window.held.forEach((go) => go())";
 
 /// A click once gave the focus to nothing: Shift and an arrow selected from the first row on, and Delete acted on a row that was left
 /// long ago.
@@ -245,22 +182,20 @@ async fn keys_go_on_from_the_row_that_was_clicked() {
         cluster.upload(&format!("/{name}"), b"12345").await;
     }
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         page.click(".entry[data-name='c.txt'] .size").await;
         until_equal(page, FOCUSED, "c.txt").await;
-        page.press(&format!("{SHIFT}{DOWN}")).await;
+        page.press(format!("{SHIFT}{DOWN}")).await;
         until_equal(page, SELECTED, "2 selected, 10 bytes").await;
         until_equal(page, FOCUSED, "d.txt").await;
-        page.press(&DOWN.to_string()).await;
+        page.press(DOWN).await;
         until_equal(page, SELECTED, "1 selected, 5 bytes").await;
-        page.press(&DELETE.to_string()).await;
+        page.press(DELETE).await;
         until_listed(page, &["a.txt", "b.txt", "c.txt", "d.txt"]).await;
         // Somebody goes on with Tab.
         page.click(".entry[data-name='a.txt'] .size").await;
-        page.script("document.querySelector(\".entry[data-name='b.txt'] .open\").focus()")
-            .await;
-        page.press(&DELETE.to_string()).await;
+        focus(page, "b.txt").await;
+        page.press(DELETE).await;
         until_listed(page, &["a.txt", "c.txt", "d.txt"]).await;
     })
     .await;
@@ -274,8 +209,7 @@ async fn a_refresh_neither_follows_nor_ends_a_way_elsewhere() {
     cluster.upload("/box/a.txt", b"x").await;
     cluster.upload("/b.txt", b"x").await;
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/folder/box")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/folder/box")).await;
         page.script("document.querySelector('.crumbs a').click()")
             .await;
         until_listed(page, &["box", "b.txt"]).await;
@@ -321,7 +255,7 @@ async fn a_part_of_a_folder_grows_by_what_is_added() {
         page.click("#refresh").await;
         until_listed(page, &["b.txt", "bb.txt", "c.txt", "zz.txt"]).await;
         page.click(".entry[data-name='bb.txt'] .size").await;
-        page.press(&DELETE.to_string()).await;
+        page.press(DELETE).await;
         until_listed(page, &["b.txt", "c.txt", "zz.txt"]).await;
         page.click("#toast-action").await;
         until_listed(page, &["b.txt", "bb.txt", "c.txt", "zz.txt"]).await;
@@ -354,8 +288,7 @@ async fn a_range_has_also_what_is_not_here_any_more() {
     let cluster = Cluster::start().await;
     cluster.upload("/huge/one.txt", b"x").await;
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         page.script(HUGE).await;
         page.script("document.querySelector('.entry .open').click()")
             .await;
@@ -375,10 +308,10 @@ async fn a_range_has_also_what_is_not_here_any_more() {
         }
         click_with(page, "n19999", "shiftKey: true").await;
         until_equal(page, SELECTED, "20,000 selected, 20.0 kB").await;
-        page.press(&ESCAPE.to_string()).await;
+        page.press(ESCAPE).await;
         page.until("document.getElementById('selection').hidden")
             .await;
-        page.press(&format!("{CONTROL}a")).await;
+        page.press(format!("{CONTROL}a")).await;
         until_equal(page, SELECTED, "20,000 selected, 20.0 kB").await;
     })
     .await;
@@ -395,9 +328,8 @@ async fn many_chosen_files_become_one_zip() {
         cluster.upload(&format!("/{name}"), b"x").await;
     }
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
-        page.press(&format!("{CONTROL}a")).await;
+        open_list(page, &cluster.url("/")).await;
+        page.press(format!("{CONTROL}a")).await;
         until_equal(page, SELECTED, "40 selected, 40 bytes").await;
         page.script(
             "const { submit } = HTMLFormElement.prototype;
@@ -415,7 +347,7 @@ async fn many_chosen_files_become_one_zip() {
         let gone = format!("/{}", names[7]).parse().unwrap();
         cluster.client().delete(&gone, DeleteOptions::default()).await.unwrap();
         page.click("#selection-zip").await;
-        page.until(&format!("document.getElementById('notice-text').textContent.includes('{}')", names[7]))
+        page.until(&format!("{NOTICE}.includes('{}')", names[7]))
             .await;
     })
     .await;
@@ -461,7 +393,7 @@ async fn a_folder_of_thousands_is_scrolled_and_sorted() {
         page.script("document.getElementById('title').focus()").await;
         page.press("scan 2345").await;
         until_equal(page, FOCUSED, "scan 2345.txt").await;
-        page.press(&DELETE.to_string()).await;
+        page.press(DELETE).await;
         page.until(&format!("{count} === 3001")).await;
         until_equal(page, FOCUSED, "scan 2346.txt").await;
     })
@@ -476,12 +408,11 @@ async fn a_folder_is_shown_as_tiles() {
         cluster.upload(&format!("/{name}"), b"x").await;
     }
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         page.click("#view").await;
         page.script("location.reload()").await;
         page.until("document.body.dataset.view === 'grid'").await;
-        page.until("document.querySelector('th a.sort')").await;
+        page.until(READY).await;
         let tops = page
             .script(
                 "return new Set(Array.from(document.querySelectorAll('#rows .entry'), row => row.getBoundingClientRect().top)).size",
@@ -489,10 +420,9 @@ async fn a_folder_is_shown_as_tiles() {
             .await;
         assert_eq!(tops, 1, "they stand side by side");
         page.script("document.querySelector('.open').focus()").await;
-        page.press("\u{e014}").await;
+        page.press(RIGHT).await;
         until_equal(page, FOCUSED, "b.txt").await;
-        page.click(".entry[data-name='b.txt'] .menu summary").await;
-        page.click(".entry[data-name='b.txt'] [data-action=delete]").await;
+        choose(page, "b.txt", "delete").await;
         until_listed(page, &["a.txt", "c.txt"]).await;
     })
     .await;

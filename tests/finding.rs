@@ -6,10 +6,8 @@ use futures::StreamExt;
 use reqwest::get;
 use serde_json::{Value, json};
 
+use crate::support::list::{ENTER, ESCAPE, choose, choose_in};
 use crate::support::{Cluster, Page, Screen, browse, content, download, run};
-
-const ESCAPE: &str = "\u{e00c}";
-const ENTER: &str = "\u{e007}";
 
 /// The list shows just these, in this order.
 async fn until_listed(page: &Page, paths: &[&str]) {
@@ -91,16 +89,10 @@ async fn results_are_renamed_and_deleted_where_they_are() {
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/search?text=draft")).await;
         until_listed(page, &["/a/draft", "/b/draft"]).await;
-        page.click(".entry[data-path='/b/draft'] .menu summary")
-            .await;
-        page.click(".entry[data-path='/b/draft'] [data-action=rename]")
-            .await;
-        page.press("second draft\u{e007}").await;
+        choose_in(page, ".entry[data-path='/b/draft']", "rename").await;
+        page.press(format!("second draft{ENTER}")).await;
         until_listed(page, &["/a/draft", "/b/second draft"]).await;
-        page.click(".entry[data-path='/a/draft'] .menu summary")
-            .await;
-        page.click(".entry[data-path='/a/draft'] [data-action=delete]")
-            .await;
+        choose_in(page, ".entry[data-path='/a/draft']", "delete").await;
         until_listed(page, &["/b/second draft"]).await;
     })
     .await;
@@ -201,11 +193,7 @@ async fn the_menu_copies_a_file() {
     keep(&cluster, &["/a.txt", "/folder/b.txt"]).await;
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/")).await;
-        let copy = async || {
-            page.click(".entry[data-name='a.txt'] .menu summary").await;
-            page.click(".entry[data-name='a.txt'] [data-action=copy]")
-                .await;
-        };
+        let copy = async || choose(page, "a.txt", "copy").await;
         copy().await;
         page.answer("Copy").await;
         until_listed(page, &["folder", "a (copy).txt", "a.txt"]).await;

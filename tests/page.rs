@@ -6,10 +6,8 @@ use proto::master::Health;
 use reqwest::get;
 use serde_json::json;
 
+use crate::support::list::{ENTER, NAMES, choose, choose_in, until_listed};
 use crate::support::{Cluster, Look, Page, Screen, browse, content, download};
-
-const NAMES: &str =
-    "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)";
 
 fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
@@ -18,29 +16,11 @@ fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// The list shows just these, in this order.
-async fn until_listed(page: &Page, names: &[&str]) {
-    let wanted = serde_json::to_string(names).unwrap();
-    page.until(&format!(
-        "JSON.stringify({NAMES}) === JSON.stringify({wanted})"
-    ))
-    .await;
-}
-
 /// So many uploads have ended in this way, and none is under way.
 async fn until_ended(page: &Page, state: &str, count: usize) {
     page.until(&format!(
         "document.querySelectorAll('.upload[data-state={state}]').length === {count} \
          && !document.querySelector('.upload[data-state=sending]')"
-    ))
-    .await;
-}
-
-async fn choose_from_menu(page: &Page, name: &str, action: &str) {
-    page.click(&format!(".entry[data-name='{name}'] .menu summary"))
-        .await;
-    page.click(&format!(
-        ".entry[data-name='{name}'] [data-action={action}]"
     ))
     .await;
 }
@@ -122,11 +102,11 @@ async fn entries_are_made_renamed_and_deleted() {
         page.write("dialog input", "letters").await;
         page.answer("Make folder").await;
         until_listed(page, &["letters", "draft.txt"]).await;
-        choose_from_menu(page, "draft.txt", "rename").await;
+        choose(page, "draft.txt", "rename").await;
         // All but the extension is selected.
-        page.press("final\u{e007}").await;
+        page.press(format!("final{ENTER}")).await;
         until_listed(page, &["letters", "final.txt"]).await;
-        choose_from_menu(page, "letters", "delete").await;
+        choose(page, "letters", "delete").await;
         until_listed(page, &["final.txt"]).await;
     })
     .await;
@@ -373,8 +353,7 @@ async fn the_page_fits_a_phone() {
             )
             .await;
         assert_eq!(small, json!([]), "too small for a finger");
-        page.click(".entry[data-kind=folder] .menu summary").await;
-        page.click(".entry[data-kind=folder] [data-action=delete]").await;
+        choose_in(page, ".entry[data-kind=folder]", "delete").await;
         page.until(&format!("{NAMES}.length === 1")).await;
     })
     .await;

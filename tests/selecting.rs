@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::browsing::{CONTROL, HUGE, NAMES, SELECTED, click_with, until_equal};
+use crate::browsing::HUGE;
+use crate::support::list::{CONTROL, NAMES, SELECTED, click_with, open_list, until_equal};
 use crate::support::{Cluster, Page, Screen, browse};
 
 /// Pages of the folder are counted, and wait for `window.gate`, or fail.
@@ -26,8 +27,7 @@ const FILLED: u64 = 21;
 const IS_CHECKED: &str = "return document.getElementById('pick-all').checked";
 
 async fn open_huge(cluster: &Cluster, page: &Page) {
-    page.open(&cluster.url("/")).await;
-    page.until("document.querySelector('th a.sort')").await;
+    open_list(page, &cluster.url("/")).await;
     page.script(HUGE).await;
     page.script(COUNTED).await;
     page.script("document.querySelector('.entry .open').click()")
@@ -46,7 +46,7 @@ async fn selecting_all_of_a_large_folder_can_be_stopped() {
         open_huge(&cluster, page).await;
         page.script("document.getElementById('title').focus()")
             .await;
-        page.press(&format!("{CONTROL}a")).await;
+        page.press(format!("{CONTROL}a")).await;
         page.until("document.querySelector('.toast .stop')").await;
         let told = page.text(".toast").await;
         assert!(told.contains("Selecting: "), "{told}");
@@ -89,8 +89,7 @@ async fn with_a_folder_no_size_is_said() {
     cluster.upload("/a.txt", b"12345").await;
     cluster.upload("/photos/b.jpg", b"many more").await;
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         click_with(page, "a.txt", "").await;
         until_equal(page, SELECTED, "1 selected, 5 bytes").await;
         click_with(page, "photos", "ctrlKey: true").await;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::list::choose_in;
 use crate::support::{Cluster, Screen, browse, content, run};
 
 /// What the command line says; a link begins with the address of this cluster's page.
@@ -22,8 +23,7 @@ async fn a_link_is_made_used_and_revoked_on_the_page() {
     cluster.upload("/letters/a “b”.txt", &bytes).await;
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/folder/letters")).await;
-        page.click(".entry .menu summary").await;
-        page.click(".entry .menu [data-action=share]").await;
+        choose_in(page, ".entry", "share").await;
         page.write("dialog input[type=text]", "open sesame").await;
         page.answer("Make link").await;
         page.until("!!document.getElementById('share-link')").await;

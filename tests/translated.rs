@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use crate::browsing::{CONTROL, DELETE, until_equal};
 use crate::sharing::said;
+use crate::support::list::{CONTROL, DELETE, READY, choose, until_equal};
 use crate::support::{Cluster, Look, Page, Screen, browse, content};
 
-const READY: &str = "document.querySelector('th a.sort')";
 /// What only a text that was not found, or not filled in, has in it. Names of files here have no such thing.
 const RAW: &str = "\
     const seen = [document.body.innerText, document.title, ...Array.from(document.querySelectorAll('[aria-label], [title], [placeholder]'), \
@@ -46,12 +45,6 @@ async fn look(page: &Page, name: &str, words: &[&str]) {
         assert!(violations.is_empty(), "{title}: {}", violations.join("\n"));
     }
     page.look(WIDE).await;
-}
-
-async fn choose(page: &Page, name: &str, action: &str) {
-    let row = format!(".entry[data-name='{name}']");
-    page.click(&format!("{row} .menu summary")).await;
-    page.click(&format!("{row} [data-action={action}]")).await;
 }
 
 async fn choose_german(page: &Page) {
@@ -307,8 +300,8 @@ async fn what_the_server_says_in_english_is_marked_as_english() {
         until_equal(page, &english("#announce"), detail).await;
 
         page.script(REFUSED).await;
-        page.press(&format!("{CONTROL}a")).await;
-        page.press(&DELETE.to_string()).await;
+        page.press(format!("{CONTROL}a")).await;
+        page.press(DELETE).await;
         until_equal(
             page,
             &english("#notice-text"),

@@ -8,12 +8,11 @@ use proto::name::EntryPath;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::support::list::{NAMES, choose, choose_in};
 use crate::support::{Cluster, Page, Screen, browse, content, download, run};
 
 const PATHS: &str =
     "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.path)";
-const NAMES: &str =
-    "Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)";
 const FOCUSED: &str = "document.activeElement";
 
 fn path(text: &str) -> EntryPath {
@@ -41,12 +40,6 @@ async fn until_rows(page: &Page, of: &str, rows: &[&str]) {
     .await;
 }
 
-async fn choose(page: &Page, row: &str, action: &str) {
-    page.click(&format!("{row} .menu summary")).await;
-    page.click(&format!("{row} .menu [data-action={action}]"))
-        .await;
-}
-
 async fn trashed(client: &Client) -> Vec<String> {
     let page = client.list_trash(None, 100).await.unwrap();
     let paths = page.entries.iter().map(|entry| entry.path.to_string());
@@ -62,7 +55,7 @@ async fn a_deletion_is_undone_from_the_list() {
     let client = cluster.client();
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/")).await;
-        choose(page, ".entry[data-name=letters]", "delete").await;
+        choose(page, "letters", "delete").await;
         until_rows(page, NAMES, &["b.txt"]).await;
         let notice = page.text("#toast").await;
         assert!(notice.contains("“letters” is in the trash."), "{notice}");
@@ -74,7 +67,7 @@ async fn a_deletion_is_undone_from_the_list() {
         page.until("document.getElementById('toast').hidden").await;
         assert_eq!(download(&client, "/letters/a.txt").await.unwrap(), b"words");
 
-        choose(page, ".entry[data-name='b.txt']", "delete").await;
+        choose(page, "b.txt", "delete").await;
         until_rows(page, NAMES, &["letters"]).await;
         page.until("!document.getElementById('toast').hidden").await;
         page.script(
@@ -96,7 +89,7 @@ async fn what_has_no_place_any_more_is_restored_elsewhere() {
     let client = cluster.client();
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/")).await;
-        choose(page, ".entry[data-name='a.txt']", "delete").await;
+        choose(page, "a.txt", "delete").await;
         until_rows(page, NAMES, &[]).await;
         cluster.upload("/a.txt", b"new").await;
         page.open(&cluster.url("/trash")).await;
@@ -137,9 +130,9 @@ async fn the_trash_is_emptied_after_a_question() {
         until_rows(page, PATHS, &["/three", "/two", "/one"]).await;
         let space = page.text("#space").await;
         assert_eq!(space, "Here: 3 files and 0 folders, 3.0 kB.");
-        choose(page, ".entry[data-path='/two']", "remove").await;
+        choose_in(page, ".entry[data-path='/two']", "remove").await;
         page.answer("Cancel").await;
-        choose(page, ".entry[data-path='/two']", "remove").await;
+        choose_in(page, ".entry[data-path='/two']", "remove").await;
         page.answer("Delete for good").await;
         until_rows(page, PATHS, &["/three", "/one"]).await;
         page.until("document.getElementById('space').textContent.includes('2 files')")
@@ -172,7 +165,7 @@ async fn versions_are_restored_and_deleted_in_their_panel() {
     let rows = "document.querySelectorAll('.versions li')";
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/")).await;
-        choose(page, ".entry[data-name='a.txt']", "versions").await;
+        choose(page, "a.txt", "versions").await;
         page.until(&format!("{rows}.length === 3")).await;
         let list = page.text(".versions").await;
         assert!(
@@ -258,10 +251,10 @@ async fn the_page_of_the_trash_is_for_everybody() {
             .script("return document.documentElement.scrollWidth")
             .await;
         assert_eq!(width, 390, "the page scrolls sideways");
-        choose(page, ".entry", "restore").await;
+        choose_in(page, ".entry", "restore").await;
         until_rows(page, PATHS, &[]).await;
         page.open(&cluster.url("/folder/letters")).await;
-        choose(page, ".entry", "versions").await;
+        choose_in(page, ".entry", "versions").await;
         page.until("document.querySelectorAll('.versions li').length === 2")
             .await;
         let outside = page

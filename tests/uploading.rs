@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use reqwest::get;
 use serde_json::Value;
 
+use crate::support::list::{DELETE, focus, open_list, rename, until_listed};
 use crate::support::panel::{
-    CHUNK, ENDLESS, LEN, SLOW, address, begin, count_sent, file, press, sent, until_listed,
-    until_sent, until_state,
+    CHUNK, ENDLESS, LEN, SLOW, address, begin, count_sent, file, press, sent, until_sent,
+    until_state,
 };
 use crate::support::{Cluster, Screen, browse, content, download};
 
@@ -368,8 +369,7 @@ async fn what_goes_into_a_folder_follows_it() {
     let film = file(&cluster, "in/film.mp4", &bytes);
     let small = file(&cluster, "in/small.txt", b"words");
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         page.script("XMLHttpRequest.prototype.realSend = XMLHttpRequest.prototype.send")
             .await;
         page.limit_uploads(SLOW).await;
@@ -387,14 +387,9 @@ async fn what_goes_into_a_folder_follows_it() {
         page.drop_onto(".entry[data-name=old] .name", &[&small])
             .await;
         until_state(page, "stuck", 1).await;
-        page.script(
-            "XMLHttpRequest.prototype.send = XMLHttpRequest.prototype.realSend; \
-             document.querySelector(\".entry[data-name='old'] .open\").focus()",
-        )
-        .await;
-        page.press("\u{e032}").await;
-        page.until("document.activeElement.value === 'old'").await;
-        page.press("new\u{e007}").await;
+        page.script("XMLHttpRequest.prototype.send = XMLHttpRequest.prototype.realSend")
+            .await;
+        rename(page, "old", "new").await;
         until_listed(page, &["new"]).await;
         page.limit_uploads(None).await;
         until_state(page, "done", 2).await;
@@ -419,8 +414,7 @@ async fn what_goes_into_a_folder_ends_with_it() {
     let small = file(&cluster, "in/small.txt", &content(16, 900_000));
     let elsewhere = file(&cluster, "elsewhere.txt", b"words");
     browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        open_list(page, &cluster.url("/")).await;
         page.limit_uploads(ENDLESS).await;
         page.drop_onto(".entry[data-name=old] .name", &[&film, &small])
             .await;
@@ -429,9 +423,8 @@ async fn what_goes_into_a_folder_ends_with_it() {
         )
         .await;
         until_sent(page, 0.001).await;
-        page.script("document.querySelector(\".entry[data-name='old'] .open\").focus()")
-            .await;
-        page.press("\u{e017}").await;
+        focus(page, "old").await;
+        page.press(DELETE).await;
         until_state(page, "cancelled", 2).await;
         page.until(
             "document.getElementById('notice').textContent.includes('2 uploads into it were cancelled')",

@@ -1,5 +1,6 @@
 //! Files are looked at without leaving the list, and the cluster while it changes.
 
+use crate::support::list::{ESCAPE, RIGHT};
 use crate::support::{Cluster, Page, Screen, browse};
 
 const OPEN: &str = "document.querySelector('dialog.viewer[open]')";
@@ -72,7 +73,7 @@ async fn files_are_looked_at_over_their_list() {
         page.until(&format!("{OPEN}.querySelector('img').naturalWidth === 400")).await;
         assert_eq!(page.script("return location.pathname").await, "/view/trip/a.bmp");
         // The sound can be heard from the middle on.
-        page.press("\u{e014}").await;
+        page.press(RIGHT).await;
         until_shown(page, "b.wav", "audio").await;
         page.until(&format!("{OPEN}.querySelector('audio').readyState > 0")).await;
         page.script(&format!("{OPEN}.querySelector('audio').currentTime = 0.5")).await;
@@ -93,7 +94,7 @@ async fn files_are_looked_at_over_their_list() {
         until_shown(page, "f.bin", ".view-nothing").await;
         assert_eq!(page.script("return document.getElementById('view-next').hidden").await, true);
         // Escape leads back to the list, at once, whatever was looked at in between.
-        page.press("\u{e00c}").await;
+        page.press(ESCAPE).await;
         page.until(&format!("!{OPEN} && location.pathname === '/folder/trip'")).await;
         page.until("document.activeElement.closest('.entry')?.dataset.name === 'f.bin'").await;
         page.script("history.forward()").await;

@@ -2,6 +2,7 @@
 //!
 //! Where there is no `chromedriver`, a test says so in a line and does nothing more, unless `DFS_TEST_BROWSER=required`.
 
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::Path;
 use std::process::Stdio;
@@ -263,9 +264,9 @@ impl Page {
     }
 
     /// Types where the focus is.
-    pub(crate) async fn press(&self, keys: &str) {
+    pub(crate) async fn press(&self, keys: impl Display) {
         let focused = self.client.active_element().await.unwrap();
-        focused.send_keys(keys).await.unwrap();
+        focused.send_keys(&keys.to_string()).await.unwrap();
     }
 
     /// Chooses files, or a folder, as if in the dialog that a file input opens.

@@ -6,6 +6,7 @@
 
 mod browser;
 mod content;
+pub(crate) mod list;
 pub(crate) mod panel;
 mod process;
 pub(crate) mod small_disk;

@@ -32,15 +32,6 @@ pub(crate) async fn until_sent(page: &Page, share: f64) {
     .await;
 }
 
-pub(crate) async fn until_listed(page: &Page, names: &[&str]) {
-    let wanted = serde_json::to_string(names).unwrap();
-    page.until(&format!(
-        "JSON.stringify(Array.from(document.querySelectorAll('#rows .entry'), row => row.dataset.name)) \
-         === JSON.stringify({wanted})"
-    ))
-    .await;
-}
-
 /// Begins an upload, and waits until some of it has left the browser.
 pub(crate) async fn begin(page: &Page, cluster: &Cluster, path: &Path) {
     page.open(&cluster.url("/")).await;
