@@ -4,25 +4,28 @@ import { LOCALE, SPANS, TIMES, UNITS, count, fill, formatTenths } from "./texts.
 
 const STEPS = ["kB", "MB", "GB", "TB", "PB", "EB"];
 
+/** A number stays on one line with its unit. */
+const unbroken = (text) => text.replaceAll(" ", "\u00a0");
+
 /** A size in steps of a thousand: `1.2 MB`. */
 export function formatSize(bytes) {
-  if (bytes < 1000) return count(bytes, UNITS.bytes);
+  if (bytes < 1000) return unbroken(count(bytes, UNITS.bytes));
   let value = bytes / 1000;
   let unit = 0;
   while (value >= 999.95 && unit + 1 < STEPS.length) {
     value /= 1000;
     unit += 1;
   }
-  return `${value >= 99.95 ? Math.round(value) : formatTenths(value)} ${STEPS[unit]}`;
+  return unbroken(`${value >= 99.95 ? Math.round(value) : formatTenths(value)} ${STEPS[unit]}`);
 }
 
 /** How long it takes, roughly: `2 min`. */
 export function formatDuration(seconds) {
   if (!Number.isFinite(seconds)) return "";
-  if (seconds < 55) return fill(TIMES.seconds, { count: Math.max(1, Math.round(seconds)) });
-  if (seconds < 55 * 60) return fill(TIMES.minutes, { count: Math.round(seconds / 60) });
+  if (seconds < 55) return unbroken(fill(TIMES.seconds, { count: Math.max(1, Math.round(seconds)) }));
+  if (seconds < 55 * 60) return unbroken(fill(TIMES.minutes, { count: Math.round(seconds / 60) }));
   const hours = seconds / 3600;
-  return fill(TIMES.hours, { count: hours < 10 ? formatTenths(hours) : Math.round(hours) });
+  return unbroken(fill(TIMES.hours, { count: hours < 10 ? formatTenths(hours) : Math.round(hours) }));
 }
 
 const LENGTHS = [[86400, SPANS.days], [3600, SPANS.hours], [60, SPANS.minutes], [1, SPANS.seconds]];
@@ -31,7 +34,7 @@ const LENGTHS = [[86400, SPANS.days], [3600, SPANS.hours], [60, SPANS.minutes], 
 export function formatSpan(milliseconds) {
   const seconds = Math.floor(milliseconds / 1000);
   const [length, forms] = LENGTHS.find(([length]) => seconds >= 2 * length) ?? LENGTHS.at(-1);
-  return count(Math.round(seconds / length), forms);
+  return unbroken(count(Math.round(seconds / length), forms));
 }
 
 const CLOCK = new Intl.DateTimeFormat(LOCALE, { hour: "2-digit", minute: "2-digit" });

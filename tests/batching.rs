@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::list::{open_list, rename, until_listed};
+use crate::support::list::{open_list, rename, until_equal, until_listed};
 use crate::support::panel::{ENDLESS, until_sent, until_state};
 use crate::support::{Cluster, Page, Screen, browse, content, download};
 
@@ -27,10 +27,8 @@ async fn choose(page: &Page, files: &[PathBuf]) {
 }
 
 async fn until_summed(page: &Page, sum: &str) {
-    page.until(&format!(
-        "document.getElementById('uploads-summary').textContent === '{sum}'"
-    ))
-    .await;
+    let summary = "document.getElementById('uploads-summary').textContent";
+    until_equal(page, summary, sum).await;
 }
 
 /// All but these are there, with their own bytes.

@@ -191,7 +191,7 @@ async fn versions_are_restored_and_deleted_in_their_panel() {
         .await;
         page.script(&format!("{rows}[2].querySelectorAll('button')[0].click()"))
             .await;
-        page.until(&format!("{rows}[0].textContent.includes('5 bytes')"))
+        page.until(&format!("{rows}[0].textContent.includes('5\\u00a0bytes')"))
             .await;
         page.until(&format!("{FOCUSED}.id === 'versions-title'"))
             .await;
@@ -210,7 +210,7 @@ async fn versions_are_restored_and_deleted_in_their_panel() {
             "{FOCUSED}.closest('.entry')?.dataset.name === 'a.txt'"
         ))
         .await;
-        page.until("document.querySelector('#rows .size').textContent === '5 bytes'")
+        page.until("document.querySelector('#rows .size').textContent === '5\\u00a0bytes'")
             .await;
     })
     .await;

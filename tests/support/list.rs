@@ -40,8 +40,12 @@ pub(crate) async fn until_listed(page: &Page, names: &[&str]) {
     .await;
 }
 
+/// A text is this one, whatever its spaces are.
 pub(crate) async fn until_equal(page: &Page, expression: &str, expected: &str) {
-    page.until(&format!("{expression} === {expected:?}")).await;
+    page.until(&format!(
+        "({expression})?.replaceAll('\\u00a0', ' ') === {expected:?}"
+    ))
+    .await;
 }
 
 /// Gives the focus to the row of this name.
