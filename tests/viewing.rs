@@ -1,6 +1,8 @@
 //! Files are looked at without leaving the list, and the cluster while it changes.
 
-use crate::support::list::{ESCAPE, RIGHT};
+use serde_json::json;
+
+use crate::support::list::{ESCAPE, RIGHT, open_list};
 use crate::support::{Cluster, Page, Screen, browse};
 
 const OPEN: &str = "document.querySelector('dialog.viewer[open]')";
@@ -160,4 +162,35 @@ async fn files_and_the_cluster_are_shown_without_a_script() {
         assert!(page.text("#cluster").await.contains("Nothing to do."));
     })
     .await;
+}
+
+/// The second time a browser asks whether its copy is still good, and the answer to that once kept it from showing any document. Those
+/// who listen hear the file's name as that of the frame.
+#[tokio::test]
+async fn a_document_is_shown_again_in_a_frame_with_its_name() {
+    const EMPTY: &[u8] = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n\
+        trailer<</Root 1 0 R>>\n%%EOF";
+    let cluster = Cluster::start().await;
+    cluster.upload("/trip/plan.pdf", EMPTY).await;
+    browse(Screen::Desktop, async |page| {
+        open_list(page, &cluster.url("/folder/trip")).await;
+        page.click(".entry[data-name='plan.pdf'] td.name a").await;
+        until_shown(page, "plan.pdf", "object").await;
+        until_framed(page, "plan.pdf").await;
+        page.open(&cluster.url("/view/trip/plan.pdf")).await;
+        until_framed(page, "plan.pdf").await;
+    })
+    .await;
+}
+
+/// The browser's own viewer has the document, and its name for those who listen is this one.
+async fn until_framed(page: &Page, name: &str) {
+    page.until("document.querySelector('object').contentDocument")
+        .await;
+    let tree = page
+        .devtools("Accessibility.getFullAXTree", json!({}))
+        .await;
+    let nodes = tree["nodes"].as_array().unwrap().iter();
+    let mut frames = nodes.filter(|node| node["role"]["value"] == "PluginObject");
+    assert_eq!(frames.next().unwrap()["name"]["value"], name);
 }

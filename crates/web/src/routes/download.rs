@@ -124,6 +124,8 @@ pub(crate) async fn prepare(
         modified_ms: file.modified_ms,
     };
     let mut answered = validator_headers(validators);
+    let kind = kind(&path, query.download.is_some());
+    confine(&mut answered, &kind);
     match conditional::read(headers, validators) {
         Read::NotModified => {
             if *method == Method::HEAD {
@@ -150,7 +152,7 @@ pub(crate) async fn prepare(
         }
         Some(Wanted::Nothing) => return Err(no_such_range(file.size)),
     };
-    describe(&mut answered, &path, query.download.is_some(), &range);
+    describe(&mut answered, &path, kind, &range);
     if *method == Method::HEAD {
         return Ok(Ready::Done((status, answered).into_response()));
     }
@@ -177,7 +179,10 @@ pub(super) fn validator_headers(file: Validators) -> HeaderMap {
     headers
 }
 
-fn describe(headers: &mut HeaderMap, path: &EntryPath, download: bool, range: &Range<u64>) {
+/// Its type, and what is to be done with it.
+type FileKind = (String, Disposition);
+
+fn kind(path: &EntryPath, download: bool) -> FileKind {
     let name = path.name().map_or("", |name| name.as_str());
     let content_type = content_type::content_type(name);
     let disposition = if download {
@@ -185,13 +190,23 @@ fn describe(headers: &mut HeaderMap, path: &EntryPath, download: bool, range: &R
     } else {
         content_type::disposition(&content_type)
     };
-    let is_document = content_type == content_type::DOCUMENT && disposition == Disposition::Inline;
+    (content_type, disposition)
+}
+
+fn describe(headers: &mut HeaderMap, path: &EntryPath, kind: FileKind, range: &Range<u64>) {
+    let name = path.name().map_or("", |name| name.as_str());
+    let (content_type, disposition) = kind;
     headers.insert(header::CONTENT_TYPE, header_value(content_type));
     headers.insert(
         header::CONTENT_DISPOSITION,
         content_disposition(disposition, name),
     );
     headers.insert(header::CONTENT_LENGTH, (range.end - range.start).into());
+}
+
+/// What a browser may do with it. It takes this from an answer that nothing has changed, too, in place of what it was told with the file.
+fn confine(headers: &mut HeaderMap, (content_type, disposition): &FileKind) {
+    let is_document = content_type == content_type::DOCUMENT && *disposition == Disposition::Inline;
     let policy = if is_document {
         let frames = HeaderValue::from_static("SAMEORIGIN");
         headers.insert(header::X_FRAME_OPTIONS, frames);

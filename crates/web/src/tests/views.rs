@@ -44,6 +44,14 @@ async fn hostile_content_is_never_active() {
                     assert_eq!(answer.header("x-frame-options"), "DENY");
                 }
                 assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
+                // A browser takes these from an answer that nothing has changed, too.
+                let known = [("if-none-match", answer.header("etag"))];
+                let request = format!("GET /api/v1/files/{name}{query}");
+                let same = site.send(&request, &known, "").await;
+                assert_eq!(same.status, 304);
+                for header in ["content-security-policy", "x-frame-options"] {
+                    assert_eq!(same.header(header), answer.header(header), "{name}{query}");
+                }
             }
         }
     }
