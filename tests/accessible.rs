@@ -15,6 +15,7 @@ use crate::support::list::{
     until_listed,
 };
 use crate::support::{Cluster, Look, Page, Screen, browse, content};
+use crate::viewing::wav;
 
 /// Each width and each scheme: colours do not depend on the width.
 const LOOKS: [Look; 2] = [
@@ -235,6 +236,15 @@ async fn look_at_lists(review: &Review<'_>, cluster: &Cluster) {
 /// Files over their list, and as a page.
 async fn look_at_files(review: &Review<'_>, cluster: &Cluster) {
     let page = review.page;
+    cluster.upload("/Birds.wav", &wav()).await;
+    open_list(page, &cluster.url("/folder/Photos")).await;
+    page.script(
+        "const dataTransfer = new DataTransfer(); \
+         dataTransfer.items.add(new File(['words'], 'a.txt')); \
+         document.body.dispatchEvent(new DragEvent('dragenter', { dataTransfer, bubbles: true, cancelable: true }))",
+    )
+    .await;
+    review.state("dropping", ".drop-over").await;
     open_list(page, &cluster.url("/folder/Photos")).await;
     page.click(".entry[data-name='First snow.jpg'] td.name a")
         .await;
@@ -246,6 +256,8 @@ async fn look_at_files(review: &Review<'_>, cluster: &Cluster) {
         ("view-text", "/Notes.txt", ".view-text"),
         ("view-markdown", "/Recipes/Bread.md", ".view-prose"),
         ("view-nothing", "/Household%20accounts.ods", ".view-nothing"),
+        ("view-pdf", "/Garden%20plan.pdf", ".view-pdf"),
+        ("view-audio", "/Birds.wav", "audio.view-media"),
     ] {
         page.open(&cluster.url(&format!("/view{path}"))).await;
         review.state(name, selector).await;
@@ -383,6 +395,11 @@ async fn look_at_what_receivers_see(review: &Review<'_>, cluster: &Cluster) {
         let link = said(cluster, &[&["share"], &arguments[..]].concat()).await;
         page.open(link.trim()).await;
         review.state(name, selector).await;
+        if name == "received-locked" {
+            page.write("#password", "open says me").await;
+            page.press(ENTER).await;
+            review.state("received-wrong", "#wrong").await;
+        }
     }
     let list = file(cluster, "A list.txt", b"bread");
     page.choose("#chosen", &[&list]).await;

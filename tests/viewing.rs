@@ -8,7 +8,7 @@ use crate::support::{Cluster, Page, Screen, browse};
 const OPEN: &str = "document.querySelector('dialog.viewer[open]')";
 
 /// A second of a tone.
-fn wav() -> Vec<u8> {
+pub(crate) fn wav() -> Vec<u8> {
     const RATE: u32 = 8000;
     let samples: Vec<u8> = (0..RATE)
         .map(|at| if at / 20 % 2 == 0 { 100 } else { 156 })
