@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Form, FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{DefaultBodyLimit, Form, FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
@@ -94,7 +94,9 @@ impl<T: DeserializeOwned, const LEN_MAX: usize> FromRequest<Shared> for FormBody
         }
         let (parts, body) = request.into_parts();
         let body = whole(body, LEN_MAX, state.patience).await?;
-        let request = Request::from_parts(parts, Body::from(body));
+        let mut request = Request::from_parts(parts, Body::from(body));
+        // Its length was looked at, and axum's own limit is less.
+        DefaultBodyLimit::disable().apply(&mut request);
         let Form(form) = Form::from_request(request, &())
             .await
             .map_err(|rejection| {
