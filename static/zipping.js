@@ -9,12 +9,12 @@ import { FILES } from "./texts.js";
 const QUERY_LEN_MAX = 6000;
 /** Names that are too long together, however short each is. */
 const NAMES_MAX = 1000;
-/** So many names fit the server's form, however long each is. */
-const FORM_NAMES_MAX = 20000;
+/** So many names the server takes in a form. */
+const FORM_NAMES_MAX = Number(document.body.dataset.zipNamesMax);
 
 /**
  * Makes a link lead to one zip of these entries: by a form where their names are too long for an address; of the folder, where they are
- * all of it, and could be too long for a form. Says whether there is such a zip: not of entries of several folders.
+ * all of it, and too many for a form. Says whether there is such a zip: not of entries of several folders.
  */
 export function leadToZip(link, entries, isAllOfFolder = false) {
   const folder = entries[0].path.slice(0, -1);

@@ -20,6 +20,8 @@ use crate::pace::PacedBody;
 
 /// The longest JSON body: two of the longest paths, every byte escaped, have room.
 const JSON_LEN_MAX: usize = 64 << 10;
+/// Fields of a form that is one of a few.
+const FIELDS_MAX: usize = 16;
 
 /// The query.
 #[derive(Debug)]
@@ -86,27 +88,43 @@ impl<T: DeserializeOwned, const LEN_MAX: usize> FromRequest<Shared> for FormBody
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Shared) -> Result<Self, Problem> {
-        if !is_of_type(request.headers(), "application/x-www-form-urlencoded") {
-            return Err(Problem::new(
-                Kind::UnsupportedMediaType,
-                "send it with Content-Type: application/x-www-form-urlencoded",
-            ));
-        }
-        let (parts, body) = request.into_parts();
-        let body = whole(body, LEN_MAX, state.patience).await?;
-        let mut request = Request::from_parts(parts, Body::from(body));
-        // Its length was looked at, and axum's own limit is less.
-        DefaultBodyLimit::disable().apply(&mut request);
-        let Form(form) = Form::from_request(request, &())
-            .await
-            .map_err(|rejection| {
-                Problem::new(
-                    Kind::BadRequest,
-                    format!("the form does not fit: {}", rejection.body_text()),
-                )
-            })?;
+        let form = form(request, LEN_MAX, FIELDS_MAX, state.patience).await?;
         Ok(Self(form))
     }
+}
+
+/// The body, as a browser's form sends it, of at most so many bytes and fields, from a peer with this much patience.
+pub(crate) async fn form<T: DeserializeOwned>(
+    request: Request,
+    len_max: usize,
+    fields_max: usize,
+    patience: Duration,
+) -> Result<T, Problem> {
+    if !is_of_type(request.headers(), "application/x-www-form-urlencoded") {
+        return Err(Problem::new(
+            Kind::UnsupportedMediaType,
+            "send it with Content-Type: application/x-www-form-urlencoded",
+        ));
+    }
+    let (parts, body) = request.into_parts();
+    let body = whole(body, len_max, patience).await?;
+    // Each takes far more memory than the two bytes that it can be.
+    if body.split(|byte| *byte == b'&').count() > fields_max {
+        let detail = format!("the form has more than {fields_max} fields: send fewer");
+        return Err(Problem::new(Kind::RequestTooLarge, detail));
+    }
+    let mut request = Request::from_parts(parts, Body::from(body));
+    // Its length was looked at, and axum's own limit is less.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let Form(form) = Form::from_request(request, &())
+        .await
+        .map_err(|rejection| {
+            Problem::new(
+                Kind::BadRequest,
+                format!("the form does not fit: {}", rejection.body_text()),
+            )
+        })?;
+    Ok(form)
 }
 
 /// All of a body that has at most so many bytes, from a peer with this much patience.

@@ -23,6 +23,7 @@ use crate::present::{self, NamePart};
 use crate::preview;
 use crate::readiness::Known;
 use crate::routes::batch::CONTENT_LEN_MAX;
+use crate::routes::zip::NAMES_MAX;
 use crate::said::Said;
 use crate::texts::Texts;
 use crate::{AppState, Shared};
@@ -77,6 +78,8 @@ struct FolderView {
     rows_max: u32,
     /// The longest file that goes together with others.
     small_file_max: u64,
+    /// Entries that can be chosen for one zip.
+    zip_names_max: usize,
     upload_request_max: Option<u64>,
 }
 
@@ -261,6 +264,7 @@ impl FolderView {
             next_address: None,
             rows_max: ROWS,
             small_file_max: CONTENT_LEN_MAX,
+            zip_names_max: NAMES_MAX,
             upload_request_max: None,
         }
     }

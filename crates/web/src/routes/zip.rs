@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, TryStreamExt};
 use proto::master::Entry;
-use proto::name::{EntryName, EntryPath};
+use proto::name::{EntryName, EntryPath, NAME_LEN_MAX};
+use proto::words::grouped;
 
 use crate::archive::{Archive, Walk};
 use crate::error::{Kind, Problem};
-use crate::extract::{FormBody, QueryOf};
+use crate::extract::{QueryOf, form};
 use crate::headers::disposition::{Disposition, content_disposition};
 use crate::location::FolderPath;
 use crate::readiness::Known;
@@ -23,8 +24,10 @@ use crate::{AppState, Shared};
 
 /// Chunks that are fetched ahead, where there is memory for it.
 const CHUNKS_AHEAD: u64 = 8;
-/// The longest form: as many names as the page shows of a folder, of 80 bytes each.
-const FORM_LEN_MAX: usize = 16 << 20;
+/// Entries that may be chosen by name; the page is told so.
+pub(crate) const NAMES_MAX: usize = 20_000;
+/// The longest form: so many names, however long each is, have room with every byte escaped.
+const FORM_LEN_MAX: usize = NAMES_MAX * ("&name=".len() + 3 * NAME_LEN_MAX);
 /// Entries that are looked up at the same time.
 const ASKED_AT_ONCE: usize = 16;
 
@@ -36,30 +39,46 @@ pub(crate) async fn get(
     FolderPath(folder): FolderPath,
     QueryOf(fields): QueryOf<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    of_chosen(&state, &method, texts::chosen(&headers), folder, fields).await
+    let names = names(fields)?;
+    // Looking up what was chosen is a part of the work.
+    let place = state.transfers.zips.turn(1).await?;
+    let texts = texts::chosen(&headers);
+    of_chosen(&state, place, &method, texts, folder, names).await
 }
 
 /// `POST /api/v1/zip/{path}`: the same, for more names than an address can have.
 pub(crate) async fn post(
     State(state): State<Shared>,
-    method: Method,
-    headers: HeaderMap,
     FolderPath(folder): FolderPath,
-    FormBody(fields): FormBody<Vec<(String, String)>, FORM_LEN_MAX>,
+    request: Request,
 ) -> Result<Response, Problem> {
-    of_chosen(&state, &method, texts::chosen(&headers), folder, fields).await
+    // So is reading the names, which are held meanwhile.
+    let place = state.transfers.zips.turn(1).await?;
+    let texts = texts::chosen(request.headers());
+    let fields = form(request, FORM_LEN_MAX, NAMES_MAX, state.patience).await;
+    let fields = fields.map_err(|problem| match problem.kind {
+        Kind::RequestTooLarge => too_many(),
+        _ => problem,
+    })?;
+    of_chosen(&state, place, &Method::POST, texts, folder, names(fields)?).await
+}
+
+fn too_many() -> Problem {
+    let detail = format!(
+        "at most {} entries of a folder can be chosen for one zip: choose fewer, or the whole folder",
+        grouped(NAMES_MAX as u64)
+    );
+    Problem::new(Kind::RequestTooLarge, detail)
 }
 
 async fn of_chosen(
     state: &AppState,
+    place: Turn,
     method: &Method,
     texts: &Texts,
     folder: EntryPath,
-    fields: Vec<(String, String)>,
+    names: BTreeSet<EntryName>,
 ) -> Result<Response, Problem> {
-    let names = names(fields)?;
-    // Looking up what was chosen is a part of the work.
-    let place = state.transfers.zips.turn(1).await?;
     let title = title(&folder, &names, texts);
     let walk = walk(state, folder, names).await?;
     send(state, &state.transfers, place, method, &title, walk).await

@@ -41,8 +41,11 @@ pub(crate) fn state() -> Shared {
 }
 
 fn server(drive: &MemoryDrive) -> AppState {
+    limited_server(drive, TransferLimits::default())
+}
+
+fn limited_server(drive: &MemoryDrive, limits: TransferLimits) -> AppState {
     let listen = "127.0.0.1:5000".parse().unwrap();
-    let limits = TransferLimits::default();
     AppState::new(Arc::new(drive.clone()), Hosts::new(&listen, &[]), limits)
 }
 
@@ -88,8 +91,12 @@ impl Answer {
 
 impl Site {
     fn new() -> Self {
+        Self::limited(TransferLimits::default())
+    }
+
+    fn limited(limits: TransferLimits) -> Self {
         let drive = MemoryDrive::default();
-        let router = app(server(&drive));
+        let router = app(limited_server(&drive, limits));
         Self { drive, router }
     }
 

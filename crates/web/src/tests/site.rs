@@ -1,14 +1,13 @@
 //! The page, readiness, and what holds for all routes.
 
-use std::sync::Arc;
-
 use axum::http::{StatusCode, header};
 use serde_json::json;
 
 use super::Site;
-use crate::memory::{Faults, MemoryDrive};
+use crate::TransferLimits;
+use crate::memory::Faults;
 use crate::routes::batch::CONTENT_LEN_MAX;
-use crate::{AppState, Hosts, TransferLimits, app};
+use crate::routes::zip::NAMES_MAX;
 
 #[tokio::test]
 async fn readiness_has_its_reasons() {
@@ -340,21 +339,18 @@ async fn what_a_page_names_is_asked_for_once() {
 /// The page sends no longer requests than something on the way takes.
 #[tokio::test]
 async fn the_page_is_told_how_long_requests_may_be() {
-    let listen = "127.0.0.1:5000".parse().unwrap();
-    let limits = TransferLimits {
+    let limited = Site::limited(TransferLimits {
         upload_request_max: Some(1_000_000),
         ..TransferLimits::default()
-    };
-    let drive = MemoryDrive::default();
-    let state = AppState::new(Arc::new(drive.clone()), Hosts::new(&listen, &[]), limits);
-    let router = app(state);
-    let limited = Site { drive, router };
+    });
     for page in ["/", "/search?text=a"] {
         let attribute = "data-upload-request-max=";
         let page_text = Site::new().get(page).await;
         assert!(!page_text.text().contains(attribute));
         let longest = format!("data-small-file-max=\"{CONTENT_LEN_MAX}\"");
         assert!(page_text.text().contains(&longest));
+        let most = format!("data-zip-names-max=\"{NAMES_MAX}\"");
+        assert!(page_text.text().contains(&most));
         let told = limited.get(page).await;
         assert!(told.text().contains("data-upload-request-max=\"1000000\""));
     }

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::ServiceExt;
 use zip::ZipArchive;
 
 use super::{MODIFIED_MS, Site};
+use crate::TransferLimits;
 use crate::memory::Faults;
+use crate::routes::zip::NAMES_MAX;
 
 /// What is in a zip: names with their bytes, those of folders end with `/`.
 fn unpacked(bytes: &Bytes) -> BTreeMap<String, Vec<u8>> {
@@ -127,10 +131,54 @@ async fn more_entries_may_be_chosen_than_an_address_can_name() {
         let answer = site.send("POST /api/v1/zip/a", headers, body).await;
         answer.expect_problem(status, code);
     }
-    let long = site
-        .send("POST /api/v1/zip/a", &[form], "name=a&".repeat(3 << 20))
-        .await;
-    long.expect_problem(413, "request_too_large");
+}
+
+/// However few bytes each has: a form of nothing but `&` would become millions of fields.
+#[tokio::test]
+async fn too_many_chosen_entries_are_refused_in_words() {
+    let site = Site::new();
+    site.keep("/a/b", b"x");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for body in [
+        "name=b&".repeat(NAMES_MAX),
+        "&".repeat(NAMES_MAX),
+        "name=b&".repeat(3 << 20),
+    ] {
+        let long = site.send("POST /api/v1/zip/a", &[form], body).await;
+        long.expect_problem(413, "request_too_large");
+        let detail = long.json()["detail"].to_string();
+        assert!(detail.contains("at most 20,000 entries"), "{detail}");
+    }
+    let most = "name=b&".repeat(NAMES_MAX - 1) + "name=b";
+    let zip = site.send("POST /api/v1/zip/a", &[form], most).await;
+    assert_eq!(zip.status, 200, "{}", zip.text());
+}
+
+/// Thousands of connections could have 16 MiB of names each in memory, before any of them had its turn.
+#[tokio::test(start_paused = true)]
+async fn no_name_is_read_before_a_zip_has_its_turn() {
+    let site = Site::limited(TransferLimits {
+        zips_at_once: 1,
+        ..TransferLimits::default()
+    });
+    site.keep("/a/b", b"x");
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let send = |body: Body| site.send("POST /api/v1/zip/a", &form, body);
+    let begin = stream::iter([Ok::<_, io::Error>(Bytes::from_static(b"name="))]);
+    let stopped = Body::from_stream(begin.chain(stream::pending()));
+    let is_read = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_read);
+    let waiting = Body::from_stream(stream::once(async move {
+        flag.store(true, Ordering::Relaxed);
+        Ok::<_, io::Error>(Bytes::from_static(b"name=b"))
+    }));
+    let (stopped, waiting) = tokio::join!(send(stopped), send(waiting));
+    waiting.expect_problem(503, "busy");
+    assert!(!is_read.load(Ordering::Relaxed));
+    // Nor is the turn held for ever.
+    stopped.expect_problem(408, "too_slow");
+    let zip = send(Body::from("name=b")).await;
+    assert_eq!(zip.status, 200, "{}", zip.text());
 }
 
 /// Above 2 MiB, which is the library's own limit, the form was refused, although the page sends ones of up to 15 MiB.
@@ -139,7 +187,7 @@ async fn as_many_names_as_the_page_shows_may_be_chosen_however_long_each_is() {
     let site = Site::new();
     let form = ("content-type", "application/x-www-form-urlencoded");
     // Nearly every byte is escaped, as in most languages.
-    let chosen: Vec<String> = (0..20_000)
+    let chosen: Vec<String> = (0..NAMES_MAX)
         .map(|n| format!("{n:05}{}", "ü".repeat(125)))
         .collect();
     for name in &chosen {
