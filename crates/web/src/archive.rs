@@ -1,5 +1,5 @@
-//! A zip of files and folders, made while it is sent: nothing of it is kept but the list at its end, some 200 bytes and
-//! the path for each entry.
+//! A zip of files and folders, made while it is sent: nothing of it is kept but the list at its end, some 250 bytes and
+//! twice the path for each entry, in memory that all zips share ([`ListShare`]).
 //!
 //! The bytes are stored as they are. Sizes and checksums come behind each file, since a file is read only once.
 //!
@@ -23,9 +23,18 @@ use proto::name::EntryPath;
 
 use crate::drive::{Content, Drive};
 use crate::error::{Kind, Problem};
-use crate::turns::{DownloadTurn, Turn};
+use crate::turns::{DownloadTurn, ListShare};
 use walk::Member;
 pub(crate) use walk::Walk;
+
+/// What the list takes for an entry, but for its path: a place among as many that are free, and the allocator's part.
+const LISTED_LEN: u64 = 2 * 72 + 16;
+/// The longest record of an entry at the end of a zip, but for its path: with sizes of 64 bits, and the exact time.
+const RECORD_LEN: usize = 46 + 28 + 9;
+/// What stands behind the records.
+const TRAILER_LEN: usize = 56 + 20 + 22;
+/// Bytes of the end that are sent at once.
+const PIECE_LEN: usize = 64 << 10;
 
 /// A zip that is being made.
 pub(crate) struct Archive {
@@ -34,8 +43,12 @@ pub(crate) struct Archive {
     zip: ZipArchive,
     reading: Option<Reading>,
     turn: DownloadTurn,
-    _place: Turn,
-    is_finished: bool,
+    /// Nothing once all entries were sent.
+    list: Option<ListShare>,
+    /// Bytes of the end.
+    end_len: usize,
+    /// What is left of it to send.
+    end: Bytes,
 }
 
 /// The file whose bytes are being sent.
@@ -47,16 +60,22 @@ struct Reading {
 
 impl Archive {
     /// A zip of all that the walk comes to. It holds its turn until its last bytes are sent, and its place among those that
-    /// are made.
-    pub(crate) fn new(drive: Arc<dyn Drive>, walk: Walk, turn: DownloadTurn, place: Turn) -> Self {
+    /// are made, with the memory for its list.
+    pub(crate) fn new(
+        drive: Arc<dyn Drive>,
+        walk: Walk,
+        turn: DownloadTurn,
+        list: ListShare,
+    ) -> Self {
         Self {
             drive,
             walk,
             zip: ZipArchive::new(),
             reading: None,
             turn,
-            _place: place,
-            is_finished: false,
+            list: Some(list),
+            end_len: TRAILER_LEN,
+            end: Bytes::new(),
         }
     }
 
@@ -89,21 +108,49 @@ impl Archive {
             self.zip.end_file(&mut made);
             self.reading = None;
         }
-        while made.is_empty() && !self.is_finished {
+        while made.is_empty() && self.list.is_some() {
             if let Some(member) = self.walk.next(&*self.drive).await? {
+                self.remember(&member).await?;
                 self.begin(member, &mut made).await?;
             } else {
                 self.walk.check(&*self.drive).await?;
-                self.zip.finish(&mut made);
-                self.zip = ZipArchive::new();
-                self.is_finished = true;
+                self.finish();
             }
         }
-        Ok((!made.is_empty()).then(|| made.freeze()))
+        if made.is_empty() {
+            let piece_len = PIECE_LEN.min(self.end.len());
+            return Ok((piece_len > 0).then(|| self.end.split_to(piece_len)));
+        }
+        Ok(Some(made.freeze()))
+    }
+
+    /// Takes memory for what is kept of an entry until the end: its path and numbers, and its record, before the former is gone.
+    async fn remember(&mut self, member: &Member) -> Result<(), Problem> {
+        // A folder's path ends with a `/` there.
+        let path_len = member.name.len() + 1;
+        let record_len = RECORD_LEN + path_len;
+        self.end_len += record_len;
+        let len = LISTED_LEN + (path_len + record_len) as u64;
+        match &mut self.list {
+            Some(list) => list.take(len + member.kept_len as u64).await,
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) {
+        let mut end = BytesMut::with_capacity(self.end_len);
+        self.zip.finish(&mut end);
+        self.zip = ZipArchive::new();
+        self.end = match self.list.take() {
+            Some(list) => list.held_by(end.freeze()),
+            None => Bytes::new(),
+        };
     }
 
     async fn begin(&mut self, member: Member, made: &mut BytesMut) -> Result<(), Problem> {
-        let Member { path, name, entry } = member;
+        let Member {
+            path, name, entry, ..
+        } = member;
         match entry {
             Entry::Folder { modified_ms, .. } => {
                 self.walk.check(&*self.drive).await?;
@@ -153,7 +200,8 @@ impl Reading {
 }
 
 /// What the walk gives is never refused: its names have nothing in them that leads anywhere.
-fn zip_path(name: String) -> Result<ZipPath, Problem> {
+fn zip_path(mut name: String) -> Result<ZipPath, Problem> {
+    name.shrink_to_fit();
     ZipPath::try_from(name).map_err(|error| Problem::new(Kind::Internal, error.to_string()))
 }
 

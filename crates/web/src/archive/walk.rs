@@ -17,6 +17,8 @@ use crate::receivers::now_ms;
 const PAGE_LEN: u32 = 200;
 /// How often another name is tried for one that has to change and meets others.
 const TRIES_MAX: u32 = 1000;
+/// What remembering a name that was made up takes, but for the name.
+const RENAMED_LEN: usize = 2 * size_of::<String>() + 16;
 
 /// An entry of the zip.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Member {
     /// Where it is in the zip, without a closing `/`.
     pub(crate) name: String,
     pub(crate) entry: Entry,
+    /// Bytes that are kept of it as long as its folder is walked.
+    pub(crate) kept_len: usize,
 }
 
 /// Where it is: in a folder, and in each of those above it at an entry.
@@ -122,13 +126,24 @@ impl Walk {
             let Ok(path) = level.folder.join(name.clone()) else {
                 continue;
             };
-            let name = level.harmless(name, drive).await?;
-            let name = format!("{}{name}", level.prefix);
+            let harmless = level.harmless(name, drive).await?;
+            let is_renamed = harmless != name.as_str();
+            let kept_len = if is_renamed {
+                RENAMED_LEN + harmless.len()
+            } else {
+                0
+            };
+            let name = format!("{}{harmless}", level.prefix);
             if let Entry::Folder { .. } = entry {
                 self.levels
                     .push(Level::new(path.clone(), format!("{name}/")));
             }
-            return Ok(Some(Member { path, name, entry }));
+            return Ok(Some(Member {
+                path,
+                name,
+                entry,
+                kept_len,
+            }));
         }
         Ok(None)
     }

@@ -102,7 +102,8 @@ pub(crate) async fn send(
         .downloads
         .turn(&(0..u64::MAX / 2), chunk_size, CHUNKS_AHEAD * chunk_size)
         .await?;
-    let archive = Archive::new(state.drive.clone(), walk, turn, place);
+    let list = transfers.lists.share(place);
+    let archive = Archive::new(state.drive.clone(), walk, turn, list);
     let body = Body::from_stream(archive.bytes().await?);
     Ok((headers, body).into_response())
 }

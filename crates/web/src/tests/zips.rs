@@ -397,3 +397,49 @@ async fn more_entries_than_16_bits_can_count_are_all_there() {
     assert_eq!(archive.len(), 66_066);
     assert!(archive.by_name("65/65999").is_ok());
 }
+
+/// A list of entries grew as long as the folder had some, in all zips that were made at once: that could be all the memory there is.
+#[tokio::test(start_paused = true)]
+async fn the_lists_of_all_zips_have_so_much_memory() {
+    let site = Site::limited(TransferLimits {
+        zip_memory: 4 << 20,
+        ..TransferLimits::default()
+    });
+    for number in 0..20_000 {
+        site.keep(&format!("/large/{number}"), b"");
+        if number % 2 == 0 {
+            site.keep(&format!("/middle/{number}"), b"");
+        }
+        if number % 40 == 0 {
+            site.keep(&format!("/small/{number}"), b"");
+        }
+    }
+    let zip = site.get("/api/v1/zip/large").await;
+    assert_eq!((zip.status, zip.body), (200, None), "it is broken off");
+    // What it had is free again.
+    let begin = async || {
+        let request = Request::get("/api/v1/zip/middle").header("host", "localhost");
+        let request = request.body(Body::empty()).unwrap();
+        let response = site.router.clone().oneshot(request).await.unwrap();
+        response.into_body().into_data_stream()
+    };
+    // It has nearly all of its list when somebody else comes.
+    let mut first = begin().await;
+    for _ in 0..19_000 {
+        first.try_next().await.unwrap().unwrap();
+    }
+    let mut second = begin().await;
+    let broken = async {
+        while second.try_next().await?.is_some() {}
+        Ok::<_, axum::Error>(())
+    };
+    assert!(broken.await.is_err(), "it waited too long");
+    let small = names(&site, "/api/v1/zip/small").await;
+    assert_eq!(small.len(), 501, "small ones need not wait");
+    let mut rest = 0;
+    while let Some(bytes) = first.try_next().await.unwrap() {
+        rest += bytes.len();
+    }
+    assert!(rest > 10_000 * 46, "nor is it broken off by others");
+    assert_eq!(names(&site, "/api/v1/zip/middle").await.len(), 10_001);
+}
