@@ -90,6 +90,14 @@ impl MemoryDrive {
         self.kept.lock().store(path, zeros, now_ms());
     }
 
+    /// Where whoever looks at a path may be held.
+    async fn pass_looks(&self) {
+        let hold = self.kept.lock().faults.looks_held.clone();
+        if let Some(hold) = hold {
+            hold.pass().await;
+        }
+    }
+
     fn reached(&self) -> Result<MutexGuard<'_, Kept>, Error> {
         let kept = self.kept.lock();
         if kept.faults.unreachable {
@@ -210,6 +218,28 @@ impl Kept {
         })
     }
 
+    fn list(
+        &self,
+        path: &EntryPath,
+        after: Option<&EntryName>,
+        limit: u32,
+    ) -> Result<FolderListed, Error> {
+        if let Node::File(_) = self.find(path)? {
+            return Err(Error::NotAFolder {
+                message: format!("{path} is a file"),
+            });
+        }
+        let mut entries: Vec<Entry> = self
+            .children(path)
+            .filter(|(name, _)| after.is_none_or(|after| *name > after))
+            .map(|(name, node)| entry(Some(name), node))
+            .take(limit as usize + 1)
+            .collect();
+        let more = entries.len() > limit as usize;
+        entries.truncate(limit as usize);
+        Ok(FolderListed { entries, more })
+    }
+
     fn children<'a>(
         &'a self,
         folder: &'a EntryPath,
@@ -263,8 +293,11 @@ impl Drive for MemoryDrive {
     }
 
     fn entry<'a>(&'a self, path: &'a EntryPath) -> Pending<'a, Result<Entry, Error>> {
-        let found = self.reached().and_then(|kept| kept.find(path));
-        now(found.map(|node| entry(path.name(), &node)))
+        Box::pin(async move {
+            self.pass_looks().await;
+            let found = self.reached()?.find(path);
+            found.map(|node| entry(path.name(), &node))
+        })
     }
 
     fn list<'a>(
@@ -273,23 +306,10 @@ impl Drive for MemoryDrive {
         after: Option<EntryName>,
         limit: u32,
     ) -> Pending<'a, Result<FolderListed, Error>> {
-        let listed = self.reached().and_then(|kept| {
-            if let Node::File(_) = kept.find(path)? {
-                return Err(Error::NotAFolder {
-                    message: format!("{path} is a file"),
-                });
-            }
-            let mut entries: Vec<Entry> = kept
-                .children(path)
-                .filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after))
-                .map(|(name, node)| entry(Some(name), node))
-                .take(limit as usize + 1)
-                .collect();
-            let more = entries.len() > limit as usize;
-            entries.truncate(limit as usize);
-            Ok(FolderListed { entries, more })
-        });
-        now(listed)
+        Box::pin(async move {
+            self.pass_looks().await;
+            self.reached()?.list(path, after.as_ref(), limit)
+        })
     }
 
     fn browse<'a>(
@@ -457,14 +477,15 @@ impl Drive for MemoryDrive {
         path: &'a EntryPath,
         version: Option<VersionId>,
     ) -> Pending<'a, Result<OpenFile, Error>> {
-        let opened = self.reached().and_then(|kept| {
+        Box::pin(async move {
+            self.pass_looks().await;
+            let kept = self.reached()?;
             let current = kept.file(path)?;
             let file = match version {
                 Some(version) => kept.version(path, version)?,
                 None => current,
             };
             Ok(open(file, kept.faults.clone()))
-        });
-        now(opened)
+        })
     }
 }

@@ -22,6 +22,8 @@ pub struct Faults {
     pub reads_fail_after: Option<usize>,
     /// A pause in uploads and downloads for each 64 KiB.
     pub pause: Option<Duration>,
+    /// Where whoever looks at a path is held before: opens it, lists it, or asks what is there.
+    pub looks_held: Option<Arc<Hold>>,
     /// Where uploads are held before somebody is asked whether they are still wanted.
     pub unasked_held: Option<Arc<Hold>>,
     /// Where they are held behind that, when they are getting their names.

@@ -6,7 +6,8 @@
 //! limit, what begins at the first byte is counted, for the owner to see. A zip counts once.
 //!
 //! **Invariant:** no answer says anything of what is above or beside what is shared: paths are relative to it, each name in them
-//! is checked, and the cluster's own sentences, which have whole paths in them, are never passed on.
+//! is checked, and the cluster's own sentences, which have whole paths in them, are never passed on. What is found by a path counts
+//! only if the link leads there afterwards, too: what was shared may have been moved, and something else have taken its place.
 
 use axum::body::Body;
 use axum::extract::{Form, FromRequest, FromRequestParts, Request, State};
@@ -26,7 +27,7 @@ use crate::error::{Kind, Problem};
 use crate::extract::{self, QueryOf};
 use crate::location;
 use crate::pages::Page;
-use crate::pages::receiver::{self as view, Closed};
+use crate::pages::receiver::{self as view, Closed, View};
 use crate::receivers::{Proof, now_ms};
 use crate::serve::Peer;
 use crate::{AppState, Shared};
@@ -177,13 +178,29 @@ async fn open(state: &AppState, link: &Link, headers: &HeaderMap) -> Result<Visi
     Ok(visit)
 }
 
-/// The same, for those who want to see what is shared.
-async fn open_to_see(state: &AppState, link: &Link, headers: &HeaderMap) -> Result<Visit, Closed> {
-    let visit = open(state, link, headers).await?;
-    if visit.found.share.upload_only {
-        return Err(Closed::Missing);
+/// How often what a link leads to is looked at, where it is moved meanwhile.
+const LOOKS_MAX: u32 = 3;
+
+/// What is found by the path of what a link shares, if that is still there afterwards: another may have taken its place before it
+/// was looked at. Else it is looked for where it is by then, a few times.
+async fn look<T, S>(
+    state: &AppState,
+    link: &Link,
+    headers: &HeaderMap,
+    at: impl Fn(Visit) -> S,
+) -> Result<(Visit, T), Closed>
+where
+    S: Future<Output = (Visit, Result<T, Closed>)>,
+{
+    for _ in 0..LOOKS_MAX {
+        let visit = open(state, link, headers).await?;
+        let (visit, seen) = at(visit).await;
+        let now = find(&*state.drive, visit.token.clone()).await?;
+        if now.path == visit.path {
+            return Ok((visit, seen?));
+        }
     }
-    Ok(visit)
+    Err(Closed::Missing)
 }
 
 /// An error without what the cluster says of it.
@@ -215,31 +232,41 @@ pub(crate) async fn page(
     page: Page,
     headers: HeaderMap,
 ) -> Response {
-    let shown = async {
-        let query = query.map(|QueryOf(query)| query).unwrap_or_default();
-        let visit = open(&state, &link, &headers).await?;
-        if visit.found.share.upload_only {
-            return Ok(view::adding(&page, &visit, query.received));
-        }
-        visit.may_count()?;
-        let below = link.below.clone().ok_or(Closed::Missing)?;
-        match &visit.entry {
-            Entry::File {
-                size, modified_ms, ..
-            } if below.is_root() => Ok(view::file(&page, &visit, *size, *modified_ms)),
-            Entry::File { .. } => Err(Closed::Missing),
-            Entry::Folder { .. } => {
-                let path = visit.at(Some(&below))?;
-                let listed = state.drive.list(&path, query.after.clone(), view::ROWS);
-                let listed = listed.await.map_err(closed)?;
-                let continued = query.after.is_some();
-                Ok(view::folder(&page, &visit, &below, continued, listed))
-            }
-        }
-    };
-    let shown = shown.await;
+    let query = query.map(|QueryOf(query)| query).unwrap_or_default();
+    let shown = look(&state, &link, &headers, async |visit: Visit| {
+        let shown = show(&state, &visit, &link, &query, &page).await;
+        (visit, shown)
+    });
+    let shown = shown.await.map(|(_, shown)| shown);
     let shown = shown.unwrap_or_else(|closed| closed.view(&page));
     shown.answer()
+}
+
+async fn show(
+    state: &AppState,
+    visit: &Visit,
+    link: &Link,
+    query: &PageQuery,
+    page: &Page,
+) -> Result<View, Closed> {
+    if visit.found.share.upload_only {
+        return Ok(view::adding(page, visit, query.received));
+    }
+    visit.may_count()?;
+    let below = link.below.as_ref().ok_or(Closed::Missing)?;
+    match &visit.entry {
+        Entry::File {
+            size, modified_ms, ..
+        } if below.is_root() => Ok(view::file(page, visit, *size, *modified_ms)),
+        Entry::File { .. } => Err(Closed::Missing),
+        Entry::Folder { .. } => {
+            let path = visit.at(Some(below))?;
+            let listed = state.drive.list(&path, query.after.clone(), view::ROWS);
+            let listed = listed.await.map_err(closed)?;
+            let continued = query.after.is_some();
+            Ok(view::folder(page, visit, below, continued, listed))
+        }
+    }
 }
 
 /// The form in which a password comes.
@@ -314,27 +341,42 @@ pub(crate) async fn file(
     sent.unwrap_or_else(|closed| closed.view(&page).answer())
 }
 
+/// Finds the file at a place of what is shared, whose bytes are then those of one version, wherever that is moved.
+async fn prepare(
+    state: &AppState,
+    method: &Method,
+    visit: &Visit,
+    link: &Link,
+    headers: &HeaderMap,
+) -> Result<Ready, Closed> {
+    let is_top = link.below.as_ref().is_some_and(EntryPath::is_root);
+    if visit.found.share.upload_only || visit.is_file() != is_top {
+        return Err(Closed::Missing);
+    }
+    let path = visit.at(link.below.as_ref())?;
+    let query = ReadQuery::to_save();
+    match download::prepare(state, method, path, &query, headers).await {
+        // They say how long the file is, and nothing else.
+        Err(problem) if problem.kind == Kind::RangeNotSatisfiable => {
+            Ok(Ready::Done(problem.into_response()))
+        }
+        ready => ready.map_err(|problem| closed_by(&problem)),
+    }
+}
+
 async fn send_file(
     state: &AppState,
     method: &Method,
     link: &Link,
     headers: &HeaderMap,
 ) -> Result<Response, Closed> {
-    let visit = open_to_see(state, link, headers).await?;
-    let is_top = link.below.as_ref().is_some_and(EntryPath::is_root);
-    if visit.is_file() != is_top {
-        return Err(Closed::Missing);
-    }
-    let path = visit.at(link.below.as_ref())?;
-    let query = ReadQuery::to_save();
-    let prepared = match download::prepare(state, method, path, &query, headers).await {
-        Ok(Ready::Done(response)) => return Ok(response),
-        Ok(Ready::Body(prepared)) => prepared,
-        // They say how long the file is, and nothing else.
-        Err(problem) if problem.kind == Kind::RangeNotSatisfiable => {
-            return Ok(problem.into_response());
-        }
-        Err(problem) => return Err(closed_by(&problem)),
+    let found = look(state, link, headers, async |visit: Visit| {
+        let ready = prepare(state, method, &visit, link, headers).await;
+        (visit, ready)
+    });
+    let (visit, prepared) = match found.await? {
+        (_, Ready::Done(response)) => return Ok(response),
+        (visit, Ready::Body(prepared)) => (visit, prepared),
     };
     let proof = Proof::Download {
         version: prepared.version().0,
@@ -378,15 +420,28 @@ pub(crate) async fn zip(
     sent.unwrap_or_else(|closed| closed.view(&page).answer())
 }
 
+/// Finds the file or folder at a place of what is shared.
+async fn entry(state: &AppState, visit: &Visit, link: &Link) -> Result<(EntryPath, Entry), Closed> {
+    if visit.found.share.upload_only {
+        return Err(Closed::Missing);
+    }
+    let path = visit.at(link.below.as_ref())?;
+    let entry = state.drive.entry(&path).await.map_err(closed)?;
+    Ok((path, entry))
+}
+
 async fn send_zip(
     state: &AppState,
     method: &Method,
     link: &Link,
     headers: &HeaderMap,
 ) -> Result<Response, Closed> {
-    let visit = open_to_see(state, link, headers).await?;
-    let path = visit.at(link.below.as_ref())?;
-    let entry = state.drive.entry(&path).await.map_err(closed)?;
+    let found = look(state, link, headers, async |visit: Visit| {
+        let seen = entry(state, &visit, link).await;
+        (visit, seen)
+    });
+    // From here on the walk itself sees to it.
+    let (visit, (path, entry)) = found.await?;
     let (
         Entry::Folder {
             name: Some(name), ..

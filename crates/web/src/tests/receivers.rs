@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use super::shares::FORM;
 use super::{Answer, Site};
 use crate::drive::{Drive, Shares};
-use crate::memory::{Faults, MemoryDrive};
+use crate::memory::{Faults, Hold, MemoryDrive};
 
 const FILES: [(&str, &str); 2] = [
     ("accept", "application/json"),
@@ -249,4 +249,70 @@ async fn a_zip_ends_where_its_link_does() {
         let came = String::from_utf8_lossy(&came);
         assert!(!is_whole && !came.contains("secret"), "{after}");
     }
+}
+
+/// Between finding the share and opening what is in it by its path, the folder was moved away and another put in its place: strangers
+/// got what nobody had shared with them.
+#[tokio::test]
+async fn what_takes_the_place_of_what_is_shared_is_not_shown() {
+    for below in ["/file/a", "/folder/deep", "/zip/deep", ""] {
+        let site = Site::new();
+        site.keep("/album/a", b"holiday");
+        site.keep("/album/holiday", b"");
+        site.keep("/album/deep/holiday", b"");
+        let link = site.share(json!({"path": "/album"})).await;
+        let hold = Arc::new(Hold::default());
+        site.drive.set_faults(Faults {
+            looks_held: Some(Arc::clone(&hold)),
+            ..Faults::default()
+        });
+        let change = async {
+            hold.until_one_came().await;
+            let (from, to) = ("/album".parse().unwrap(), "/elsewhere".parse().unwrap());
+            let moved = Drive::move_entry(&site.drive, &from, &to, false);
+            moved.await.unwrap();
+            site.keep("/album/a", b"secret");
+            site.keep("/album/secret", b"");
+            site.keep("/album/deep/secret", b"");
+            (0..100).for_each(|_| hold.let_one_go());
+        };
+        let address = format!("{link}{below}");
+        let (answer, ()) = tokio::join!(site.get(&address), change);
+        assert_eq!(answer.status, 200, "{below}");
+        let came = answer.body.unwrap();
+        let came = String::from_utf8_lossy(&came);
+        assert!(!came.contains("secret"), "{below}: {came}");
+        assert!(came.contains("holiday"), "{below}: {came}");
+    }
+}
+
+/// Whoever moves it again and again keeps nobody looking for ever.
+#[tokio::test]
+async fn what_is_moved_again_and_again_is_not_found() {
+    let site = Site::new();
+    site.keep("/0/a", b"holiday");
+    let link = site.share(json!({"path": "/0"})).await;
+    let hold = Arc::new(Hold::default());
+    site.drive.set_faults(Faults {
+        looks_held: Some(Arc::clone(&hold)),
+        ..Faults::default()
+    });
+    let change = async {
+        for number in 0.. {
+            hold.until_one_came().await;
+            let path = |number: u32| format!("/{number}").parse().unwrap();
+            let moved =
+                Drive::move_entry(&site.drive, &path(number), &path(number + 1), false).await;
+            moved.unwrap();
+            site.keep(&format!("/{number}/a"), b"secret");
+            hold.let_one_go();
+        }
+    };
+    let address = format!("{link}/file/a");
+    let answer = tokio::select! {
+        answer = site.get(&address) => answer,
+        () = change => panic!("it has no end"),
+    };
+    assert_eq!(answer.status, 404);
+    assert!(!answer.text().contains("secret"));
 }
