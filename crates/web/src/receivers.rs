@@ -18,8 +18,9 @@ use proto::master::{ShareFound, ShareId};
 use sha2::Sha256;
 use tokio::time::Instant;
 
+use crate::error::Problem;
 use crate::places::Place;
-use crate::turns::Transfers;
+use crate::turns::{Halves, Transfers, Turn};
 
 /// Guesses that one place has at a share when it has not guessed wrong lately.
 const OF_ONE: Allowance = Allowance {
@@ -69,6 +70,8 @@ impl Proof {
 pub(crate) struct Receivers {
     /// What goes on at once for all of them.
     pub(crate) transfers: Transfers,
+    /// What each share has of the uploads.
+    uploads: Halves<ShareId>,
     key: [u8; 32],
     guesses: Mutex<HashMap<Guesser, Guesses>>,
 }
@@ -116,10 +119,17 @@ impl Receivers {
     /// With a key that nobody knows.
     pub(crate) fn new(key: [u8; 32], transfers: Transfers) -> Self {
         Self {
+            uploads: Halves::of(&transfers.uploads),
             transfers,
             key,
             guesses: Mutex::default(),
         }
+    }
+
+    /// Waits for a turn to add files by a share: one of its own, and then one of all.
+    pub(crate) async fn upload_turn(&self, share: ShareId) -> Result<[Turn; 2], Problem> {
+        let own = self.uploads.turns(share).turn(1).await?;
+        Ok([own, self.transfers.uploads.turn(1).await?])
     }
 
     /// The value of a cookie that proves something of a share from now on.

@@ -4,15 +4,19 @@
 //! - A download holds what was fetched for it until its peer has taken that, however slowly. So the bytes are counted.
 //! - A zip holds a list of its entries until its end is sent. Nobody knows before how long that gets, so it is counted as it grows.
 //!
-//! - Receivers of share links have turns of their own, a quarter of the owner's, and so keep the owner from none.
+//! - Receivers of share links have turns of their own, a quarter of the owner's, and so keep the owner from none. Those who add files
+//!   by one link have half of these at most, and so keep those of other links from none.
 //!
 //! **Invariant:** slow readers of large files keep nobody from small ones: each size has its own share.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::TransferLimits;
@@ -104,6 +108,41 @@ impl Turns {
                 "too many transfers go on already; try again soon",
             )),
         }
+    }
+}
+
+/// Turns of which each of several has at most half, so that none of them takes all.
+#[derive(Debug)]
+pub(crate) struct Halves<K> {
+    half: u32,
+    /// Those that somebody has, or waits for.
+    known: Mutex<HashMap<K, Weak<Semaphore>>>,
+}
+
+impl<K: Eq + Hash> Halves<K> {
+    /// Of these turns.
+    pub(crate) fn of(turns: &Turns) -> Self {
+        let half = u32::try_from(turns.max).expect("it is made of a u32");
+        Self {
+            half: half.div_ceil(2),
+            known: Mutex::default(),
+        }
+    }
+
+    /// What one has of them at most.
+    pub(crate) fn turns(&self, whose: K) -> Turns {
+        let mut known = self.known.lock();
+        known.retain(|_, free| free.strong_count() > 0);
+        let free = known.get(&whose).and_then(Weak::upgrade);
+        let turns = match free {
+            Some(free) => Turns {
+                free,
+                max: self.half.into(),
+            },
+            None => Turns::new(self.half),
+        };
+        known.insert(whose, Arc::downgrade(&turns.free));
+        turns
     }
 }
 
@@ -401,5 +440,19 @@ mod tests {
         drop(end);
         second.take(LIST_STEP).await.unwrap();
         zips.turn(1).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_has_more_than_half_of_the_turns() {
+        let halves = Halves::of(&Turns::new(3));
+        let _two = [
+            halves.turns("a").turn(1).await.unwrap(),
+            halves.turns("a").turn(1).await.unwrap(),
+        ];
+        let other = halves.turns("b").turn(1).await.unwrap();
+        assert!(halves.turns("a").turn(1).await.is_err());
+        drop(other);
+        halves.turns("c");
+        assert_eq!(halves.known.lock().len(), 2, "others are forgotten");
     }
 }

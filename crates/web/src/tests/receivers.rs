@@ -190,6 +190,25 @@ async fn slow_receivers_keep_the_owner_from_nothing() {
     assert_eq!(put.status, 201, "{}", put.text());
 }
 
+/// A few who sent slowly by one link took the turns of all links.
+#[tokio::test(start_paused = true)]
+async fn slow_receivers_of_one_link_keep_those_of_others_from_nothing() {
+    let site = Site::new();
+    let link = site.inbox().await;
+    let other = site.inbox().await;
+    let request = format!("POST {link}/files");
+    let begin = format!("{}half", part("f"));
+    let slow = join_all((0..40).map(|_| site.send(&request, &FILES, stopped(&begin))));
+    let whole = format!("{}whole\r\n--XX--\r\n", part("f"));
+    let request = format!("POST {other}/files");
+    let added = tokio::select! {
+        biased;
+        _ = slow => panic!("they go on"),
+        added = site.send(&request, &FILES, whole) => added,
+    };
+    assert_eq!(added.status, 201, "{}", added.text());
+}
+
 /// A link for one download was used up by a request that got no byte.
 #[tokio::test]
 async fn a_download_without_a_byte_is_none() {

@@ -7,6 +7,8 @@
 //! seen before each file and again after its last byte. The moment between that and the commit is left to the master, which makes
 //! no folder that is gone.
 //!
+//! **Invariant:** those who send slowly by one link keep nobody from sending by another.
+//!
 //! **Invariant:** memory is bounded whatever comes: the parser keeps all before a file's first byte, and so that is limited.
 
 use std::io;
@@ -92,7 +94,8 @@ async fn take(
     body: Body,
 ) -> Result<Vec<EntryName>, Problem> {
     let boundary = boundary_of(headers)?;
-    let _turn = state.receivers.transfers.uploads.turn(1).await?;
+    let share = visit.found.share.share;
+    let _turns = state.receivers.upload_turn(share).await?;
     let body = PacedBody::new(body.into_data_stream(), state.patience);
     let room = Room::default();
     let mut form = Multipart::new(Bounded::new(body, &room), boundary);
