@@ -53,8 +53,9 @@ async fn until_shown(page: &Page, name: &str, what: &str) {
 async fn files_are_looked_at_over_their_list() {
     let cluster = Cluster::start().await;
     let script = "<script>parent.document.title = document.title = 'harmed'</script>";
-    let evil =
-        format!("# Trip\n\n{script}\n\n**bold** <img src=x onerror=\"document.title='harmed'\">");
+    let evil = format!(
+        "# Trip\n\n{script}\n\n**bold** <img src=x onerror=\"document.title='harmed'\">\n\n|a|\n|-:|\n|1|"
+    );
     for (name, content) in [
         ("a.bmp", &picture()[..]),
         ("b.wav", &wav()),
@@ -88,6 +89,8 @@ async fn files_are_looked_at_over_their_list() {
         until_shown(page, "d.md", ".view-prose strong").await;
         let shown = page.text("dialog .view-prose").await;
         assert!(shown.contains("<script>") && shown.contains("<img"), "{shown}");
+        let side = "return getComputedStyle(document.querySelector('dialog .view-prose td')).textAlign";
+        assert_eq!(page.script(side).await, "right");
         page.script("document.getElementById('view-next').click()").await;
         until_shown(page, "e.html", "pre").await;
         assert!(page.text("dialog pre").await.contains("<script>"));

@@ -1,13 +1,14 @@
 //! Markdown as HTML in which nothing is left of what could act.
 //!
 //! **Invariant:** HTML in the text is shown as text. An address is one of the web, of mail, or of a file beside this one; a
-//! picture is one of this cluster. No element gets an id or a class that the text chose.
+//! picture is one of this cluster. No element gets an id, a style, or a class that the text chose, but for the side to which a cell of a
+//! table is aligned: pages have no styles in attributes.
 
 use std::fmt::Write;
 
 use proto::name::{EntryName, EntryPath};
 use pulldown_cmark::{
-    CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html,
+    Alignment, CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html,
 };
 
 use crate::location;
@@ -20,6 +21,9 @@ pub(crate) fn render(text: &str, path: &EntryPath) -> String {
         path,
         pictures: Vec::new(),
         links: Vec::new(),
+        columns: Vec::new(),
+        column: 0,
+        is_head: false,
     };
     let events = Parser::new_ext(text, options).map(|event| safe.event(event));
     let mut out = String::with_capacity(text.len() * 3 / 2);
@@ -34,6 +38,10 @@ struct Safe<'a> {
     pictures: Vec<&'static str>,
     /// Whether each link that is open leads anywhere.
     links: Vec<bool>,
+    /// How the columns of the table are aligned, which of them comes next, and whether that is in its head.
+    columns: Vec<Alignment>,
+    column: usize,
+    is_head: bool,
 }
 
 impl Safe<'_> {
@@ -61,8 +69,32 @@ impl Safe<'_> {
                 let end = self.pictures.pop().unwrap_or("");
                 Event::InlineHtml(end.into())
             }
+            Event::Start(Tag::Table(columns)) => {
+                self.columns = columns;
+                // Else they would be written as styles.
+                Event::Start(Tag::Table(Vec::new()))
+            }
+            Event::Start(tag @ (Tag::TableHead | Tag::TableRow)) => {
+                self.is_head = tag == Tag::TableHead;
+                self.column = 0;
+                Event::Start(tag)
+            }
+            Event::Start(Tag::TableCell) => self.begin_cell(),
             event => event,
         }
+    }
+
+    /// A cell, with the class of its column's side. Its end is written as any other's.
+    fn begin_cell<'e>(&mut self) -> Event<'e> {
+        let class = match self.columns.get(self.column) {
+            Some(Alignment::Left) => " class=\"at-left\"",
+            Some(Alignment::Center) => " class=\"at-center\"",
+            Some(Alignment::Right) => " class=\"at-right\"",
+            Some(Alignment::None) | None => "",
+        };
+        self.column += 1;
+        let element = if self.is_head { "th" } else { "td" };
+        Event::InlineHtml(format!("<{element}{class}>").into())
     }
 
     fn begin_link<'e>(&mut self, address: &str) -> Event<'e> {
@@ -262,5 +294,21 @@ mod tests {
         ] {
             assert!(html.contains(part), "{part}: {html}");
         }
+    }
+
+    /// Alignment was written as `style`, which pages do not take: it was lost, and browsers complained of each cell.
+    #[test]
+    fn cells_are_aligned_by_classes() {
+        let html = html("|a|b|c|d|\n|:-|:-:|-:|-|\n|1|2|3|4|\n|5|<b>|\n\nx\n\n|e|\n|-:|\n|6|");
+        for part in [
+            "<th class=\"at-left\">a</th><th class=\"at-center\">b</th><th class=\"at-right\">c</th><th>d</th>",
+            "<td class=\"at-left\">1</td><td class=\"at-center\">2</td><td class=\"at-right\">3</td><td>4</td>",
+            "<td class=\"at-left\">5</td><td class=\"at-center\">&lt;b&gt;</td><td class=\"at-right\"></td><td></td>",
+            "<th class=\"at-right\">e</th>",
+            "<td class=\"at-right\">6</td>",
+        ] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+        assert!(!html.contains("style"), "{html}");
     }
 }
