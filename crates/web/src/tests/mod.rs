@@ -19,6 +19,7 @@ mod thumbnails;
 mod tus;
 mod uploads;
 mod views;
+mod weight;
 mod zips;
 
 use std::sync::Arc;
