@@ -27,7 +27,7 @@ export function ask({ title, text = "", actions, input, checkbox, submit = async
     dialog.setAttribute("aria-labelledby", heading.id);
     let field;
     if (input) {
-      field = element("input", { type: "text", value: input.value, autocomplete: "off", spellcheck: false, required: true });
+      field = element("input", { type: "text", dir: "auto", value: input.value, autocomplete: "off", spellcheck: false, required: true });
       form.append(element("label", {}, input.label, field));
     }
     let box;

@@ -19,7 +19,7 @@ class Renaming {
     this.entry = entry;
     this.row = row;
     this.link = row.querySelector(".open");
-    this.field = element("input", { type: "text", value: entry.name, autocomplete: "off", spellcheck: false });
+    this.field = element("input", { type: "text", dir: "auto", value: entry.name, autocomplete: "off", spellcheck: false });
     this.field.setAttribute("aria-label", fill(FILES.newName, { name: entry.name }));
     this.error = element("span", { className: "rename-error", id: "rename-error", hidden: true });
     this.error.setAttribute("role", "alert");

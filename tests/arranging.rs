@@ -40,6 +40,40 @@ async fn a_name_is_changed_where_it_stands() {
     assert_eq!(stored.unwrap(), b"words");
 }
 
+/// Names that are written from right to left were shown so, but had to be changed from left to right, with their ends in turn.
+#[tokio::test]
+async fn names_are_changed_in_their_own_direction() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/שלום.txt", b"words").await;
+    let direction = "getComputedStyle(document.activeElement).direction";
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.until("document.querySelector('th a.sort')").await;
+        let shown = "getComputedStyle(document.querySelector('.entry .open bdi')).direction";
+        until_equal(page, shown, "rtl").await;
+        page.script("document.querySelector('.entry .open').focus()")
+            .await;
+        page.press(&F2.to_string()).await;
+        page.until("document.activeElement.value === 'שלום.txt'")
+            .await;
+        until_equal(page, direction, "rtl").await;
+        // All but the extension is selected.
+        page.press(&format!("رسالة{ENTER}")).await;
+        until_listed(page, &["رسالة.txt"]).await;
+        until_equal(page, FOCUSED, "رسالة.txt").await;
+        page.click("#new-folder").await;
+        page.write("dialog input", "מכתבים").await;
+        until_equal(page, direction, "rtl").await;
+        page.write("dialog input", "letters").await;
+        until_equal(page, direction, "ltr").await;
+        page.answer("Make folder").await;
+        until_listed(page, &["letters", "رسالة.txt"]).await;
+    })
+    .await;
+    let stored = download(&cluster.client(), "/رسالة.txt").await;
+    assert_eq!(stored.unwrap(), b"words");
+}
+
 /// What was written was lost as soon as one clicked elsewhere, or a question of an upload came up.
 #[tokio::test]
 async fn a_new_name_is_kept_when_one_goes_elsewhere() {
