@@ -322,6 +322,18 @@ impl Cluster {
         upload::upload(self, path, reader, options).await
     }
 
+    /// Stores a file of `size` bytes that has the chunks with these ids, at most 512, as [`upload`](Self::upload) does: no bytes are sent.
+    /// Nothing, and nothing is changed, where the cluster does not have all of them in enough copies, or cuts such a file in
+    /// another number of chunks.
+    pub async fn upload_stored(
+        &self,
+        path: &EntryPath,
+        (size, chunks): (u64, &[ChunkId]),
+        options: UploadOptions,
+    ) -> Result<Option<Uploaded>, Error> {
+        upload::upload_stored(self, path, (size, chunks), options).await
+    }
+
     /// Opens an upload that others may go on with, by its id, in another process and days later; says how long it is kept if
     /// nothing comes. What a commit would refuse now is refused.
     pub async fn begin_upload(&self, plan: &UploadPlan) -> Result<(UploadId, Duration), Error> {

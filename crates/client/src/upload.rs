@@ -41,7 +41,7 @@ use tokio::time::sleep_until;
 
 use crate::{Cluster, Error, Shared};
 use allocate::{Allocated, Destination, allocate_patiently};
-pub(crate) use by_name::append_stored;
+pub(crate) use by_name::{append_stored, upload_stored};
 use checks::{check_entry, check_size};
 pub(crate) use copy::copy;
 use hashed::Hashed;

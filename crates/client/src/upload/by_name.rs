@@ -1,4 +1,5 @@
-//! Going on with an upload by the names of its chunks alone: those that the cluster has need not be sent.
+//! Files by the names of their chunks alone: what the cluster has need not be sent. An upload that others may go on with takes the
+//! chunks that are here, and goes on with bytes; any other takes all of them, or leaves nothing.
 //!
 //! The master counts how many of them it has, and takes them on record as it takes any: what is not stored well enough by then, because
 //! it was just deleted or a node died, is refused, and has to be sent.
@@ -10,9 +11,72 @@ use proto::master::{
     CHUNKS_PER_BLOCK, ChunkToStore, ClusterRules, CommitUpload, CountStoredChunks, RecordChunks,
     StoredChunk, UploadPlan,
 };
+use proto::name::EntryPath;
 
-use super::{Appended, OpenUpload, Uploaded, check_size};
+use super::allocate::allocate;
+use super::recover::Trouble;
+use super::{Appended, OpenUpload, UploadOptions, Uploaded, begin, check_size};
 use crate::{Cluster, Error, Shared};
+
+/// Stores a file of `size` bytes that has these chunks, a block of them at most; nothing, and nothing is left, where the cluster does
+/// not have just these.
+pub(crate) async fn upload_stored(
+    cluster: &Cluster,
+    path: &EntryPath,
+    (size, chunks): (u64, &[ChunkId]),
+    options: UploadOptions,
+) -> Result<Option<Uploaded>, Error> {
+    let options = UploadOptions {
+        size_hint: Some(size),
+        ..options
+    };
+    let mut upload = begin(cluster, path, options).await?;
+    let (shared, rules) = (&upload.shared, &upload.rules);
+    if chunks.len() as u64 != size.div_ceil(u64::from(rules.chunk_size)) {
+        return Ok(None);
+    }
+    let chunks = with_lens(rules, size, chunks)?;
+    let stored = stored_first(shared, &chunks).await?;
+    if stored.len() < chunks.len() {
+        return Ok(None);
+    }
+    let id = upload.session.open();
+    // Nothing has to be promised: this gives the upload its lease.
+    let opened = allocate(shared, id, &[], &[], shared.options.transfer_retry_for).await?;
+    if opened.chunk_size != rules.chunk_size {
+        return Err(upload.other_chunk_size());
+    }
+    let is_wanted = upload.options.still_wanted.take();
+    if is_wanted.is_some_and(|is_wanted| !is_wanted()) {
+        return Err(Error::Withdrawn);
+    }
+    let plan = UploadPlan {
+        path: path.clone(),
+        size,
+        modified_ms: upload.options.modified_ms,
+        parents: upload.options.parents,
+        precondition: upload.options.precondition,
+        note: String::new(),
+    };
+    let open = OpenUpload {
+        upload: id,
+        plan,
+        chunks: 0,
+        bytes: 0,
+    };
+    match commit(shared, &open, &stored).await {
+        Ok(uploaded) => {
+            upload.session.finish();
+            Ok(uploaded)
+        }
+        Err(error) => {
+            // One went since they were counted, or the master forgot the upload in a crash.
+            let (_, error) = Trouble::of(error)?;
+            tracing::debug!("what was named is sent after all: {error}");
+            Ok(None)
+        }
+    }
+}
 
 /// Adds as many of these chunks, from the first on, as the cluster has, and commits the file if that was its end.
 pub(crate) async fn append_stored(
@@ -23,7 +87,7 @@ pub(crate) async fn append_stored(
     let shared = &cluster.shared;
     let rules = shared.rules().await?;
     check_size(&rules, Some(open.plan.size))?;
-    let chunks = with_lens(&rules, &open, chunks)?;
+    let chunks = with_lens(&rules, open.plan.size - open.bytes, chunks)?;
     let mut left = &chunks[..];
     let mut is_again = false;
     while !left.is_empty() {
@@ -62,14 +126,13 @@ pub(crate) async fn append_stored(
     Ok(Appended::Open { open, rest })
 }
 
-/// The chunks as they stand in the file: all of them whole but its last one.
+/// The chunks as they stand in the file, which has so many bytes left to come: all of them whole but its last one.
 fn with_lens(
     rules: &ClusterRules,
-    open: &OpenUpload,
+    mut left: u64,
     chunks: &[ChunkId],
 ) -> Result<Vec<ChunkToStore>, Error> {
     let chunk_size = u64::from(rules.chunk_size);
-    let mut left = open.plan.size - open.bytes;
     let has_room = left.div_ceil(chunk_size) >= chunks.len() as u64;
     if !has_room {
         return Err(Error::InvalidArgument {

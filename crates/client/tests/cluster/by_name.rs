@@ -1,6 +1,8 @@
 //! Uploads that name their chunks: what the cluster has is not sent, and what it has not is named in vain.
 
-use client::{Appended, Error, OpenUpload};
+use std::sync::Arc;
+
+use client::{Appended, Error, OpenUpload, UploadOptions, Uploaded};
 use proto::id::{ChunkId, UploadId};
 use proto::master::{Precondition, UploadFound, UploadPlan};
 
@@ -161,4 +163,103 @@ async fn more_than_the_file_has_and_uploads_that_ended_are_refused() {
         matches!(refused, Err(Error::NotFound { .. })),
         "{refused:?}"
     );
+}
+
+async fn upload_named(
+    cluster: &TestCluster,
+    bytes: &[u8],
+    chunk_size: usize,
+    options: UploadOptions,
+) -> Result<Option<Uploaded>, Error> {
+    let named = chunks(bytes, chunk_size);
+    let content = (bytes.len() as u64, &named[..]);
+    let client = &cluster.client;
+    client.upload_stored(&name(PATH), content, options).await
+}
+
+/// A whole file that is there under another name, or whose chunks are: no byte of it is sent.
+#[tokio::test(start_paused = true)]
+async fn a_file_is_stored_by_its_names_alone() {
+    let zeros = [0; 7 * 8];
+    for (bytes, _reason) in [
+        (&content(3)[..], "a short chunk"),
+        (&content(8), "a whole one"),
+        (&content(512 * 8), "a block"),
+        (&zeros, "equal chunks"),
+        (&[], "none"),
+    ] {
+        let len = bytes.len();
+        let cluster = TestCluster::start(3, 8).await;
+        cluster.upload("/a", bytes).await.unwrap();
+        let puts = cluster.puts();
+        let options = UploadOptions::default();
+        let uploaded = upload_named(&cluster, bytes, 8, options).await.unwrap();
+        let uploaded = uploaded.expect("it is all there");
+        assert_eq!((uploaded.size, uploaded.copies), (len as u64, 3));
+        assert!(uploaded.created, "{len}");
+        assert_eq!(cluster.puts(), puts, "{len}");
+        assert!(cluster.download(PATH).await.unwrap() == bytes, "{len}");
+        cluster.client.settle().await;
+        assert!(cluster.master().lock().uploads.is_empty(), "{len}");
+    }
+}
+
+/// What the cluster has not leaves nothing there, and what is new takes one call.
+#[tokio::test(start_paused = true)]
+async fn a_file_of_which_a_chunk_is_missing_leaves_nothing() {
+    let cluster = TestCluster::start(3, 1000).await;
+    let bytes = content(4500);
+    cluster.upload("/front", &bytes[..4000]).await.unwrap();
+    let opened = cluster.master().calls("allocate_chunks");
+    for (bytes, chunk_size) in [
+        (&bytes[..], 1000),
+        (&bytes[..4000], 500),
+        (&bytes[..900], 1000),
+    ] {
+        let options = UploadOptions::default();
+        let uploaded = upload_named(&cluster, bytes, chunk_size, options).await;
+        assert_eq!(uploaded.unwrap(), None, "{chunk_size}");
+    }
+    assert_eq!(cluster.master().calls("allocate_chunks"), opened);
+    cluster.assert_nothing_left(PATH).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_of_which_a_chunk_goes_meanwhile_leaves_nothing() {
+    let cluster = TestCluster::start(3, 1000).await;
+    let bytes = content(4500);
+    cluster.upload("/a", &bytes).await.unwrap();
+    cluster.master().lock().deleted_behind_count = Some(chunks(&bytes, 1000)[2]);
+    let options = UploadOptions::default();
+    let uploaded = upload_named(&cluster, &bytes, 1000, options).await;
+    assert_eq!(uploaded.unwrap(), None);
+    cluster.assert_nothing_left(PATH).await;
+}
+
+/// The last word is with whoever wanted it, and with what stands under the name.
+#[tokio::test(start_paused = true)]
+async fn a_named_file_that_cannot_be_leaves_nothing() {
+    let cluster = TestCluster::start(3, 1000).await;
+    let bytes = content(4500);
+    cluster.upload("/a", &bytes).await.unwrap();
+    let options = UploadOptions {
+        still_wanted: Some(Arc::new(|| false)),
+        ..UploadOptions::default()
+    };
+    let refused = upload_named(&cluster, &bytes, 1000, options).await;
+    assert!(matches!(refused, Err(Error::Withdrawn)), "{refused:?}");
+    cluster.assert_nothing_left(PATH).await;
+    cluster.upload(PATH, b"theirs").await.unwrap();
+    let options = UploadOptions {
+        precondition: Precondition::Absent,
+        ..UploadOptions::default()
+    };
+    let refused = upload_named(&cluster, &bytes, 1000, options).await;
+    assert!(
+        matches!(refused, Err(Error::PreconditionFailed { .. })),
+        "{refused:?}"
+    );
+    cluster.client.settle().await;
+    assert!(cluster.master().lock().uploads.is_empty());
+    assert_eq!(cluster.download(PATH).await.unwrap(), b"theirs");
 }
