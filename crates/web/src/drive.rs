@@ -13,7 +13,7 @@ use bytes::Bytes;
 use client::{Cluster, DeleteOptions, Error, UploadOptions, Uploaded};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use proto::id::{NodeId, VersionId};
+use proto::id::{ChunkId, NodeId, VersionId};
 use proto::master::{
     BrowseCursor, ClusterStatus, Entry, FolderBrowsed, FolderListed, NamesFound, NodesListed,
     SearchCursor, TrashId,
@@ -91,6 +91,14 @@ pub trait Drive: Drafts + Past + Shares + fmt::Debug + Send + Sync + 'static {
         reader: ByteSource,
         options: UploadOptions,
     ) -> Pending<'a, Result<Uploaded, Error>>;
+
+    /// Stores a file of so many bytes that has these chunks; nothing, and nothing is changed, where not all of them are here.
+    fn upload_stored<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        content: (u64, &'a [ChunkId]),
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Option<Uploaded>, Error>>;
 
     /// Gives the content of a file another name as well.
     fn copy<'a>(
@@ -210,6 +218,15 @@ impl Drive for Cluster {
         options: UploadOptions,
     ) -> Pending<'a, Result<Uploaded, Error>> {
         Box::pin(self.upload(path, reader, options))
+    }
+
+    fn upload_stored<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        content: (u64, &'a [ChunkId]),
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Option<Uploaded>, Error>> {
+        Box::pin(self.upload_stored(path, content, options))
     }
 
     fn copy<'a>(

@@ -59,6 +59,8 @@ problems! {
     NoSuchRoute = "no_such_route", NOT_FOUND, "There is nothing at this address";
     /// No such file, folder, version.
     NotFound = "not_found", NOT_FOUND, "It is not here";
+    /// What was named is not in the cluster.
+    ContentNotHere = "content_not_here", NOT_FOUND, "The content is not here yet";
     /// The route has no such method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This address does not take this method";
     /// The body comes too slowly.

@@ -181,6 +181,16 @@ impl Kept {
             .collect()
     }
 
+    /// A file of these chunks, if all of them are here.
+    fn assembled(&self, size: u64, chunks: &[ChunkId]) -> Option<FileBytes> {
+        let kept = self.chunks();
+        let found = chunks.iter().map(|chunk| kept.get(chunk).cloned());
+        let bytes = found.collect::<Option<Vec<Bytes>>>()?.concat();
+        let cut = bytes.chunks(CHUNK_LEN).map(ChunkId::of);
+        let fits = bytes.len() as u64 == size && cut.eq(chunks.iter().copied());
+        fits.then(|| FileBytes::Given(bytes.into()))
+    }
+
     fn make_parents(&mut self, path: &EntryPath) {
         let mut at = path.clone();
         while let Some((parent, _)) = at.split_last() {
@@ -438,17 +448,29 @@ impl Drive for MemoryDrive {
                     read: size,
                 });
             }
-            if let Some(hold) = &faults.unasked_held {
-                hold.pass().await;
-            }
-            if options.still_wanted.as_ref().is_some_and(|asked| !asked()) {
-                return Err(Error::Withdrawn);
-            }
-            if let Some(hold) = &faults.commits_held {
-                hold.pass().await;
-            }
+            faults.until_commit(&options).await?;
             let bytes = FileBytes::Given(bytes.into());
             self.reached()?.upload(path, bytes, &options)
+        })
+    }
+
+    fn upload_stored<'a>(
+        &'a self,
+        path: &'a EntryPath,
+        (size, chunks): (u64, &'a [ChunkId]),
+        options: UploadOptions,
+    ) -> Pending<'a, Result<Option<Uploaded>, Error>> {
+        Box::pin(async move {
+            let faults = self.reached()?.faults.clone();
+            if self.reached()?.assembled(size, chunks).is_none() {
+                return Ok(None);
+            }
+            faults.until_commit(&options).await?;
+            // They may have gone since.
+            let mut kept = self.reached()?;
+            let bytes = kept.assembled(size, chunks);
+            let uploaded = bytes.map(|bytes| kept.upload(path, bytes, &options));
+            uploaded.transpose()
         })
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::{Error, UploadOptions};
 use tokio::sync::Semaphore;
 
 /// What is wrong with the drive.
@@ -28,6 +29,22 @@ pub struct Faults {
     pub unasked_held: Option<Arc<Hold>>,
     /// Where they are held behind that, when they are getting their names.
     pub commits_held: Option<Arc<Hold>>,
+}
+
+impl Faults {
+    /// Is over when an upload may get its name, unless nobody wants it any more.
+    pub(super) async fn until_commit(&self, options: &UploadOptions) -> Result<(), Error> {
+        if let Some(hold) = &self.unasked_held {
+            hold.pass().await;
+        }
+        if options.still_wanted.as_ref().is_some_and(|asked| !asked()) {
+            return Err(Error::Withdrawn);
+        }
+        if let Some(hold) = &self.commits_held {
+            hold.pass().await;
+        }
+        Ok(())
+    }
 }
 
 /// A place at which whoever comes is held.

@@ -2,7 +2,9 @@
 //!
 //! A browser needs about ten times as long for a request as for the bytes of a small file. So the page sends what it has many of in
 //! forms: of each file, a field `file` that says in JSON where it goes, and a field `content`. Each is stored by itself, or not, and
-//! the answer says so of each. One that was given an id can be cancelled by it (`cancelling.rs`), until it gets its name.
+//! the answer says so of each. One that was given an id can be cancelled by it (`cancelling.rs`), until it gets its name. Whoever
+//! hashes a file can name its chunks instead of sending its content: it is stored if the cluster has them, or refused with a code of
+//! its own, so that asking and storing are one request. It is never so through share links: it would tell strangers what is stored.
 //!
 //! **Invariant:** when the connection of a form breaks, those of its files that are getting their names go on, and no others: whether the
 //! form ends early for it, or nobody waits for the answer any more.
@@ -21,6 +23,7 @@ use client::UploadOptions;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use multer::{Constraints, Field, Multipart, SizeLimit};
+use proto::id::ChunkId;
 use proto::name::EntryPath;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
@@ -37,8 +40,8 @@ use crate::tickets::{Claim, Fate, Ticket, cancelled};
 const FILES_MAX: usize = 256;
 /// The longest file; longer ones are sent alone.
 pub(crate) const CONTENT_LEN_MAX: u64 = 1 << 20;
-/// What is said of a file: the longest path, every byte escaped, has room.
-const SAID_LEN_MAX: u64 = 32 << 10;
+/// What is said of a file: the longest path, every byte escaped, and the names of the most chunks of such a file have room.
+const SAID_LEN_MAX: u64 = 48 << 10;
 /// The whole form: the parser takes from the connection whatever is there.
 const FORM_LEN_MAX: u64 = 5 << 20;
 /// Of all uploads that may go on, a form counts as so many.
@@ -58,6 +61,16 @@ struct FileSaid {
     /// As the headers of the same names.
     if_match: Option<String>,
     if_none_match: Option<String>,
+    /// In place of the content.
+    by_name: Option<Named>,
+}
+
+/// A content by the names of its chunks, in their order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    size: u64,
+    chunks: Vec<ChunkId>,
 }
 
 /// The answer: of each file, in the order in which they came.
@@ -122,18 +135,36 @@ pub(crate) async fn post(
 }
 
 async fn store_all(mut form: Multipart<'_>, storing: &mut Storing<'_>) -> Result<(), Problem> {
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+    let mut next = next_field(&mut form).await?;
+    while let Some(field) = next {
         if storing.count == FILES_MAX {
             let detail = format!("more than {FILES_MAX} files: send them in several forms");
             return Err(Problem::new(Kind::RequestTooLarge, detail));
         }
         let said = said(&bytes_of(field, "file").await?);
-        let field = form.next_field().await.map_err(|error| broken(&error))?;
-        let field = field.ok_or_else(|| unfit("the content of the last file is missing"))?;
+        // No file waits for what comes behind it.
+        if said.as_ref().is_ok_and(|said| said.by_name.is_some()) {
+            storing.add(said, Bytes::new()).await;
+            next = next_field(&mut form).await?;
+            continue;
+        }
+        next = next_field(&mut form).await?;
+        let comes = next.as_ref().and_then(Field::name) == Some("content");
+        if said.is_err() && !comes {
+            // It may have been named.
+            storing.add(said, Bytes::new()).await;
+            continue;
+        }
+        let field = next.ok_or_else(|| unfit("the content of the last file is missing"))?;
         let content = bytes_of(field, "content").await?;
         storing.add(said, content).await;
+        next = next_field(&mut form).await?;
     }
     Ok(())
+}
+
+async fn next_field<'r>(form: &mut Multipart<'r>) -> Result<Option<Field<'r>>, Problem> {
+    form.next_field().await.map_err(|error| broken(&error))
 }
 
 /// The files of a form that are being stored, and what became of the others. Dropped, it withdraws them.
@@ -248,7 +279,15 @@ async fn store_wanted(
             conditions.insert(&name, condition(&name, &value)?);
         }
     }
-    let size_hint = Some(content.len() as u64);
+    let sent = content.len() as u64;
+    let size = said.by_name.as_ref().map_or(sent, |named| named.size);
+    if size > CONTENT_LEN_MAX {
+        let detail = format!(
+            "a file of {size} bytes was named, and a form takes {CONTENT_LEN_MAX} of each: name its chunks in an upload of its own"
+        );
+        return Err(Problem::new(Kind::RequestTooLarge, detail));
+    }
+    let size_hint = Some(size);
     let ticket = Arc::clone(ticket);
     let options = UploadOptions {
         modified_ms: said.modified_ms,
@@ -257,9 +296,21 @@ async fn store_wanted(
         still_wanted: Some(Arc::new(move || ticket.begin_commit())),
         ..UploadOptions::default()
     };
-    let reader = Box::new(std::io::Cursor::new(content));
-    let uploaded = state.drive.upload(&path, reader, options).await?;
+    let uploaded = if let Some(Named { chunks, .. }) = said.by_name {
+        let stored = state.drive.upload_stored(&path, (size, &chunks), options);
+        stored.await?.ok_or_else(|| not_here(&path))?
+    } else {
+        let reader = Box::new(std::io::Cursor::new(content));
+        state.drive.upload(&path, reader, options).await?
+    };
     Ok(FileStored::new(path, uploaded))
+}
+
+fn not_here(path: &EntryPath) -> Problem {
+    let detail = format!(
+        "not all that {path} is to have in it is here, in chunks of the cluster's size: send its content"
+    );
+    Problem::new(Kind::ContentNotHere, detail)
 }
 
 fn condition(name: &HeaderName, value: &str) -> Result<HeaderValue, Problem> {
@@ -288,7 +339,9 @@ fn said(json: &[u8]) -> Result<FileSaid, Problem> {
 }
 
 fn unfit(fault: &str) -> Problem {
-    let detail = format!("{fault}; each file is a field `file` with JSON, then a field `content`");
+    let detail = format!(
+        "{fault}; each file is a field `file` with JSON, then a field `content`, unless it is `by_name`"
+    );
     Problem::new(Kind::BadRequest, detail)
 }
 

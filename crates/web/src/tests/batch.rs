@@ -10,6 +10,8 @@ use super::{Answer, Site};
 
 pub(super) const FORM: [(&str, &str); 1] = [("content-type", "multipart/form-data; boundary=XX")];
 
+pub(super) const END: &str = "--XX--\r\n";
+
 fn field(name: &str, content: &str) -> String {
     format!("--XX\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{content}\r\n")
 }
@@ -20,9 +22,14 @@ pub(super) fn file(said: &Value, content: &str) -> String {
     field("file", &said.to_string()) + &field(name, content)
 }
 
+/// A file that is named, and not sent: its chunks are said with all else that is.
+pub(super) fn named(said: &Value) -> String {
+    field("file", &said.to_string())
+}
+
 pub(super) fn form(files: &[(Value, &str)]) -> String {
     let files = files.iter().map(|(said, content)| file(said, content));
-    files.collect::<String>() + "--XX--\r\n"
+    files.collect::<String>() + END
 }
 
 pub(super) async fn send(site: &Site, form: impl Into<Body>) -> Answer {
@@ -106,7 +113,7 @@ async fn the_answer_is_in_the_order_of_the_form() {
 async fn forms_that_cannot_be_read_say_what_is_wrong() {
     let site = Site::new();
     let said = json!({"path": "/a"}).to_string();
-    let (end, content) = ("--XX--\r\n", field("content", "a"));
+    let (end, content) = (END, field("content", "a"));
     for (form, word) in [
         (content.clone() + end, "`file` is due"),
         (field("file", &said) + end, "content of the last file"),

@@ -16,7 +16,7 @@ use crate::memory::{Faults, Hold};
 
 impl Site {
     /// Uploads are held before somebody is asked whether they are still wanted.
-    fn hold_unasked(&self) -> Arc<Hold> {
+    pub(super) fn hold_unasked(&self) -> Arc<Hold> {
         let hold = Arc::new(Hold::default());
         self.drive.set_faults(Faults {
             unasked_held: Some(Arc::clone(&hold)),
@@ -26,7 +26,7 @@ impl Site {
     }
 
     /// Uploads are held when they are getting their names.
-    fn hold_commits(&self) -> Arc<Hold> {
+    pub(super) fn hold_commits(&self) -> Arc<Hold> {
         let hold = Arc::new(Hold::default());
         self.drive.set_faults(Faults {
             commits_held: Some(Arc::clone(&hold)),
@@ -47,7 +47,7 @@ async fn cancel(site: &Site, ids: &[Uuid]) -> Answer {
     site.send("POST /api/v1/cancel", &json, ids).await
 }
 
-async fn outcome(site: &Site, id: Uuid) -> Value {
+pub(super) async fn outcome(site: &Site, id: Uuid) -> Value {
     let answer = cancel(site, &[id]).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()["files"][0].clone()
