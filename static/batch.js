@@ -2,9 +2,14 @@
 //
 // Each is a file of its own all the same: the server stores it or not, and says so of each. It has an id in each form, by which it can
 // be cancelled (cancelling.js) as long as nobody heard what became of it.
+//
+// What the cluster has already is not sent: some forms (sampling.js says which) only name what is in their files, and the server stores
+// those that it has all of. The others go again, with their content; so does, alone, whatever was in a form that failed.
 
 import { ApiError, ConnectionError, pathText } from "./api.js";
 import { newId } from "./cancelling.js";
+import { chunksOf } from "./naming.js";
+import { Sampling } from "./sampling.js";
 import { modifiedMs, parse } from "./transfer.js";
 
 const ADDRESS = "/api/v1/files";
@@ -19,6 +24,9 @@ const QUICK_MS = 500;
 const SLOW_MS = 2000;
 /** What a form has between the fields of a file, and says of it beside its path and its condition, at most. */
 const FORM_LEN = 600;
+/** The name of a chunk in a form, and the least that one has in it. */
+const NAME_LEN = 67;
+const CHUNK_SIZE_MIN = 4 << 10;
 /** A request has room for so many bytes beside a file's own: for a path of 4 KiB, all of it quotes, and for the form. */
 export const ROOM = 9 << 10;
 
@@ -26,23 +34,25 @@ const queue = [];
 const requests = new Set();
 const encoder = new TextEncoder();
 let bytesMax = BYTES_FIRST;
+let sampling = new Sampling();
 let timer;
 
 /**
  * Sends a file to the path `target`, in a request of at most `requestMax` bytes, and with no others if it `isAlone`. It is refused with
- * code `precondition_failed` where `condition`, a header, does not hold. `onWait` is called when it waits for its turn, and `onSend` is
- * told its id when it goes in a form; meanwhile `onProgress(sent)` is called as bytes leave, and `onMove` when bytes of others in the
- * form do, so that it is not taken for stalled. `signal` stops it.
+ * code `precondition_failed` where `condition`, a header, does not hold. `onWait` is called when it waits for its turn, and `onBegin` when
+ * that has come; `onSend` is told its id when it goes in a form, and whether it is only named there, and `onNothing` the same id when
+ * nothing came of that. Meanwhile `onProgress(sent)` is called as bytes leave, and `onMove` when bytes of others in the form do, so that
+ * it is not taken for stalled. `signal` stops it. Gives the answer to the commit, and whether not a byte was sent for it.
  */
-export function send(file, { target, condition, requestMax, isAlone, onWait, onSend, onProgress, onMove, signal }) {
+export function send(file, { target, condition, requestMax, isAlone, signal, ...events }) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const conditions = Object.entries(condition).map(([name, value]) => [name.toLowerCase().replaceAll("-", "_"), value]);
     const said = { path: pathText(target), modified_ms: Number(modifiedMs(file)), ...Object.fromEntries(conditions) };
-    const length = FORM_LEN + encoder.encode(JSON.stringify(said)).length + file.size;
-    const entry = { file, said, length, requestMax, isAlone, onWait, onSend, onProgress, onMove, signal, resolve, reject, sent: 0 };
+    const saidLength = FORM_LEN + encoder.encode(JSON.stringify(said)).length;
+    const entry = { file, said, saidLength, requestMax, isAlone, isInFull: isAlone, signal, ...events, resolve, reject, sent: 0 };
     signal.addEventListener("abort", () => stop(entry), { once: true });
-    onWait();
+    entry.onWait();
     queue.push(entry);
     pumpSoon();
   });
@@ -52,40 +62,76 @@ export function send(file, { target, condition, requestMax, isAlone, onWait, onS
 function pumpSoon() {
   timer ??= setTimeout(() => {
     timer = undefined;
-    while (requests.size < REQUESTS_MAX && queue.length > 0) begin(take());
+    // What comes next may be of another kind.
+    if (requests.size + queue.length === 0) sampling = new Sampling();
+    while (requests.size < REQUESTS_MAX && queue.length > 0) {
+      const next = queue[0].isInFull ? "send" : sampling.next();
+      if (next === "wait") break;
+      begin(next === "ask");
+    }
   }, 0);
 }
 
+const length = ({ saidLength, file }) => saidLength + file.size;
+const namedLength = ({ saidLength, file }) => saidLength + NAME_LEN * (1 + Math.ceil(file.size / CHUNK_SIZE_MIN));
+
 /** The next that have room in one request; a file at least. */
-function take() {
-  const most = Math.min(bytesMax, ...queue.slice(0, FILES_MAX).map(({ requestMax }) => requestMax));
-  let [count, length] = [1, queue[0].length];
-  const hasRoom = (next) => !queue[0].isAlone && !next.isAlone && length + next.length <= most;
-  while (count < Math.min(FILES_MAX, queue.length) && hasRoom(queue[count])) {
-    length += queue[count].length;
+function take(lengthOf, bytes) {
+  const [first] = queue;
+  const most = Math.min(bytes, ...queue.slice(0, FILES_MAX).map(({ requestMax }) => requestMax));
+  let [count, total] = [1, lengthOf(first)];
+  const goWith = (next) => !first.isAlone && !next.isAlone && !first.isInFull === !next.isInFull;
+  while (count < Math.min(FILES_MAX, queue.length) && goWith(queue[count]) && total + lengthOf(queue[count]) <= most) {
+    total += lengthOf(queue[count]);
     count += 1;
   }
   return queue.splice(0, count);
 }
 
-function begin(entries) {
-  const request = { entries };
+async function begin(isAsking) {
+  const request = { entries: isAsking ? take(namedLength, Infinity) : take(length, bytesMax) };
   requests.add(request);
-  sendForm(request).finally(() => {
+  request.entries.forEach(({ onBegin }) => onBegin());
+  try {
+    await (isAsking ? ask(request) : sendForm(request));
+  } finally {
+    if (isAsking) sampling.heard(request.wasKnown);
     requests.delete(request);
     pumpSoon();
-  });
+  }
+}
+
+/** Names what is in files, of which the server stores those that it can. */
+async function ask(request) {
+  const { entries } = request;
+  const stopping = new AbortController();
+  request.abort = () => stopping.abort();
+  const onCheck = () => entries.forEach(({ onMove }) => onMove());
+  const hashed = await chunksOf(entries.map(({ file }) => file), { onCheck, signal: stopping.signal }).catch(() => []);
+  if (stopping.signal.aborted) {
+    repeat(entries);
+    return;
+  }
+  entries.forEach((entry, at) => { entry.chunks = hashed[at]; });
+  request.entries = entries.filter(({ chunks }) => chunks);
+  sendInFull(entries.filter(({ chunks }) => !chunks));
+  if (request.entries.length > 0) await sendForm(request);
+  // What cannot be hashed is as good as new.
+  else request.wasKnown = false;
 }
 
 function sendForm(request) {
   const { entries } = request;
+  const isNamed = entries[0].chunks !== undefined;
   const form = new FormData();
-  for (const { said, file, onSend } of entries) {
-    const id = newId();
-    onSend(id);
-    form.append("file", JSON.stringify({ ...said, id }));
+  for (const entry of entries) {
+    const { said, file, chunks, onSend } = entry;
+    entry.id = newId();
+    onSend(entry.id, isNamed);
+    const named = isNamed ? { by_name: { size: file.size, chunks } } : {};
+    form.append("file", JSON.stringify({ ...said, id: entry.id, ...named }));
     // Any name: its own could be long, and is in what is said.
-    form.append("content", file, "f");
+    if (!isNamed) form.append("content", file, "f");
   }
   return new Promise((resolve) => {
     const http = new XMLHttpRequest();
@@ -95,14 +141,14 @@ function sendForm(request) {
       end();
     });
     request.abort = () => http.abort();
-    http.upload.addEventListener("progress", ({ loaded, total }) => progressed(entries, loaded / total));
+    http.upload.addEventListener("progress", ({ loaded, total }) => progressed(entries, isNamed ? 0 : loaded / total));
     at("load", () => {
-      if (http.status < 400) pace(performance.now() - begun);
-      answered(entries, http);
+      if (http.status < 400 && !isNamed) pace(performance.now() - begun);
+      answered(request, http);
     });
     at("error", () => {
       // Something on the way may take no requests of this length.
-      bytesMax = Math.max(BYTES_MIN, bytesMax / 4);
+      if (!isNamed) bytesMax = Math.max(BYTES_MIN, bytesMax / 4);
       entries.forEach(({ reject }) => reject(new ConnectionError()));
     });
     at("abort", () => repeat(entries));
@@ -112,39 +158,59 @@ function sendForm(request) {
 }
 
 function progressed(entries, part) {
-  const total = entries.reduce((sum, { length }) => sum + length, 0);
+  const total = entries.reduce((sum, entry) => sum + length(entry), 0);
   let left = part * total;
   for (const entry of entries) {
-    const sent = Math.floor(Math.min(entry.file.size, Math.max(0, left - (entry.length - entry.file.size))));
+    const sent = Math.floor(Math.min(entry.file.size, Math.max(0, left - entry.saidLength)));
     if (sent !== entry.sent) entry.onProgress(sent);
     entry.sent = sent;
-    left -= entry.length;
+    left -= length(entry);
     entry.onMove();
   }
 }
 
-function answered(entries, http) {
+function answered(request, http) {
+  const { entries } = request;
   const answer = parse(http.responseText);
   const isRefused = http.status >= 400;
   // Whatever answers in the server's place, a proxy with a page of its own for example, has stored nothing.
   const isStrange = !isRefused && answer.files?.length !== entries.length;
-  entries.forEach(({ resolve, reject }, at) => {
+  const missing = [];
+  // That a name is taken is only found out where all of the content is here.
+  const isKnown = ({ stored, problem }) => stored !== undefined || problem?.code === "precondition_failed";
+  if (!isRefused && !isStrange) request.wasKnown = entries.some(({ file }, at) => file.size > 0 && isKnown(answer.files[at]));
+  entries.forEach((entry, at) => {
+    const { chunks, resolve, reject } = entry;
     if (isRefused) return reject(new ApiError(http.status, answer));
     const { status, stored, problem } = (!isStrange && answer.files[at]) || {};
-    if (stored) return resolve({ copies: stored.copies, wanted: stored.copies_wanted });
+    const wasHere = chunks?.length > 0;
+    if (stored) return resolve({ copies: stored.copies, wanted: stored.copies_wanted, wasHere });
+    if (chunks && problem?.code === "content_not_here") return missing.push(entry);
     return reject(problem ? new ApiError(status, problem) : new ConnectionError());
   });
+  missing.forEach(({ onNothing, id }) => onNothing(id));
+  sendInFull(missing);
 }
 
-/** The request was given up for one of them: the others go again, before those that wait. */
+/** The request was given up for one of them: the others go again. */
 function repeat(entries) {
-  const others = entries.filter(({ signal }) => !signal.aborted);
-  for (const entry of others) {
+  goAgain(entries.filter(({ signal }) => !signal.aborted));
+}
+
+function sendInFull(entries) {
+  entries.forEach((entry) => { entry.isInFull = true; });
+  goAgain(entries);
+}
+
+/** Before those that wait. */
+function goAgain(entries) {
+  for (const entry of entries) {
+    entry.chunks = undefined;
     entry.sent = 0;
     entry.onProgress(0);
     entry.onWait();
   }
-  queue.unshift(...others);
+  queue.unshift(...entries);
 }
 
 function stop(entry) {

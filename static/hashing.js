@@ -1,4 +1,4 @@
-// A worker that hashes the chunks of a file, so that the page does not stutter meanwhile. Of the file no more is in memory than
+// A worker that hashes the chunks of files, one after another, so that the page does not stutter meanwhile. Of the file no more is in memory than
 // the chunk that is hashed and the next one, which is read at the same time.
 
 import { sha256 } from "./vendor/sha256.min.js";

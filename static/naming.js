@@ -5,8 +5,7 @@
 // Most files are new, and each try stops the bytes for a moment. So of a file of which nothing is known a good part is sent before it is
 // tried again, and twice as much each time that this was in vain.
 //
-// Only for files that go by the protocol that can go on in the middle. A small one would need a request more to find out, and most
-// are new: its bytes are sent, and stored once all the same.
+// Small files, which go many in a request, are named as a whole in the same way (batch.js).
 
 import * as api from "./api.js";
 
@@ -30,7 +29,7 @@ let policy;
  * call; `onProgress` is told how far it is, and `onCheck` is called with each chunk that was hashed.
  */
 export async function nameChunks(file, { address, offset, hasher, naming, onProgress, onCheck, signal }) {
-  chunkSize ??= (await api.status()).rules.chunk_size;
+  await knowChunkSize();
   const { size } = file;
   if (offset >= size || offset < naming.next) return { until: Math.min(size, naming.next ?? size) };
   // Bytes that came before end within a chunk: only bytes can go on.
@@ -40,7 +39,7 @@ export async function nameChunks(file, { address, offset, hasher, naming, onProg
   for (let count = NAMED_FIRST; ;) {
     const begun = performance.now();
     const end = Math.min(size, offset + count * chunkSize);
-    const chunks = await hasher.hash(offset, end, chunkSize, onCheck);
+    const chunks = await hasher.hash(file, offset, end, onCheck);
     if (!chunks) {
       naming.next = size;
       return { until: size };
@@ -57,6 +56,23 @@ export async function nameChunks(file, { address, offset, hasher, naming, onProg
   return { until: naming.next };
 }
 
+/** The chunks of whole files, of each a list; nothing in its place where that cannot be told. `onCheck` is called with each chunk. */
+export async function chunksOf(files, { onCheck, signal }) {
+  const hasher = new Hasher(signal);
+  try {
+    await knowChunkSize();
+    const all = [];
+    for (const file of files) all.push(await hasher.hash(file, 0, file.size, onCheck));
+    return all;
+  } finally {
+    hasher.end();
+  }
+}
+
+async function knowChunkSize() {
+  chunkSize ??= (await api.status()).rules.chunk_size;
+}
+
 /** How many chunks are sent before the next try, where there were `before` before this one, which found some or not. */
 function chunksAhead(before, hasFound, left) {
   if (hasFound) return 1;
@@ -64,26 +80,28 @@ function chunksAhead(before, hasFound, left) {
   return Math.min(AHEAD_MAX, wanted);
 }
 
-/** Hashes chunks of one file in a worker of its own, until `signal` stops it. */
+/** Hashes chunks in a worker of its own, one file after another, until `signal` stops it. */
 export class Hasher {
-  constructor(file, signal) {
-    this.file = file;
+  constructor(signal) {
     this.signal = signal;
     this.stop = () => this.finish?.();
     signal.addEventListener("abort", this.stop);
   }
 
-  /** The hashes of the chunks between two places; nothing if it cannot tell. `onCheck` is called with each. */
-  async hash(begin, end, chunkSize, onCheck) {
-    const { file, signal } = this;
+  /** The hashes of the chunks between two places of a file; nothing if it cannot tell. `onCheck` is called with each. */
+  async hash(file, begin, end, onCheck) {
+    const { signal } = this;
     signal.throwIfAborted();
     this.worker ??= work();
     const { worker } = this;
-    if (!worker) return null;
+    if (!worker || this.isBroken) return null;
     const answer = await new Promise((resolve) => {
       this.finish = resolve;
       worker.onmessage = ({ data }) => (data.done ? onCheck() : resolve(data));
-      worker.onerror = resolve;
+      worker.onerror = (event) => {
+        this.isBroken = true;
+        resolve(event);
+      };
       worker.postMessage({ file, begin, end, chunkSize });
     });
     signal.throwIfAborted();

@@ -39,7 +39,7 @@ export async function send(file, { origin, target, naming, signal, ...options })
   const fingerprint = remains.fingerprint(file, origin);
   const metadata = { path: pathText(target), modified_ms: modifiedMs(file) };
   const common = { ...options, fingerprint, metadata, signal };
-  const hasher = new Hasher(file, signal);
+  const hasher = new Hasher(signal);
   try {
     let place = await whereItIs(fingerprint, signal);
     if (!place) {

@@ -65,8 +65,9 @@ export class Upload {
     this.mayGo = mayGo;
     this.answers = answers;
     this.sent = 0;
-    // What is known of the cluster having it already.
+    // What is known of the cluster having it already; of a small one, whether it was only named so far.
     this.naming = {};
+    this.isNamed = false;
     // The ids under which it was sent, if it is small, and of which nobody said what became of it.
     this.sendings = [];
     this.show("waiting", TEXT.waiting);
@@ -397,7 +398,7 @@ export class Upload {
     const watch = (longest) => {
       // However long those before it take: they are watched themselves.
       if (this.isInLine) this.movedAt = Date.now();
-      const most = this.sent >= this.size ? UNANSWERED_AFTER_MS : longest;
+      const most = this.isNamed || this.sent >= this.size ? UNANSWERED_AFTER_MS : longest;
       const still = Date.now() - this.movedAt;
       if (still > WATCH_INTERVAL_MS) this.speed = undefined;
       if (still > most) trying.abort(new api.ConnectionError());
@@ -434,14 +435,20 @@ export class Upload {
     };
     if (this.isLarge) return resumable.send(this.file, { ...options, origin, target, naming, requestMax, onCheck });
     const onWait = () => { this.isInLine = true; };
-    const onSend = (id) => {
+    const onBegin = () => {
       this.isInLine = false;
+      this.isNamed = false;
       onMove();
+    };
+    const onSend = (id, isNamed) => {
+      this.isNamed = isNamed;
       // What became of the last one nobody heard.
       if (this.sendings.length > 0) this.isUnsure = true;
       this.sendings = [...this.sendings, id].slice(-SENDINGS_MAX);
     };
-    return batch.send(this.file, { ...options, target, requestMax, isAlone: this.isAlone, onWait, onSend, onMove });
+    const onNothing = (id) => { this.sendings = this.sendings.filter((sending) => sending !== id); };
+    const events = { onWait, onBegin, onSend, onNothing, onMove };
+    return batch.send(this.file, { ...options, target, requestMax, isAlone: this.isAlone, ...events });
   }
 
   /** What must hold for the name when it is given: it replaces nothing that the person was not asked about. */
@@ -456,6 +463,7 @@ export class Upload {
     this.rate = new Rate();
     this.speed = undefined;
     this.movedAt = Date.now();
+    this.isNamed = false;
   }
 
   progressed(sent) {

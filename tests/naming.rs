@@ -1,6 +1,6 @@
 //! What the cluster has already does not leave the browser again: the page names its chunks, and sends what is between them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reqwest::get;
 
@@ -273,4 +273,167 @@ async fn an_upload_that_is_hashed_pauses_goes_on_and_is_cancelled() {
     .await;
     let stored = download(&cluster.client(), "/here/film.mp4").await;
     assert!(stored.unwrap() == bytes);
+}
+
+/// Some dozens of small files: most of one chunk, some of several, one empty; with their names and their bytes.
+fn small_files(cluster: &Cluster, first: u64, count: u64) -> Vec<(String, PathBuf, Vec<u8>)> {
+    let files = (first..first + count).map(|number| {
+        let len = match number % 10 {
+            0 => 3 * CHUNK + 5,
+            1 => CHUNK,
+            _ => 20_000,
+        };
+        let len = if number == 5 { 0 } else { len };
+        let name = format!("ä {number}.jpg");
+        let bytes = content(100 + number, len);
+        let path = file(cluster, &format!("photos/{name}"), &bytes);
+        (name, path, bytes)
+    });
+    files.collect()
+}
+
+async fn choose(page: &Page, files: &[(String, PathBuf, Vec<u8>)]) {
+    let paths: Vec<&Path> = files.iter().map(|(_, path, _)| path.as_path()).collect();
+    page.choose("#file-input", &paths).await;
+}
+
+async fn until_stored(page: &Page, count: usize) {
+    page.until(&format!(
+        "document.getElementById('uploads-summary').textContent === '{count} stored'"
+    ))
+    .await;
+}
+
+/// From now on the bytes of small files that leave the browser are counted, and the forms in which files are only named.
+async fn count_forms(page: &Page) {
+    page.script(
+        "const { send } = XMLHttpRequest.prototype; \
+         window.sentBytes = 0; \
+         window.named = 0; \
+         XMLHttpRequest.prototype.send = function (body) { \
+           const contents = body.getAll('content'); \
+           window.sentBytes += contents.reduce((sum, { size }) => sum + size, 0); \
+           window.named += Number(contents.length === 0); \
+           send.call(this, body); \
+         }",
+    )
+    .await;
+}
+
+/// Photos that were dropped a second time were sent in full. Now one that changed is, and one asks, whose name is taken.
+#[tokio::test]
+async fn small_files_that_the_cluster_has_are_not_sent_again() {
+    let cluster = Cluster::start().await;
+    let mut files = small_files(&cluster, 0, 60);
+    cluster.upload("/again/ä 7.jpg", b"other").await;
+    let client = cluster.client();
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        count_forms(page).await;
+        choose(page, &files).await;
+        until_stored(page, 60).await;
+        let all: usize = files.iter().map(|(_, _, bytes)| bytes.len()).sum();
+        assert_eq!(sent(page).await, all);
+
+        let (_, path, bytes) = &mut files[30];
+        bytes[CHUNK] ^= 1;
+        std::fs::write(path, &bytes).unwrap();
+        let changed = bytes.len();
+        page.open(&cluster.url("/folder/again")).await;
+        count_forms(page).await;
+        choose(page, &files).await;
+        page.answer("Replace").await;
+        until_stored(page, 60).await;
+        assert_eq!(sent(page).await, changed);
+        let told = "[...document.querySelectorAll('#uploads .upload-state')].filter((state) => \
+             state.textContent.endsWith('Was here already, 3 of 3 copies.')).length";
+        // All that are shown but the empty one and the changed one.
+        let shown = "document.querySelectorAll('#uploads .upload').length";
+        page.until(&format!("{told} >= {shown} - 2 && {told} > 0"))
+            .await;
+    })
+    .await;
+    for (name, _, bytes) in &files {
+        let stored = download(&client, &format!("/again/{name}")).await;
+        assert!(stored.unwrap() == *bytes, "{name}");
+    }
+}
+
+/// Of hundreds of files that are new few are named in vain, and each is sent once.
+#[tokio::test]
+async fn small_files_that_are_new_are_seldom_named() {
+    let cluster = Cluster::start().await;
+    let files = small_files(&cluster, 100, 300);
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        count_forms(page).await;
+        choose(page, &files).await;
+        until_stored(page, 300).await;
+        let all: usize = files.iter().map(|(_, _, bytes)| bytes.len()).sum();
+        assert_eq!(sent(page).await, all);
+        let named = named(page).await;
+        assert!((1..=4).contains(&named), "{named}");
+    })
+    .await;
+    for (name, _, bytes) in &files {
+        let stored = download(&cluster.client(), &format!("/{name}")).await;
+        assert!(stored.unwrap() == *bytes, "{name}");
+    }
+}
+
+/// What the cluster has is cancelled on its way, and comes all the same: it is not stored.
+#[tokio::test]
+async fn a_small_file_that_is_named_is_cancelled() {
+    let cluster = Cluster::start().await;
+    let bytes = content(25, 20_000);
+    cluster.upload("/before.txt", &bytes).await;
+    let path = file(&cluster, "small.txt", &bytes);
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "const { send } = XMLHttpRequest.prototype; \
+             window.late = 0; \
+             XMLHttpRequest.prototype.send = function (body) { \
+               window.goOn = () => send.call(this, body); \
+             }; \
+             XMLHttpRequest.prototype.abort = function () { \
+               this.dispatchEvent(new Event('abort')); \
+               this.addEventListener('loadend', () => { window.late += 1; }); \
+             }",
+        )
+        .await;
+        page.choose("#file-input", &[&path]).await;
+        page.until("window.goOn").await;
+        press(page, "Cancel").await;
+        until_state(page, "cancelled", 1).await;
+        page.script("window.goOn()").await;
+        page.until("window.late === 1").await;
+    })
+    .await;
+    download(&cluster.client(), "/small.txt").await.unwrap_err();
+}
+
+/// Something on the way loses all forms in which files are only named: they are sent as they ever were.
+#[tokio::test]
+async fn small_files_that_cannot_be_named_are_sent() {
+    let cluster = Cluster::start().await;
+    let files = small_files(&cluster, 0, 20);
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        page.script(
+            "const { send } = XMLHttpRequest.prototype; \
+             XMLHttpRequest.prototype.send = function (body) { \
+               if (body.getAll('content').length > 0) return send.call(this, body); \
+               setTimeout(() => this.dispatchEvent(new Event('error'))); \
+             }",
+        )
+        .await;
+        choose(page, &files).await;
+        until_stored(page, 20).await;
+    })
+    .await;
+    for (name, _, bytes) in &files {
+        let stored = download(&cluster.client(), &format!("/{name}")).await;
+        assert!(stored.unwrap() == *bytes, "{name}");
+    }
 }
