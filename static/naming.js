@@ -44,7 +44,7 @@ export async function nameChunks(file, { address, offset, hasher, naming, onProg
       naming.next = size;
       return { until: size };
     }
-    const state = await api.call("POST", `${address}/chunks`, { offset, chunks }, signal);
+    const state = await api.call("POST", `${address}/chunks`, { offset, chunks }, { signal });
     onProgress(state.offset);
     if (state.version > 0) return { stored: { copies: state.copies, wanted: state.copies_wanted } };
     offset = state.offset;

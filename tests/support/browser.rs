@@ -52,7 +52,7 @@ pub(crate) struct Page {
 
 /// Opens a window, does this in it, and closes it however that ends.
 pub(crate) async fn browse(screen: Screen, test: impl AsyncFnOnce(&Page)) {
-    let Some((mut driver, address)) = start_driver().await else {
+    let Some((mut driver, address)) = driver().await else {
         let required = std::env::var_os("DFS_TEST_BROWSER").is_some_and(|text| text == "required");
         assert!(!required, "chromedriver cannot be started");
         println!("SKIPPED: chromedriver is not here, so the page was not tried in a browser");
@@ -72,6 +72,16 @@ pub(crate) async fn browse(screen: Screen, test: impl AsyncFnOnce(&Page)) {
         resume_unwind(panic);
     }
     closed.expect("the browser closes");
+}
+
+/// One that ends before it listens is started again, a few times.
+async fn driver() -> Option<(Child, String)> {
+    for _ in 0..3 {
+        if let Some(started) = start_driver().await {
+            return Some(started);
+        }
+    }
+    None
 }
 
 async fn start_driver() -> Option<(Child, String)> {
