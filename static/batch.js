@@ -4,7 +4,8 @@
 // be cancelled (cancelling.js) as long as nobody heard what became of it.
 //
 // What the cluster has already is not sent: some forms (sampling.js says which) only name what is in their files, and the server stores
-// those that it has all of. The others go again, with their content; so does, alone, whatever was in a form that failed.
+// those that it has all of. The others go again, with their content, and so do all where such a form failed. Whatever was in a form with
+// content that failed goes again alone.
 
 import { ApiError, ConnectionError, pathText } from "./api.js";
 import { newId } from "./cancelling.js";
@@ -89,13 +90,13 @@ function take(lengthOf, bytes) {
 }
 
 async function begin(isAsking) {
-  const request = { entries: isAsking ? take(namedLength, Infinity) : take(length, bytesMax) };
+  const request = { entries: isAsking ? take(namedLength, Infinity) : take(length, bytesMax), isNamed: isAsking };
   requests.add(request);
   request.entries.forEach(({ onBegin }) => onBegin());
   try {
     await (isAsking ? ask(request) : sendForm(request));
   } finally {
-    if (isAsking) sampling.heard(request.wasKnown);
+    if (isAsking) sampling.heard(request.share);
     requests.delete(request);
     pumpSoon();
   }
@@ -103,26 +104,31 @@ async function begin(isAsking) {
 
 /** Names what is in files, of which the server stores those that it can. */
 async function ask(request) {
-  const { entries } = request;
-  const stopping = new AbortController();
-  request.abort = () => stopping.abort();
-  const onCheck = () => entries.forEach(({ onMove }) => onMove());
-  const hashed = await chunksOf(entries.map(({ file }) => file), { onCheck, signal: stopping.signal }).catch(() => []);
-  if (stopping.signal.aborted) {
-    repeat(entries);
-    return;
-  }
-  entries.forEach((entry, at) => { entry.chunks = hashed[at]; });
-  request.entries = entries.filter(({ chunks }) => chunks);
-  sendInFull(entries.filter(({ chunks }) => !chunks));
+  await hashAll(request);
+  const wanted = request.entries.filter(({ signal }) => !signal.aborted);
+  request.entries = wanted.filter(({ chunks }) => chunks);
+  // What cannot be hashed is as good as new. If others could be, it may be that it cannot be read, and would break a form for all.
+  const unhashed = wanted.filter(({ chunks }) => !chunks);
+  if (request.entries.length > 0) unhashed.forEach((entry) => { entry.isAlone = true; });
+  sendInFull(unhashed);
   if (request.entries.length > 0) await sendForm(request);
-  // What cannot be hashed is as good as new.
-  else request.wasKnown = false;
+  else if (wanted.length > 0) request.share = 0;
+}
+
+/** Hashes what was not hashed before, unless the person has none of them wanted any more. */
+async function hashAll(request) {
+  const entries = request.entries.filter(({ chunks }) => !chunks);
+  const stopping = new AbortController();
+  request.abort = () => {
+    if (request.entries.every(({ signal }) => signal.aborted)) stopping.abort();
+  };
+  const onCheck = () => request.entries.forEach(({ onMove }) => onMove());
+  const hashed = await chunksOf(entries.map(({ file }) => file), { onCheck, signal: stopping.signal }).catch(() => []);
+  entries.forEach((entry, at) => { entry.chunks = hashed[at] ?? undefined; });
 }
 
 function sendForm(request) {
-  const { entries } = request;
-  const isNamed = entries[0].chunks !== undefined;
+  const { entries, isNamed } = request;
   const form = new FormData();
   for (const entry of entries) {
     const { said, file, chunks, onSend } = entry;
@@ -147,9 +153,10 @@ function sendForm(request) {
       answered(request, http);
     });
     at("error", () => {
+      if (isNamed) return failed(request);
       // Something on the way may take no requests of this length.
-      if (!isNamed) bytesMax = Math.max(BYTES_MIN, bytesMax / 4);
-      entries.forEach(({ reject }) => reject(new ConnectionError()));
+      bytesMax = Math.max(BYTES_MIN, bytesMax / 4);
+      return entries.forEach(({ reject }) => reject(new ConnectionError()));
     });
     at("abort", () => repeat(entries));
     http.open("POST", ADDRESS);
@@ -170,26 +177,38 @@ function progressed(entries, part) {
 }
 
 function answered(request, http) {
-  const { entries } = request;
+  const { entries, isNamed } = request;
   const answer = parse(http.responseText);
   const isRefused = http.status >= 400;
   // Whatever answers in the server's place, a proxy with a page of its own for example, has stored nothing.
   const isStrange = !isRefused && answer.files?.length !== entries.length;
+  if (isNamed && (isRefused || isStrange)) {
+    failed(request);
+    return;
+  }
   const missing = [];
-  // That a name is taken is only found out where all of the content is here.
-  const isKnown = ({ stored, problem }) => stored !== undefined || problem?.code === "precondition_failed";
-  if (!isRefused && !isStrange) request.wasKnown = entries.some(({ file }, at) => file.size > 0 && isKnown(answer.files[at]));
+  let [known, all] = [0, 0];
   entries.forEach((entry, at) => {
-    const { chunks, resolve, reject } = entry;
+    const { file, chunks, resolve, reject } = entry;
     if (isRefused) return reject(new ApiError(http.status, answer));
     const { status, stored, problem } = (!isStrange && answer.files[at]) || {};
-    const wasHere = chunks?.length > 0;
-    if (stored) return resolve({ copies: stored.copies, wanted: stored.copies_wanted, wasHere });
-    if (chunks && problem?.code === "content_not_here") return missing.push(entry);
+    const isMissing = isNamed && problem?.code === "content_not_here";
+    all += file.size;
+    if (isMissing) return missing.push(entry);
+    known += file.size;
+    if (stored) return resolve({ copies: stored.copies, wanted: stored.copies_wanted, wasHere: isNamed && chunks.length > 0 });
     return reject(problem ? new ApiError(status, problem) : new ConnectionError());
   });
+  // Empty files tell nothing.
+  request.share = all > 0 ? known / all : 0;
   missing.forEach(({ onNothing, id }) => onNothing(id));
   sendInFull(missing);
+}
+
+/** A form in which files were only named was lost, or refused as a whole: with their content they may do better. */
+function failed(request) {
+  request.share = 0;
+  sendInFull(request.entries.filter(({ signal }) => !signal.aborted));
 }
 
 /** The request was given up for one of them: the others go again. */
@@ -205,12 +224,12 @@ function sendInFull(entries) {
 /** Before those that wait. */
 function goAgain(entries) {
   for (const entry of entries) {
-    entry.chunks = undefined;
     entry.sent = 0;
     entry.onProgress(0);
     entry.onWait();
   }
   queue.unshift(...entries);
+  pumpSoon();
 }
 
 function stop(entry) {

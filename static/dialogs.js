@@ -98,8 +98,8 @@ const notice = document.getElementById("notice");
 document.getElementById("notice-close").addEventListener("click", () => { notice.hidden = true; });
 
 /**
- * Shows what went wrong, a text or an error, or another `message` with what of it is `english`, until it is dismissed or `clearNotice` is called. What the cluster's status says already is
- * not said twice.
+ * Shows what went wrong, a text or an error, or another `message` with what of it is `english`, until it is dismissed or `clearNotice` is
+ * called. What the cluster's status says already is not said twice.
  */
 export function showNotice(failure) {
   const reason = document.getElementById("status-reason");

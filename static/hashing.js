@@ -1,5 +1,5 @@
-// A worker that hashes the chunks of files, one after another, so that the page does not stutter meanwhile. Of the file no more is in memory than
-// the chunk that is hashed and the next one, which is read at the same time.
+// A worker that hashes the chunks of files, one after another, so that the page does not stutter meanwhile. Of a file no more is in memory
+// than the chunk that is hashed and the next one, which is read at the same time.
 
 import { sha256 } from "./vendor/sha256.min.js";
 

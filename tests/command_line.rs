@@ -414,7 +414,7 @@ async fn an_interrupted_bench_leaves_nothing() {
         "--big",
         "1MiB",
         "--files",
-        "100000",
+        "5000",
         "--seconds",
         "600",
     ];

@@ -381,6 +381,64 @@ async fn small_files_that_are_new_are_seldom_named() {
     }
 }
 
+/// New files, with one among each few that lies in every folder: they are not held up for its sake.
+#[tokio::test]
+async fn one_known_file_among_many_new_ones_is_not_asked_for() {
+    let cluster = Cluster::start().await;
+    let mut files = small_files(&cluster, 500, 300);
+    let known = content(26, 5000);
+    cluster.upload("/before/Thumbs.db", &known).await;
+    for (_, path, bytes) in files.iter_mut().skip(3).step_by(10) {
+        bytes.clone_from(&known);
+        std::fs::write(path, bytes).unwrap();
+    }
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        count_forms(page).await;
+        choose(page, &files).await;
+        until_stored(page, 300).await;
+        let named = named(page).await;
+        assert!((1..=4).contains(&named), "{named}");
+    })
+    .await;
+    for (name, _, bytes) in &files {
+        let stored = download(&cluster.client(), &format!("/{name}")).await;
+        assert!(stored.unwrap() == *bytes, "{name}");
+    }
+}
+
+/// When the server is asked: a value, without a server.
+#[tokio::test]
+async fn questions_that_do_not_pay_become_rare() {
+    let cluster = Cluster::start().await;
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        let course = page
+            .script(
+                "return import('/static/sampling.js').then(({ Sampling }) => { \
+                   const sampling = new Sampling(); \
+                   const course = []; \
+                   const next = (...answers) => { \
+                     const said = sampling.next(); \
+                     course.push(said); \
+                     if (said === 'ask') answers.forEach((share) => sampling.heard(share)); \
+                   }; \
+                   next(); \
+                   next(); \
+                   sampling.heard(0); \
+                   for (let one = 0; one < 8; one += 1) next(0.1); \
+                   for (let one = 0; one < 5; one += 1) next(0.9); \
+                   return course.join(' '); \
+                 })",
+            )
+            .await;
+        // The second waits for the first; then 1, 2 and 4 go without; then much is known, and all are asked for.
+        let expected = "ask wait send ask send send ask send send send send ask ask ask ask";
+        assert_eq!(course, expected);
+    })
+    .await;
+}
+
 /// What the cluster has is cancelled on its way, and comes all the same: it is not stored.
 #[tokio::test]
 async fn a_small_file_that_is_named_is_cancelled() {
@@ -413,27 +471,36 @@ async fn a_small_file_that_is_named_is_cancelled() {
     download(&cluster.client(), "/small.txt").await.unwrap_err();
 }
 
-/// Something on the way loses all forms in which files are only named: they are sent as they ever were.
+/// Something on the way loses all forms in which files are only named, or refuses them: the files are sent many in a form, as they ever were.
 #[tokio::test]
 async fn small_files_that_cannot_be_named_are_sent() {
     let cluster = Cluster::start().await;
-    let files = small_files(&cluster, 0, 20);
-    browse(Screen::Desktop, async |page| {
-        page.open(&cluster.url("/")).await;
-        page.script(
-            "const { send } = XMLHttpRequest.prototype; \
-             XMLHttpRequest.prototype.send = function (body) { \
-               if (body.getAll('content').length > 0) return send.call(this, body); \
-               setTimeout(() => this.dispatchEvent(new Event('error'))); \
-             }",
-        )
+    for (round, failure) in (0_u64..).zip([
+        "this.dispatchEvent(new Event('error'))",
+        "Object.defineProperty(this, 'status', { value: 403 }) && this.dispatchEvent(new Event('load'))",
+    ]) {
+        let files = small_files(&cluster, 1000 * round, 200);
+        browse(Screen::Desktop, async |page| {
+            page.open(&cluster.url(&format!("/folder/{round}"))).await;
+            page.script(&format!(
+                "const {{ send }} = XMLHttpRequest.prototype; \
+                 window.forms = 0; \
+                 XMLHttpRequest.prototype.send = function (body) {{ \
+                   window.forms += 1; \
+                   if (body.getAll('content').length > 0) return send.call(this, body); \
+                   setTimeout(() => {failure}); \
+                 }}"
+            ))
+            .await;
+            choose(page, &files).await;
+            until_stored(page, 200).await;
+            let forms = page.script("return window.forms").await;
+            assert!(forms.as_u64().unwrap() < 30, "{forms}");
+        })
         .await;
-        choose(page, &files).await;
-        until_stored(page, 20).await;
-    })
-    .await;
-    for (name, _, bytes) in &files {
-        let stored = download(&cluster.client(), &format!("/{name}")).await;
-        assert!(stored.unwrap() == *bytes, "{name}");
+        for (name, _, bytes) in &files {
+            let stored = download(&cluster.client(), &format!("/{round}/{name}")).await;
+            assert!(stored.unwrap() == *bytes, "{name}");
+        }
     }
 }

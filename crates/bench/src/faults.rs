@@ -15,8 +15,8 @@ use crate::load::{self, Act, Done, Shape};
 use crate::process::CAN_FREEZE;
 use crate::systems::{Door, System};
 
-/// Nobody waits longer for an answer about a small file. The rows' titles say so.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Nobody waits longer for an answer about a small file.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A big file that comes more slowly, in bytes a second, is given up.
 const SLOWEST: u64 = 5_000_000;
 /// After a failure a client does not try again at once.

@@ -120,7 +120,7 @@ impl Default for TransferLimits {
             uploads_at_once: 32,
             download_memory: 256 << 20,
             zips_at_once: 16,
-            zip_memory: 256 << 20,
+            zip_memory: 512 << 20,
             patience: Duration::from_secs(60),
             upload_request_max: None,
         }

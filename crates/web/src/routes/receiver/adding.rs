@@ -7,7 +7,7 @@
 //! seen before each file and again after its last byte. The moment between that and the commit is left to the master, which makes
 //! no folder that is gone.
 //!
-//! **Invariant:** those who send slowly by one link keep nobody from sending by another.
+//! **Invariant:** those who send slowly by one link do not keep those of all others from sending.
 //!
 //! **Invariant:** memory is bounded whatever comes: the parser keeps all before a file's first byte, and so that is limited.
 
