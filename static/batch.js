@@ -195,7 +195,7 @@ function answered(request, http) {
     const isMissing = isNamed && problem?.code === "content_not_here";
     all += file.size;
     if (isMissing) return missing.push(entry);
-    known += file.size;
+    if (stored || problem?.code === "precondition_failed") known += file.size;
     if (stored) return resolve({ copies: stored.copies, wanted: stored.copies_wanted, wasHere: isNamed && chunks.length > 0 });
     return reject(problem ? new ApiError(status, problem) : new ConnectionError());
   });

@@ -20,6 +20,7 @@ mod http;
 mod lineage;
 mod loss;
 mod naming;
+mod naming_small;
 mod page;
 mod resumable;
 mod selecting;
