@@ -1,14 +1,18 @@
 //! The static files, which are part of the binary: nothing is read from disk, nothing is fetched from elsewhere.
 //!
 //! Pages name them with the version of all of them, so that a browser asks for each once and then never again until there are
-//! others. A script names the next one beside itself, and so by the same version.
+//! others. A script names the next one beside itself, and so by the same version. Each page has the style in itself: nothing is
+//! drawn before it is there, and to ask for it takes longer than to read it.
 
 use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proto::id::ChunkId;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Kind, Problem};
 
@@ -32,7 +36,6 @@ macro_rules! assets {
 }
 
 assets! {
-    "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     // The languages; what is chosen if nothing else is, first.
     "texts/en.json": TEXTS,
@@ -98,6 +101,14 @@ assets! {
     "zipping.js": SCRIPT,
 }
 
+/// The style of all pages, with the ends of lines that a browser makes of all: it hashes what it has read.
+static STYLE: LazyLock<String> =
+    LazyLock::new(|| include_str!("../../../static/style.css").replace("\r\n", "\n"));
+
+/// By what a page's policy lets this style in and no other, as Content Security Policy writes it.
+static STYLE_SOURCE: LazyLock<String> =
+    LazyLock::new(|| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(&*STYLE))));
+
 /// One `ETag` an asset, in the same order: weak, since it may be sent compressed.
 static ETAGS: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
     let etag = |asset: &Asset| {
@@ -134,6 +145,16 @@ pub(crate) async fn get(Path(name): Path<String>, headers: HeaderMap) -> Result<
 /// `GET /favicon.ico`, which browsers ask for by themselves.
 pub(crate) async fn icon(headers: HeaderMap) -> Result<Response, Problem> {
     answer("icon.svg", &headers, Caching::Asked)
+}
+
+/// What a page has between `<style>` and `</style>`.
+pub(crate) fn style() -> &'static str {
+    &STYLE
+}
+
+/// What a page's policy names for it.
+pub(crate) fn style_source() -> &'static str {
+    &STYLE_SOURCE
 }
 
 /// Where pages find an asset.
@@ -203,7 +224,12 @@ mod tests {
             |asset: &&Asset| asset.content_type == TEXTS && asset.name != "texts/de.json";
         let loaded = ASSETS.iter().filter(|asset| !is_other(asset));
         let total: usize = loaded.map(|asset| asset.bytes.len()).sum();
-        assert!(total < 440_000, "{total} bytes");
+        assert!(total + STYLE.len() < 440_000, "{total} bytes");
+    }
+
+    #[test]
+    fn the_style_stays_between_its_tags() {
+        assert!(!STYLE.contains('<') && !STYLE.contains('\r'));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use proto::net::Address;
 
 use crate::Shared;
+use crate::assets;
 use crate::error::{Kind, Problem};
 use crate::headers::tus;
 use crate::routes::shares::RECEIVERS;
@@ -129,8 +130,8 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
     ),
 ];
 
-/// What a page of ours may load: our own static files. Scripts and styles by their folder too, so that an uploaded
-/// file is never one, whatever else goes wrong.
+/// What a page of ours may load: our own static files. Scripts by their folder too, and the one style by its hash, so that an
+/// uploaded file is never one, whatever else goes wrong.
 pub(crate) fn page_policy(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
     let host = asked_host(uri, headers).ok();
     let plain = |host: &&str| {
@@ -141,8 +142,9 @@ pub(crate) fn page_policy(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
     let files = host
         .filter(plain)
         .map_or_else(|| String::from("'self'"), |host| format!("{host}/static/"));
+    let style = assets::style_source();
     let policy = format!(
-        "default-src 'none'; script-src {files}; style-src {files}; img-src 'self'; media-src 'self'; \
+        "default-src 'none'; script-src {files}; style-src {style}; img-src 'self'; media-src 'self'; \
          object-src 'self'; frame-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; \
          frame-ancestors 'none'; require-trusted-types-for 'script'"
     );
@@ -251,7 +253,7 @@ mod tests {
         let hosts =
             |names: &[String]| Hosts::new(&listen, names).with_public(Some("files.example:8443"));
         let apart = hosts(&[]);
-        for path in ["/s/x", "/s/x/file/a", "/static/style.css", "/favicon.ico"] {
+        for path in ["/s/x", "/s/x/file/a", "/static/app.js", "/favicon.ico"] {
             assert_eq!(apart.refusal("Files.Example", path), None, "{path}");
         }
         for path in ["/", "/shares", "/s", "/api/v1/files/a", "/folder/s/x"] {

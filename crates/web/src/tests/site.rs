@@ -1,7 +1,10 @@
 //! The page, readiness, and what holds for all routes.
 
 use axum::http::{StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::Site;
 use crate::TransferLimits;
@@ -279,22 +282,38 @@ async fn a_long_folder_is_shown_in_pages() {
 #[tokio::test]
 async fn static_files_are_sent_once() {
     let site = Site::new();
-    let first = site.get("/static/style.css").await;
+    let first = site.get("/static/app.js").await;
     assert_eq!(
         (first.status, first.header("content-type")),
-        (200, "text/css; charset=utf-8")
+        (200, "text/javascript; charset=utf-8")
     );
     let gzip = [("accept-encoding", "gzip, br")];
-    let smaller = site.send("GET /static/style.css", &gzip, "").await;
+    let smaller = site.send("GET /static/app.js", &gzip, "").await;
     assert_eq!(smaller.header("content-encoding"), "gzip");
     assert!(smaller.body.unwrap().len() < first.text().len() / 2);
     let known = [("if-none-match", first.header("etag"))];
-    let again = site.send("GET /static/style.css", &known, "").await;
+    let again = site.send("GET /static/app.js", &known, "").await;
     assert_eq!(
         StatusCode::from_u16(again.status).unwrap(),
         StatusCode::NOT_MODIFIED
     );
     assert!(again.headers.contains_key(header::ETAG));
+}
+
+/// A browser takes a style that stands in a page by its hash only.
+#[tokio::test]
+async fn the_style_of_a_page_is_the_one_that_its_policy_names() {
+    let site = Site::new();
+    for address in ["/", "/cluster", "/s/unknown"] {
+        let page = site.get(address).await;
+        let (_, rest) = page.text().split_once("<style>").unwrap();
+        let (style, rest) = rest.split_once("</style>").unwrap();
+        assert!(!rest.contains("<style") && !rest.contains("style=\""));
+        let hash = STANDARD.encode(Sha256::digest(style));
+        let policy = page.header("content-security-policy");
+        let source = format!("; style-src 'sha256-{hash}';");
+        assert!(policy.contains(&source), "{address}: {policy}");
+    }
 }
 
 /// A page names what belongs to it; a browser keeps that for good, and asks for what was replaced meanwhile.
@@ -307,7 +326,7 @@ async fn what_a_page_names_is_asked_for_once() {
         .split('"')
         .filter(|text| text.starts_with("/static/"));
     let addresses: Vec<_> = addresses.collect();
-    assert!(addresses.len() > 3, "{addresses:?}");
+    assert!(addresses.len() > 2, "{addresses:?}");
     for address in &addresses {
         let asset = site.get(address).await;
         let caching = asset.header("cache-control");
