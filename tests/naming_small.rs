@@ -201,6 +201,40 @@ async fn a_small_file_that_is_named_is_cancelled() {
     download(&cluster.client(), "/small.txt").await.unwrap_err();
 }
 
+/// While small files are hashed, one of them is cancelled: the others are named as if it had not been among them.
+#[tokio::test]
+async fn one_of_small_files_that_are_hashed_is_cancelled() {
+    let cluster = Cluster::start().await;
+    let mut files = small_files(&cluster, 41, 4);
+    for (name, _, bytes) in &files {
+        cluster.upload(&format!("/before/{name}"), bytes).await;
+    }
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/")).await;
+        count_forms(page).await;
+        page.script(
+            "const { postMessage } = Worker.prototype; \
+             Worker.prototype.postMessage = function (wanted) { \
+               window.goOn = () => postMessage.call(this, wanted); \
+               Worker.prototype.postMessage = postMessage; \
+             }",
+        )
+        .await;
+        choose(page, &files).await;
+        page.until("window.goOn").await;
+        press(page, &format!("Cancel {}", files[2].0)).await;
+        until_state(page, "cancelled", 1).await;
+        page.script("window.goOn()").await;
+        until_state(page, "done", 3).await;
+        assert_eq!((sent(page).await, named(page).await), (0, 1));
+    })
+    .await;
+    let (name, ..) = files.remove(2);
+    expect_stored(&cluster, "", &files).await;
+    let stored = download(&cluster.client(), &format!("/{name}")).await;
+    stored.unwrap_err();
+}
+
 /// Something on the way loses all forms in which files are only named, or refuses them: the files are sent many in a form, as they ever
 /// were.
 #[tokio::test]
