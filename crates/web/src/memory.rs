@@ -239,8 +239,9 @@ impl Kept {
                 message: format!("{path} is a file"),
             });
         }
+        let start = after.and_then(|after| path.join(after.clone()).ok());
         let mut entries: Vec<Entry> = self
-            .children(path)
+            .children_from(start.as_ref().unwrap_or(path), path)
             .filter(|(name, _)| after.is_none_or(|after| *name > after))
             .map(|(name, node)| entry(Some(name), node))
             .take(limit as usize + 1)
@@ -254,9 +255,20 @@ impl Kept {
         &'a self,
         folder: &'a EntryPath,
     ) -> impl Iterator<Item = (&'a EntryName, &'a Node)> {
-        self.entries.iter().filter_map(move |(path, node)| {
+        self.children_from(folder, folder)
+    }
+
+    /// Those of a folder that stand behind `start`, which is the folder or in it.
+    fn children_from<'a>(
+        &'a self,
+        start: &EntryPath,
+        folder: &'a EntryPath,
+    ) -> impl Iterator<Item = (&'a EntryName, &'a Node)> {
+        let behind = self.entries.range(start..);
+        let within = behind.take_while(|(path, _)| path.is_within(folder));
+        within.filter_map(|(path, node)| {
             let is_child = path.names().len() == folder.names().len() + 1;
-            (is_child && path.is_within(folder)).then(|| Some((path.name()?, node)))?
+            is_child.then(|| Some((path.name()?, node)))?
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The trash and the former versions of a drive in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use client::Error;
 use proto::id::VersionId;
@@ -107,7 +107,7 @@ impl Kept {
     pub(super) fn former_versions_kept(&self) -> FormerVersionsKept {
         let trashed = self.trash.values().flat_map(|row| row.nodes.values());
         let nodes = self.entries.values().chain(trashed);
-        let current: Vec<_> = nodes
+        let current: HashSet<_> = nodes
             .filter_map(|node| match node {
                 Node::File(file) => Some(file.id),
                 Node::Folder { .. } => None,
