@@ -1,81 +1,79 @@
-//! A zip of files and folders, made while it is sent: nothing of it is kept but the list at its end, some 250 bytes and
-//! twice the path for each entry, in memory that all zips share ([`ListShare`]).
+//! A zip of files and folders, made while it is sent. Nothing of it is kept but the records of its entries, which a zip has at its
+//! end: few of them in memory, many in a temporary file ([`Records`]). So it may be of any size, and have any number of entries.
 //!
-//! The bytes are stored as they are. Sizes and checksums come behind each file, since a file is read only once.
+//! The bytes are stored as they are. Checksums come behind each file, since a file is read only once.
 //!
-//! **Invariant:** a file that cannot be read to its end ends the stream with an error: a zip that comes to its end is
-//! whole.
+//! **Invariant:** a file that cannot be read to its end ends the stream with an error, and so does a record that cannot be kept: a
+//! zip that comes to its end is whole.
 
+mod format;
+mod names;
+mod records;
 mod walk;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use cerniera::{CompressionMethod, FileTimes, MsDosDateTime, ZipArchive, ZipPath};
 use client::Error;
 use futures::StreamExt;
 use futures::stream::{Stream, try_unfold};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use proto::master::Entry;
 use proto::name::EntryPath;
 
 use crate::drive::{Content, Drive};
 use crate::error::{Kind, Problem};
-use crate::turns::{DownloadTurn, ListShare};
+use crate::turns::{DownloadTurn, Turn};
+use format::{Item, Time};
+use records::Records;
 use walk::Member;
 pub(crate) use walk::Walk;
-
-/// What the list takes for an entry, but for its path: a place among as many that are free, and the allocator's part.
-const LISTED_LEN: u64 = 2 * 72 + 16;
-/// The longest record of an entry at the end of a zip, but for its path: with sizes of 64 bits, and the exact time.
-const RECORD_LEN: usize = 46 + 28 + 9;
-/// What stands behind the records.
-const TRAILER_LEN: usize = 56 + 20 + 22;
-/// Bytes of the end that are sent at once.
-const PIECE_LEN: usize = 64 << 10;
 
 /// A zip that is being made.
 pub(crate) struct Archive {
     drive: Arc<dyn Drive>,
     walk: Walk,
-    zip: ZipArchive,
     reading: Option<Reading>,
+    /// Bytes that were sent.
+    sent: u64,
+    records: Records,
+    /// What stands behind the records; nothing before all entries were sent, nor once it was sent itself.
+    end: Option<Bytes>,
+    is_walked: bool,
     turn: DownloadTurn,
-    /// Nothing once all entries were sent.
-    list: Option<ListShare>,
-    /// Bytes of the end.
-    end_len: usize,
-    /// What is left of it to send.
-    end: Bytes,
+    _place: Turn,
 }
 
 /// The file whose bytes are being sent.
 struct Reading {
     path: EntryPath,
+    item: Item,
     content: Content,
     left: u64,
+    checksum: crc32fast::Hasher,
 }
 
 impl Archive {
     /// A zip of all that the walk comes to. It holds its turn until its last bytes are sent, and its place among those that
-    /// are made, with the memory for its list.
+    /// are made. The records of many entries are kept in a file in this folder.
     pub(crate) fn new(
         drive: Arc<dyn Drive>,
         walk: Walk,
         turn: DownloadTurn,
-        list: ListShare,
+        place: Turn,
+        folder: PathBuf,
     ) -> Self {
         Self {
             drive,
             walk,
-            zip: ZipArchive::new(),
             reading: None,
+            sent: 0,
+            records: Records::new(folder),
+            end: None,
+            is_walked: false,
             turn,
-            list: Some(list),
-            end_len: TRAILER_LEN,
-            end: Bytes::new(),
+            _place: place,
         }
     }
 
@@ -99,63 +97,50 @@ impl Archive {
 
     /// The next piece; nothing at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        let next = match self.next_of_entries().await? {
+            None => self.next_of_end().await?,
+            entries => entries,
+        };
+        self.sent += next.as_ref().map_or(0, Bytes::len) as u64;
+        Ok(next)
+    }
+
+    /// More of the entries; nothing once all were sent.
+    async fn next_of_entries(&mut self) -> Result<Option<Bytes>, Problem> {
         let mut made = BytesMut::new();
         if let Some(reading) = &mut self.reading {
             if let Some(bytes) = reading.next().await? {
-                self.zip.file_data(&bytes);
                 return Ok(Some(self.turn.held_by(bytes)));
             }
-            self.zip.end_file(&mut made);
-            self.reading = None;
+            self.end_file(&mut made).await?;
         }
-        while made.is_empty() && self.list.is_some() {
+        while made.is_empty() && !self.is_walked {
             if let Some(member) = self.walk.next(&*self.drive).await? {
-                self.remember(&member).await?;
                 self.begin(member, &mut made).await?;
             } else {
                 self.walk.check(&*self.drive).await?;
-                self.finish();
+                self.finish().await?;
             }
         }
-        if made.is_empty() {
-            let piece_len = PIECE_LEN.min(self.end.len());
-            return Ok((piece_len > 0).then(|| self.end.split_to(piece_len)));
-        }
-        Ok(Some(made.freeze()))
+        Ok((!made.is_empty()).then(|| made.freeze()))
     }
 
-    /// Takes memory for what is kept of an entry until the end: its path and numbers, and its record, before the former is gone.
-    async fn remember(&mut self, member: &Member) -> Result<(), Problem> {
-        // A folder's path ends with a `/` there.
-        let path_len = member.name.len() + 1;
-        let record_len = RECORD_LEN + path_len;
-        self.end_len += record_len;
-        let len = LISTED_LEN + (path_len + record_len) as u64;
-        match &mut self.list {
-            Some(list) => list.take(len + member.kept_len as u64).await,
-            None => Ok(()),
+    /// More of what stands behind them.
+    async fn next_of_end(&mut self) -> Result<Option<Bytes>, Problem> {
+        match self.records.next_piece().await? {
+            Some(piece) => Ok(Some(self.turn.held_by(piece))),
+            None => Ok(self.end.take()),
         }
-    }
-
-    fn finish(&mut self) {
-        let mut end = BytesMut::with_capacity(self.end_len);
-        self.zip.finish(&mut end);
-        self.zip = ZipArchive::new();
-        self.end = match self.list.take() {
-            Some(list) => list.held_by(end.freeze()),
-            None => Bytes::new(),
-        };
     }
 
     async fn begin(&mut self, member: Member, made: &mut BytesMut) -> Result<(), Problem> {
-        let Member {
-            path, name, entry, ..
-        } = member;
+        let Member { path, name, entry } = member;
         match entry {
             Entry::Folder { modified_ms, .. } => {
                 self.walk.check(&*self.drive).await?;
-                let name = zip_path(format!("{name}/"))?;
-                self.zip.add_directory(name, times(modified_ms), made);
+                let item = self.item(format!("{name}/"), modified_ms, 0)?;
+                item.begin(made);
+                self.records.add(&item, 0).await?;
             }
             Entry::File { .. } => {
                 let file = match self.drive.open(&path, None).await {
@@ -166,16 +151,48 @@ impl Archive {
                     file => file?,
                 };
                 self.walk.check(&*self.drive).await?;
-                let (name, times) = (zip_path(name)?, times(file.modified_ms));
-                let stored = CompressionMethod::Stored;
-                self.zip.start_file(name, times, stored, made);
+                let item = self.item(name, file.modified_ms, file.size)?;
+                item.begin(made);
                 self.reading = Some(Reading {
                     path,
+                    item,
                     left: file.size,
                     content: (file.read)(0..file.size, self.turn.ahead()),
+                    checksum: crc32fast::Hasher::new(),
                 });
             }
         }
+        Ok(())
+    }
+
+    /// What the zip tells of an entry that begins here.
+    fn item(&self, name: String, modified_ms: u64, size: u64) -> Result<Item, Problem> {
+        if name.len() > format::NAME_LEN_MAX {
+            let detail = format!("{name} is longer than any name in a zip can be");
+            return Err(Problem::new(Kind::Internal, detail));
+        }
+        Ok(Item {
+            name,
+            time: Time::of(modified_ms),
+            size,
+            at: self.sent,
+        })
+    }
+
+    async fn end_file(&mut self, made: &mut BytesMut) -> Result<(), Problem> {
+        if let Some(Reading { item, checksum, .. }) = self.reading.take() {
+            let checksum = checksum.finalize();
+            item.end(checksum, made);
+            self.records.add(&item, checksum).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<(), Problem> {
+        self.is_walked = true;
+        self.records.rewind().await?;
+        let (count, len) = (self.records.count(), self.records.len());
+        self.end = Some(format::end(count, len, self.sent));
         Ok(())
     }
 }
@@ -187,6 +204,7 @@ impl Reading {
         match self.content.next().await {
             Some(Ok(bytes)) if bytes.len() as u64 <= self.left => {
                 self.left -= bytes.len() as u64;
+                self.checksum.update(&bytes);
                 Ok(Some(bytes))
             }
             Some(Err(error)) => Err(error.into()),
@@ -199,19 +217,47 @@ impl Reading {
     }
 }
 
-/// What the walk gives is never refused: its names have nothing in them that leads anywhere.
-fn zip_path(mut name: String) -> Result<ZipPath, Problem> {
-    name.shrink_to_fit();
-    ZipPath::try_from(name).map_err(|error| Problem::new(Kind::Internal, error.to_string()))
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-/// When an entry was changed, as a zip says it: by the clock without a zone, for which UTC is taken, and exactly. A time
-/// that a zip cannot say is its first one.
-fn times(modified_ms: u64) -> FileTimes {
-    let first = || MsDosDateTime::new(1980, 1, 1, 0, 0, 0).unwrap_or_default();
-    i64::try_from(modified_ms)
-        .ok()
-        .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
-        .and_then(|time| FileTimes::try_from(time.to_zoned(TimeZone::UTC)).ok())
-        .unwrap_or_else(|| first().into())
+    use futures::TryStreamExt;
+
+    use super::*;
+    use crate::memory::MemoryDrive;
+    use crate::turns::{Downloads, Turns};
+
+    /// How it ended: with so many bytes, or a sentence.
+    async fn zip_of(files: u32, folder: &Path) -> Result<usize, String> {
+        let drive = MemoryDrive::default();
+        for number in 0..files {
+            let path = format!("/a/{number:0250}").parse().unwrap();
+            drive.put(&path, Bytes::new(), 0);
+        }
+        let downloads = Downloads::new(1 << 30);
+        let turn = downloads.turn(&(0..u64::MAX / 2), 1 << 20, 1 << 20).await;
+        let place = Turns::new(1).turn(1).await;
+        let archive = Archive::new(
+            Arc::new(drive),
+            Walk::of_all(),
+            turn.unwrap(),
+            place.unwrap(),
+            folder.to_owned(),
+        );
+        let bytes = archive.bytes().await.unwrap();
+        let all = bytes.try_fold(0, async |len, bytes| Ok(len + bytes.len()));
+        all.await.map_err(|error| error.to_string())
+    }
+
+    /// A zip without some of its records would look as if it were whole.
+    #[tokio::test]
+    async fn a_list_that_cannot_be_kept_breaks_the_zip_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        assert!(zip_of(100, &missing).await.is_ok(), "it needs no disk");
+        let reason = zip_of(5000, &missing).await.unwrap_err();
+        assert!(reason.contains("cannot be written"), "{reason}");
+        assert!(reason.contains("missing: "), "{reason}");
+        assert!(zip_of(5000, folder.path()).await.is_ok());
+    }
 }

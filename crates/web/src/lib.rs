@@ -106,8 +106,6 @@ pub struct TransferLimits {
     pub download_memory: u32,
     /// Zips at once; further ones wait.
     pub zips_at_once: u32,
-    /// Bytes that the lists of their entries may take together; what would take more waits, and is broken off in the end.
-    pub zip_memory: u32,
     /// How long a peer may move no byte.
     pub patience: Duration,
     /// The longest body that the page sends in one request, if something on the way takes no longer ones.
@@ -120,7 +118,6 @@ impl Default for TransferLimits {
             uploads_at_once: 32,
             download_memory: 256 << 20,
             zips_at_once: 16,
-            zip_memory: 512 << 20,
             patience: Duration::from_secs(60),
             upload_request_max: None,
         }

@@ -2,7 +2,7 @@
 //!
 //! - An upload holds what it has in flight; so many may go on.
 //! - A download holds what was fetched for it until its peer has taken that, however slowly. So the bytes are counted.
-//! - A zip holds a list of its entries until its end is sent. Nobody knows before how long that gets, so it is counted as it grows.
+//! - A zip holds what it reads ahead, which counts as a download, and a little of the records of its entries; so many may be made.
 //!
 //! - Receivers of share links have turns of their own, a quarter of the owner's, and so keep the owner from none. Those who add files
 //!   by one link have half of these at most, so that no single link keeps all others from theirs.
@@ -27,11 +27,6 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The longest answer that is copied and handed to the system without a turn: its connection bounds it.
 const BRIEF_LEN_MAX: u64 = 16 << 10;
 
-/// What each zip may remember of its entries without asking: those of small folders wait for nobody.
-const LIST_LEN_FREE: u64 = 256 << 10;
-/// By how much a list grows at once.
-const LIST_STEP: u64 = 1 << 20;
-
 /// Of how many transfers of the owner receivers of share links have one.
 const RECEIVERS_PART: u32 = 4;
 
@@ -43,7 +38,6 @@ pub(crate) struct Transfers {
     pub(crate) batched: Turns,
     pub(crate) downloads: Downloads,
     pub(crate) zips: Turns,
-    pub(crate) lists: Lists,
 }
 
 impl Transfers {
@@ -63,7 +57,6 @@ impl Transfers {
             batched: Turns::new(limits.uploads_at_once.div_ceil(part)),
             downloads: Downloads::new(limits.download_memory / part),
             zips: Turns::new(limits.zips_at_once.div_ceil(part)),
-            lists: Lists::new(limits.zip_memory / part),
         }
     }
 }
@@ -71,11 +64,11 @@ impl Transfers {
 /// Held by a transfer while it goes on.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    permit: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Gives out turns, in the order in which they are asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Turns {
     free: Arc<Semaphore>,
     max: u64,
@@ -101,7 +94,7 @@ impl Turns {
         let permit = Arc::clone(&self.free).acquire_many_owned(weight);
         match tokio::time::timeout(WAIT_MAX, permit).await {
             Ok(permit) => Ok(Turn {
-                permit: permit.expect("turns are given out as long as the server lives"),
+                _permit: permit.expect("turns are given out as long as the server lives"),
             }),
             Err(_) => Err(Problem::new(
                 Kind::Busy,
@@ -220,102 +213,18 @@ impl DownloadTurn {
         }
         Bytes::from_owner(Held {
             bytes,
-            _by: Arc::clone(&self.turn),
+            _turn: Arc::clone(&self.turn),
         })
     }
 }
 
-/// Bytes that keep something until they are dropped.
-struct Held<T> {
+/// Bytes that keep a turn until they are dropped.
+struct Held {
     bytes: Bytes,
-    _by: T,
+    _turn: Arc<Turn>,
 }
 
-/// The memory for what all zips together remember of their entries.
-#[derive(Debug)]
-pub(crate) struct Lists {
-    shared: Turns,
-}
-
-impl Lists {
-    /// So many bytes in all.
-    pub(crate) fn new(memory: u32) -> Self {
-        Self {
-            shared: Turns::new(memory),
-        }
-    }
-
-    /// For a zip with this place among those that are made: what it needs, it takes as its entries come.
-    pub(crate) fn share(&self, place: Turn) -> ListShare {
-        ListShare {
-            shared: self.shared.clone(),
-            taken: None,
-            left: LIST_LEN_FREE,
-            _place: place,
-        }
-    }
-}
-
-/// What one zip has of the memory for lists, and its place among those that are made.
-#[derive(Debug)]
-pub(crate) struct ListShare {
-    shared: Turns,
-    taken: Option<Turn>,
-    /// Bytes of it that are not used yet.
-    left: u64,
-    _place: Turn,
-}
-
-impl ListShare {
-    /// Takes so many bytes more. Where others have them, it waits; an error says that it would wait for ever, or too long.
-    pub(crate) async fn take(&mut self, len: u64) -> Result<(), Problem> {
-        if len > self.left {
-            let step = (len - self.left).max(LIST_STEP);
-            let turn = self.more(step).await?;
-            self.left += step;
-            match &mut self.taken {
-                Some(taken) => taken.permit.merge(turn.permit),
-                None => self.taken = Some(turn),
-            }
-        }
-        self.left -= len;
-        Ok(())
-    }
-
-    async fn more(&self, step: u64) -> Result<Turn, Problem> {
-        // One that is read slowly leaves as much to the others.
-        if self.taken() + step > self.shared.max / 2 {
-            let detail =
-                "it has more entries than a zip has memory for: download its folders one by one";
-            return Err(Problem::new(Kind::TooLarge, detail));
-        }
-        let turn = self.shared.turn(step).await;
-        turn.map_err(|problem| {
-            let detail = "zips that go on already have the memory for so many entries; try again when they are there";
-            Problem::new(problem.kind, detail)
-        })
-    }
-
-    fn taken(&self) -> u64 {
-        let permit = self.taken.as_ref().map(|turn| &turn.permit);
-        permit.map_or(0, |permit| permit.num_permits() as u64)
-    }
-
-    /// The bytes as they are to be sent, which are all that is left of the list: they keep their part of the memory until they are
-    /// dropped, wherever they wait for that, and the rest of it goes to others.
-    pub(crate) fn held_by(mut self, bytes: Bytes) -> Bytes {
-        let excess = self.taken().saturating_sub(bytes.len() as u64);
-        let excess = usize::try_from(excess).unwrap_or(0);
-        drop(
-            self.taken
-                .as_mut()
-                .and_then(|turn| turn.permit.split(excess)),
-        );
-        Bytes::from_owner(Held { bytes, _by: self })
-    }
-}
-
-impl<T> AsRef<[u8]> for Held<T> {
+impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -393,57 +302,6 @@ mod tests {
         let turn = || downloads.turn(&range, 8 * CHUNK, 64 * CHUNK);
         let _both = turn().await.unwrap();
         assert!(turn().await.is_err());
-    }
-
-    /// Of zips that are made at once, so many.
-    fn lists(memory: u64, zips: u32) -> (Lists, Turns) {
-        let memory = u32::try_from(memory).unwrap();
-        (Lists::new(memory), Turns::new(zips))
-    }
-
-    async fn share(lists: &Lists, zips: &Turns) -> ListShare {
-        lists.share(zips.turn(1).await.unwrap())
-    }
-
-    /// Each zip had a list as long as it liked: a few of millions of entries took all the memory there is.
-    #[tokio::test(start_paused = true)]
-    async fn lists_of_all_zips_share_the_memory() {
-        let (lists, zips) = lists(4 * LIST_STEP, 3);
-        let mut two = [share(&lists, &zips).await, share(&lists, &zips).await];
-        let before = tokio::time::Instant::now();
-        for list in &mut two {
-            list.take(LIST_STEP).await.unwrap();
-            list.take(LIST_STEP).await.unwrap();
-            let refused = list.take(LIST_STEP).await.unwrap_err();
-            assert_eq!(refused.kind, Kind::TooLarge, "none has more than half");
-        }
-        let mut third = share(&lists, &zips).await;
-        third.take(LIST_LEN_FREE).await.unwrap();
-        assert_eq!(before.elapsed(), Duration::ZERO, "a little is its own");
-        let refused = third.take(1).await.unwrap_err();
-        assert_eq!(refused.kind, Kind::Busy);
-        let (waited, ()) = tokio::join!(third.take(1), async { drop(two) });
-        waited.unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_end_of_a_zip_keeps_its_part_until_it_is_sent() {
-        let (lists, zips) = lists(8 * LIST_STEP, 3);
-        let mut other = share(&lists, &zips).await;
-        other.take(4 * LIST_STEP + LIST_LEN_FREE).await.unwrap();
-        let mut first = share(&lists, &zips).await;
-        first.take(4 * LIST_STEP).await.unwrap();
-        let end = vec![0; usize::try_from(2 * LIST_STEP).unwrap()];
-        let mut end = first.held_by(end.into());
-        let sent = end.split_to(1000);
-        let mut second = share(&lists, &zips).await;
-        second.take(2 * LIST_STEP).await.unwrap();
-        drop(sent);
-        assert!(second.take(LIST_STEP).await.is_err());
-        assert!(zips.turn(1).await.is_err(), "nor has anybody its place");
-        drop(end);
-        second.take(LIST_STEP).await.unwrap();
-        zips.turn(1).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

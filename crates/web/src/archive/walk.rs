@@ -1,24 +1,21 @@
 //! What goes into a zip, one entry after another: each folder, and then what is in it, a page at a time.
 //!
 //! **Invariant:** names in a zip lead nowhere: none is absolute, goes up, or has what some system takes for more than a
-//! part of a name. So `:` and `\`, which only Windows minds, are written as `%3A` and `%5C`.
+//! part of a name. No two in a folder are the same.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use client::{Error, ShareToken};
 use proto::master::Entry;
 use proto::name::{EntryName, EntryPath};
 
+use super::names;
 use crate::drive::Drive;
 use crate::error::{Kind, Problem};
 use crate::receivers::now_ms;
 
 /// Entries that are listed at once.
 const PAGE_LEN: u32 = 200;
-/// How often another name is tried for one that has to change and meets others.
-const TRIES_MAX: u32 = 1000;
-/// What remembering a name that was made up takes, but for the name.
-const RENAMED_LEN: usize = 2 * size_of::<String>() + 16;
 
 /// An entry of the zip.
 #[derive(Debug)]
@@ -28,8 +25,6 @@ pub(crate) struct Member {
     /// Where it is in the zip, without a closing `/`.
     pub(crate) name: String,
     pub(crate) entry: Entry,
-    /// Bytes that are kept of it as long as its folder is walked.
-    pub(crate) kept_len: usize,
 }
 
 /// Where it is: in a folder, and in each of those above it at an entry.
@@ -49,8 +44,6 @@ struct Level {
     /// Whether there are more behind this name.
     more: bool,
     after: Option<EntryName>,
-    /// Names that were made up.
-    renamed: HashSet<String>,
 }
 
 impl Walk {
@@ -127,23 +120,12 @@ impl Walk {
                 continue;
             };
             let harmless = level.harmless(name, drive).await?;
-            let is_renamed = harmless != name.as_str();
-            let kept_len = if is_renamed {
-                RENAMED_LEN + harmless.len()
-            } else {
-                0
-            };
             let name = format!("{}{harmless}", level.prefix);
             if let Entry::Folder { .. } = entry {
                 self.levels
                     .push(Level::new(path.clone(), format!("{name}/")));
             }
-            return Ok(Some(Member {
-                path,
-                name,
-                entry,
-                kept_len,
-            }));
+            return Ok(Some(Member { path, name, entry }));
         }
         Ok(None)
     }
@@ -157,7 +139,6 @@ impl Level {
             entries: VecDeque::new(),
             more: true,
             after: None,
-            renamed: HashSet::new(),
         }
     }
 
@@ -186,22 +167,17 @@ impl Level {
     }
 
     /// The name as it is in the zip, where no other entry of the folder has it.
-    async fn harmless(&mut self, name: &EntryName, drive: &dyn Drive) -> Result<String, Problem> {
-        if !name.as_str().contains([':', '\\']) {
-            return Ok(name.as_str().to_owned());
+    async fn harmless(&self, name: &EntryName, drive: &dyn Drive) -> Result<String, Problem> {
+        let name = name.as_str();
+        if !names::leads_elsewhere(name) {
+            return Ok(name.to_owned());
         }
-        let escaped = name.as_str().replace(':', "%3A").replace('\\', "%5C");
-        for number in 1..TRIES_MAX {
-            let other = match number {
-                1 => escaped.clone(),
-                _ => format!("{escaped} ({number})"),
-            };
-            if !self.is_there(&other, drive).await? && self.renamed.insert(other.clone()) {
-                return Ok(other);
-            }
+        let mut other = names::escaped(name);
+        // It comes to an end: each time it gets longer, and no entry has a name that is too long for one.
+        while self.is_there(&other, drive).await? {
+            other = names::escaped(&other);
         }
-        let message = format!("{}/{name} finds no name for itself in a zip", self.folder);
-        Err(Problem::new(Kind::Internal, message))
+        Ok(other)
     }
 
     async fn is_there(&self, name: &str, drive: &dyn Drive) -> Result<bool, Problem> {

@@ -1,0 +1,86 @@
+//! Names as they are in a zip: `:` and `\`, which lead elsewhere on Windows, are written as `%3A` and `%5C`.
+//!
+//! **Invariant:** two names never become the same one, however often each is escaped, as long as the ones without `:` and `\` are
+//! left as they are and the others avoid these. So nothing has to be remembered of names that were given already.
+
+/// What stands for what. A `%` is escaped only where it would be taken for the begin of one of these.
+const CODES: [(char, &str); 3] = [(':', "%3A"), ('\\', "%5C"), ('%', "%25")];
+
+/// Whether some system would take it for more than a name.
+pub(super) fn leads_elsewhere(name: &str) -> bool {
+    name.contains([':', '\\'])
+}
+
+/// Without `:` and `\`. The name can be told from what comes out; what has a code in it already gets longer.
+///
+/// For `C:a` it is `C%3Aa`, and for that `C%253Aa`.
+pub(super) fn escaped(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len() + 2);
+    for (at, c) in name.char_indices() {
+        let is_plain_percent = c == '%' && !begins_with_code(&name[at..]);
+        match CODES.iter().find(|(special, _)| *special == c) {
+            Some((_, code)) if !is_plain_percent => escaped.push_str(code),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn begins_with_code(text: &str) -> bool {
+    CODES.iter().any(|(_, code)| text.starts_with(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn only_what_would_be_mistaken_is_escaped() {
+        for (name, expected) in [
+            ("C:evil", "C%3Aevil"),
+            ("..\\evil", "..%5Cevil"),
+            ("100%: done", "100%%3A done"),
+            ("100%", "100%"),
+            ("%3a", "%3a"),
+            ("C%3Aevil", "C%253Aevil"),
+            ("C%253Aevil", "C%25253Aevil"),
+            ("résumé 🎉", "résumé 🎉"),
+        ] {
+            assert_eq!(escaped(name), expected);
+        }
+    }
+
+    /// All short names of what codes are made of: none of them meets another, nor does one that leads elsewhere when each is
+    /// escaped several times.
+    #[test]
+    fn no_two_names_become_the_same() {
+        let mut names = vec![String::new()];
+        let mut begin = 0;
+        for _ in 0..5 {
+            let end = names.len();
+            for at in begin..end {
+                for c in [":", "\\", "%", "3", "A", "2", "5"] {
+                    names.push(format!("{}{c}", names[at]));
+                }
+            }
+            begin = end;
+        }
+        let mut once = HashMap::new();
+        let mut often = HashMap::new();
+        for name in &names {
+            let mut other = escaped(name);
+            assert!(!leads_elsewhere(&other), "{name}");
+            assert_eq!(once.insert(other.clone(), name), None, "{name}");
+            if leads_elsewhere(name) {
+                for _ in 0..3 {
+                    let longer = escaped(&other);
+                    assert!(longer.len() > other.len(), "{name}");
+                    assert_eq!(often.insert(other, name), None, "{name}");
+                    other = longer;
+                }
+            }
+        }
+    }
+}
