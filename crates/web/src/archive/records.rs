@@ -223,9 +223,8 @@ mod tests {
         let cannot_be_written = fs::File::open(&path).unwrap();
         let mut records = Records::new(folder.path().to_owned());
         records.file = Some(File::from_std(cannot_be_written));
-        while records.unread == 0 {
-            records.add(&item(1), 7).await.unwrap();
-        }
+        // Written once.
+        add(&mut records, 0..20_000).await.unwrap();
         let refused = records.rewind().await.unwrap_err();
         assert!(
             refused.detail.contains("cannot be written"),
