@@ -5,8 +5,9 @@ use proto::master::Entry;
 
 use crate::browsing::is_there;
 use crate::support::list::{
-    CONTROL, DOWN, END, ENTER, ESCAPE, F2, FOCUSED, LET_ALL_GO, LET_GO, NOTICE, choose, click_with,
-    click_with_other_button, focus, happens, hold, open_list, until_equal, until_listed,
+    CONTROL, DOWN, END, ENTER, ESCAPE, F2, FOCUSED, LET_ALL_GO, LET_GO, NOTICE, READY, choose,
+    click_with, click_with_other_button, focus, happens, hold, open_list, until_equal,
+    until_listed,
 };
 use crate::support::{Cluster, Page, Screen, browse, download};
 
@@ -48,7 +49,7 @@ async fn names_are_changed_in_their_own_direction() {
     let direction = "getComputedStyle(document.activeElement).direction";
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/")).await;
-        page.until("document.querySelector('th a.sort')").await;
+        page.until(READY).await;
         let shown = "getComputedStyle(document.querySelector('.entry .open bdi')).direction";
         until_equal(page, shown, "rtl").await;
         page.script("document.querySelector('.entry .open').focus()")

@@ -23,6 +23,7 @@ UNSAYABLE = (
     # nor what one parameter of a query means for another,
     "`from` goes with order=folders_first only",
     "`after`: ",
+    "is no place in the order",
     "it contains `/`",
     "a search goes on in the same folder",
     # or one field for another,

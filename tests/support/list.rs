@@ -22,8 +22,9 @@ pub(crate) const FOCUSED: &str = "document.activeElement.closest('.entry')?.data
 pub(crate) const SELECTED: &str = "document.getElementById('selection-text').textContent";
 pub(crate) const NOTICE: &str = "document.getElementById('notice-text').textContent";
 
-/// The script has made the list its own.
-pub(crate) const READY: &str = "document.querySelector('th a.sort')";
+/// The script has made the list its own, and all of it is here.
+pub(crate) const READY: &str =
+    "Number(document.getElementById('table').getAttribute('aria-rowcount')) > 0";
 
 /// Opens a list at its address, and waits until the script has made it its own.
 pub(crate) async fn open_list(page: &Page, url: &str) {

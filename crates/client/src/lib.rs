@@ -32,12 +32,12 @@ use proto::connection::CallerIdentity;
 use proto::hello::{ClusterSecret, Role};
 use proto::id::{ChunkId, NodeId, RequestId, UploadId, VersionId};
 use proto::master::{
-    AbandonUpload, BrowseCursor, BrowseFolder, ClusterRules, ClusterStatus, CreateFolder,
-    DeleteEntry, EmptyTrash, Entry, FolderBrowsed, FolderListed, GetStatus, KeepUpload,
-    LeaveSafeMode, ListFolder, ListNodes, ListTrash, LookUpEntry, LookUpUpload, MoveEntry,
-    NamesFound, NodesListed, Precondition, RemoveNode, ReportBadReplica, ResetDeleteFuse,
-    RestoreEntry, SEARCH_ROWS_MAX, SearchCursor, SearchNames, TrashId, TrashListed, UploadFound,
-    UploadPlan,
+    AbandonUpload, BrowseCursor, BrowseFolder, BrowseOrder, ClusterRules, ClusterStatus,
+    CreateFolder, DeleteEntry, EmptyTrash, Entry, FolderBrowsed, FolderListed, GetStatus,
+    KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListTrash, LookUpEntry, LookUpUpload,
+    MoveEntry, NamesFound, NodesListed, Precondition, RemoveNode, ReportBadReplica,
+    ResetDeleteFuse, RestoreEntry, SEARCH_ROWS_MAX, SearchCursor, SearchNames, TrashId,
+    TrashListed, UploadFound, UploadPlan,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::{Address, Network};
@@ -164,18 +164,20 @@ impl Cluster {
         self.ask(request).await
     }
 
-    /// A folder's entries, its folders before its files, both by name, a page at a time: those behind `after`, at most `limit`.
-    /// Without `after` it may begin in the middle, where names begin with `from`. Fewer may come, or none, although there is
-    /// a `next`.
+    /// A folder's entries, its folders before its files, both in this order, a page at a time: those behind `after`, at most
+    /// `limit`. By name, from the first on, and without `after` it may begin in the middle, where names begin with `from`. Fewer
+    /// may come, or none, although there is a `next`. By size or time, each page costs the master a look at all entries of the folder.
     pub async fn browse(
         &self,
         path: &EntryPath,
+        order: BrowseOrder,
         after: Option<BrowseCursor>,
         from: Option<EntryName>,
         limit: u32,
     ) -> Result<FolderBrowsed, Error> {
         let request = || BrowseFolder {
             path: path.clone(),
+            order,
             after: after.clone(),
             from: from.clone(),
             limit,

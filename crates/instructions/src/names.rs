@@ -8,7 +8,7 @@ use master::command::{Command, NodeNumber};
 use master::placement::{Candidate, Candidates, choose};
 use master::state::{Outcome, State};
 use proto::id::{ClusterId, RequestId};
-use proto::master::{BrowseFolder, Precondition, SEARCH_ROWS_MAX, SearchNames};
+use proto::master::{BrowseFolder, BrowseOrder, Precondition, SEARCH_ROWS_MAX, SearchNames};
 use proto::name::EntryPath;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -51,6 +51,7 @@ pub(crate) fn browse(turns: u64) -> Result<()> {
     let state = filled()?;
     let request = BrowseFolder {
         path: "/folder".parse()?,
+        order: BrowseOrder::default(),
         after: None,
         from: None,
         limit: PAGE_LEN,

@@ -1,7 +1,7 @@
-//! Measures how long pages of one very large folder take, folders first.
+//! Measures how long pages of one very large folder take, folders first, by name and by size.
 //!
 //! `cargo run --release -p master --example browse_rate -- FOLDER [ENTRIES]`: the store is made in FOLDER, which must not
-//! hold one, with empty files in one folder, and a folder in the place of every thousandth.
+//! hold one, with empty files in one folder, at times in no order, and a folder in the place of every thousandth.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,12 +12,15 @@ use master::command::{ClusterMillis, Command, TimedCommand};
 use master::state::{State, StateOptions};
 use proto::id::{ClusterId, RequestId, UploadId};
 use proto::master::{
-    BrowseCursor, BrowseFolder, ClusterRules, FolderBrowsed, Precondition, SEARCH_ROWS_MAX,
+    BrowseCursor, BrowseFolder, BrowseOrder, ClusterRules, FolderBrowsed, Precondition,
+    SEARCH_ROWS_MAX,
 };
 use proto::name::{EntryName, NameRules};
 use uuid::Uuid;
 
 const PAGE_LEN: u32 = 500;
+/// Pages of a sorted folder that are asked for, one after another.
+const SORTED_PAGES: u32 = 10;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -32,17 +35,17 @@ fn main() -> Result<()> {
         ("the first page", None),
         (
             "the first page of files",
-            Some(BrowseCursor::Folder(EntryName::new("z")?)),
+            Some(BrowseCursor::folder(EntryName::new("z")?)),
         ),
-        ("a page in the middle", Some(BrowseCursor::File(middle))),
+        ("a page in the middle", Some(BrowseCursor::file(middle))),
     ] {
-        let (page, took) = browse(&state, after)?;
+        let (page, took) = browse(&state, BrowseOrder::default(), after)?;
         println!("{what}: {} entries in {took:.2?}", page.entries.len());
     }
     let started = Instant::now();
     let (mut after, mut seen, mut slowest) = (None, 0, Duration::ZERO);
     loop {
-        let (page, took) = browse(&state, after)?;
+        let (page, took) = browse(&state, BrowseOrder::default(), after)?;
         seen += page.entries.len() as u64;
         slowest = slowest.max(took);
         after = page.next;
@@ -53,12 +56,32 @@ fn main() -> Result<()> {
     ensure!(seen == entries);
     let took = started.elapsed();
     println!("all {seen} entries in {took:.1?}; the slowest page took {slowest:.2?}");
+    for order in ["-name", "size", "-size", "modified", "-modified"] {
+        let (mut after, mut took) = (None, Vec::new());
+        for _ in 0..SORTED_PAGES {
+            let order = BrowseOrder::try_from(order.to_owned())?;
+            let (page, page_took) = browse(&state, order, after)?;
+            took.push(page_took);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        took.sort();
+        let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+        println!("pages by {order}: the median {median:.2?}, the slowest {slowest:.2?}");
+    }
     Ok(())
 }
 
-fn browse(state: &State, after: Option<BrowseCursor>) -> Result<(FolderBrowsed, Duration)> {
+fn browse(
+    state: &State,
+    order: BrowseOrder,
+    after: Option<BrowseCursor>,
+) -> Result<(FolderBrowsed, Duration)> {
     let request = BrowseFolder {
         path: "/large".parse()?,
+        order,
         after,
         from: None,
         limit: PAGE_LEN,
@@ -117,7 +140,7 @@ fn command(number: u64) -> TimedCommand {
             upload: UploadId::new(id),
             path,
             size: 0,
-            modified_ms: None,
+            modified_ms: Some(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20),
             blocks: 0,
             place: 0,
             doubtful: Vec::new(),

@@ -37,7 +37,7 @@ use crate::Config;
 use crate::command::{Command, NodeNumber};
 use crate::commit::{CommitOptions, Committer};
 use crate::control::{Control, Parts};
-use crate::handlers::{Files, Master};
+use crate::handlers::{Files, Master, Sorts};
 use crate::state::{State, StateOptions};
 
 const NODES: std::ops::RangeInclusive<u32> = 1..=5;
@@ -191,6 +191,7 @@ impl World {
             committer,
             cluster: control.clone(),
             blocking: Blocking::inline(),
+            sorts: Sorts::default(),
             upload_lease: Duration::from_secs(3600),
             resumable_upload_retention: Duration::from_secs(3600),
             chance: Arc::new(threads::Mutex::new(StdRng::seed_from_u64(1))),

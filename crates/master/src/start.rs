@@ -31,7 +31,7 @@ use crate::commit::{CommitOptions, Committer, make_room_to_open};
 use crate::config::Config;
 use crate::control::{Control, Parts};
 use crate::folder::{Folder, FolderError};
-use crate::handlers::{Files, Master};
+use crate::handlers::{Files, Master, Sorts};
 use crate::leases;
 use crate::state::{Outcome, State, StateError, StateOptions};
 
@@ -190,6 +190,7 @@ pub async fn start(
         committer,
         cluster: control.clone(),
         blocking: config.blocking,
+        sorts: Sorts::default(),
         upload_lease: config.upload_lease,
         resumable_upload_retention: config.resumable_upload_retention,
         chance: Arc::new(Mutex::new(StdRng::seed_from_u64(

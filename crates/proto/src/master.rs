@@ -13,7 +13,9 @@ mod shares;
 mod uploads;
 mod versions;
 
-pub use browse::{BrowseCursor, BrowseFolder, CursorError, FolderBrowsed};
+pub use browse::{
+    BrowseCursor, BrowseFolder, BrowseOrder, CursorError, FolderBrowsed, OrderError, SortedBy,
+};
 pub use cluster::{
     ChunkCounts, ClusterRules, ClusterStatus, DeleteFuse, DeleteFuseReset, FormerVersionsKept,
     GetStatus, Health, LeaveSafeMode, ListNodes, NodeCounts, NodeRemoved, NodeState, NodeSummary,
@@ -62,7 +64,7 @@ crate::operations! {
     look_up_entry: LookUpEntry => EntryFound;
     /// Lists a folder, a page at a time, by name.
     list_folder: ListFolder => FolderListed;
-    /// Lists a folder, a page at a time, its folders before its files.
+    /// Lists a folder, a page at a time, its folders before its files, in one of several orders.
     browse_folder: BrowseFolder => FolderBrowsed;
     /// Finds entries below a folder by words in their names, a page at a time.
     search_names: SearchNames => NamesFound;
@@ -140,7 +142,7 @@ crate::operations! {
 
 /// Most entries in one page.
 pub const PAGE_LEN_MAX: u32 = 1000;
-/// Most names that one call of `search_names`, or of `browse_folder` for files, looks at: some tens of milliseconds.
+/// Most names that one call of `search_names`, or of `browse_folder` for files by name, looks at: some tens of milliseconds.
 pub const SEARCH_ROWS_MAX: u32 = 100_000;
 /// Bytes of the longest text to look for.
 pub const SEARCH_TEXT_LEN_MAX: usize = 1024;

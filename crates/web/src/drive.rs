@@ -15,8 +15,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use proto::id::{ChunkId, NodeId, VersionId};
 use proto::master::{
-    BrowseCursor, ClusterStatus, Entry, FolderBrowsed, FolderListed, NamesFound, NodesListed,
-    SearchCursor, TrashId,
+    BrowseCursor, BrowseOrder, ClusterStatus, Entry, FolderBrowsed, FolderListed, NamesFound,
+    NodesListed, SearchCursor, TrashId,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::{ByteSource, Pending};
@@ -44,10 +44,11 @@ pub trait Drive: Drafts + Past + Shares + fmt::Debug + Send + Sync + 'static {
         limit: u32,
     ) -> Pending<'a, Result<FolderListed, Error>>;
 
-    /// A folder's entries, folders first, a page at a time.
+    /// A folder's entries, folders first, in this order, a page at a time.
     fn browse<'a>(
         &'a self,
         path: &'a EntryPath,
+        order: BrowseOrder,
         after: Option<BrowseCursor>,
         from: Option<EntryName>,
         limit: u32,
@@ -169,11 +170,12 @@ impl Drive for Cluster {
     fn browse<'a>(
         &'a self,
         path: &'a EntryPath,
+        order: BrowseOrder,
         after: Option<BrowseCursor>,
         from: Option<EntryName>,
         limit: u32,
     ) -> Pending<'a, Result<FolderBrowsed, Error>> {
-        Box::pin(self.browse(path, after, from, limit))
+        Box::pin(self.browse(path, order, after, from, limit))
     }
 
     fn search<'a>(

@@ -21,8 +21,8 @@ use parking_lot::{Mutex, MutexGuard};
 use proto::connection::CallError;
 use proto::id::{ChunkId, NodeId, UploadId, VersionId};
 use proto::master::{
-    BrowseCursor, ClusterStatus, Entry, FolderBrowsed, FolderListed, NamesFound, NodesListed,
-    Precondition, SearchCursor, TrashId,
+    BrowseCursor, BrowseOrder, ClusterStatus, Entry, FolderBrowsed, FolderListed, NamesFound,
+    NodesListed, Precondition, SearchCursor, TrashId,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::{ByteSource, Pending};
@@ -337,12 +337,13 @@ impl Drive for MemoryDrive {
     fn browse<'a>(
         &'a self,
         path: &'a EntryPath,
+        order: BrowseOrder,
         after: Option<BrowseCursor>,
         from: Option<EntryName>,
         limit: u32,
     ) -> Pending<'a, Result<FolderBrowsed, Error>> {
         let kept = self.reached();
-        now(kept.and_then(|kept| kept.browse(path, after.as_ref(), from.as_ref(), limit)))
+        now(kept.and_then(|kept| kept.browse(path, order, after.as_ref(), from.as_ref(), limit)))
     }
 
     fn search<'a>(

@@ -1,6 +1,7 @@
 //! The page, rendered here so that the list and downloads work without a script; scripts do the rest by the API.
 
 pub(crate) mod cluster;
+mod heads;
 mod page;
 pub(crate) mod receiver;
 pub(crate) mod search;
@@ -12,7 +13,9 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use proto::master::{BrowseCursor, ClusterStatus, Entry, FolderBrowsed, Health};
+use proto::master::{
+    BrowseCursor, BrowseOrder, ClusterStatus, Entry, FolderBrowsed, Health, SortedBy,
+};
 use proto::name::{EntryName, EntryPath};
 use serde::Deserialize;
 
@@ -28,6 +31,7 @@ use crate::said::Said;
 use crate::texts::Texts;
 use crate::{AppState, Shared};
 
+use heads::{Head, order_of, with_order};
 pub(crate) use page::Page;
 pub(crate) use shares::shares;
 pub(crate) use trash::trash;
@@ -45,9 +49,8 @@ pub(crate) struct PageQuery {
     after: Option<BrowseCursor>,
     /// Without `after`: from this name on.
     from: Option<EntryName>,
-    /// What the page's script sorts by; without it, all is in the cluster's order.
-    #[serde(rename = "sort")]
-    _sort: Option<String>,
+    /// See `heads.rs`.
+    sort: Option<String>,
 }
 
 /// A folder, what a search found, or why neither can be shown.
@@ -64,6 +67,7 @@ struct FolderView {
     status: StatusView,
     /// Why the list is not there.
     trouble: Option<Trouble>,
+    heads: Vec<Head>,
     rows: Vec<Row>,
     /// What is looked for, where it is no folder.
     search: Option<String>,
@@ -153,23 +157,27 @@ pub(crate) async fn folder(
         Ok(QueryOf(query)) => (Some(query), problem),
         Err(wrong) => (None, problem.or(Some(wrong))),
     };
-    let (after, from) = query.map_or((None, None), |query| (query.after, query.from));
+    let (after, from, order) = query.map_or_else(Default::default, |query| {
+        (query.after, query.from, order_of(query.sort.as_deref()))
+    });
     let continued = after.is_some() || from.is_some();
     let listed = match (problem, &known) {
         (Some(problem), _) => Err(problem),
         // It would take as long again to find out that there is no list either.
         (None, Known::Unknown(_)) => Err(known.readiness().problem()),
-        (None, Known::Status(_)) => browse(&state, &path, after, from).await,
+        (None, Known::Status(_)) => browse(&state, &path, order, after, from).await,
     };
     let mut view = FolderView::new(page, &path, &known, continued);
     view.upload_request_max = state.upload_request_max;
+    view.heads = heads::of_folder(view.texts, &page_address(&path), order);
+    view.own_address = with_order(&page_address(&path), None, order);
     let status = match listed {
         Ok(listed) => {
             view.next_address = listed.next.map(|next| {
                 let next = location::encode_text(&next.to_string());
-                format!("{}?after={next}", view.own_address)
+                with_order(&page_address(&path), Some(&next), order)
             });
-            view.rows = rows(view.texts, &path, listed.entries);
+            view.rows = rows(view.texts, &path, listed.entries, order);
             StatusCode::OK
         }
         Err(problem) => {
@@ -185,13 +193,15 @@ pub(crate) async fn folder(
 async fn browse(
     state: &AppState,
     path: &EntryPath,
+    order: BrowseOrder,
     mut after: Option<BrowseCursor>,
     mut from: Option<EntryName>,
 ) -> Result<FolderBrowsed, Problem> {
     let mut entries = Vec::new();
     for _ in 0..CALLS_MAX {
         let wanted = ROWS - u32::try_from(entries.len()).expect("a page is small");
-        let page = state.drive.browse(path, after, from.take(), wanted).await?;
+        let page = state.drive.browse(path, order, after, from.take(), wanted);
+        let page = page.await?;
         entries.extend(page.entries);
         after = page.next;
         if after.is_none() || entries.len() >= ROWS as usize {
@@ -255,6 +265,7 @@ impl FolderView {
             crumbs: crumbs(texts, path),
             status: StatusView::new(texts, known),
             trouble: None,
+            heads: heads::plain(texts),
             rows: Vec::new(),
             search: None,
             found_text: String::new(),
@@ -375,19 +386,19 @@ impl Row {
     }
 }
 
-/// Folders first, each by name as people read it: the cluster's order is that of bytes.
-fn rows(texts: &Texts, folder: &EntryPath, entries: Vec<Entry>) -> Vec<Row> {
+/// Folders first. In an order by name, each by name as people read it: the cluster's order is that of bytes.
+fn rows(texts: &Texts, folder: &EntryPath, entries: Vec<Entry>, order: BrowseOrder) -> Vec<Row> {
     let mut rows: Vec<Row> = entries
         .into_iter()
         .filter_map(|entry| Row::new(texts, folder, entry))
         .collect();
-    rows.sort_by_cached_key(|row| {
-        (
-            row.kind == "file",
-            row.name.to_lowercase(),
-            row.name.clone(),
-        )
-    });
+    if order.by == SortedBy::Name {
+        rows.sort_by_cached_key(|row| (row.name.to_lowercase(), row.name.clone()));
+        if order.is_descending {
+            rows.reverse();
+        }
+        rows.sort_by_key(|row| row.kind == "file");
+    }
     rows
 }
 

@@ -10,9 +10,9 @@ use master::folder::Folder;
 use proto::hello::Role;
 use proto::id::{ClusterId, PromiseId, RequestId, UploadId};
 use proto::master::{
-    AllocateChunks, BrowseCursor, BrowseFolder, ChunkToStore, CommitUpload, DeleteEntry, GetStatus,
-    LeaveSafeMode, OpenFile, Placement, Precondition, RestoreEntry, SEARCH_ROWS_MAX, SearchNames,
-    StoredChunk,
+    AllocateChunks, BrowseCursor, BrowseFolder, BrowseOrder, ChunkToStore, CommitUpload,
+    DeleteEntry, GetStatus, LeaveSafeMode, OpenFile, Placement, Precondition, RestoreEntry,
+    SEARCH_ROWS_MAX, SearchNames, StoredChunk,
 };
 use proto::name::{EntryName, EntryPath};
 use proto::net::Address;
@@ -235,7 +235,8 @@ async fn until_idle(process: &Process) -> Result<()> {
 async fn look(caller: &Caller, size: u64, curves: &mut Curves) -> Result<()> {
     let page = |turn: u64| BrowseFolder {
         path: "/all/large".parse().expect("it is a path"),
-        after: Some(BrowseCursor::File(
+        order: BrowseOrder::default(),
+        after: Some(BrowseCursor::file(
             EntryName::new(name(size / 32 * (turn + 1))).expect("it is a name"),
         )),
         from: None,

@@ -4,7 +4,7 @@ use proto::WireError;
 use proto::master::{
     BrowseFolder, CreateFolder, DeleteEntry, EmptyTrash, EntryDeleted, EntryFound, EntryMoved,
     EntryRestored, FolderBrowsed, FolderCreated, FolderListed, ListFolder, ListTrash, LookUpEntry,
-    MoveEntry, NamesFound, RestoreEntry, SearchNames, TrashEmptied, TrashListed,
+    MoveEntry, NamesFound, RestoreEntry, SearchNames, SortedBy, TrashEmptied, TrashListed,
 };
 use proto::table::Caller;
 
@@ -41,8 +41,16 @@ impl<V: ClusterView> Files<V> {
         _caller: &Caller,
         request: BrowseFolder,
     ) -> Result<FolderBrowsed, WireError> {
+        let turn = match request.order.by {
+            SortedBy::Name => None,
+            SortedBy::Size | SortedBy::Modified => Some(self.sorts.turn().await),
+        };
         let state = self.state.clone();
-        let read = move || state.read()?.browse(&request);
+        let read = move || {
+            // Given back where the work ends, which goes on also if nobody waits for it any more.
+            let _turn = turn;
+            state.read()?.browse(&request)
+        };
         Ok(self.blocking.run(read).await?)
     }
 

@@ -1,4 +1,5 @@
-//! A folder's entries as people look at them: folders before files, whatever their number, a page at a time.
+//! A folder's entries as people look at them: folders before files, whatever their number, a page at a time. Here they are by
+//! name; `sorted.rs` has the other orders.
 //!
 //! The names of the folders in a folder are kept in a table of their own, beside that of all names, so that a page of
 //! folders is read without passing over files. A page of files passes over the folders between them, and gives up after a
@@ -9,13 +10,14 @@
 
 use std::ops::{Bound, RangeBounds};
 
+use proto::ErrorCode;
 use proto::master::{
-    BrowseCursor, BrowseFolder, Entry, FolderBrowsed, PAGE_LEN_MAX, SEARCH_ROWS_MAX,
+    BrowseCursor, BrowseFolder, Entry, FolderBrowsed, PAGE_LEN_MAX, SEARCH_ROWS_MAX, SortedBy,
 };
 use proto::name::EntryName;
-use redb::{ReadOnlyTable, ReadableTable};
+use redb::{Key, Range, ReadOnlyTable, ReadableTable, Value};
 
-use super::error::StateError;
+use super::error::{StateError, refuse};
 use super::names;
 use super::rows::{self, EntryRow};
 use super::snapshot::Snapshot;
@@ -23,6 +25,8 @@ use super::tables::{self, Row, Tables};
 
 type Entries = ReadOnlyTable<(u64, &'static str), Row>;
 type Subfolders = ReadOnlyTable<(u64, &'static str), ()>;
+
+mod sorted;
 
 impl Tables<'_> {
     /// Finds all folders among the names, in a store that has no table of them yet.
@@ -38,14 +42,19 @@ impl Tables<'_> {
 }
 
 impl Snapshot {
-    /// A page of a folder, folders first. Refused with `not_found`, `not_a_folder`.
+    /// A page of a folder, folders first. Refused with `not_found`, `not_a_folder`, `invalid_argument`.
     pub fn browse(&self, request: &BrowseFolder) -> Result<FolderBrowsed, StateError> {
+        check(request)?;
         let entries = self.table(tables::ENTRIES)?;
-        let subfolders = self.table(tables::SUBFOLDERS)?;
         let folder = names::folder_at(&entries, &request.path)?;
+        if request.order.by != SortedBy::Name {
+            return sorted::page(&entries, folder, request);
+        }
+        let subfolders = self.table(tables::SUBFOLDERS)?;
         let mut page = Page {
             entries: Vec::new(),
             limit: request.limit.clamp(1, PAGE_LEN_MAX) as usize,
+            is_descending: request.order.is_descending,
             last: None,
         };
         let files_from = match Begin::of(request, folder, &subfolders)? {
@@ -68,6 +77,24 @@ impl Snapshot {
     }
 }
 
+/// Refuses places that are of another order.
+fn check(request: &BrowseFolder) -> Result<(), StateError> {
+    if let Some(after) = &request.after
+        && !request.order.has(after)
+    {
+        let message = format!(
+            "{after} is no place in the order {}: send what a page in the same order gave as `next`",
+            String::from(request.order)
+        );
+        return refuse(ErrorCode::InvalidArgument, message);
+    }
+    if request.from.is_some() && !request.order.is_default() {
+        let message = "a list begins at a name in the order of names only: leave out one of both";
+        return refuse(ErrorCode::InvalidArgument, message);
+    }
+    Ok(())
+}
+
 /// Where a page begins.
 enum Begin<'a> {
     Folders(Bound<&'a str>),
@@ -81,14 +108,18 @@ impl<'a> Begin<'a> {
         subfolders: &Subfolders,
     ) -> Result<Self, StateError> {
         match (&request.after, &request.from) {
-            (Some(BrowseCursor::Folder(name)), _) => {
-                Ok(Self::Folders(Bound::Excluded(name.as_str())))
+            (Some(BrowseCursor { is_file, name, .. }), _) => {
+                let behind = Bound::Excluded(name.as_str());
+                Ok(if *is_file {
+                    Self::Files(behind)
+                } else {
+                    Self::Folders(behind)
+                })
             }
-            (Some(BrowseCursor::File(name)), _) => Ok(Self::Files(Bound::Excluded(name.as_str()))),
             (None, Some(text)) => {
                 let text = text.as_str();
                 let from = Bound::Included(text);
-                let first = subfolders.range(in_folder(folder, from))?.next();
+                let first = subfolders.range(in_folder(folder, from, false))?.next();
                 let begins_so = |key: (u64, &str)| key.1.starts_with(text);
                 match first.transpose()? {
                     Some((key, _)) if begins_so(key.value()) => Ok(Self::Folders(from)),
@@ -104,6 +135,7 @@ impl<'a> Begin<'a> {
 struct Page {
     entries: Vec<Entry>,
     limit: usize,
+    is_descending: bool,
     /// Behind the last entry; behind the last name that was looked at, where that says more.
     last: Option<BrowseCursor>,
 }
@@ -121,7 +153,8 @@ impl Page {
         subfolders: &Subfolders,
         entries: &Entries,
     ) -> Result<bool, StateError> {
-        for row in subfolders.range(in_folder(folder, from))? {
+        let range = subfolders.range(in_folder(folder, from, self.is_descending))?;
+        for row in directed(range, self.is_descending) {
             if self.is_full() {
                 return Ok(true);
             }
@@ -131,7 +164,7 @@ impl Page {
                 StateError::Damaged(format!("{name:?} is listed among folders and has no row"))
             })?;
             self.entries.push(row.to_entry(&name));
-            self.last = Some(BrowseCursor::Folder(name));
+            self.last = Some(BrowseCursor::folder(name));
         }
         Ok(false)
     }
@@ -144,7 +177,8 @@ impl Page {
         entries: &Entries,
         mut rows_left: u32,
     ) -> Result<bool, StateError> {
-        for row in entries.range(in_folder(folder, from))? {
+        let range = entries.range(in_folder(folder, from, self.is_descending))?;
+        for row in directed(range, self.is_descending) {
             if rows_left == 0 {
                 return Ok(true);
             }
@@ -164,7 +198,7 @@ impl Page {
                 if is_file {
                     self.entries.push(row.to_entry(&name));
                 }
-                self.last = Some(BrowseCursor::File(name));
+                self.last = Some(BrowseCursor::file(name));
             }
         }
         Ok(false)
@@ -178,13 +212,31 @@ impl Page {
     }
 }
 
-/// The keys of what is in a folder, from this name on.
-fn in_folder(folder: u64, from: Bound<&str>) -> impl RangeBounds<(u64, &str)> {
-    let from = match from {
-        Bound::Unbounded => Bound::Included((folder, "")),
-        from => from.map(|name| (folder, name)),
-    };
-    (from, Bound::Excluded((folder + 1, "")))
+/// The keys of what is in a folder, from this name on; of a descending order, down to the first.
+fn in_folder(folder: u64, from: Bound<&str>, is_descending: bool) -> impl RangeBounds<(u64, &str)> {
+    let (first, end) = (
+        Bound::Included((folder, "")),
+        Bound::Excluded((folder + 1, "")),
+    );
+    match from {
+        Bound::Unbounded => (first, end),
+        from if is_descending => (first, from.map(|name| (folder, name))),
+        from => (from.map(|name| (folder, name)), end),
+    }
+}
+
+/// What a range has, from its other end if so wanted.
+fn directed<K: Key + 'static, V: Value + 'static>(
+    mut range: Range<'_, K, V>,
+    is_descending: bool,
+) -> impl Iterator<Item = <Range<'_, K, V> as Iterator>::Item> {
+    std::iter::from_fn(move || {
+        if is_descending {
+            range.next_back()
+        } else {
+            range.next()
+        }
+    })
 }
 
 fn entry_name(name: &str) -> Result<EntryName, StateError> {

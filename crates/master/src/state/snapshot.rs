@@ -1,7 +1,7 @@
 //! Reading names and versions: the state as one transaction left it.
 //!
-//! Every method reads a bounded number of rows. What a page leaves out comes with the next one; a page may show a
-//! later state than the one before it, if it is read from another snapshot.
+//! Every method reads a bounded number of rows, but for pages by size or time (`browse/sorted.rs`). What a page leaves out
+//! comes with the next one; a page may show a later state than the one before it, if it is read from another snapshot.
 
 use std::fmt;
 use std::ops::Bound;

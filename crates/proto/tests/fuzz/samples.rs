@@ -17,6 +17,10 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
         r#"{"path":"/a","after":"folders/b","from":"c","limit":1000,"rows":100000}"#,
     ),
     (
+        "browse_folder",
+        r#"{"path":"/a","order":"-size","after":"files/7/b","limit":1000,"rows":100000}"#,
+    ),
+    (
         "search_names",
         r#"{"text":"a b","under":"/a","after":"/a/b","limit":10,"rows":100000}"#,
     ),

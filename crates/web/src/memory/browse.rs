@@ -1,16 +1,17 @@
 //! A folder of the drive in memory, as people look at it.
 
 use client::Error;
-use proto::master::{BrowseCursor, Entry, FolderBrowsed};
+use proto::master::{BrowseCursor, BrowseOrder, Entry, FolderBrowsed};
 use proto::name::{EntryName, EntryPath};
 
 use super::{Kept, Node, entry};
 
 impl Kept {
-    /// Folders, then files, both by name.
+    /// Folders, then files, both in this order.
     pub(super) fn browse(
         &self,
         path: &EntryPath,
+        order: BrowseOrder,
         after: Option<&BrowseCursor>,
         from: Option<&EntryName>,
         limit: u32,
@@ -20,54 +21,48 @@ impl Kept {
                 message: format!("{path} is a file"),
             });
         }
-        let mut entries: Vec<Entry> = self
+        let is_another = after.is_some_and(|after| !order.has(after));
+        if is_another || (from.is_some() && !order.is_default()) {
+            return Err(Error::InvalidArgument {
+                message: "it is no place in this order".to_owned(),
+            });
+        }
+        let mut entries: Vec<(BrowseCursor, Entry)> = self
             .children(path)
             .map(|(name, node)| entry(Some(name), node))
+            .filter_map(|entry| Some((order.cursor(&entry)?, entry)))
             .collect();
-        entries.sort_by(|left, right| place(left).cmp(&place(right)));
+        entries.sort_by(|(left, _), (right, _)| order.compare(left, right));
         let begin = match (after, from) {
             (Some(after), _) => {
-                entries.partition_point(|entry| place(entry) <= cursor_place(after))
+                entries.partition_point(|(place, _)| order.compare(place, after).is_le())
             }
             (None, Some(from)) => begin_at(&entries, from),
             (None, None) => 0,
         };
-        let end = entries.len().min(begin + limit as usize);
-        let next = entries[begin..end].last().filter(|_| end < entries.len());
+        let is_more = entries.len() - begin > limit as usize;
+        let page = entries.into_iter().skip(begin).take(limit as usize);
+        let (mut places, entries): (Vec<_>, Vec<_>) = page.unzip();
         Ok(FolderBrowsed {
-            next: next.and_then(cursor),
-            entries: entries[begin..end].to_vec(),
+            entries,
+            next: places.pop().filter(|_| is_more),
         })
     }
 }
 
-fn place(entry: &Entry) -> (bool, Option<&EntryName>) {
-    (matches!(entry, Entry::File { .. }), entry.name())
-}
-
-fn cursor_place(cursor: &BrowseCursor) -> (bool, Option<&EntryName>) {
-    match cursor {
-        BrowseCursor::Folder(name) => (false, Some(name)),
-        BrowseCursor::File(name) => (true, Some(name)),
-    }
-}
-
-fn cursor(entry: &Entry) -> Option<BrowseCursor> {
-    let name = entry.name()?.clone();
-    Some(match entry {
-        Entry::Folder { .. } => BrowseCursor::Folder(name),
-        Entry::File { .. } => BrowseCursor::File(name),
-    })
-}
-
-fn begin_at(entries: &[Entry], from: &EntryName) -> usize {
-    let folder = entries.partition_point(|entry| place(entry) < (false, Some(from)));
-    let begins_so = |entry: &Entry| {
-        let (is_file, name) = place(entry);
-        !is_file && name.is_some_and(|name| name.as_str().starts_with(from.as_str()))
+/// By name: at the first folder that begins so, or at a file.
+fn begin_at(entries: &[(BrowseCursor, Entry)], from: &EntryName) -> usize {
+    let place = |is_file| {
+        entries.partition_point(|(place, _)| (place.is_file, &place.name) < (is_file, from))
     };
-    if entries.get(folder).is_some_and(begins_so) {
+    let folder = place(false);
+    let begins_so =
+        |place: &BrowseCursor| !place.is_file && place.name.as_str().starts_with(from.as_str());
+    if entries
+        .get(folder)
+        .is_some_and(|(place, _)| begins_so(place))
+    {
         return folder;
     }
-    entries.partition_point(|entry| place(entry) < (true, Some(from)))
+    place(true)
 }

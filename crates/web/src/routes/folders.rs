@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use client::DeleteOptions;
-use proto::master::{BrowseCursor, Entry, Precondition};
+use proto::master::{BrowseCursor, BrowseOrder, Entry, Precondition};
 use proto::name::{EntryName, EntryPath};
 use serde::{Deserialize, Serialize};
 
@@ -29,13 +29,30 @@ pub(crate) struct ListQuery {
 
 /// How the entries of a folder follow each other.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 enum Order {
     /// By the bytes of their names.
     #[default]
     Name,
-    /// Folders before files, and each by the bytes of their names.
-    FoldersFirst,
+    /// Folders before files, and each in this order.
+    FoldersFirst(BrowseOrder),
+}
+
+impl TryFrom<String> for Order {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "name" => Ok(Self::Name),
+            "folders_first" => Ok(Self::FoldersFirst(BrowseOrder::default())),
+            _ => match BrowseOrder::try_from(text) {
+                Ok(order) => Ok(Self::FoldersFirst(order)),
+                Err(_) => {
+                    Err("`order` is name, folders_first, -name, size, -size, modified or -modified")
+                }
+            },
+        }
+    }
 }
 
 /// A page of a folder.
@@ -56,20 +73,22 @@ pub(crate) async fn get(
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Result<Json<FolderPage>, Problem> {
     let limit = page_len(query.limit)?;
+    let by_name = Order::FoldersFirst(BrowseOrder::default());
+    if query.from.is_some() && query.order != by_name {
+        let message = "`from` goes with order=folders_first only";
+        return Err(Problem::new(Kind::BadRequest, message));
+    }
     let (entries, next) = match query.order {
-        Order::Name if query.from.is_some() => {
-            let message = "`from` goes with order=folders_first only";
-            return Err(Problem::new(Kind::BadRequest, message));
-        }
         Order::Name => {
             let after = query.after.map(EntryName::new).transpose()?;
             let listed = state.drive.list(&path, after, limit).await?;
             let next = last_name(&listed.entries).filter(|_| listed.more);
             (listed.entries, next)
         }
-        Order::FoldersFirst => {
+        Order::FoldersFirst(order) => {
             let after = query.after.as_deref().map(cursor).transpose()?;
-            let browsed = state.drive.browse(&path, after, query.from, limit).await?;
+            let browsed = state.drive.browse(&path, order, after, query.from, limit);
+            let browsed = browsed.await?;
             (browsed.entries, browsed.next.map(String::from))
         }
     };

@@ -151,12 +151,113 @@ async fn folders_are_listed_before_files_on_all_pages() {
     assert_eq!(from["entries"][0]["name"], "y.txt");
     for refused in [
         "order=folders_first&after=a.txt",
-        "order=size",
+        "order=large",
+        "order=time",
+        "order=size&from=c",
+        "order=-name&from=c",
+        "order=size&after=files%2Fa.txt",
+        "order=size&after=files%2F-1%2Fa.txt",
+        "order=folders_first&after=files%2F1%2Fa.txt",
         "from=c",
         "order=folders_first&from=..",
     ] {
         let answer = site.get(&format!("/api/v1/folders?{refused}")).await;
         assert_eq!(answer.status, 400, "{refused}");
+    }
+}
+
+/// All names of a folder in an order, two a page.
+async fn names_in(site: &Site, order: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut address = format!("/api/v1/folders/f?order={order}&limit=2");
+    for _ in 0..100 {
+        let page = site.get(&address).await.json();
+        let entries = page["entries"].as_array().unwrap();
+        let page_names = entries.iter().map(|entry| entry["name"].as_str().unwrap());
+        names.extend(page_names.map(str::to_owned));
+        let Some(next) = page["next"].as_str() else {
+            return names;
+        };
+        let next = crate::location::encode_text(next);
+        address = format!("/api/v1/folders/f?order={order}&limit=2&after={next}");
+    }
+    panic!("the pages never end");
+}
+
+/// Folders stay first whatever the order, and names decide between equal sizes.
+#[tokio::test]
+async fn a_folder_is_listed_by_size_and_by_time() {
+    let site = Site::new();
+    for (name, content) in [("a", "xx"), ("b", "x"), ("c", "xx"), ("d", "")] {
+        site.keep(&format!("/f/{name}"), content.as_bytes());
+    }
+    for name in ["m", "n"] {
+        site.send(&format!("POST /api/v1/folders/f/{name}"), &[], "")
+            .await;
+    }
+    for (order, expected) in [
+        ("folders_first", ["m", "n", "a", "b", "c", "d"]),
+        ("-name", ["n", "m", "d", "c", "b", "a"]),
+        ("size", ["m", "n", "d", "b", "a", "c"]),
+        ("-size", ["n", "m", "c", "a", "b", "d"]),
+    ] {
+        assert_eq!(names_in(&site, order).await, expected, "{order}");
+    }
+    let last_modified = [("last-modified", "Sat, 06 Nov 1993 08:49:37 GMT")];
+    site.send("PUT /api/v1/files/f/old", &last_modified, "x")
+        .await;
+    assert_eq!(names_in(&site, "modified").await[2], "old");
+    assert_eq!(names_in(&site, "-modified").await.last().unwrap(), "old");
+}
+
+/// A page without a script was in the order of names, whatever its address said, and its heads led nowhere.
+#[tokio::test]
+async fn the_page_is_sorted_without_a_script() {
+    let site = Site::new();
+    for number in 0..250 {
+        site.keep(&format!("/f/{number:03}"), &vec![0; number]);
+    }
+    site.send("POST /api/v1/folders/f/folder", &[], "").await;
+    let names = |html: &str| -> Vec<String> {
+        let parts = html.split("data-name=\"").skip(1);
+        parts
+            .map(|part| part.split('"').next().unwrap().to_owned())
+            .collect()
+    };
+    let page = site.get("/folder/f?sort=-size").await;
+    assert_eq!(names(page.text())[..3], ["folder", "249", "248"]);
+    for expected in [
+        r#"data-sort="name"><a class="sort" href="/folder/f" data-folder>"#,
+        r#"data-sort="size" aria-sort="descending"><a class="sort" href="/folder/f?sort=size" data-folder>"#,
+        r#"data-sort="time"><a class="sort" href="/folder/f?sort=-time" data-folder>"#,
+    ] {
+        assert!(page.text().contains(expected), "{expected}");
+    }
+    let next = page
+        .text()
+        .split("id=\"next-page\" href=\"")
+        .nth(1)
+        .unwrap();
+    let next = next.split('"').next().unwrap().replace("&#38;", "&");
+    assert_eq!(next, "/folder/f?after=files%2F51%2F051&sort=-size");
+    let page = site.get(&next).await;
+    assert_eq!(names(page.text()).len(), 51);
+    assert_eq!(names(page.text())[0], "050");
+    assert!(
+        page.text()
+            .contains(r#"id="first-page" href="/folder/f?sort=-size""#)
+    );
+    let page = site.get("/folder/f?sort=-name").await;
+    assert_eq!(names(page.text())[..3], ["folder", "249", "248"]);
+    let page = site.get("/folder/f").await;
+    assert!(page.text().contains(
+        r#"data-sort="name" aria-sort="ascending"><a class="sort" href="/folder/f?sort=-name" data-folder>"#
+    ));
+    for address in [
+        "/folder/f?sort=-size&after=files%2Fa",
+        "/folder/f?sort=-size&from=a",
+    ] {
+        assert_eq!(site.get(address).await.status, 400, "{address}");
     }
 }
 
@@ -180,7 +281,7 @@ async fn the_page_has_folders_before_all_files() {
     assert_eq!(next, "/folder/f?after=files%2F198.txt");
     let page = site.get(next).await;
     assert!(page.text().contains("data-name=\"199.txt\""));
-    for address in ["/folder/f?sort=-size", "/folder/f?from=2"] {
+    for address in ["/folder/f?sort=nonsense", "/folder/f?from=2"] {
         assert_eq!(site.get(address).await.status, 200, "{address}");
     }
     assert_eq!(site.get("/folder/f?after=nonsense").await.status, 400);

@@ -2,10 +2,9 @@
 
 use proto::id::RequestId;
 use proto::master::{
-    BrowseCursor, BrowseFolder, DeleteEntry, EmptyTrash, Entry, EntryDeleted, EntryMoved,
-    EntryRestored, FolderBrowsed, FolderListed, FoundEntry, ListFolder, ListTrash, MoveEntry,
-    NamesFound, RestoreEntry, SearchCursor, SearchNames, TrashEmptied, TrashEntry, TrashId,
-    TrashListed,
+    BrowseFolder, DeleteEntry, EmptyTrash, Entry, EntryDeleted, EntryMoved, EntryRestored,
+    FolderBrowsed, FolderListed, FoundEntry, ListFolder, ListTrash, MoveEntry, NamesFound,
+    RestoreEntry, SearchCursor, SearchNames, TrashEmptied, TrashEntry, TrashId, TrashListed,
 };
 use proto::matching::Words;
 use proto::name::EntryPath;
@@ -65,23 +64,17 @@ impl MasterState {
             after: None,
             limit: u32::MAX,
         };
-        let place = |entry: &Entry| {
-            let name = entry.name().cloned();
-            (matches!(entry, Entry::File { .. }), name)
-        };
-        let after = ask.after.clone().map(|after| match after {
-            BrowseCursor::Folder(name) => (false, Some(name)),
-            BrowseCursor::File(name) => (true, Some(name)),
-        });
+        let place = |entry: &Entry| ask.order.cursor(entry).unwrap();
         let mut entries = self.list(&everything).entries;
-        entries.retain(|entry| after.as_ref().is_none_or(|after| place(entry) > *after));
-        entries.sort_by_key(place);
-        let rest = entries.split_off(entries.len().min(ask.limit as usize));
-        let last = entries.last().filter(|_| !rest.is_empty());
-        let next = last.and_then(|entry| match place(entry) {
-            (true, name) => Some(BrowseCursor::File(name?)),
-            (false, name) => Some(BrowseCursor::Folder(name?)),
+        let is_behind = |entry: &Entry, after| ask.order.compare(&place(entry), after).is_gt();
+        entries.retain(|entry| {
+            ask.after
+                .as_ref()
+                .is_none_or(|after| is_behind(entry, after))
         });
+        entries.sort_by(|left, right| ask.order.compare(&place(left), &place(right)));
+        let rest = entries.split_off(entries.len().min(ask.limit as usize));
+        let next = entries.last().filter(|_| !rest.is_empty()).map(place);
         FolderBrowsed { entries, next }
     }
 

@@ -4,6 +4,7 @@ use futures::FutureExt;
 
 use super::*;
 use crate::commit::Counted;
+use crate::handlers::Sorts;
 use crate::placement::Candidate;
 
 /// Nodes 1 to 5; some are down, some are full.
@@ -149,6 +150,7 @@ pub(super) async fn files_on(disk: &MemoryDisk) -> Files<Told> {
         committer,
         cluster: Arc::new(Told::default()),
         blocking: Blocking::inline(),
+        sorts: Sorts::default(),
         upload_lease: Duration::from_secs(900),
         resumable_upload_retention: Duration::from_secs(3600),
         chance: Arc::new(Mutex::new(StdRng::seed_from_u64(1))),
