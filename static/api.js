@@ -97,9 +97,12 @@ export async function call(method, address, body, more) {
   return json;
 }
 
-/** A page of a folder, folders first: behind a cursor, or from a name on. */
-export function browse(path, { after, from, limit }) {
-  const query = new URLSearchParams({ order: "folders_first", limit });
+// What the API calls the orders of lists.
+const ORDERS = { name: "folders_first", time: "modified", "-time": "-modified" };
+
+/** A page of a folder, folders first, ordered as an address says it: behind a cursor, or by name from a name on. */
+export function browse(path, { after, from, limit, sort = "name" }) {
+  const query = new URLSearchParams({ order: ORDERS[sort] ?? sort, limit });
   if (after) query.set("after", after);
   if (from) query.set("from", from);
   return call("GET", `${folderAddress(path)}?${query}`);

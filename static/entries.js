@@ -51,6 +51,9 @@ export function readSort(text) {
   return Object.hasOwn(COLUMNS, column ?? "") ? text : "name";
 }
 
+/** By which of its numbers an entry is sorted; null where it is by name. */
+export const keyIn = (sort) => ({ size: "size", time: "modified" })[sort.replace("-", "")] ?? null;
+
 /** Folders first, whatever the order. */
 export function sortEntries(entries, sort) {
   const compare = COLUMNS[sort.replace("-", "")];

@@ -1,16 +1,20 @@
-// What is known of a folder's entries: pages that come one after another by the cluster's cursor, folders first.
+// What is known of a folder's entries: pages that come one after another by the cluster's cursor, folders first, in the order in
+// which they are wanted.
 //
-// A folder of up to WHOLE_MAX entries is fetched to its end and can be sorted in any way. Of a larger one only the pages
-// near those that are looked at are kept; of the others just how many entries they have and where they begin.
+// A folder of up to WHOLE_MAX entries is fetched to its end, and sorted here, where names are compared as people read them. Of a
+// larger one, which keeps the cluster's order (there names are compared by their bytes), only the pages near those that are looked at
+// are kept; of the others just how many entries they have and where they begin.
 
 import * as api from "./api.js";
-import { fromApi, isFolder, sortEntries } from "./entries.js";
+import { fromApi, isFolder, keyIn, sortEntries } from "./entries.js";
 
+/** Entries of a page. In an order that is not by name each page costs the cluster a look at the whole folder: they are longer. */
 const PAGE_LEN = 500;
+const SORTED_PAGE_LEN = 1000;
 const UTF8 = new TextEncoder();
-export const WHOLE_MAX = 10000;
-/** Pages of a larger folder that are kept. */
-const PAGES_KEPT = 24;
+const WHOLE_MAX = 10000;
+/** Entries of a larger folder that are kept. */
+const KEPT_MAX = 12000;
 /** Entries after which the list ends, to go on at another address: browsers cannot scroll through any number of rows. */
 export const LENGTH_MAX = 200000;
 
@@ -22,14 +26,19 @@ export class Folder {
   #fetching = null;
   #isStopped = false;
   #sorted = null;
-  #sort = "name";
+  // How the pages follow each other, and how they are shown when all are here.
+  #order;
+  #sort;
+  #pageLen;
 
   /** `after` and `from`: where it begins, if not with the first entry. `onChange` is called whenever more is known. */
   constructor({ path, after = null, from = null, sort = "name" }) {
     this.path = path;
     this.after = after;
     this.from = from;
+    this.#order = sort;
     this.#sort = sort;
+    this.#pageLen = keyIn(sort) ? SORTED_PAGE_LEN : PAGE_LEN;
     this.onChange = () => {};
   }
 
@@ -66,7 +75,9 @@ export class Folder {
     return this.#sort;
   }
 
+  /** Of a folder that is whole. Another one is fetched anew to be sorted in another way. */
   set sort(sort) {
+    if (!this.isWhole) return;
     this.#sort = sort;
     this.#sorted = null;
   }
@@ -93,15 +104,18 @@ export class Folder {
   }
 
   /**
-   * The entries from one to another, both with them, in the order of names: places shift while it lasts. Those that are not here are
+   * The entries from one to another, both with them, in the cluster's order: places shift while it lasts. Those that are not here are
    * fetched, and not kept. `isWanted` is told before each page how many there are by then; where it says no, that is all.
    */
   async between(one, other, isWanted = () => true) {
-    const cursors = [one, other].map(cursorOf);
-    const [first, last] = isBehind(...cursors) ? cursors.reverse() : cursors;
-    const isInside = (entry) => !isBehind(first, cursorOf(entry)) && !isBehind(cursorOf(entry), last);
-    const isBefore = (page) => this.#endOf(page) !== null && isBehind(first, this.#endOf(page));
-    const isAfter = (page) => page.after !== null && !isBehind(last, page.after);
+    const cursors = [one, other].map((entry) => this.#cursorOf(entry));
+    const [first, last] = this.#isBehind(...cursors) ? cursors.reverse() : cursors;
+    const isInside = (entry) => !this.#isBehind(first, this.#cursorOf(entry)) && !this.#isBehind(this.#cursorOf(entry), last);
+    const isBefore = (page) => this.#endOf(page) !== null && this.#isBehind(first, this.#endOf(page));
+    const isAfter = (page) => page.after !== null && !this.#isBehind(last, page.after);
+    // In another order than before, one of them may be where nobody looked yet.
+    while (this.#next !== null && !this.isFull && this.#isBehind(last, this.#next) && isWanted(this.#length)) await this.#fetchNext();
+    this.onChange();
     return (await this.#collect(isWanted, (page) => !isBefore(page) && !isAfter(page))).filter(isInside);
   }
 
@@ -161,7 +175,7 @@ export class Folder {
       if (isNear && page.items === null && !page.isFetching) await this.#fetchAgain(page);
     }
     this.#forgetFarFrom(first);
-    if (last + PAGE_LEN <= this.#length || this.#next === null || this.isFull) return;
+    if (last + this.#pageLen <= this.#length || this.#next === null || this.isFull) return;
     await this.#fetchNext();
     this.onChange();
   }
@@ -189,7 +203,7 @@ export class Folder {
 
   async #fetchPage({ after, from }) {
     const begun = this.#next;
-    const page = await api.browse(this.path, { after, from, limit: PAGE_LEN });
+    const page = await this.#browse(after, from);
     // The last page was fetched again meanwhile, and ends elsewhere.
     if (this.#next !== begun) return;
     const items = page.entries.map((entry) => fromApi(this.path, entry));
@@ -216,12 +230,33 @@ export class Folder {
     const items = [];
     let [after, from] = [page.after, page.from];
     do {
-      const { entries, next } = await api.browse(this.path, { after, from, limit: PAGE_LEN });
+      const { entries, next } = await this.#browse(after, from);
       items.push(...entries.map((entry) => fromApi(this.path, entry)));
       [after, from] = [next ?? null, null];
-    } while (after !== null && isBehind(this.#endOf(page), after));
+    } while (after !== null && this.#isBehind(this.#endOf(page), after));
     const end = this.#endOf(page);
-    return { items: end === null ? items : items.filter((entry) => !isBehind(cursorOf(entry), end)), next: after };
+    const isInside = (entry) => end === null || !this.#isBehind(this.#cursorOf(entry), end);
+    return { items: items.filter(isInside), next: after };
+  }
+
+  #browse(after, from) {
+    return api.browse(this.path, { after, from, limit: this.#pageLen, sort: this.#order });
+  }
+
+  /** The cluster's cursor behind an entry. */
+  #cursorOf(entry) {
+    const key = keyIn(this.#order);
+    const place = key ? `${entry[key]}/${entry.name}` : entry.name;
+    return `${isFolder(entry) ? "folders" : "files"}/${place}`;
+  }
+
+  /** Whether a cursor is behind another one: files are behind folders, and within both it is as the order says. */
+  #isBehind(cursor, other) {
+    if (cursor === null) return false;
+    const [one, two] = [readCursor(cursor), readCursor(other)];
+    if (one.isFile !== two.isFile) return one.isFile;
+    const place = one.key - two.key || compareBytes(one.name, two.name);
+    return this.#order.startsWith("-") ? place < 0 : place > 0;
   }
 
   /** Where the page behind this one begins; null if none does. */
@@ -233,9 +268,9 @@ export class Folder {
   /** Gives a page other entries; what is too long for one becomes several. */
   #replace(page, items) {
     const pieces = [];
-    const pieceLen = items.length > 2 * PAGE_LEN ? PAGE_LEN : items.length;
-    for (let at = pieceLen; at < items.length; at += PAGE_LEN) {
-      const piece = { after: cursorOf(items[at - 1]), from: null, items: items.slice(at, at + PAGE_LEN) };
+    const pieceLen = items.length > 2 * this.#pageLen ? this.#pageLen : items.length;
+    for (let at = pieceLen; at < items.length; at += this.#pageLen) {
+      const piece = { after: this.#cursorOf(items[at - 1]), from: null, items: items.slice(at, at + this.#pageLen) };
       pieces.push({ ...piece, isStale: false, isFetching: false });
     }
     page.items = items.slice(0, pieceLen);
@@ -273,24 +308,26 @@ export class Folder {
 
   #forgetFarFrom(index) {
     const kept = this.#pages.filter((page) => page.items !== null);
-    if (kept.length <= PAGES_KEPT) return;
+    const keptMax = KEPT_MAX / this.#pageLen;
+    if (kept.length <= keptMax) return;
     const distance = (page) => Math.abs(page.start + page.count / 2 - index);
     kept.sort((left, right) => distance(left) - distance(right));
-    for (const page of kept.slice(PAGES_KEPT)) page.items = null;
+    for (const page of kept.slice(keptMax)) page.items = null;
   }
 }
 
-/** The cluster's cursor behind an entry. */
-const cursorOf = (entry) => `${isFolder(entry) ? "folders" : "files"}/${entry.name}`;
+/** What a cursor says: behind which name, among those of which size or time, if the order is by one. No name has a `/`. */
+function readCursor(text) {
+  const parts = text.split("/");
+  return { isFile: parts[0] === "files", key: parts.length > 2 ? Number(parts[1]) : 0, name: parts.at(-1) };
+}
 
-/** Whether a cursor is behind another one: files are behind folders, names in the order of their bytes. */
-function isBehind(cursor, other) {
-  if (cursor === null) return false;
-  const isFile = (text) => text.startsWith("files/");
-  if (isFile(cursor) !== isFile(other)) return isFile(cursor);
-  const [bytes, others] = [UTF8.encode(cursor), UTF8.encode(other)];
+/** Names in the order of their bytes, which for some is not that of the browser. */
+function compareBytes(left, right) {
+  const [bytes, others] = [UTF8.encode(left), UTF8.encode(right)];
   const place = bytes.findIndex((byte, at) => byte !== others[at]);
-  return place >= 0 && (place >= others.length || bytes[place] > others[place]);
+  if (place < 0) return bytes.length - others.length;
+  return place >= others.length ? 1 : bytes[place] - others[place];
 }
 
 /** What a search found so far: all of that is here. `next` is where more of it would begin; null if there is no more. */

@@ -39,8 +39,8 @@ export const currentPath = () => shown.path;
 export const currentSearch = () => shown.search;
 /** The address of what is shown. */
 export const currentAddress = () => address;
-/** How the list is ordered, and whether it can be ordered in other ways. */
-export const currentSort = () => ({ sort: shown.sort, isWhole: shown.search === null && (folder?.isWhole ?? false) });
+/** How the list is ordered. */
+export const currentSort = () => shown.sort;
 
 /** Takes over what the server drew. */
 export function start() {
@@ -261,9 +261,10 @@ function drawList(freshNames = []) {
     byId("empty").replaceChildren(element("h2", {}, title), element("p", {}, text));
   }
   const isContinued = shown.after !== null || shown.from !== null;
+  const addressOf = (after) => api.pageAddress(shown.path, { after, sort: shown.sort });
   drawPager({
-    first: isContinued ? { label: FILES.fromBeginning, address: api.pageAddress(shown.path) } : null,
-    next: list.isFull && list.next ? { label: fill(FILES.goOn, { count: LENGTH_MAX }), address: api.pageAddress(shown.path, { after: list.next }) } : null,
+    first: isContinued ? { label: FILES.fromBeginning, address: addressOf(null) } : null,
+    next: list.isFull && list.next ? { label: fill(FILES.goOn, { count: LENGTH_MAX }), address: addressOf(list.next) } : null,
   });
   restoreScroll();
 }

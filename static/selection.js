@@ -12,7 +12,7 @@ import { leadToZip } from "./zipping.js";
 
 const byId = (id) => document.getElementById(id);
 const selected = new Map();
-// Where a range begins: an entry, and its place.
+// Where a range begins: an entry, and its place in a list.
 let anchor = null;
 // Counts what is selected, so that what was to be fetched for it does not come after something else was.
 let choices = 0;
@@ -80,11 +80,13 @@ export async function all() {
 
 /** From where the last one was selected to this place, and nothing else. */
 export async function extendTo(place) {
-  const begin = placeOfAnchor() ?? place;
-  const [first, last] = [Math.min(begin, place), Math.max(begin, place)];
-  const other = view.at(place);
+  const [list, other] = [view.current(), view.at(place)];
+  const begin = placeOfAnchor();
+  // The list has another order since, and where the range begins in it only the cluster knows.
+  const isUnknown = begin === null && anchor !== null && !list.isWhole;
+  const [first, last] = [Math.min(begin ?? place, place), Math.max(begin ?? place, place)];
   anchor ??= anchored(place);
-  await take(here(first, last) ?? between(view.current(), other, place));
+  await take((isUnknown ? null : here(first, last)) ?? between(list, other, place));
 }
 
 /** What is from where the range begins to this entry; to what is at this place, if it is not here yet. */
@@ -93,12 +95,12 @@ const between = (list, entry, place) => async (isWanted) => {
   return end ? list.between(anchor?.entry ?? end, end, isWanted) : [];
 };
 
-/** Where a range begins now: an entry that was forgotten is where it was. */
+/** Where a range begins now: an entry that was forgotten is where it was in the same list. */
 function placeOfAnchor() {
   if (anchor === null) return null;
   const seen = view.placeOf(anchor.entry);
   if (seen >= 0) return seen;
-  return view.current().isWhole ? null : anchor.place;
+  return view.current().isWhole || view.current() !== anchor.list ? null : anchor.place;
 }
 
 /** The entries between two places; null if some of them have to be fetched first. */
@@ -151,7 +153,7 @@ async function fetched(fetchAll, mine) {
 
 /** Where a range begins, also if its row is forgotten meanwhile. */
 function anchored(place, entry = view.at(place)) {
-  return entry ? { place, entry } : null;
+  return entry ? { place, entry, list: view.current() } : null;
 }
 
 /** Begins a range here, if none was begun. */

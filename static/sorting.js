@@ -1,32 +1,27 @@
-// The heads of the columns: links to the same folder in another order, where the whole folder is here to be sorted.
+// The heads of the columns: links to the same folder in another order. What a search finds has one order.
 
 import { pageAddress } from "./api.js";
-import { WHOLE_MAX } from "./folder.js";
 import { currentPath, currentSearch, currentSort } from "./listing.js";
-import { element, hiddenText } from "./rows.js";
-import { FILES, fill } from "./texts.js";
+import { element } from "./rows.js";
+import { FILES } from "./texts.js";
 
 const TITLES = { name: FILES.columnName, size: FILES.columnSize, time: FILES.columnTime };
 const heads = Array.from(document.querySelectorAll("#table th[data-sort]"));
 
 /** Shows how the list is ordered, and how else it could be. */
 export function draw() {
-  const { sort, isWhole } = currentSort();
+  const sort = currentSort();
+  const isFolder = currentSearch() === null;
   for (const head of heads) {
     const column = head.dataset.sort;
-    const isSorted = isWhole && sort.replace("-", "") === column;
+    const isSorted = isFolder && sort.replace("-", "") === column;
     const direction = sort.startsWith("-") ? "descending" : "ascending";
     if (isSorted) head.setAttribute("aria-sort", direction);
     else head.removeAttribute("aria-sort");
-    const text = TITLES[column];
-    if (isWhole) drawLink(head, addressOf(column, isSorted, sort));
-    else if (column === "name" || currentSearch() !== null) head.replaceChildren(text);
-    else head.replaceChildren(text, hiddenText(` (${reason()})`));
-    head.title = isWhole || currentSearch() !== null ? "" : reason();
+    if (isFolder) drawLink(head, addressOf(column, isSorted, sort));
+    else head.replaceChildren(TITLES[column]);
   }
 }
-
-const reason = () => fill(FILES.notSorted, { count: WHOLE_MAX });
 
 /** The same link as before, if there was one, so that it keeps the focus. */
 function drawLink(head, address) {

@@ -5,10 +5,10 @@ use futures::{StreamExt, stream};
 use proto::name::EntryPath;
 
 use crate::support::list::{
-    CONTROL, DELETE, DOWN, ESCAPE, FOCUSED, LET_ALL_GO, NAMES, NOTICE, READY, RIGHT, SELECTED,
-    SHIFT, choose, click_with, focus, hold, open_list, until_equal, until_listed,
+    CONTROL, DELETE, DOWN, ENTER, ESCAPE, FOCUSED, LET_ALL_GO, NAMES, NOTICE, READY, RIGHT,
+    SELECTED, SHIFT, choose, click_with, focus, hold, open_list, until_equal, until_listed,
 };
-use crate::support::{Cluster, Screen, browse};
+use crate::support::{Cluster, Page, Screen, browse};
 
 const IDLE: &str = "!document.body.classList.contains('busy')";
 
@@ -267,24 +267,45 @@ async fn a_part_of_a_folder_grows_by_what_is_added() {
 pub(crate) const HUGE: &str = "
     const fetchNow = window.fetch;
     const nameOf = (number) => `n${String(number).padStart(5, '0')}`;
+    const sizeOf = (number) => Math.floor(number / 10);
     window.fetch = async (address, options) => {
       const url = new URL(address, location.href);
       if (!url.pathname.startsWith('/api/v1/folders/huge')) return fetchNow(address, options);
-      const after = url.searchParams.get('after');
-      const begin = after ? Number(after.slice('files/n'.length)) + 1 : 0;
+      const isBySize = url.searchParams.get('order') === '-size';
+      const numberAt = (place) => (isBySize ? 19999 - place : place);
+      const after = url.searchParams.get('after')?.split('/').at(-1);
+      const begin = after ? numberAt(Number(after.slice(1))) + 1 : 0;
       const end = Math.min(begin + Number(url.searchParams.get('limit')), 20000);
       const entries = [];
-      for (let number = begin; number < end; number += 1) {
-        entries.push({ kind: 'file', name: nameOf(number), size: 1, modified_ms: 0, version: 1 });
+      for (let place = begin; place < end; place += 1) {
+        const number = numberAt(place);
+        entries.push({ kind: 'file', name: nameOf(number), size: sizeOf(number), modified_ms: 0, version: 1 });
       }
-      return Response.json({ entries, next: end < 20000 ? `files/${nameOf(end - 1)}` : null });
+      const last = numberAt(end - 1);
+      const next = isBySize ? `files/${sizeOf(last)}/${nameOf(last)}` : `files/${nameOf(last)}`;
+      return Response.json({ entries, next: end < 20000 ? next : null });
     };";
+
+/// Scrolls down, again and again as more comes, until the list ends with this name.
+async fn scroll_to(page: &Page, last: &str) {
+    const HEIGHT: &str = "return document.body.scrollHeight";
+    loop {
+        let height = page.script(HEIGHT).await;
+        page.script("scrollTo(0, document.body.scrollHeight)").await;
+        page.until(&format!(
+            "document.body.scrollHeight > {height} || {NAMES}.at(-1) === '{last}'"
+        ))
+        .await;
+        if page.script(&format!("return {NAMES}.at(-1)")).await == last {
+            return;
+        }
+    }
+}
 
 /// Of a large folder not all entries are kept: a range over those that were forgotten had holes that nobody saw, and all of it were
 /// only those that had been looked at.
 #[tokio::test]
 async fn a_range_has_also_what_is_not_here_any_more() {
-    const HEIGHT: &str = "return document.body.scrollHeight";
     let cluster = Cluster::start().await;
     cluster.upload("/huge/one.txt", b"x").await;
     browse(Screen::Desktop, async |page| {
@@ -294,25 +315,94 @@ async fn a_range_has_also_what_is_not_here_any_more() {
             .await;
         page.until(&format!("{NAMES}[0] === 'n00000'")).await;
         click_with(page, "n00000", "").await;
-        loop {
-            let height = page.script(HEIGHT).await;
-            page.script("scrollTo(0, document.body.scrollHeight)").await;
-            page.until(&format!(
-                "document.body.scrollHeight > {height} || {NAMES}.at(-1) === 'n19999'"
-            ))
-            .await;
-            let last = page.script(&format!("return {NAMES}.at(-1)")).await;
-            if last == "n19999" {
-                break;
-            }
-        }
+        scroll_to(page, "n19999").await;
         click_with(page, "n19999", "shiftKey: true").await;
-        until_equal(page, SELECTED, "20,000 selected, 20.0 kB").await;
+        until_equal(page, SELECTED, "20,000 selected, 20.0 MB").await;
         page.press(ESCAPE).await;
         page.until("document.getElementById('selection').hidden")
             .await;
         page.press(format!("{CONTROL}a")).await;
-        until_equal(page, SELECTED, "20,000 selected, 20.0 kB").await;
+        until_equal(page, SELECTED, "20,000 selected, 20.0 MB").await;
+    })
+    .await;
+}
+
+/// In the order of sizes a range is what is between two sizes; and one that began in another order goes on from where its beginning
+/// is now.
+#[tokio::test]
+async fn a_range_is_what_is_between_in_the_order_that_is_shown() {
+    let cluster = Cluster::start().await;
+    cluster.upload("/huge/one.txt", b"x").await;
+    browse(Screen::Desktop, async |page| {
+        open_list(page, &cluster.url("/")).await;
+        page.script(HUGE).await;
+        page.script("document.querySelector('.entry .open').click()")
+            .await;
+        page.until(&format!("{NAMES}[0] === 'n00000'")).await;
+        page.click("th.size a").await;
+        page.until(&format!("{NAMES}[0] === 'n19999'")).await;
+        click_with(page, "n19998", "").await;
+        scroll_to(page, "n00000").await;
+        click_with(page, "n00003", "shiftKey: true").await;
+        until_equal(page, SELECTED, "19,996 selected, 20.0 MB").await;
+
+        page.script("scrollTo(0, 0)").await;
+        page.until(&format!("{NAMES}[0] === 'n19999'")).await;
+        click_with(page, "n19999", "").await;
+        // By the keyboard: the bar of what is selected is above it.
+        page.script("document.querySelector('th.name a').focus()")
+            .await;
+        page.press(ENTER).await;
+        page.until(&format!("{NAMES}[0] === 'n00000'")).await;
+        click_with(page, "n00002", "shiftKey: true").await;
+        until_equal(page, SELECTED, "19,998 selected, 20.0 MB").await;
+    })
+    .await;
+}
+
+/// In a folder that is too large for the page to have it whole, the heads of the columns only said that it could not be sorted.
+#[tokio::test]
+async fn a_folder_of_more_than_the_page_has_is_sorted_by_size() {
+    const COUNT: &str = "Number(document.getElementById('table').getAttribute('aria-rowcount'))";
+    let cluster = Cluster::start().await;
+    fill(&cluster, "/large", 10_100).await;
+    cluster.upload("/large/folder/x.txt", b"x").await;
+    cluster.upload("/large/large.txt", b"the largest").await;
+    cluster.upload("/large/less.txt", b"larger").await;
+    let all_are_here = format!("{COUNT} === 10104");
+    let is_sorted = format!(
+        "JSON.stringify({NAMES}.slice(0, 4)) === JSON.stringify(['folder', 'large.txt', 'less.txt', 'scan 9999.txt'])"
+    );
+    browse(Screen::Desktop, async |page| {
+        page.open(&cluster.url("/folder/large")).await;
+        page.until(&all_are_here).await;
+        page.click("th.size a").await;
+        page.until(&is_sorted).await;
+        page.until("document.querySelector('th.size').ariaSort === 'descending'")
+            .await;
+        page.script("location.reload()").await;
+        page.until(&is_sorted).await;
+        page.until(&all_are_here).await;
+        click_with(page, "large.txt", "").await;
+        page.script("scrollTo(0, document.body.scrollHeight)").await;
+        // The cluster has names in the order of their bytes.
+        page.until(&format!(
+            "JSON.stringify({NAMES}.slice(-3)) === JSON.stringify(['scan 10.txt', 'scan 1.txt', 'scan 0.txt'])"
+        ))
+        .await;
+        click_with(page, "scan 0.txt", "shiftKey: true").await;
+        until_equal(page, SELECTED, "10,102 selected, 17 bytes").await;
+
+        page.press(ESCAPE).await;
+        page.script("scrollTo(0, 0)").await;
+        page.until(&is_sorted).await;
+        page.click("th.size a").await;
+        page.until(&format!("{NAMES}[1] === 'scan 0.txt'")).await;
+        page.script("history.back()").await;
+        page.until(&is_sorted).await;
+        page.script("history.back()").await;
+        page.until(&format!("{NAMES}[1] === 'large.txt' && {NAMES}[3] === 'scan 0.txt'"))
+            .await;
     })
     .await;
 }

@@ -60,7 +60,7 @@ async fn selecting_all_of_a_large_folder_can_be_stopped() {
         let is_hidden = "return document.getElementById('selection').hidden";
         assert_eq!(page.script(is_hidden).await, json!(true));
         page.click("#pick-all").await;
-        until_equal(page, SELECTED, "20,000 selected, 20.0 kB").await;
+        until_equal(page, SELECTED, "20,000 selected, 20.0 MB").await;
     })
     .await;
 }
