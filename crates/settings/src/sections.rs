@@ -163,6 +163,8 @@ sections! {
         uploads_at_once: u32 = 32;
         /// The longest body that the page sends in one request, for a proxy in front of it that takes no longer ones.
         upload_request_max: Option<ByteSize> = None;
+        /// The largest file that whoever has a link may add to a folder.
+        request_file_max: Option<ByteSize> = None;
         /// A transfer that moves no byte for so long is cut off.
         idle_timeout: TimeSpan = TimeSpan::secs(60);
     }

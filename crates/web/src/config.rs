@@ -92,6 +92,7 @@ fn transfers(web: &WebSettings) -> TransferLimits {
         uploads_at_once: web.uploads_at_once,
         patience: web.idle_timeout.duration(),
         upload_request_max: web.upload_request_max.map(ByteSize::get),
+        request_file_max: web.request_file_max.map(ByteSize::get),
         ..TransferLimits::default()
     }
 }

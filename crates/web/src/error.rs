@@ -260,6 +260,7 @@ fn kind(error: &Error) -> Kind {
         Error::Unavailable { .. } => Kind::Unavailable,
         Error::TimedOut { .. } => Kind::TimedOut,
         Error::Read(source) if source.kind() == std::io::ErrorKind::TimedOut => Kind::TooSlow,
+        Error::Read(source) if source.kind() == std::io::ErrorKind::FileTooLarge => Kind::TooLarge,
         Error::Read(_) | Error::SizeMismatch { .. } => Kind::UploadInterrupted,
         Error::Refused(refused) => match refused.code {
             ErrorCode::Busy => Kind::Busy,

@@ -99,7 +99,7 @@ fn host_of(authority: &str) -> String {
 
 /// Checks a request, and adds to its answer the headers that all have.
 pub(crate) async fn guard(State(state): State<Shared>, request: Request, next: Next) -> Response {
-    let speaks_tus = request.uri().path().starts_with(uploads::UPLOADS);
+    let speaks_tus = speaks_tus(request.uri().path());
     let mut response = match check(&state.hosts, &request) {
         Ok(()) => next.run(request).await,
         Err(problem) if speaks_tus => tus::stamp(problem.into_response()).await,
@@ -110,6 +110,15 @@ pub(crate) async fn guard(State(state): State<Shared>, request: Request, next: N
         entry.or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Whether uploads that can go on in the middle are here, the owner's or those by a link.
+fn speaks_tus(path: &str) -> bool {
+    let below_link = path
+        .strip_prefix(RECEIVERS)
+        .and_then(|rest| rest.split_once('/'));
+    path.starts_with(uploads::UPLOADS)
+        || below_link.is_some_and(|(_, rest)| rest == "uploads" || rest.starts_with("uploads/"))
 }
 
 const SECURITY_HEADERS: [(HeaderName, &str); 6] = [

@@ -46,7 +46,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodFilter, MethodRouter, delete, get, on, post};
+use proto::master::ShareId;
 use rand::RngExt;
 use settings::Network;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +72,7 @@ use resumable::Resumables;
 use routes::shares::RECEIVERS;
 use thumbnails::Thumbnails;
 use tickets::Tickets;
-use turns::Transfers;
+use turns::{Transfers, Turn};
 use watch::Watch;
 
 /// What all routes share.
@@ -91,6 +92,7 @@ pub struct AppState {
     stopping: CancellationToken,
     patience: Duration,
     upload_request_max: Option<u64>,
+    request_file_max: Option<u64>,
     appends: TaskTracker,
 }
 
@@ -110,6 +112,8 @@ pub struct TransferLimits {
     pub patience: Duration,
     /// The longest body that the page sends in one request, if something on the way takes no longer ones.
     pub upload_request_max: Option<u64>,
+    /// The largest file that is taken by a link, if not each is that the cluster takes.
+    pub request_file_max: Option<u64>,
 }
 
 impl Default for TransferLimits {
@@ -120,6 +124,7 @@ impl Default for TransferLimits {
             zips_at_once: 16,
             patience: Duration::from_secs(60),
             upload_request_max: None,
+            request_file_max: None,
         }
     }
 }
@@ -133,7 +138,7 @@ impl AppState {
             status: StatusCache::default(),
             transfers: Transfers::new(&limits),
             tickets: Arc::default(),
-            resumables: Resumables::default(),
+            resumables: Resumables::of_owner(),
             receivers: Receivers::new(rand::rng().random(), Transfers::of_receivers(&limits)),
             public_url: None,
             proxies: Proxies(Network::loopback()),
@@ -142,6 +147,7 @@ impl AppState {
             stopping: CancellationToken::new(),
             patience: limits.patience,
             upload_request_max: limits.upload_request_max,
+            request_file_max: limits.request_file_max,
             appends: TaskTracker::new(),
         }
     }
@@ -163,6 +169,22 @@ impl AppState {
     /// What goes on after its request is gone: what came of an upload is being stored. To be waited for when the server stops.
     pub fn appends(&self) -> TaskTracker {
         self.appends.clone()
+    }
+
+    /// What is held of uploads: of the owner's, or of those by links.
+    fn resumables(&self, share: Option<ShareId>) -> &Resumables {
+        match share {
+            None => &self.resumables,
+            Some(_) => &self.receivers.resumables,
+        }
+    }
+
+    /// Waits for a turn to send a file: the owner's, or that of those who add files by a link.
+    async fn upload_turns(&self, share: Option<ShareId>) -> Result<Vec<Turn>, Problem> {
+        match share {
+            None => Ok(vec![self.transfers.uploads.turn(1).await?]),
+            Some(share) => Ok(self.receivers.upload_turn(share).await?.into()),
+        }
     }
 
     /// What has no end of its own ends when this is cancelled.
@@ -275,7 +297,8 @@ fn page_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
 
 /// What whoever has a share link reaches, and nothing else.
 fn receiver_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
-    use routes::{language, receiver};
+    use routes::language;
+    use routes::receiver::{self, sending};
     vec![
         // No token looks like this.
         ("/s/language", hidden(post(language::post))),
@@ -290,6 +313,25 @@ fn receiver_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/s/{token}/zip", hidden(get(receiver::zip))),
         ("/s/{token}/zip/{*path}", hidden(get(receiver::zip))),
         ("/s/{token}/files", hidden(post(receiver::add))),
+        (
+            "/s/{token}/uploads",
+            hidden(
+                post(sending::create)
+                    .options(sending::options)
+                    .layer(map_response(tus::stamp)),
+            ),
+        ),
+        (
+            "/s/{token}/uploads/{upload}",
+            hidden(
+                on(MethodFilter::HEAD, sending::head)
+                    .patch(sending::patch)
+                    .delete(sending::delete)
+                    .post(sending::post)
+                    .options(sending::options)
+                    .layer(map_response(tus::stamp)),
+            ),
+        ),
     ]
 }
 

@@ -6,6 +6,8 @@
 //! **Invariant:** a password is compared only after a guess was taken from its share, and from whoever guesses: both have few and
 //! get them back slowly. Whoever guesses has fewer, so that one stranger does not lock out those who know the password.
 
+mod unfinished;
+
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +22,9 @@ use tokio::time::Instant;
 
 use crate::error::Problem;
 use crate::places::Place;
+use crate::resumable::Resumables;
 use crate::turns::{Halves, Transfers, Turn};
+use unfinished::Unfinished;
 
 /// Guesses that one place has at a share when it has not guessed wrong lately.
 const OF_ONE: Allowance = Allowance {
@@ -72,6 +76,10 @@ pub(crate) struct Receivers {
     pub(crate) transfers: Transfers,
     /// What each share has of the uploads.
     uploads: Halves<ShareId>,
+    /// What is held of files that come by links.
+    pub(crate) resumables: Resumables,
+    /// How many of them are begun.
+    pub(crate) unfinished: Unfinished,
     key: [u8; 32],
     guesses: Mutex<HashMap<Guesser, Guesses>>,
 }
@@ -121,6 +129,8 @@ impl Receivers {
         Self {
             uploads: Halves::of(&transfers.uploads),
             transfers,
+            resumables: Resumables::of_receivers(),
+            unfinished: Unfinished::default(),
             key,
             guesses: Mutex::default(),
         }

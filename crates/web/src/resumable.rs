@@ -8,15 +8,16 @@
 //! that is long dead, and waits until what that one read is stored.
 
 mod piece;
+mod sender;
 mod slots;
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use client::{Appended, Error, OpenUpload, Uploaded};
-use futures::Stream;
 use parking_lot::Mutex;
 use proto::id::{ChunkId, UploadId};
 use proto::master::{UploadFound, UploadPlan};
@@ -29,6 +30,7 @@ use crate::AppState;
 use crate::error::{Kind, Problem};
 use crate::room;
 use piece::{End, Piece};
+pub(crate) use sender::{Body, Sender, note, read_note};
 use slots::Held;
 pub(crate) use slots::Resumables;
 
@@ -49,10 +51,15 @@ pub(crate) enum Progress {
 }
 
 /// Opens an upload.
-pub(crate) async fn begin(state: &AppState, plan: UploadPlan) -> Result<UploadId, Problem> {
-    state.resumables.check_room()?;
+pub(crate) async fn begin(
+    state: &AppState,
+    sender: &dyn Sender,
+    plan: UploadPlan,
+) -> Result<UploadId, Problem> {
+    let share = sender.share();
+    state.resumables(share).check_room(share)?;
     let (upload, kept) = state.drive.begin_upload(&plan).await?;
-    let slot = match state.resumables.enter(upload) {
+    let slot = match state.resumables(share).enter((share, upload)) {
         Ok((slot, _)) => slot,
         Err(problem) => {
             // Nobody knows its address.
@@ -75,35 +82,50 @@ pub(crate) async fn begin(state: &AppState, plan: UploadPlan) -> Result<UploadId
 }
 
 /// How far an upload is, when all that came is stored: whoever sends for it stops.
-pub(crate) async fn find(state: &AppState, upload: UploadId) -> Result<Progress, Problem> {
-    let (slot, _) = state.resumables.enter(upload)?;
+pub(crate) async fn find(
+    state: &AppState,
+    sender: &dyn Sender,
+    upload: UploadId,
+) -> Result<Progress, Problem> {
+    let (resumables, key) = slot_of(state, sender, upload);
+    let (slot, _) = resumables.enter(key)?;
     let mut held = slot.held().await?;
-    let found = look_up(state, upload, &mut held).await;
+    let found = look_up(state, sender, upload, &mut held).await;
     if held.is_none() {
         drop(held);
-        state.resumables.leave(upload, &slot);
+        resumables.leave(key, &slot);
     }
     found
 }
 
 /// How far an upload is: of what is being sent only what is recorded.
-pub(crate) async fn watch(state: &AppState, upload: UploadId) -> Result<Progress, Problem> {
-    if let Some(slot) = state.resumables.peek(upload)
+pub(crate) async fn watch(
+    state: &AppState,
+    sender: &dyn Sender,
+    upload: UploadId,
+) -> Result<Progress, Problem> {
+    let (resumables, key) = slot_of(state, sender, upload);
+    if let Some(slot) = resumables.peek(key)
         && let Some(mut held) = slot.held_now()
     {
-        return look_up(state, upload, &mut held).await;
+        return look_up(state, sender, upload, &mut held).await;
     }
-    look_up(state, upload, &mut None).await
+    look_up(state, sender, upload, &mut None).await
 }
 
 /// Gives an upload up. One that was committed is a file, and stays.
-pub(crate) async fn end(state: &AppState, upload: UploadId) -> Result<(), Problem> {
-    let (slot, _) = state.resumables.enter(upload)?;
+pub(crate) async fn end(
+    state: &AppState,
+    sender: &dyn Sender,
+    upload: UploadId,
+) -> Result<(), Problem> {
+    let (resumables, key) = slot_of(state, sender, upload);
+    let (slot, _) = resumables.enter(key)?;
     let mut held = slot.held().await?;
-    let found = look_up(state, upload, &mut held).await;
+    let found = look_up(state, sender, upload, &mut held).await;
     *held = None;
     drop(held);
-    state.resumables.leave(upload, &slot);
+    resumables.leave(key, &slot);
     if let Progress::Committed(uploaded) = found? {
         let version = uploaded.version;
         let detail =
@@ -115,23 +137,28 @@ pub(crate) async fn end(state: &AppState, upload: UploadId) -> Result<(), Proble
 
 /// Stores what `body` gives behind the first `offset` bytes, also if it breaks off; whether it did is an error then.
 /// Commits the file if that was its end. `len` is how much will come, if that is known.
-pub(crate) async fn append<S>(
+pub(crate) async fn append(
     state: &AppState,
+    sender: &dyn Sender,
     upload: UploadId,
     offset: u64,
     len: Option<u64>,
-    body: S,
-) -> Result<Progress, Problem>
-where
-    S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
-{
-    let (slot, stop) = state.resumables.enter(upload)?;
+    body: Body,
+) -> Result<Progress, Problem> {
+    let (resumables, key) = slot_of(state, sender, upload);
+    let (slot, stop) = resumables.enter(key)?;
     let mut held = slot.held().await?;
-    let appended = append_to(state, upload, &mut held, (offset, len), stop, body).await;
+    let request = Request {
+        state,
+        sender,
+        upload,
+        offset,
+    };
+    let appended = request.append_to(&mut held, len, stop, body).await;
     slot.touch();
     if held.is_none() {
         drop(held);
-        state.resumables.leave(upload, &slot);
+        resumables.leave(key, &slot);
     }
     appended
 }
@@ -140,64 +167,152 @@ where
 /// [`append`] adds bytes.
 pub(crate) async fn append_stored(
     state: &AppState,
+    sender: &dyn Sender,
     upload: UploadId,
     offset: u64,
     chunks: Vec<ChunkId>,
 ) -> Result<Progress, Problem> {
-    let (slot, stop) = state.resumables.enter(upload)?;
+    let (resumables, key) = slot_of(state, sender, upload);
+    let (slot, stop) = resumables.enter(key)?;
     let mut held = slot.held().await?;
-    let appended = append_stored_to(state, upload, &mut held, (offset, chunks), &stop).await;
+    let request = Request {
+        state,
+        sender,
+        upload,
+        offset,
+    };
+    let appended = request.append_stored_to(&mut held, chunks, &stop).await;
     slot.touch();
     if held.is_none() {
         drop(held);
-        state.resumables.leave(upload, &slot);
+        resumables.leave(key, &slot);
     }
     appended
 }
 
-async fn append_stored_to(
-    state: &AppState,
+/// Where what is held of an upload is.
+fn slot_of<'s>(
+    state: &'s AppState,
+    sender: &dyn Sender,
     upload: UploadId,
-    held: &mut Option<Held>,
-    (offset, chunks): (u64, Vec<ChunkId>),
-    stop: &CancellationToken,
-) -> Result<Progress, Problem> {
-    if let Some(committed) = go_to(state, upload, held, offset).await? {
-        return Ok(committed);
-    }
-    let Some(before) = held.as_ref() else {
-        return Err(elsewhere(0, offset));
-    };
-    if !before.rest.is_empty() {
-        return Err(within_chunk(before.open.bytes, offset));
-    }
-    // A newer request waits for this one.
-    if stop.is_cancelled() {
-        return End::Stopped.check().map(|()| before.progress());
-    }
-    let (open, expires) = (before.open.clone(), before.expires);
-    let appended = state.drive.append_stored(open, chunks).await;
-    match appended {
-        Ok(appended) => Ok(take_note(held, appended, expires)),
-        Err(error) => Err(after_failure(state, upload, held, offset, error).await),
-    }
+) -> (&'s Resumables, slots::Key) {
+    let share = sender.share();
+    (state.resumables(share), (share, upload))
 }
 
-/// Sees that the upload is where a request goes on with it. If it was committed there, that is given.
-async fn go_to(
-    state: &AppState,
+/// A request that goes on with an upload behind so many bytes.
+struct Request<'r> {
+    state: &'r AppState,
+    sender: &'r dyn Sender,
     upload: UploadId,
-    held: &mut Option<Held>,
     offset: u64,
-) -> Result<Option<Progress>, Problem> {
-    if held.as_ref().is_some_and(|held| held.offset() == offset) {
-        return Ok(None);
+}
+
+impl Request<'_> {
+    async fn append_stored_to(
+        &self,
+        held: &mut Option<Held>,
+        chunks: Vec<ChunkId>,
+        stop: &CancellationToken,
+    ) -> Result<Progress, Problem> {
+        let offset = self.offset;
+        if let Some(committed) = self.go_to(held).await? {
+            return Ok(committed);
+        }
+        let Some(before) = held.as_ref() else {
+            return Err(elsewhere(0, offset));
+        };
+        if !before.rest.is_empty() {
+            return Err(within_chunk(before.open.bytes, offset));
+        }
+        // A newer request waits for this one.
+        if stop.is_cancelled() {
+            return End::Stopped.check().map(|()| before.progress());
+        }
+        let (open, expires) = (before.open.clone(), before.expires);
+        let appended = self.state.drive.append_stored(open, chunks).await;
+        match appended {
+            Ok(appended) => Ok(take_note(held, appended, expires)),
+            Err(error) => Err(self.after_failure(held, error).await),
+        }
     }
-    let found = look_up(state, upload, held).await?;
-    if found.offset() != offset {
-        return Err(elsewhere(found.offset(), offset));
+
+    /// Sees that the upload is where this request goes on with it. If it was committed there, that is given.
+    async fn go_to(&self, held: &mut Option<Held>) -> Result<Option<Progress>, Problem> {
+        let offset = self.offset;
+        if held.as_ref().is_some_and(|held| held.offset() == offset) {
+            return Ok(None);
+        }
+        let found = look_up(self.state, self.sender, self.upload, held).await?;
+        if found.offset() != offset {
+            return Err(elsewhere(found.offset(), offset));
+        }
+        Ok(matches!(found, Progress::Committed(_)).then_some(found))
     }
-    Ok(matches!(found, Progress::Committed(_)).then_some(found))
+
+    /// What to say of a failure: it may be that the upload was gone on with elsewhere meanwhile.
+    async fn after_failure(&self, held: &mut Option<Held>, error: Error) -> Problem {
+        let is_elsewhere = matches!(
+            error,
+            Error::NotFound { .. } | Error::InvalidArgument { .. }
+        );
+        match look_up(self.state, self.sender, self.upload, held).await {
+            Ok(found) if is_elsewhere && found.offset() != self.offset => {
+                elsewhere(found.offset(), self.offset)
+            }
+            _ => error.into(),
+        }
+    }
+
+    async fn append_to(
+        &self,
+        held: &mut Option<Held>,
+        len: Option<u64>,
+        stop: CancellationToken,
+        body: Body,
+    ) -> Result<Progress, Problem> {
+        let (state, offset) = (self.state, self.offset);
+        if let Some(committed) = self.go_to(held).await? {
+            return Ok(committed);
+        }
+        let Some(before) = held.as_ref() else {
+            return Err(elsewhere(0, offset));
+        };
+        let left = before.open.plan.size - offset;
+        if len.is_some_and(|len| len > left) {
+            let detail = format!("the upload has {left} bytes to come, and more were sent");
+            return Err(Problem::new(Kind::RequestTooLarge, detail));
+        }
+        // Of a file of which chunks are here already, others may be as well: each write is refused that does not fit.
+        if before.offset() == 0 {
+            room::check_left(state, left).await?;
+        }
+        let turn = tokio::select! {
+            turn = state.upload_turns(self.sender.share()) => turn?,
+            () = stop.cancelled() => return End::Stopped.check().map(|()| before.progress()),
+        };
+        let (mut open, rest, expires) = (before.open.clone(), before.rest.clone(), before.expires);
+        let may_end = len.is_none_or(|len| len == left);
+        if may_end {
+            open.plan.path = self.sender.goal(state, &open.plan).await?;
+        }
+        let end = Arc::new(Mutex::new(End::Clean));
+        let piece = Piece::new(self.sender.watched(state, left, body), stop, &end);
+        let reader = io::Cursor::new(rest).chain(StreamReader::new(piece));
+        let appended = state.drive.append(open, Box::new(reader)).await;
+        drop(turn);
+        match appended {
+            Ok(appended) => {
+                let is_committed = matches!(appended, Appended::Committed(_));
+                let progress = take_note(held, appended, expires);
+                let end = std::mem::replace(&mut *end.lock(), End::Clean);
+                // Whatever became of the connection behind the last byte.
+                let checked = if is_committed { Ok(()) } else { end.check() };
+                checked.map(|()| progress)
+            }
+            Err(error) => Err(self.after_failure(held, error).await),
+        }
+    }
 }
 
 /// What an upload became by what was appended.
@@ -218,76 +333,10 @@ fn take_note(held: &mut Option<Held>, appended: Appended, expires: Instant) -> P
     }
 }
 
-/// What to say of a failure: it may be that the upload was gone on with elsewhere meanwhile.
-async fn after_failure(
-    state: &AppState,
-    upload: UploadId,
-    held: &mut Option<Held>,
-    offset: u64,
-    error: Error,
-) -> Problem {
-    let is_elsewhere = matches!(
-        error,
-        Error::NotFound { .. } | Error::InvalidArgument { .. }
-    );
-    match look_up(state, upload, held).await {
-        Ok(found) if is_elsewhere && found.offset() != offset => elsewhere(found.offset(), offset),
-        _ => error.into(),
-    }
-}
-
-async fn append_to<S>(
-    state: &AppState,
-    upload: UploadId,
-    held: &mut Option<Held>,
-    (offset, len): (u64, Option<u64>),
-    stop: CancellationToken,
-    body: S,
-) -> Result<Progress, Problem>
-where
-    S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
-{
-    if let Some(committed) = go_to(state, upload, held, offset).await? {
-        return Ok(committed);
-    }
-    let Some(before) = held.as_ref() else {
-        return Err(elsewhere(0, offset));
-    };
-    let left = before.open.plan.size - offset;
-    if len.is_some_and(|len| len > left) {
-        let detail = format!("the upload has {left} bytes to come, and more were sent");
-        return Err(Problem::new(Kind::RequestTooLarge, detail));
-    }
-    // Of a file of which chunks are here already, others may be as well: each write is refused that does not fit.
-    if before.offset() == 0 {
-        room::check_left(state, left).await?;
-    }
-    let turn = tokio::select! {
-        turn = state.transfers.uploads.turn(1) => turn?,
-        () = stop.cancelled() => return End::Stopped.check().map(|()| before.progress()),
-    };
-    let (open, rest, expires) = (before.open.clone(), before.rest.clone(), before.expires);
-    let end = Arc::new(Mutex::new(End::Clean));
-    let piece = Piece::new(body, stop, &end);
-    let reader = io::Cursor::new(rest).chain(StreamReader::new(piece));
-    let appended = state.drive.append(open, Box::new(reader)).await;
-    drop(turn);
-    match appended {
-        Ok(appended) => {
-            let is_committed = matches!(appended, Appended::Committed(_));
-            let progress = take_note(held, appended, expires);
-            let end = std::mem::replace(&mut *end.lock(), End::Clean);
-            // Whatever became of the connection behind the last byte.
-            let checked = if is_committed { Ok(()) } else { end.check() };
-            checked.map(|()| progress)
-        }
-        Err(error) => Err(after_failure(state, upload, held, offset, error).await),
-    }
-}
-
 /// What the cluster says of an upload, and with it what is held here beyond, if that is still where it goes on.
 async fn look_up(
     state: &AppState,
+    sender: &dyn Sender,
     upload: UploadId,
     held: &mut Option<Held>,
 ) -> Result<Progress, Problem> {
@@ -300,6 +349,9 @@ async fn look_up(
             copies: committed.copies,
             copies_wanted: committed.copies_wanted,
         })),
+        Ok(UploadFound::Open { plan, .. }) if read_note(&plan.note).0 != sender.share() => {
+            Err(no_upload(&upload))
+        }
         Ok(UploadFound::Open {
             plan,
             chunks,
@@ -351,6 +403,11 @@ impl Progress {
             Self::Committed(uploaded) => uploaded.size,
         }
     }
+}
+
+/// The upload is not open, or somebody else's.
+pub(crate) fn no_upload(upload: &dyn Display) -> Problem {
+    Problem::new(Kind::NotFound, format!("there is no upload {upload}"))
 }
 
 fn elsewhere(at: u64, offset: u64) -> Problem {

@@ -85,14 +85,14 @@ pub(crate) struct Metadata {
 impl Metadata {
     /// `Upload-Metadata`: `key base64, key base64`, where a value may be missing.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        let Some(value) = only(headers, &METADATA)? else {
-            return Ok(Self::default());
-        };
-        let wrong = |what: &str| {
-            let detail = format!("Upload-Metadata {what}: it has to be `key base64, key base64`");
-            Problem::new(Kind::BadRequest, detail)
-        };
-        let text = value.to_str().map_err(|_| wrong("is not ASCII"))?;
+        match only(headers, &METADATA)? {
+            Some(value) => Self::parse(value.to_str().map_err(|_| wrong("is not ASCII"))?),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// The same, as a caller sent it before.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let mut pairs = BTreeMap::new();
         for pair in text.split(',').map(str::trim) {
             let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
@@ -155,11 +155,29 @@ impl Metadata {
         })
     }
 
+    /// What the file is called, wherever it goes: `filename` or `name`, in which nothing leads to another folder.
+    pub(crate) fn file_name(&self) -> Result<EntryName, Problem> {
+        for key in ["filename", "name"] {
+            if let Some(name) = self.text(key)?.filter(|name| !name.is_empty()) {
+                return Ok(EntryName::new(name)?);
+            }
+        }
+        Err(Problem::new(
+            Kind::InvalidArgument,
+            "Upload-Metadata does not say what the file is called: it needs `filename`, for example `a.jpg`",
+        ))
+    }
+
     fn text(&self, key: &str) -> Result<Option<&str>, Problem> {
         let value = self.pairs.get(key);
         let text = value.map(|value| std::str::from_utf8(value)).transpose();
         text.map_err(|_| Problem::new(Kind::InvalidArgument, format!("`{key}` is not UTF-8")))
     }
+}
+
+fn wrong(what: &str) -> Problem {
+    let detail = format!("Upload-Metadata {what}: it has to be `key base64, key base64`");
+    Problem::new(Kind::BadRequest, detail)
 }
 
 #[cfg(test)]
@@ -207,6 +225,24 @@ mod tests {
         check_place(&[("name", "../a")], None);
         check_place(&[("path", "/")], None);
         check_place(&[("path", "/a/../b")], None);
+    }
+
+    #[test]
+    fn a_name_leads_nowhere() {
+        fn check(pairs: &[(&str, &str)], expected: Option<&str>) {
+            let name = read(&metadata(pairs)).unwrap().file_name();
+            let name = name.ok();
+            assert_eq!(name.as_ref().map(EntryName::as_str), expected, "{pairs:?}");
+        }
+        check(&[("filename", "a.txt")], Some("a.txt"));
+        check(
+            &[("relativePath", "b/a.txt"), ("name", "a.txt")],
+            Some("a.txt"),
+        );
+        for wrong in ["", ".", "..", "../a", "/a", "b/a", "a\n"] {
+            check(&[("filename", wrong)], None);
+        }
+        check(&[("path", "/a")], None);
     }
 
     #[test]

@@ -95,11 +95,13 @@ impl Drafts for MemoryDrive {
                 let rest = rest.into();
                 return Ok(Appended::Open { open, rest });
             }
+            // Where it goes is said with its end, as the master has it.
+            let (path, precondition) = (&open.plan.path, open.plan.precondition);
             let checked = match kept.faults.commits_refused {
                 Some(reason) => Err(Error::InvalidArgument {
                     message: reason.to_owned(),
                 }),
-                None => kept.check(&plan.path, plan.precondition),
+                None => kept.check(path, precondition),
             };
             if let Err(error) = checked {
                 bytes.truncate(usize::try_from(open.bytes).expect("in memory"));
@@ -107,9 +109,9 @@ impl Drafts for MemoryDrive {
                 return Err(error);
             }
             let uploaded = Uploaded {
-                created: !kept.entries.contains_key(&plan.path),
+                created: !kept.entries.contains_key(path),
                 version: kept.store(
-                    &plan.path,
+                    path,
                     FileBytes::Given(bytes.into()),
                     plan.modified_ms.unwrap_or_else(now_ms),
                 ),

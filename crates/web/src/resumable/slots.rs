@@ -8,6 +8,7 @@ use bytes::Bytes;
 use client::OpenUpload;
 use parking_lot::Mutex;
 use proto::id::UploadId;
+use proto::master::ShareId;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,17 +16,26 @@ use tokio_util::sync::CancellationToken;
 use super::Progress;
 use crate::error::{Kind, Problem};
 
-/// Uploads of which something is held; each may hold up to a chunk.
+/// Uploads of the owner of which something is held; each may hold up to a chunk.
 const HELD_MAX: usize = 256;
+/// The same of all who add files by links, and of those who do by one.
+const HELD_BY_LINKS_MAX: usize = 64;
+const HELD_BY_LINK_MAX: usize = HELD_BY_LINKS_MAX / 2;
 /// What has rested for so long is let go: its caller finds the upload at its last chunk's end.
 const REST_MIN: Duration = Duration::from_secs(60);
 /// How long a request waits until the one before it has stored what it read.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The uploads that this process knows.
-#[derive(Debug, Default)]
+/// An upload, and by which link it comes.
+pub(super) type Key = (Option<ShareId>, UploadId);
+
+/// The uploads that this process knows: those of the owner, or those by links.
+#[derive(Debug)]
 pub(crate) struct Resumables {
-    slots: Mutex<HashMap<UploadId, Arc<Slot>>>,
+    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    held_max: usize,
+    /// Of those by one link.
+    held_of_one_max: usize,
 }
 
 #[derive(Debug)]
@@ -47,17 +57,32 @@ pub(super) struct Held {
 }
 
 impl Resumables {
+    /// For those of the owner.
+    pub(crate) fn of_owner() -> Self {
+        Self::new(HELD_MAX, HELD_MAX)
+    }
+
+    /// For those by links, which keep no room from the owner's.
+    pub(crate) fn of_receivers() -> Self {
+        Self::new(HELD_BY_LINKS_MAX, HELD_BY_LINK_MAX)
+    }
+
+    fn new(held_max: usize, held_of_one_max: usize) -> Self {
+        Self {
+            slots: Mutex::default(),
+            held_max,
+            held_of_one_max,
+        }
+    }
+
     /// The upload's slot, for a request that comes now: whoever reads for it stops.
-    pub(super) fn enter(
-        &self,
-        upload: UploadId,
-    ) -> Result<(Arc<Slot>, CancellationToken), Problem> {
+    pub(super) fn enter(&self, key: Key) -> Result<(Arc<Slot>, CancellationToken), Problem> {
         let mut slots = self.slots.lock();
         slots.retain(|_, slot| !slot.has_rested());
-        if slots.len() >= HELD_MAX && !slots.contains_key(&upload) {
-            return Err(too_many());
+        if !slots.contains_key(&key) {
+            self.check(&slots, key.0)?;
         }
-        let slot = slots.entry(upload).or_insert_with(Slot::new);
+        let slot = slots.entry(key).or_insert_with(Slot::new);
         slot.touch();
         let stop = CancellationToken::new();
         std::mem::replace(&mut *slot.stop.lock(), stop.clone()).cancel();
@@ -65,27 +90,37 @@ impl Resumables {
     }
 
     /// The upload's slot, if there is one.
-    pub(super) fn peek(&self, upload: UploadId) -> Option<Arc<Slot>> {
-        self.slots.lock().get(&upload).cloned()
+    pub(super) fn peek(&self, key: Key) -> Option<Arc<Slot>> {
+        self.slots.lock().get(&key).cloned()
     }
 
-    pub(super) fn check_room(&self) -> Result<(), Problem> {
+    pub(super) fn check_room(&self, share: Option<ShareId>) -> Result<(), Problem> {
         let mut slots = self.slots.lock();
         slots.retain(|_, slot| !slot.has_rested());
-        if slots.len() < HELD_MAX {
+        self.check(&slots, share)
+    }
+
+    fn check(
+        &self,
+        slots: &HashMap<Key, Arc<Slot>>,
+        share: Option<ShareId>,
+    ) -> Result<(), Problem> {
+        let of_one = || slots.keys().filter(|(whose, _)| *whose == share).count();
+        if slots.len() < self.held_max && of_one() < self.held_of_one_max {
             return Ok(());
         }
-        Err(too_many())
+        let detail = "too many uploads go on already; try again soon";
+        Err(Problem::new(Kind::Busy, detail))
     }
 
     /// Gives up a slot in which nothing is held, unless others wait for it.
-    pub(super) fn leave(&self, upload: UploadId, slot: &Arc<Slot>) {
+    pub(super) fn leave(&self, key: Key, slot: &Arc<Slot>) {
         let mut slots = self.slots.lock();
         let is_same = slots
-            .get(&upload)
+            .get(&key)
             .is_some_and(|other| Arc::ptr_eq(other, slot));
         if is_same && Arc::strong_count(slot) == 2 {
-            slots.remove(&upload);
+            slots.remove(&key);
         }
     }
 }
@@ -120,11 +155,6 @@ impl Slot {
             Problem::new(Kind::Locked, detail)
         })
     }
-}
-
-fn too_many() -> Problem {
-    let detail = "too many uploads go on already; try again soon";
-    Problem::new(Kind::Busy, detail)
 }
 
 impl Held {

@@ -33,6 +33,7 @@ use crate::serve::Peer;
 use crate::{AppState, Shared};
 
 mod adding;
+pub(crate) mod sending;
 
 pub(crate) use adding::add;
 

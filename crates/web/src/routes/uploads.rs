@@ -2,9 +2,11 @@
 //!
 //! `POST` opens an upload, `PATCH` of its address adds bytes, `HEAD` says how many are here, `DELETE` gives it up. The file is
 //! there when all its bytes are: the answer to the last of them comes after the commit. A stock client needs no more
-//! than the address of this route and a file's name. Whoever hashes the file itself can name its next chunks with `POST` of
+//! than the address of this route and a file's name. Those who add files by a link do the same below its address
+//! (`receiver/sending.rs`), with [`Sending`]. Whoever hashes the file itself can name its next chunks with `POST` of
 //! `…/chunks`, and needs to send only those that are not here.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Json;
@@ -12,23 +14,24 @@ use axum::body::{Body, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use client::Uploaded;
+use futures::StreamExt;
 use proto::id::{ChunkId, UploadId, VersionId};
-use proto::master::UploadPlan;
+use proto::master::{ShareId, UploadPlan};
 use proto::name::EntryPath;
+use proto::net::Pending;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinError;
 
 use super::files::check_before;
-use crate::Shared;
 use crate::error::{Kind, Problem};
 use crate::extract::JsonBody;
 use crate::headers::conditional;
 use crate::headers::tus::{self, Metadata};
 use crate::pace::PacedBody;
 use crate::readiness::Known;
-use crate::resumable::{self, Progress};
+use crate::resumable::{self, Progress, Sender};
 use crate::room;
+use crate::{AppState, Shared};
 
 /// Where the routes of uploads begin.
 pub(crate) const UPLOADS: &str = "/api/v1/uploads";
@@ -50,48 +53,247 @@ pub(crate) async fn options(State(state): State<Shared>) -> Response {
     response
 }
 
+/// What a caller does with uploads: the owner by the API, others by their links.
+pub(crate) struct Sending {
+    state: Shared,
+    sender: Arc<dyn Sender>,
+}
+
+impl Sending {
+    pub(crate) fn new(state: &Shared, sender: impl Sender + 'static) -> Self {
+        Self {
+            state: Arc::clone(state),
+            sender: Arc::new(sender),
+        }
+    }
+
+    fn of_owner(state: &Shared) -> Self {
+        Self::new(state, Owner)
+    }
+
+    /// Opens an upload, and takes what bytes come with that.
+    pub(crate) async fn create(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, Problem> {
+        tus::check_version(headers)?;
+        let Some(size) = tus::number(headers, &tus::LENGTH)? else {
+            let detail = "Upload-Length is missing: say how many bytes the file has";
+            return Err(Problem::new(Kind::BadRequest, detail));
+        };
+        let plan = self.sender.plan(&self.state, headers, size).await?;
+        let created = self.begin(plan, headers, body).await;
+        created.map_err(|problem| self.sender.refused(problem))
+    }
+
+    async fn begin(
+        &self,
+        plan: UploadPlan,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, Problem> {
+        let (state, sender) = (&self.state, &*self.sender);
+        let size = plan.size;
+        room::check_size(state, size).await?;
+        let upload = resumable::begin(state, sender, plan).await?;
+        let progress = if size == 0 || tus::has_bytes(headers) {
+            let body = if size == 0 { Body::empty() } else { body };
+            match self.append(upload, 0, body).await {
+                Ok(progress) => progress,
+                Err(problem) => {
+                    // Nobody knows its address.
+                    if let Err(problem) = resumable::end(state, sender, upload).await {
+                        tracing::debug!(%upload, problem = %problem.detail, "could not end an upload; its lease will");
+                    }
+                    return Err(problem);
+                }
+            }
+        } else {
+            resumable::find(state, sender, upload).await?
+        };
+        let mut response = (StatusCode::CREATED, self.told(upload, &progress)).into_response();
+        let place = HeaderValue::try_from(sender.address(upload)).expect("plain ASCII");
+        response.headers_mut().insert(header::LOCATION, place);
+        Ok(response)
+    }
+
+    /// How far an upload is, for whoever is about to send: what was sent before stops.
+    pub(crate) async fn head(
+        &self,
+        upload: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        tus::check_version(headers)?;
+        let upload = self.id(upload)?;
+        let progress = resumable::find(&self.state, &*self.sender, upload).await;
+        let progress = progress.map_err(|problem| patient(self.sender.refused(problem)))?;
+        Ok((StatusCode::OK, self.told(upload, &progress)).into_response())
+    }
+
+    /// Adds bytes to an upload.
+    pub(crate) async fn patch(
+        &self,
+        upload: &str,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, Problem> {
+        tus::check_version(headers)?;
+        let upload = self.id(upload)?;
+        if !tus::has_bytes(headers) {
+            let detail = format!("send bytes with Content-Type: {}", tus::CONTENT_TYPE);
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        }
+        let Some(offset) = tus::number(headers, &tus::OFFSET)? else {
+            let detail = "Upload-Offset is missing: say behind how many bytes these go";
+            return Err(Problem::new(Kind::BadRequest, detail));
+        };
+        let progress = self.append(upload, offset, body).await;
+        let progress = progress.map_err(|problem| self.sender.refused(problem))?;
+        Ok((StatusCode::NO_CONTENT, self.told(upload, &progress)).into_response())
+    }
+
+    /// Gives an upload up.
+    pub(crate) async fn delete(
+        &self,
+        upload: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        tus::check_version(headers)?;
+        let upload = self.id(upload)?;
+        let ended = resumable::end(&self.state, &*self.sender, upload).await;
+        ended.map_err(|problem| self.sender.refused(problem))?;
+        self.sender.saw(&self.state, upload, None);
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+
+    /// What a caller wants who cannot send other methods.
+    pub(crate) async fn post(
+        &self,
+        upload: &str,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, Problem> {
+        let method = headers.get(tus::METHOD_OVERRIDE);
+        match method.map(HeaderValue::as_bytes) {
+            Some(b"PATCH") => self.patch(upload, headers, body).await,
+            Some(b"DELETE") => self.delete(upload, headers).await,
+            Some(b"HEAD") => self.head(upload, headers).await,
+            _ => Err(Problem::new(
+                Kind::BadRequest,
+                "POST of an upload needs X-HTTP-Method-Override: PATCH, DELETE or HEAD",
+            )),
+        }
+    }
+
+    /// Goes on to the end of what came even if the connection breaks, and with it the request that waits for the answer.
+    async fn append(&self, upload: UploadId, offset: u64, body: Body) -> Result<Progress, Problem> {
+        let (state, sender) = (Arc::clone(&self.state), Arc::clone(&self.sender));
+        let appends = state.appends();
+        let len = body.size_hint().exact();
+        let body = PacedBody::new(body.into_data_stream(), state.patience).boxed();
+        let appending = async move {
+            let progress = resumable::append(&state, &*sender, upload, offset, len, body).await?;
+            // Whoever waits for the answer may be gone.
+            sender.saw(&state, upload, Some(&progress));
+            Ok(progress)
+        };
+        finished(appends.spawn(appending).await)
+    }
+
+    fn id(&self, text: &str) -> Result<UploadId, Problem> {
+        let upload = self.sender.upload(text);
+        upload.ok_or_else(|| {
+            let shown: String = text.chars().take(80).collect();
+            resumable::no_upload(&format!("{shown:?}"))
+        })
+    }
+
+    fn told(&self, upload: UploadId, progress: &Progress) -> HeaderMap {
+        self.sender.saw(&self.state, upload, Some(progress));
+        self.sender.told(progress)
+    }
+}
+
+/// Clients begin anew after any other failure, and all bytes would be sent again because a master restarts.
+pub(crate) fn patient(problem: Problem) -> Problem {
+    if problem.kind.status().is_server_error() {
+        return Problem::new(Kind::Locked, problem.detail);
+    }
+    problem
+}
+
+/// Whoever has the whole drive.
+struct Owner;
+
+impl Sender for Owner {
+    fn share(&self) -> Option<ShareId> {
+        None
+    }
+
+    fn plan<'a>(
+        &'a self,
+        state: &'a AppState,
+        headers: &'a HeaderMap,
+        size: u64,
+    ) -> Pending<'a, Result<UploadPlan, Problem>> {
+        Box::pin(async move {
+            let metadata = Metadata::read(headers)?;
+            let path = metadata.place()?;
+            Ok(UploadPlan {
+                precondition: check_before(state, &path, headers, Some(size)).await?,
+                path,
+                size,
+                modified_ms: metadata.modified_ms()?,
+                parents: true,
+                note: resumable::note(None, metadata.into_text()),
+            })
+        })
+    }
+
+    fn goal<'a>(
+        &'a self,
+        _: &'a AppState,
+        plan: &'a UploadPlan,
+    ) -> Pending<'a, Result<EntryPath, Problem>> {
+        Box::pin(async { Ok(plan.path.clone()) })
+    }
+
+    fn watched(&self, _: &AppState, _: u64, body: resumable::Body) -> resumable::Body {
+        body
+    }
+
+    fn address(&self, upload: UploadId) -> String {
+        format!("{UPLOADS}/{upload}")
+    }
+
+    fn upload(&self, text: &str) -> Option<UploadId> {
+        text.parse().ok()
+    }
+
+    fn told(&self, progress: &Progress) -> HeaderMap {
+        let mut headers = told(progress);
+        if let Progress::Committed(uploaded) = progress {
+            let etag = HeaderValue::try_from(conditional::etag(uploaded.version));
+            headers.insert(header::ETAG, etag.expect("plain ASCII"));
+            headers.insert(COPIES, u16::from(uploaded.copies).into());
+            headers.insert(COPIES_WANTED, u16::from(uploaded.copies_wanted).into());
+        }
+        headers
+    }
+
+    fn refused(&self, problem: Problem) -> Problem {
+        problem
+    }
+}
+
 /// `POST /api/v1/uploads`
 pub(crate) async fn create(
     State(state): State<Shared>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    tus::check_version(&headers)?;
-    let Some(size) = tus::number(&headers, &tus::LENGTH)? else {
-        let detail = "Upload-Length is missing: say how many bytes the file has";
-        return Err(Problem::new(Kind::BadRequest, detail));
-    };
-    let metadata = Metadata::read(&headers)?;
-    let path = metadata.place()?;
-    let plan = UploadPlan {
-        precondition: check_before(&state, &path, &headers, Some(size)).await?,
-        path,
-        size,
-        modified_ms: metadata.modified_ms()?,
-        parents: true,
-        note: metadata.into_text(),
-    };
-    room::check_size(&state, size).await?;
-    let upload = resumable::begin(&state, plan).await?;
-    let progress = if size == 0 || tus::has_bytes(&headers) {
-        let body = if size == 0 { Body::empty() } else { body };
-        match append(&state, upload, 0, body).await {
-            Ok(progress) => progress,
-            Err(problem) => {
-                // Nobody knows its address.
-                if let Err(problem) = resumable::end(&state, upload).await {
-                    tracing::debug!(%upload, problem = %problem.detail, "could not end an upload; its lease will");
-                }
-                return Err(problem);
-            }
-        }
-    } else {
-        resumable::find(&state, upload).await?
-    };
-    let mut response = (StatusCode::CREATED, told(&progress)).into_response();
-    let place = HeaderValue::try_from(format!("{UPLOADS}/{upload}")).expect("plain ASCII");
-    response.headers_mut().insert(header::LOCATION, place);
-    Ok(response)
+    Sending::of_owner(&state).create(&headers, body).await
 }
 
 /// How far an upload is, for scripts.
@@ -115,55 +317,48 @@ pub(crate) async fn get(
     State(state): State<Shared>,
     Path(upload): Path<String>,
 ) -> Result<Response, Problem> {
-    let upload = id(&upload)?;
-    let progress = resumable::watch(&state, upload).await?;
-    Ok(described(upload, progress))
+    let owner = Sending::of_owner(&state);
+    let upload = owner.id(&upload)?;
+    let progress = resumable::watch(&state, &*owner.sender, upload).await?;
+    Ok(owner.described(upload, progress))
 }
 
-/// An answer in JSON, with the headers of every answer besides.
-fn described(upload: UploadId, progress: Progress) -> Response {
-    let mut state = UploadState {
-        upload,
-        size: progress.size(),
-        offset: progress.offset(),
-        path: None,
-        kept_ms: None,
-        version: None,
-        copies: None,
-        copies_wanted: None,
-    };
-    let headers = told(&progress);
-    match progress {
-        Progress::Open { plan, kept, .. } => {
-            state.path = Some(plan.path);
-            state.kept_ms = Some(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
+impl Sending {
+    /// An answer in JSON, with the headers of every answer besides.
+    fn described(&self, upload: UploadId, progress: Progress) -> Response {
+        let mut state = UploadState {
+            upload,
+            size: progress.size(),
+            offset: progress.offset(),
+            path: None,
+            kept_ms: None,
+            version: None,
+            copies: None,
+            copies_wanted: None,
+        };
+        let headers = self.told(upload, &progress);
+        match progress {
+            Progress::Open { plan, kept, .. } => {
+                state.path = Some(plan.path);
+                state.kept_ms = Some(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
+            }
+            Progress::Committed(uploaded) => {
+                state.version = Some(uploaded.version);
+                state.copies = Some(uploaded.copies);
+                state.copies_wanted = Some(uploaded.copies_wanted);
+            }
         }
-        Progress::Committed(uploaded) => {
-            state.version = Some(uploaded.version);
-            state.copies = Some(uploaded.copies);
-            state.copies_wanted = Some(uploaded.copies_wanted);
-        }
+        (headers, Json(state)).into_response()
     }
-    (headers, Json(state)).into_response()
 }
 
-/// `HEAD /api/v1/uploads/{upload}`, of whoever is about to send: what was sent before stops.
+/// `HEAD /api/v1/uploads/{upload}`
 pub(crate) async fn head(
     State(state): State<Shared>,
     Path(upload): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    tus::check_version(&headers)?;
-    let progress = resumable::find(&state, id(&upload)?).await;
-    // Clients begin anew after any other failure, and all bytes would be sent again because a master restarts.
-    let progress = progress.map_err(|problem| {
-        if problem.kind.status().is_server_error() {
-            Problem::new(Kind::Locked, problem.detail)
-        } else {
-            problem
-        }
-    })?;
-    Ok((StatusCode::OK, told(&progress)).into_response())
+    Sending::of_owner(&state).head(&upload, &headers).await
 }
 
 /// `PATCH /api/v1/uploads/{upload}`
@@ -173,18 +368,8 @@ pub(crate) async fn patch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    tus::check_version(&headers)?;
-    let upload = id(&upload)?;
-    if !tus::has_bytes(&headers) {
-        let detail = format!("send bytes with Content-Type: {}", tus::CONTENT_TYPE);
-        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
-    }
-    let Some(offset) = tus::number(&headers, &tus::OFFSET)? else {
-        let detail = "Upload-Offset is missing: say behind how many bytes these go";
-        return Err(Problem::new(Kind::BadRequest, detail));
-    };
-    let progress = append(&state, upload, offset, body).await?;
-    Ok((StatusCode::NO_CONTENT, told(&progress)).into_response())
+    let owner = Sending::of_owner(&state);
+    owner.patch(&upload, &headers, body).await
 }
 
 /// `DELETE /api/v1/uploads/{upload}`
@@ -192,31 +377,19 @@ pub(crate) async fn delete(
     State(state): State<Shared>,
     Path(upload): Path<String>,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
-    tus::check_version(&headers)?;
-    resumable::end(&state, id(&upload)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Problem> {
+    Sending::of_owner(&state).delete(&upload, &headers).await
 }
 
 /// `POST /api/v1/uploads/{upload}`, from callers that cannot send other methods.
 pub(crate) async fn post(
-    state: State<Shared>,
-    path: Path<String>,
+    State(state): State<Shared>,
+    Path(upload): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let method = headers.get(tus::METHOD_OVERRIDE);
-    match method.map(HeaderValue::as_bytes) {
-        Some(b"PATCH") => patch(state, path, headers, body).await,
-        Some(b"DELETE") => delete(state, path, headers)
-            .await
-            .map(IntoResponse::into_response),
-        Some(b"HEAD") => head(state, path, headers).await,
-        _ => Err(Problem::new(
-            Kind::BadRequest,
-            "POST of an upload needs X-HTTP-Method-Override: PATCH, DELETE or HEAD",
-        )),
-    }
+    let owner = Sending::of_owner(&state);
+    owner.post(&upload, &headers, body).await
 }
 
 /// Chunks that one request may name: their hashes are some 34 KB.
@@ -237,7 +410,8 @@ pub(crate) async fn name_chunks(
     Path(upload): Path<String>,
     JsonBody(NamedChunks { offset, chunks }): JsonBody<NamedChunks>,
 ) -> Result<Response, Problem> {
-    let upload = id(&upload)?;
+    let owner = Sending::of_owner(&state);
+    let upload = owner.id(&upload)?;
     if !(1..=NAMED_MAX).contains(&chunks.len()) {
         let detail = format!(
             "{} chunks were named; name 1 to {NAMED_MAX} at once",
@@ -246,23 +420,10 @@ pub(crate) async fn name_chunks(
         return Err(Problem::new(Kind::BadRequest, detail));
     }
     let appends = state.appends();
-    let appending = async move { resumable::append_stored(&state, upload, offset, chunks).await };
+    let appending =
+        async move { resumable::append_stored(&state, &Owner, upload, offset, chunks).await };
     let progress = finished(appends.spawn(appending).await)?;
-    Ok(described(upload, progress))
-}
-
-/// Goes on to the end of what came even if the connection breaks, and with it the request that waits for the answer.
-async fn append(
-    state: &Shared,
-    upload: UploadId,
-    offset: u64,
-    body: Body,
-) -> Result<Progress, Problem> {
-    let (state, appends) = (state.clone(), state.appends());
-    let len = body.size_hint().exact();
-    let body = PacedBody::new(body.into_data_stream(), state.patience);
-    let appending = async move { resumable::append(&state, upload, offset, len, body).await };
-    finished(appends.spawn(appending).await)
+    Ok(owner.described(upload, progress))
 }
 
 /// What a task said that went on whatever became of its request.
@@ -273,41 +434,22 @@ fn finished(appended: Result<Result<Progress, Problem>, JoinError>) -> Result<Pr
     })
 }
 
-fn id(text: &str) -> Result<UploadId, Problem> {
-    text.parse().map_err(|_| {
-        let shown: String = text.chars().take(80).collect();
-        Problem::new(Kind::NotFound, format!("there is no upload {shown:?}"))
-    })
-}
-
-/// What an answer says of how far an upload is.
-fn told(progress: &Progress) -> HeaderMap {
+/// What every answer says of how far an upload is.
+pub(crate) fn told(progress: &Progress) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let no_store = HeaderValue::from_static("no-store");
     headers.insert(header::CACHE_CONTROL, no_store);
     headers.insert(tus::OFFSET, progress.offset().into());
     headers.insert(tus::LENGTH, progress.size().into());
-    match progress {
-        Progress::Open { plan, kept, .. } => {
-            let expires = SystemTime::now().checked_add(*kept);
-            let expires = expires.map(httpdate::fmt_http_date);
-            let expires = expires.and_then(|date| HeaderValue::try_from(date).ok());
-            headers.extend(expires.map(|date| (tus::EXPIRES, date)));
-            let note = HeaderValue::try_from(&plan.note).ok();
-            let note = note.filter(|note| !note.is_empty());
-            headers.extend(note.map(|note| (tus::METADATA, note)));
-        }
-        Progress::Committed(Uploaded {
-            version,
-            copies,
-            copies_wanted,
-            ..
-        }) => {
-            let etag = HeaderValue::try_from(conditional::etag(*version));
-            headers.insert(header::ETAG, etag.expect("plain ASCII"));
-            headers.insert(COPIES, u16::from(*copies).into());
-            headers.insert(COPIES_WANTED, u16::from(*copies_wanted).into());
-        }
+    if let Progress::Open { plan, kept, .. } = progress {
+        let expires = SystemTime::now().checked_add(*kept);
+        let expires = expires.map(httpdate::fmt_http_date);
+        let expires = expires.and_then(|date| HeaderValue::try_from(date).ok());
+        headers.extend(expires.map(|date| (tus::EXPIRES, date)));
+        let (_, metadata) = resumable::read_note(&plan.note);
+        let metadata = HeaderValue::try_from(metadata).ok();
+        let metadata = metadata.filter(|metadata| !metadata.is_empty());
+        headers.extend(metadata.map(|metadata| (tus::METADATA, metadata)));
     }
     headers
 }

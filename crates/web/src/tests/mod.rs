@@ -13,6 +13,7 @@ mod naming;
 mod past;
 mod receivers;
 mod search;
+mod sending;
 mod shares;
 mod site;
 mod thumbnails;

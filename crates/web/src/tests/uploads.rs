@@ -55,7 +55,7 @@ impl Site {
     pub(super) async fn offset(&self, address: &str) -> usize {
         let answer = self.send(&format!("HEAD {address}"), &[TUS], "").await;
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.header("cache-control"), "no-store");
+        assert!(answer.header("cache-control").ends_with("no-store"));
         assert_eq!(answer.header("tus-resumable"), "1.0.0");
         answer.header("upload-offset").parse().unwrap()
     }

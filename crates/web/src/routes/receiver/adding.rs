@@ -122,6 +122,7 @@ async fn take(
             now.path.clone(),
         );
         let content = field.map_err(io::Error::other).chain(stream::once(end));
+        let content = limited(content, state.request_file_max);
         let reader = Box::new(StreamReader::new(Box::pin(content)));
         store(state, &now.path, &name, reader).await?;
         names.push(name);
@@ -129,7 +130,7 @@ async fn take(
 }
 
 /// The end of a file's bytes: none, if the link still leads to the same folder.
-async fn seen_again(
+pub(super) async fn seen_again(
     drive: Arc<dyn Drive>,
     token: ShareToken,
     folder: EntryPath,
@@ -138,6 +139,20 @@ async fn seen_again(
         Ok(visit) if visit.path == folder => Ok(Bytes::new()),
         _ => Err(io::Error::other("the link no longer leads to this folder")),
     }
+}
+
+/// Bytes that end with an error where more come than a file may have.
+fn limited<S: Stream<Item = io::Result<Bytes>>>(
+    content: S,
+    max: Option<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let mut left = max.unwrap_or(u64::MAX);
+    content.map(move |bytes| {
+        let bytes = bytes?;
+        let rest = left.checked_sub(bytes.len() as u64);
+        left = rest.ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        Ok(bytes)
+    })
 }
 
 /// How many bytes may come for now.
@@ -198,11 +213,13 @@ async fn store(
         ..UploadOptions::default()
     };
     let stored = state.drive.upload(&path, reader, options).await;
-    stored.map(drop).map_err(|error| not_stored(name, error))
+    stored
+        .map(drop)
+        .map_err(|error| not_stored(name, Problem::from(error).kind))
 }
 
 /// Where the name, or the first one with a number that is free, is.
-async fn free_path(
+pub(super) async fn free_path(
     state: &AppState,
     folder: &EntryPath,
     name: &EntryName,
@@ -213,7 +230,7 @@ async fn free_path(
         };
         match state.drive.entry(&path).await {
             Err(Error::NotFound { .. }) => return Ok(path),
-            Err(error) => return Err(not_stored(name, error)),
+            Err(error) => return Err(not_stored(name, Problem::from(error).kind)),
             Ok(_) => {}
         }
     }
@@ -243,10 +260,29 @@ fn numbered(name: &EntryName, number: u32) -> Result<EntryName, Problem> {
     Ok(EntryName::new(format!("{}{mark}{ending}", &stem[..end]))?)
 }
 
+/// Refuses a file that is larger than those that are taken by links.
+pub(super) fn check_file_size(
+    state: &AppState,
+    name: &EntryName,
+    size: u64,
+) -> Result<(), Problem> {
+    if state.request_file_max.is_none_or(|max| size <= max) {
+        return Ok(());
+    }
+    Err(not_stored(name, Kind::TooLarge))
+}
+
 /// Without what the cluster says, which has whole paths in it.
-fn not_stored(name: &EntryName, error: Error) -> Problem {
-    let kind = Problem::from(error).kind;
-    let reason = match kind {
+fn not_stored(name: &EntryName, kind: Kind) -> Problem {
+    Problem::new(
+        kind,
+        format!("{name} was not stored, since {}", reason(kind)),
+    )
+}
+
+/// Why a file is not stored, as those may know who send it.
+pub(super) const fn reason(kind: Kind) -> &'static str {
+    match kind {
         Kind::TooSlow | Kind::UploadInterrupted => "it did not come through whole: send it again",
         Kind::TooLarge => "it is larger than what is kept here",
         Kind::NoSpace => "there is no space left: tell whoever gave you the link",
@@ -256,8 +292,7 @@ fn not_stored(name: &EntryName, error: Error) -> Problem {
         Kind::InvalidArgument => "its name cannot be kept here: give it another one",
         Kind::NotFound | Kind::NotAFolder => "the folder is no longer there",
         _ => "the storage cannot take it right now: send it again in a while",
-    };
-    Problem::new(kind, format!("{name} was not stored, since {reason}"))
+    }
 }
 
 fn broken(error: &multer::Error) -> Problem {
