@@ -427,8 +427,8 @@ pub(crate) async fn name_chunks(
 }
 
 /// What a task said that went on whatever became of its request.
-fn finished(appended: Result<Result<Progress, Problem>, JoinError>) -> Result<Progress, Problem> {
-    appended.unwrap_or_else(|_| {
+pub(crate) fn finished<T>(ended: Result<Result<T, Problem>, JoinError>) -> Result<T, Problem> {
+    ended.unwrap_or_else(|_| {
         let detail = "the server failed in the middle of an upload; its log says more";
         Err(Problem::new(Kind::Internal, detail))
     })

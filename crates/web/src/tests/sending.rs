@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -14,12 +15,13 @@ use proto::id::UploadId;
 use proto::master::ShareId;
 use serde_json::json;
 use sha2::Sha256;
+use tower::ServiceExt;
 
 use super::uploads::{BYTES, CHUNK, TUS, content};
-use super::{Answer, Site};
-use crate::TransferLimits;
-use crate::drive::{Drive, Shares};
+use super::{Answer, Site, server};
+use crate::drive::{Drafts, Drive, Shares};
 use crate::memory::{Faults, MemoryDrive};
+use crate::{TransferLimits, app};
 
 impl Site {
     /// A folder for files, and the link by which they are added.
@@ -481,6 +483,39 @@ async fn one_link_begins_only_so_many() {
     site.offer(&link, "i", 4, &[])
         .await
         .expect_problem(503, "busy");
+}
+
+/// Whoever hung up while an upload was begun left one that nobody counted, as often as they liked.
+#[tokio::test]
+async fn an_upload_of_which_nobody_heard_is_ended() {
+    let drive = MemoryDrive::default();
+    let state = server(&drive);
+    let appends = state.appends();
+    let router = app(state);
+    let site = Site { drive, router };
+    let link = site.letterbox("/box").await;
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let piece = stream::once(async move { receiver.await.unwrap() });
+    let request = Request::post(format!("{link}/uploads"))
+        .header("host", "localhost:5000")
+        .header(TUS.0, TUS.1)
+        .header(BYTES.0, BYTES.1)
+        .header("upload-length", "4")
+        .header("upload-metadata", "filename Zg==");
+    let request = request.body(Body::from_stream(piece)).unwrap();
+    let creating = tokio::spawn(site.router.clone().oneshot(request));
+    let upload = UploadId::new(uuid::Uuid::from_u128(1));
+    while site.drive.find_upload(upload).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    creating.abort();
+    assert!(creating.await.unwrap_err().is_cancelled());
+    let broken = Err::<Bytes, _>(std::io::Error::other("the connection broke"));
+    sender.send(broken).unwrap();
+    appends.close();
+    appends.wait().await;
+    let found = site.drive.find_upload(upload).await;
+    assert!(matches!(found, Err(client::Error::NotFound { .. })));
 }
 
 /// What is held of files that many send by one link left no room for those of others.

@@ -27,7 +27,7 @@ use sha2::Sha256;
 use super::adding::{check_file_size, free_path, reason, seen_again};
 use super::{Link, Visit, open};
 use crate::error::{Kind, Problem};
-use crate::headers::tus::Metadata;
+use crate::headers::tus::{self, Metadata};
 use crate::pages::receiver::Closed;
 use crate::receivers::Proof;
 use crate::resumable::{self, Progress, Sender};
@@ -212,7 +212,12 @@ pub(crate) async fn options(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     sender(&state, &link, &headers).await?;
-    Ok(uploads::options(State(state)).await)
+    let max = state.request_file_max;
+    let mut response = uploads::options(State(state)).await;
+    if let Some(max) = max {
+        response.headers_mut().insert(tus::MAX_SIZE, max.into());
+    }
+    Ok(response)
 }
 
 /// `POST /s/{token}/uploads`
@@ -223,11 +228,16 @@ pub(crate) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let receiver = sender(&state, &link, &headers).await?;
-    let _beginning = state.receivers.unfinished.begin(receiver.id())?;
-    send(&state, receiver, &headers, async |sending| {
-        sending.create(&headers, body).await
-    })
-    .await
+    let appends = state.appends();
+    // To its end, also if nobody waits for it: else it would not be known that it was begun.
+    let creating = async move {
+        let _beginning = state.receivers.unfinished.begin(receiver.id())?;
+        send(&state, receiver, &headers, async |sending| {
+            sending.create(&headers, body).await
+        })
+        .await
+    };
+    uploads::finished(appends.spawn(creating).await)
 }
 
 /// `HEAD /s/{token}/uploads/{upload}`
