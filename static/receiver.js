@@ -1,93 +1,143 @@
-// Sends files to a folder that somebody shared for that: one after another, with progress. Without a script the form does it.
+// Sends files to a folder that somebody shared for that: one after another, each with its row. Without a script the form does it.
 
-import { ApiError } from "./api.js";
-import { formatSize } from "./format.js";
+import { formatDuration, formatSize, nameElement } from "./format.js";
+import { wake } from "./patience.js";
 import { inLanguages } from "./problems.js";
 import { element } from "./rows.js";
-import { IS_SERVERS, RECEIVER, UNITS, count, fill } from "./texts.js";
+import { Link, Sending } from "./sending.js";
+import { count, fill, RECEIVER, UNITS, UPLOADS } from "./texts.js";
+import { SECONDS_LEFT_MAX } from "./transfer.js";
 
 const form = document.getElementById("adding");
 const input = document.getElementById("chosen");
+const button = form.querySelector("button");
 const summary = document.getElementById("send-summary");
-const sent = document.getElementById("sent");
+const list = document.getElementById("sent");
+const link = new Link(new URL(form.dataset.uploads, location.href).href, Number(form.dataset.uploadRequestMax ?? Infinity));
 
-/** In the server's language its own sentence, which has the name in it. */
-function explain({ status, response }) {
-  if (!response?.detail) return new Error(RECEIVER.failed);
-  return IS_SERVERS ? new Error(response.detail) : new ApiError(status, response);
-}
+const ACTIONS = { waiting: "cancel", sending: "cancel", stuck: "cancel", failed: "retry", cancelled: "retry" };
+const HAVE_BARS = ["waiting", "sending", "stuck"];
+const all = [];
+const waiting = [];
+let going;
 
-/** Sends one file. */
-function send(file, onProgress) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", form.action);
-    request.setRequestHeader("Accept", "application/json");
-    request.responseType = "json";
-    request.upload.addEventListener("progress", (event) => onProgress(event.loaded));
-    request.addEventListener("load", () => {
-      if (request.status === 201) resolve();
-      else reject(explain(request));
-    });
-    request.addEventListener("error", () => reject(new Error(RECEIVER.connection)));
-    const body = new FormData();
-    body.append("files", file, file.name);
-    request.send(body);
-  });
-}
+/** What one is, and what can be done with it. */
+class Row {
+  constructor(file) {
+    this.status = element("span", { className: "upload-state" }, RECEIVER.waiting);
+    this.actions = element("span", { className: "upload-actions" });
+    this.bar = element("progress", { max: Math.max(1, file.size), value: 0 });
+    this.bar.setAttribute("aria-label", fill(UPLOADS.progress, { name: file.name }));
+    const name = element("span", { className: "upload-name" }, nameElement(file.name));
+    this.element = element("li", { className: "upload" }, name, this.status, this.actions, this.bar);
+    list.append(this.element);
+  }
 
-function line(file) {
-  const progress = element("progress", { max: Math.max(1, file.size), value: 0 });
-  progress.setAttribute("aria-label", file.name);
-  const state = element("span", { className: "upload-state" }, RECEIVER.waiting);
-  const name = element("bdi", { className: "upload-name" }, file.name);
-  const made = element("li", { className: "upload" }, name, state, progress);
-  sent.append(made);
-  return { made, progress, state };
-}
+  draw(sending) {
+    const { state, text = progressText(sending), english, sent } = sending;
+    this.bar.value = sent;
+    if (this.text !== text) this.status.replaceChildren(...inLanguages(text, english));
+    this.text = text;
+    // Once for all tries until it moves again.
+    if (state === "stuck" && !this.isStuck) this.tell(sending);
+    if (this.isStuck && sending.text === undefined) tell(RECEIVER.sending);
+    this.isStuck = state === "stuck" || (this.isStuck && state === "sending" && sending.text !== undefined);
+    if (this.state === state) return;
+    this.state = state;
+    this.element.dataset.state = state;
+    this.bar.hidden = !HAVE_BARS.includes(state);
+    this.drawAction(sending, ACTIONS[state]);
+    if (state === "failed") this.tell(sending);
+  }
 
-async function sendAll(files) {
-  const lines = files.map((file) => ({ file, ...line(file) }));
-  let failed = 0;
-  for (const { file, made, progress, state } of lines) {
-    try {
-      state.textContent = RECEIVER.sending;
-      await send(file, (loaded) => {
-        progress.value = Math.min(loaded, file.size);
-        state.textContent = fill(RECEIVER.progress, { sent: formatSize(Math.min(loaded, file.size)), size: formatSize(file.size) });
+  tell({ file, text, english }) {
+    tell(`${file.name}: ${text}`, english);
+  }
+
+  drawAction(sending, what) {
+    if (this.what === what) return;
+    this.what = what;
+    const hadFocus = this.actions.contains(document.activeElement);
+    this.actions.replaceChildren();
+    if (what) {
+      const made = element("button", { type: "button", className: "button quiet" }, UPLOADS[what]);
+      made.setAttribute("aria-label", fill(UPLOADS.one, { what: UPLOADS[what], name: sending.file.name }));
+      made.addEventListener("click", (event) => {
+        // The second of a double click was meant for the button that stood here before.
+        if (event.detail < 2) act(sending, what);
       });
-      made.dataset.state = "done";
-      state.textContent = RECEIVER.arrived;
-    } catch (error) {
-      failed += 1;
-      made.dataset.state = "failed";
-      state.replaceChildren(...inLanguages(error.message, error.english));
+      this.actions.append(made);
     }
-    progress.remove();
+    if (hadFocus) (this.actions.firstElementChild ?? button).focus({ preventScroll: true });
   }
-  const arrived = count(files.length - failed, UNITS.files);
-  summary.textContent = failed === 0
-    ? fill(RECEIVER.thanks, { files: arrived })
-    : fill(RECEIVER.some, { arrived, failed: count(failed, UNITS.files) });
 }
 
-let isBusy = false;
-addEventListener("beforeunload", (event) => {
-  if (isBusy) event.preventDefault();
-});
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const button = form.querySelector("button");
-  const files = Array.from(input.files);
-  button.disabled = true;
-  isBusy = true;
-  sent.replaceChildren();
-  summary.textContent = RECEIVER.sending;
-  try {
-    await sendAll(files);
-    form.reset();
-  } finally {
-    button.disabled = false;
-    isBusy = false;
+function progressText({ sent, speed, file: { size } }) {
+  const parts = [fill(RECEIVER.progress, { sent: formatSize(sent), size: formatSize(size) })];
+  if (speed > 0 && sent < size) {
+    parts.push(fill(UPLOADS.rate, { rate: formatSize(Math.round(speed)) }));
+    const seconds = (size - sent) / speed;
+    if (seconds < SECONDS_LEFT_MAX) parts.push(fill(UPLOADS.left, { span: formatDuration(seconds) }));
   }
+  return parts.join(" · ");
+}
+
+/** For those who listen as well. */
+const tell = (text, english) => summary.replaceChildren(...inLanguages(text, english));
+
+function act(sending, what) {
+  if (what === "cancel") {
+    const at = waiting.indexOf(sending);
+    if (at >= 0) waiting.splice(at, 1);
+    sending.cancel();
+    if (!going) tellEnd();
+    return;
+  }
+  waiting.push(sending);
+  sending.show("waiting", RECEIVER.waiting);
+  goOn();
+}
+
+function take(files) {
+  for (const file of files) {
+    const row = new Row(file);
+    const sending = new Sending(file, link, (changed) => row.draw(changed));
+    all.push(sending);
+    waiting.push(sending);
+  }
+  goOn();
+}
+
+async function goOn() {
+  if (going) return;
+  tell(RECEIVER.sending);
+  while (waiting.length > 0) {
+    going = waiting.shift();
+    await going.run();
+  }
+  going = undefined;
+  tellEnd();
+}
+
+function tellEnd() {
+  const countOf = (wanted) => all.filter(({ state }) => state === wanted).length;
+  const [done, failed] = [countOf("done"), countOf("failed")];
+  const arrived = count(done, UNITS.files);
+  if (failed > 0) tell(fill(RECEIVER.some, { arrived, failed: count(failed, UNITS.files) }));
+  else tell(done > 0 ? fill(RECEIVER.thanks, { files: arrived }) : "");
+}
+
+addEventListener("beforeunload", (event) => {
+  if (going) event.preventDefault();
 });
+addEventListener("online", wake);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) wake();
+});
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  take(Array.from(input.files));
+  form.reset();
+});
+const names = link.unfinished();
+if (names.length > 0) tell(fill(RECEIVER.unfinished, { names: names.join(", ") }));

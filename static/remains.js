@@ -5,6 +5,7 @@
 // holds locks all the same, where the browser has them: on pages that come by HTTPS or from this very machine.
 
 import { pathText } from "./api.js";
+import { attempt, entries, Kept } from "./stock.js";
 import { modifiedMs } from "./transfer.js";
 
 const UPLOADS = "tus::";
@@ -14,8 +15,6 @@ const ANSWERS_AFTER_MS = 300;
 export const tab = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
 // Who has each upload that this page has.
 const mine = new Map();
-// What this page began itself, in case the storage takes nothing.
-const unkept = new Map();
 const channel = new BroadcastChannel("dfs-uploads");
 const TAB_LOCK = "dfs-tab::";
 const UPLOAD_LOCK = "dfs-upload::";
@@ -25,34 +24,12 @@ hold(TAB_LOCK + tab);
 export const fingerprint = (file, origin) =>
   JSON.stringify([pathText(origin), file.size, modifiedMs(file)]).replaceAll(":", "\\u003a");
 
-/** The storage as the stock client wants it. Where it is full, or forbidden, an upload still goes on as long as the page is there. */
-export const storage = {
-  findAllUploads: async () => entries(UPLOADS),
-  findUploadsByFingerprint: async (wanted) => entries(`${UPLOADS}${wanted}::`),
-  removeUpload: async (key) => {
-    unkept.delete(key);
-    attempt(() => localStorage.removeItem(key));
-  },
-  addUpload: async (wanted, upload) => {
-    const key = `${UPLOADS}${wanted}::${Math.random().toString(36).slice(2)}`;
-    unkept.set(key, upload);
-    attempt(() => localStorage.setItem(key, JSON.stringify(upload)));
-    return key;
-  },
-};
-
+/** Where each upload of this browser is. */
+export const storage = new Kept(UPLOADS);
 /** Where the upload with this fingerprint is. */
-export function find(wanted) {
-  return entries(`${UPLOADS}${wanted}::`)[0];
-}
-
+export const find = (wanted) => storage.find(wanted);
 /** All uploads that were begun, with their fingerprints. */
-export function findAll() {
-  return entries(UPLOADS).map((upload) => {
-    const key = upload.urlStorageKey;
-    return { ...upload, fingerprint: key.slice(UPLOADS.length, key.lastIndexOf("::")) };
-  });
-}
+export const findAll = () => storage.all();
 
 /** What other pages had to do when they were last heard of: `{ key, tab, count, size, names }`. */
 export const queues = () => entries(QUEUES).map((queue) => ({ ...queue, key: queue.urlStorageKey }))
@@ -125,25 +102,5 @@ async function heldByOthers() {
   } catch (error) {
     console.debug(error);
     return [];
-  }
-}
-
-function entries(prefix) {
-  const found = new Map(Array.from(unkept).filter(([key]) => key.startsWith(prefix)));
-  attempt(() => {
-    const keys = Array.from({ length: localStorage.length }, (_, at) => localStorage.key(at));
-    for (const key of keys.filter((key) => key?.startsWith(prefix))) {
-      attempt(() => found.set(key, JSON.parse(localStorage.getItem(key))));
-    }
-  });
-  return Array.from(found, ([key, value]) => ({ ...value, urlStorageKey: key }));
-}
-
-/** A person may have forbidden the storage, or filled it. */
-function attempt(work) {
-  try {
-    work();
-  } catch (error) {
-    console.debug(error);
   }
 }

@@ -7,26 +7,10 @@
 import { ApiError, ConnectionError, call, pathText } from "./api.js";
 import { Hasher, nameChunks } from "./naming.js";
 import * as remains from "./remains.js";
+import * as stock from "./stock.js";
 import { modifiedMs, parse } from "./transfer.js";
 
 const ENDPOINT = new URL("/api/v1/uploads", location.href).href;
-/** Whoever waits for it goes on, although the connection may be dead. */
-const DISCARD_TIMEOUT_MS = 15000;
-let loads = 0;
-
-/** The stock client, which is loaded when the first large file is sent. */
-async function client() {
-  if (globalThis.tus) return globalThis.tus;
-  // A browser may remember that it could not load it.
-  const again = loads > 0 ? `?${loads}` : "";
-  loads += 1;
-  try {
-    await import(`./vendor/tus.min.js${again}`);
-  } catch {
-    throw new ConnectionError();
-  }
-  return globalThis.tus;
-}
 
 /**
  * Sends what is missing of a file, which goes to `target` and was first meant for `origin`. It is refused with code
@@ -34,7 +18,7 @@ async function client() {
  * try. Gives the answer to the commit, and whether not a byte was sent for it.
  */
 export async function send(file, { origin, target, naming, signal, ...options }) {
-  const { Upload } = await client();
+  const { Upload } = await stock.client();
   signal.throwIfAborted();
   const fingerprint = remains.fingerprint(file, origin);
   const metadata = { path: pathText(target), modified_ms: modifiedMs(file) };
@@ -80,7 +64,7 @@ function sendUntil(Upload, file, until, { fingerprint, metadata, condition, requ
         Object.entries(condition).forEach(([name, value]) => request.setHeader(name, value));
       },
       onAfterResponse: (request, response) => {
-        checkWhereItIs(request, response);
+        stock.checkWhereItIs(request, response);
         // The next request goes no further than wanted, wherever this one got to.
         const left = until - Number(response.getHeader("Upload-Offset") ?? 0);
         if (left > 0) upload.options.chunkSize = Math.min(requestMax, left);
@@ -91,7 +75,7 @@ function sendUntil(Upload, file, until, { fingerprint, metadata, condition, requ
         end(() => resolve({ address: upload.url, offset }));
       },
       onProgress,
-      onError: (error) => end(() => reject(explain(error))),
+      onError: (error) => end(() => reject(stock.explain(error))),
       onSuccess: ({ lastResponse }) => {
         const [copies, wanted] = ["X-Copies", "X-Copies-Wanted"].map((name) => Number(lastResponse.getHeader(name)));
         // Whatever answers in the server's place has stored nothing.
@@ -158,32 +142,5 @@ function base64(text) {
   return btoa(String.fromCharCode(...bytes));
 }
 
-/** The client would send all of it again because somebody could not tell for the moment how much is here. */
-function checkWhereItIs(request, response) {
-  const status = response.getStatus();
-  const isGone = status === 404 || status === 410;
-  if (request.getMethod() === "HEAD" && status >= 400 && !isGone) throw new ApiError(status, {});
-}
-
-function explain(error) {
-  if (error.causingError instanceof ApiError) return error.causingError;
-  const response = error.originalResponse;
-  const status = response?.getStatus() ?? 0;
-  if (status >= 400) return new ApiError(status, parse(response.getBody()));
-  return error.originalRequest ? new ConnectionError() : error;
-}
-
 /** Has the server delete what was sent. Says whether there is nothing any more: it may have become a file before. */
-export async function discard({ uploadUrl, urlStorageKey }) {
-  let response;
-  try {
-    const signal = AbortSignal.timeout(DISCARD_TIMEOUT_MS);
-    response = await fetch(uploadUrl, { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" }, signal });
-  } catch {
-    throw new ConnectionError();
-  }
-  const isOver = response.ok || [404, 409, 410].includes(response.status);
-  if (!isOver) throw new ApiError(response.status, await response.json().catch(() => ({})));
-  await remains.storage.removeUpload(urlStorageKey);
-  return response.status !== 409;
-}
+export const discard = (before) => stock.discard(before, remains.storage);

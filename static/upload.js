@@ -8,6 +8,7 @@ import * as batch from "./batch.js";
 import { cancel } from "./cancelling.js";
 import { announce, ask, withName } from "./dialogs.js";
 import { formatSize, nameElement } from "./format.js";
+import { attend, CAUTIOUS_REQUEST_MAX, checkReadable, sleep, UNANSWERED_AFTER_MS, WATCH_INTERVAL_MS } from "./patience.js";
 import * as remains from "./remains.js";
 import * as resumable from "./resumable.js";
 import { isRefusing } from "./status.js";
@@ -18,33 +19,14 @@ import { Row } from "./uploadrow.js";
 /** Files above this go by the protocol that can go on in the middle: one more request, and one more write of the master's. */
 const LARGE_ABOVE = Number(document.body.dataset.smallFileMax ?? 1 << 20);
 const KEEP_BOTH_MAX = 1000;
-const PAUSE_MIN_MS = 1000;
-const PAUSE_MAX_MS = 30000;
-/** Nothing moved for so long: the connection may be dead, as after a sleep. */
-const STALLED_AFTER_MS = 60000;
-const STALLED_AT_WAKE_MS = 10000;
-/** The same where all is sent, and the answer to the commit is awaited. */
-const UNANSWERED_AFTER_MS = 150000;
-const WATCH_INTERVAL_MS = 5000;
 /** So many sendings of a small file of which nobody heard the end are known; those before them are long over. */
 const SENDINGS_MAX = 8;
 /** So often the server is asked about a small file that was cancelled, before the row says that nobody knows. */
 const CANCEL_TRIES = 4;
-/** For a proxy that takes no longer ones, and of which nobody told the server. */
-const CAUTIOUS_REQUEST_MAX = 500_000;
 
 let requestMax = Number(document.body.dataset.uploadRequestMax ?? Infinity);
 // One question at a time.
 let questions = Promise.resolve();
-// Those that wait before they try again, and what looks after those that send.
-const sleepers = new Set();
-const watchers = new Set();
-
-/** There is reason to believe that what failed would succeed now, and that connections are dead which nobody closed. */
-export function wake() {
-  sleepers.forEach((rise) => rise());
-  watchers.forEach((watch) => watch(STALLED_AT_WAKE_MS));
-}
 
 export class Upload {
   /**
@@ -288,7 +270,7 @@ export class Upload {
         return await this.store();
       } catch (error) {
         if (!this.passes(error)) throw error;
-        await this.checkReadable();
+        await checkReadable(this.isLarge ? this.file.slice(0, 1) : this.file);
         failures = this.sent > before ? 0 : failures + 1;
         const isLost = isSilent(error) && !isRefusedOnTheWay(error);
         if (isLost) this.stuck(TEXT.lost);
@@ -316,15 +298,6 @@ export class Upload {
     // It rested for too long, and begins anew.
     const isGone = error.status === 404 && this.isLarge && remains.find(this.fingerprint);
     return isGone || isPassing(error);
-  }
-
-  /** The browser says of a file that changed or went only that the connection broke. */
-  async checkReadable() {
-    try {
-      await (this.isLarge ? this.file.slice(0, 1) : this.file).arrayBuffer();
-    } catch {
-      throw new Error(TEXT.unreadable);
-    }
   }
 
   /** Sends it as a new file; where the name is taken, does what the person says. Gives nothing if that is to skip it. */
@@ -391,30 +364,21 @@ export class Upload {
   }
 
   /** One try, which is given up when it does not move. */
-  async send() {
-    const given = this.control.signal;
-    const trying = new AbortController();
-    const stop = () => trying.abort(given.reason);
-    const watch = (longest) => {
+  send() {
+    const isStill = (longest) => {
       // However long those before it take: they are watched themselves.
       if (this.isInLine) this.movedAt = Date.now();
       const most = this.isNamed || this.sent >= this.size ? UNANSWERED_AFTER_MS : longest;
       const still = Date.now() - this.movedAt;
       if (still > WATCH_INTERVAL_MS) this.speed = undefined;
-      if (still > most) trying.abort(new api.ConnectionError());
-      this.onChange();
+      return still > most;
     };
-    given.addEventListener("abort", stop);
-    watchers.add(watch);
-    const timer = setInterval(watch, WATCH_INTERVAL_MS, STALLED_AFTER_MS);
-    try {
-      given.throwIfAborted();
-      return await this.sendBy(trying.signal);
-    } finally {
-      clearInterval(timer);
-      watchers.delete(watch);
-      given.removeEventListener("abort", stop);
-    }
+    const watch = (longest) => {
+      const isOver = isStill(longest);
+      this.onChange();
+      return isOver;
+    };
+    return attend(this.control.signal, watch, (signal) => this.sendBy(signal));
   }
 
   sendBy(signal) {
@@ -479,30 +443,6 @@ const isSilent = (error) => error instanceof api.ConnectionError || error.code =
 
 /** Whether something in the server's place, a filter for example, refuses it: the server says by a code why. */
 const isRefusedOnTheWay = (error) => error instanceof api.ApiError && !error.code && error.status < 500;
-
-/** Longer after each failure, and by chance, so that not all come back at once; until somebody wakes it. */
-function sleep(failures, signal) {
-  const longest = Math.min(PAUSE_MIN_MS * 2 ** failures, PAUSE_MAX_MS);
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const end = () => {
-      clearTimeout(timer);
-      sleepers.delete(rise);
-      signal.removeEventListener("abort", stop);
-    };
-    const rise = () => {
-      end();
-      resolve();
-    };
-    const stop = () => {
-      end();
-      reject(signal.reason);
-    };
-    const timer = setTimeout(rise, longest * (0.5 + Math.random() / 2));
-    sleepers.add(rise);
-    signal.addEventListener("abort", stop);
-  });
-}
 
 /** What to do where the name is taken: "replace", "both" or "skip". With `isAgain`, whatever was said for all. */
 function decide(upload, isAgain) {

@@ -10,10 +10,11 @@ import * as cutOff from "./cutoff.js";
 import { formatDuration, formatSize } from "./format.js";
 import * as handles from "./handles.js";
 import { currentPath, refresh } from "./listing.js";
+import { wake } from "./patience.js";
 import * as remains from "./remains.js";
 import { count, fill, UPLOADS as TEXT } from "./texts.js";
 import { Rate, SECONDS_LEFT_MAX } from "./transfer.js";
-import { Upload, wake } from "./upload.js";
+import { Upload } from "./upload.js";
 import { arrange } from "./uploadrow.js";
 
 // Large files have a connection each, of the six that browsers have for a server; small ones share a few (see batch.js), and so many

@@ -402,11 +402,22 @@ async fn look_at_what_receivers_see(review: &Review<'_>, cluster: &Cluster) {
         }
     }
     let list = file(cluster, "A list.txt", b"bread");
-    page.choose("#chosen", &[&list]).await;
-    page.click("button.primary").await;
-    page.until("document.getElementById('send-summary').textContent !== ''")
+    let film = file(cluster, "Film of the holidays.mp4", &content(2, 6_000_000));
+    page.limit_uploads(Some(60_000)).await;
+    page.choose("#chosen", &[&list, &film]).await;
+    page.click("#adding > button").await;
+    page.until("document.querySelector('.upload[data-state=sending] progress')?.value > 5")
         .await;
-    review.state("received-sent", "#sent .upload").await;
+    review
+        .main_state("received-sending", ".upload[data-state=sending]")
+        .await;
+    page.click("#sent button[aria-label^=Cancel]").await;
+    page.limit_uploads(None).await;
+    page.until("document.getElementById('send-summary').textContent.includes('arrived')")
+        .await;
+    review
+        .state("received-sent", ".upload[data-state=done]")
+        .await;
     page.open(&cluster.url(&format!("/s/{}", "a".repeat(43))))
         .await;
     review.state("received-gone", "h1").await;

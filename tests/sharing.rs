@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::support::list::choose_in;
-use crate::support::{Cluster, Screen, browse, content, run};
+use crate::support::panel::{ENDLESS, LEN, SLOW, file};
+use crate::support::{Cluster, Page, Screen, browse, content, download, run};
 
 /// What the command line says; a link begins with the address of this cluster's page.
 pub(crate) async fn said(cluster: &Cluster, arguments: &[&str]) -> String {
@@ -92,6 +93,136 @@ async fn files_are_sent_to_a_folder_that_asks_for_them() {
     assert_eq!(kept("/inbox/one.txt").await, b"old");
     assert_eq!(kept("/inbox/one (2).txt").await, b"new");
     assert_eq!(kept("/inbox/two.txt").await, b"new");
+}
+
+async fn until_row(page: &Page, state: &str, count: usize) {
+    page.until(&format!(
+        "document.querySelectorAll('#sent .upload[data-state={state}]').length === {count}"
+    ))
+    .await;
+}
+
+async fn until_progress(page: &Page, share: f64) {
+    page.until(&format!(
+        "(({{ value, max }}) => value > max * {share})(document.querySelector('#sent .upload:last-child progress'))"
+    ))
+    .await;
+}
+
+/// Where uploads by links are that the browser remembers.
+const REMEMBERED: &str =
+    "return Object.keys(localStorage).filter((key) => key.startsWith('dfs::sent::')).length";
+
+/// A film began anew when the line broke: the web process goes in the middle, and the page is loaded anew; it goes on each time where it
+/// was, and arrives as it was sent, under another name than what is there.
+#[tokio::test]
+async fn a_large_file_goes_on_through_a_link() {
+    let mut cluster = Cluster::start().await;
+    cluster.upload("/inbox/film.mp4", b"old").await;
+    let link = said(&cluster, &["share", "/inbox", "--upload-only"]).await;
+    let bytes = content(21, LEN);
+    let film = file(&cluster, "film.mp4", &bytes);
+    browse(Screen::Desktop, async |page| {
+        page.open(link.trim()).await;
+        page.limit_uploads(SLOW).await;
+        page.choose("#chosen", &[&film]).await;
+        page.click("#adding > button").await;
+        until_progress(page, 0.1).await;
+        assert!(page.text("#sent .upload").await.contains("/s"));
+        cluster.web().kill();
+        until_row(page, "stuck", 1).await;
+        assert!(page.text("#send-summary").await.contains("Connection lost"));
+        cluster.web().start().await;
+        until_progress(page, 0.5).await;
+
+        page.open(link.trim()).await;
+        let told = page.text("#send-summary").await;
+        assert!(told.contains("film.mp4"), "{told}");
+        page.script(
+            "const { send } = XMLHttpRequest.prototype; \
+             window.sentBytes = 0; \
+             XMLHttpRequest.prototype.send = function (body) { \
+               window.sentBytes += body?.size ?? 0; \
+               send.call(this, body); \
+             }",
+        )
+        .await;
+        page.limit_uploads(None).await;
+        page.choose("#chosen", &[&film]).await;
+        page.click("#adding > button").await;
+        until_row(page, "done", 1).await;
+        let sent = page.script("return window.sentBytes").await;
+        assert!(sent.as_u64().unwrap() < LEN as u64 * 3 / 4, "{sent}");
+        assert_eq!(page.script(REMEMBERED).await, json!(0));
+        let told = page.text("#send-summary").await;
+        assert!(told.starts_with("1 file arrived"), "{told}");
+    })
+    .await;
+    let client = cluster.client();
+    let stored = download(&client, "/inbox/film (2).mp4").await;
+    assert!(stored.unwrap() == bytes);
+    assert_eq!(download(&client, "/inbox/film.mp4").await.unwrap(), b"old");
+}
+
+/// What goes by a link waits for the network, is cancelled and tried again; no request is longer than a proxy takes, and nothing of one
+/// link is found by another.
+#[tokio::test]
+async fn files_through_a_link_are_cancelled_and_go_in_pieces() {
+    let mut cluster = Cluster::start().await;
+    cluster
+        .web()
+        .arguments(&["--set", "web.upload_request_max=100kB"]);
+    cluster.web().restart().await;
+    cluster.upload("/inbox/old", b"old").await;
+    let [link, other] = [
+        said(&cluster, &["share", "/inbox", "--upload-only"]).await,
+        said(&cluster, &["share", "/inbox", "--upload-only"]).await,
+    ];
+    let bytes = content(22, 3_000_000);
+    let film = file(&cluster, "film.mp4", &bytes);
+    browse(Screen::Desktop, async |page| {
+        page.open(link.trim()).await;
+        page.limit_uploads(ENDLESS).await;
+        page.choose("#chosen", &[&film]).await;
+        page.click("#adding > button").await;
+        until_progress(page, 0.0).await;
+        page.open(other.trim()).await;
+        assert_eq!(page.text("#send-summary").await, "");
+        assert_eq!(page.script(REMEMBERED).await, json!(1));
+
+        page.open(link.trim()).await;
+        page.limit_uploads(SLOW).await;
+        page.choose("#chosen", &[&film]).await;
+        page.click("#adding > button").await;
+        until_progress(page, 0.2).await;
+        page.lose_network().await;
+        until_row(page, "stuck", 1).await;
+        page.limit_uploads(ENDLESS).await;
+        until_row(page, "sending", 1).await;
+        until_progress(page, 0.2).await;
+        page.click("#sent button[aria-label^=Cancel]").await;
+        until_row(page, "cancelled", 1).await;
+        assert_eq!(page.script(REMEMBERED).await, json!(0));
+        page.until("document.activeElement.matches('#sent button[aria-label^=Retry]')")
+            .await;
+
+        page.script(
+            "const { send } = XMLHttpRequest.prototype; \
+             window.longest = 0; \
+             XMLHttpRequest.prototype.send = function (body) { \
+               window.longest = Math.max(window.longest, body?.size ?? 0); \
+               send.call(this, body); \
+             }",
+        )
+        .await;
+        page.limit_uploads(None).await;
+        page.click("#sent button[aria-label^=Retry]").await;
+        until_row(page, "done", 1).await;
+        assert_eq!(page.script("return window.longest").await, json!(100_000));
+    })
+    .await;
+    let stored = download(&cluster.client(), "/inbox/film.mp4").await;
+    assert!(stored.unwrap() == bytes);
 }
 
 /// The command line makes, lists and ends links; a password comes from a file, and the limit of downloads holds.

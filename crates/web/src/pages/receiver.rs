@@ -64,6 +64,9 @@ enum Content {
     /// A folder to which files can be added.
     Adding {
         address: String,
+        /// The same, where files go on in the middle, and the longest body that is sent there.
+        uploads: String,
+        upload_request_max: Option<u64>,
         received: Option<String>,
     },
 }
@@ -270,7 +273,12 @@ pub(crate) fn folder(
 }
 
 /// A folder to which files can be added.
-pub(crate) fn adding(page: &Page, visit: &Visit, received: Option<u32>) -> View {
+pub(crate) fn adding(
+    page: &Page,
+    visit: &Visit,
+    upload_request_max: Option<u64>,
+    received: Option<u32>,
+) -> View {
     let received = received.filter(|count| *count > 0);
     let thanks = |files: u32| {
         let files = page.texts.count("units.files", files);
@@ -282,6 +290,8 @@ pub(crate) fn adding(page: &Page, visit: &Visit, received: Option<u32>) -> View 
         present::name_parts(visit.found.share.name.as_str()),
         Content::Adding {
             address: format!("{}/files", visit.address()),
+            uploads: format!("{}/uploads", visit.address()),
+            upload_request_max,
             received: received.map(thanks),
         },
     )

@@ -251,7 +251,8 @@ async fn show(
     page: &Page,
 ) -> Result<View, Closed> {
     if visit.found.share.upload_only {
-        return Ok(view::adding(page, visit, query.received));
+        let request_max = state.upload_request_max;
+        return Ok(view::adding(page, visit, request_max, query.received));
     }
     visit.may_count()?;
     let below = link.below.as_ref().ok_or(Closed::Missing)?;
