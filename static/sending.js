@@ -56,6 +56,8 @@ export class Sending {
       this.show("done", RECEIVER.arrived);
     } catch (error) {
       if (error instanceof Stopped) await this.cancelled();
+      // The answer to a question without a body does not say why.
+      else if (error.status === 403) this.show("failed", RECEIVER.passwordAgain);
       else this.show("failed", error.message, error.english);
     }
   }
