@@ -140,6 +140,29 @@ async fn a_file_goes_on_where_it_was_also_in_another_process() {
     assert!(site.stored("/secret/box/empty").await.unwrap().is_empty());
 }
 
+/// The page knows where to send files and how long its requests may be, and loads the client when there is something to send.
+#[tokio::test]
+async fn the_page_is_told_where_files_go() {
+    let site = Site::limited(TransferLimits {
+        upload_request_max: Some(1_000_000),
+        ..TransferLimits::default()
+    });
+    let link = site.letterbox("/box").await;
+    let page = site.get(&link).await;
+    for told in [
+        format!("action=\"{link}/files\""),
+        format!("data-uploads=\"{link}/uploads\""),
+        "data-upload-request-max=\"1000000\"".to_owned(),
+    ] {
+        assert!(page.text().contains(&told), "{told}");
+    }
+    assert!(!page.text().contains("vendor"));
+    let site = Site::new();
+    let link = site.letterbox("/box").await;
+    let page = site.get(&link).await;
+    assert!(!page.text().contains("data-upload-request-max"));
+}
+
 #[tokio::test]
 async fn a_file_that_is_given_up_is_gone() {
     let site = Site::new();
