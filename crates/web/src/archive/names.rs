@@ -1,21 +1,16 @@
 //! Names as they are in a zip: `:` and `\`, which lead elsewhere on Windows, are written as `%3A` and `%5C`.
 //!
-//! **Invariant:** two names never become the same one, however often each is escaped, as long as the ones without `:` and `\` are
-//! left as they are and the others avoid these. So nothing has to be remembered of names that were given already.
+//! **Invariant:** two names never become the same one. So nothing has to be remembered of names that were given already, nor
+//! looked up.
 
 /// What stands for what. A `%` is escaped only where it would be taken for the begin of one of these.
 const CODES: [(char, &str); 3] = [(':', "%3A"), ('\\', "%5C"), ('%', "%25")];
 
-/// Whether some system would take it for more than a name.
-pub(super) fn leads_elsewhere(name: &str) -> bool {
-    name.contains([':', '\\'])
-}
-
-/// Without `:` and `\`. The name can be told from what comes out; what has a code in it already gets longer.
+/// Without `:` and `\`. The name can be told from what comes out.
 ///
 /// For `C:a` it is `C%3Aa`, and for that `C%253Aa`.
 pub(super) fn escaped(name: &str) -> String {
-    let mut escaped = String::with_capacity(name.len() + 2);
+    let mut escaped = String::with_capacity(name.len());
     for (at, c) in name.char_indices() {
         let is_plain_percent = c == '%' && !begins_with_code(&name[at..]);
         match CODES.iter().find(|(special, _)| *special == c) {
@@ -52,8 +47,7 @@ mod tests {
         }
     }
 
-    /// All short names of what codes are made of: none of them meets another, nor does one that leads elsewhere when each is
-    /// escaped several times.
+    /// All short names of what codes are made of.
     #[test]
     fn no_two_names_become_the_same() {
         let mut names = vec![String::new()];
@@ -67,20 +61,11 @@ mod tests {
             }
             begin = end;
         }
-        let mut once = HashMap::new();
-        let mut often = HashMap::new();
+        let mut given = HashMap::new();
         for name in &names {
-            let mut other = escaped(name);
-            assert!(!leads_elsewhere(&other), "{name}");
-            assert_eq!(once.insert(other.clone(), name), None, "{name}");
-            if leads_elsewhere(name) {
-                for _ in 0..3 {
-                    let longer = escaped(&other);
-                    assert!(longer.len() > other.len(), "{name}");
-                    assert_eq!(often.insert(other, name), None, "{name}");
-                    other = longer;
-                }
-            }
+            let other = escaped(name);
+            assert!(!other.contains([':', '\\']), "{name}");
+            assert_eq!(given.insert(other, name), None, "{name}");
         }
     }
 }

@@ -250,9 +250,9 @@ async fn no_name_leads_out_of_the_unpackers_folder() {
         let found = all.find(|(_, bytes)| **bytes == content.as_bytes());
         found.unwrap().0.as_str()
     };
-    assert_eq!(name_of("C:evil"), "a/C%25253Aevil");
-    assert_eq!(name_of("C%3Aevil"), "a/C%3Aevil");
-    assert_eq!(name_of("C%253Aevil"), "a/C%253Aevil");
+    assert_eq!(name_of("C:evil"), "a/C%3Aevil");
+    assert_eq!(name_of("C%3Aevil"), "a/C%253Aevil");
+    assert_eq!(name_of("C%253Aevil"), "a/C%25253Aevil");
     assert_eq!(name_of("..\\evil"), "a/..%5Cevil");
     assert_eq!(name_of("\\\\server\\share"), "a/%5C%5Cserver%5Cshare");
     assert_eq!(name_of("..."), "a/...");
@@ -274,7 +274,8 @@ async fn names_that_are_escaped_meet_no_others_however_many_they_are() {
     }
     let zip = site.get("/api/v1/zip").await;
     let unpacked = unpacked(&zip.body.unwrap());
-    assert_eq!(unpacked[&escaped], b"a:b");
+    assert_eq!(unpacked["a%3Ab"], b"a:b");
+    assert_eq!(unpacked[&escaped], b"");
     assert_eq!(unpacked["a%5Cb"], b"a\\b");
     assert_eq!(unpacked[&"%3A".repeat(255)], longest.as_bytes());
 }
