@@ -9,6 +9,15 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+/// What the parts of a zip begin with.
+const SIGNATURE_HEADER: u32 = 0x0403_4b50;
+const SIGNATURE_DESCRIPTOR: u32 = 0x0807_4b50;
+const SIGNATURE_RECORD: u32 = 0x0201_4b50;
+const SIGNATURE_END: u32 = 0x0605_4b50;
+const SIGNATURE_END_64: u32 = 0x0606_4b50;
+/// Of the part that says where the end with 64 bits is.
+const SIGNATURE_LOCATOR: u32 = 0x0706_4b50;
+
 /// The mark of a number that stands elsewhere, with 64 bits.
 const ELSEWHERE: u32 = u32::MAX;
 const ELSEWHERE_16: u16 = u16::MAX;
@@ -18,7 +27,7 @@ const FLAG_UTF8: u16 = 1 << 11;
 /// Checksum and sizes stand behind the bytes.
 const FLAG_DESCRIPTOR: u16 = 1 << 3;
 
-/// Versions of the format that a reader needs: for folders, and for fields of 64 bits.
+/// Versions of the format that a reader needs: for folders and for what stands behind a file's bytes, and for fields of 64 bits.
 const VERSION: u16 = 20;
 const VERSION_64: u16 = 45;
 /// What it was made with: this version, on a system that has modes of files.
@@ -53,16 +62,15 @@ pub(super) struct Item {
 impl Item {
     /// What stands before its bytes. The checksum is not known yet.
     pub(super) fn begin(&self, out: &mut BytesMut) {
-        let (version, flags, _) = self.kind();
         // The sizes stand behind the bytes, and this says whether with 64 bits.
         let (size, elsewhere): (u32, &[u64]) = match fits(self.size) {
             Some(_) => (0, &[]),
             None => (ELSEWHERE, &[0, 0]),
         };
         let extra = self.extra(elsewhere);
-        out.put_u32_le(0x0403_4b50);
-        out.put_u16_le(version);
-        out.put_u16_le(flags);
+        out.put_u32_le(SIGNATURE_HEADER);
+        out.put_u16_le(version(elsewhere));
+        out.put_u16_le(self.flags());
         out.put_u16_le(METHOD_STORED);
         self.time.put(out);
         out.put_u32_le(0);
@@ -76,7 +84,7 @@ impl Item {
 
     /// What stands behind a file's bytes.
     pub(super) fn end(&self, checksum: u32, out: &mut BytesMut) {
-        out.put_u32_le(0x0807_4b50);
+        out.put_u32_le(SIGNATURE_DESCRIPTOR);
         out.put_u32_le(checksum);
         if let Some(size) = fits(self.size) {
             out.put_u32_le(size);
@@ -97,17 +105,11 @@ impl Item {
         if at.is_none() {
             elsewhere.push(self.at);
         }
-        let version = if elsewhere.is_empty() {
-            VERSION
-        } else {
-            VERSION_64
-        };
-        let (_, flags, mode) = self.kind();
         let extra = self.extra(&elsewhere);
-        out.put_u32_le(0x0201_4b50);
+        out.put_u32_le(SIGNATURE_RECORD);
         out.put_u16_le(MADE_BY);
-        out.put_u16_le(version);
-        out.put_u16_le(flags);
+        out.put_u16_le(version(&elsewhere));
+        out.put_u16_le(self.flags());
         out.put_u16_le(METHOD_STORED);
         self.time.put(out);
         out.put_u32_le(checksum);
@@ -117,18 +119,29 @@ impl Item {
         out.put_u16_le(len(&extra));
         // No comment, on the first disk, and nothing is known of what kind the bytes are.
         out.put_bytes(0, 3 * 2);
-        out.put_u32_le(mode << 16);
+        out.put_u32_le(self.mode() << 16);
         out.put_u32_le(at.unwrap_or(ELSEWHERE));
         out.put_slice(self.name.as_bytes());
         out.put_slice(&extra);
     }
 
-    /// The version that its header needs, its flags, and its mode.
-    fn kind(&self) -> (u16, u16, u32) {
-        if self.name.ends_with('/') {
-            (VERSION, FLAG_UTF8, MODE_FOLDER)
+    fn is_folder(&self) -> bool {
+        self.name.ends_with('/')
+    }
+
+    fn flags(&self) -> u16 {
+        if self.is_folder() {
+            FLAG_UTF8
         } else {
-            (VERSION_64, FLAG_UTF8 | FLAG_DESCRIPTOR, MODE_FILE)
+            FLAG_UTF8 | FLAG_DESCRIPTOR
+        }
+    }
+
+    fn mode(&self) -> u32 {
+        if self.is_folder() {
+            MODE_FOLDER
+        } else {
+            MODE_FILE
         }
     }
 
@@ -209,9 +222,9 @@ pub(super) fn end(entries: u64, records_len: u64, records_at: u64) -> Bytes {
     let few = u16::try_from(entries)
         .ok()
         .filter(|few| *few != ELSEWHERE_16);
-    let fields = (few, fits(records_len), fits(records_at));
-    if !matches!(fields, (Some(_), Some(_), Some(_))) {
-        out.put_u32_le(0x0606_4b50);
+    let (short_len, short_at) = (fits(records_len), fits(records_at));
+    if few.is_none() || short_len.is_none() || short_at.is_none() {
+        out.put_u32_le(SIGNATURE_END_64);
         // What follows in this part.
         out.put_u64_le(44);
         out.put_u16_le(MADE_BY);
@@ -223,21 +236,29 @@ pub(super) fn end(entries: u64, records_len: u64, records_at: u64) -> Bytes {
         out.put_u64_le(records_len);
         out.put_u64_le(records_at);
         // Where that is, on the first of one disk.
-        out.put_u32_le(0x0706_4b50);
+        out.put_u32_le(SIGNATURE_LOCATOR);
         out.put_u32_le(0);
         out.put_u64_le(records_at + records_len);
         out.put_u32_le(1);
     }
-    let (few, records_len, records_at) = fields;
-    out.put_u32_le(0x0605_4b50);
+    out.put_u32_le(SIGNATURE_END);
     out.put_bytes(0, 2 * 2);
     out.put_u16_le(few.unwrap_or(ELSEWHERE_16));
     out.put_u16_le(few.unwrap_or(ELSEWHERE_16));
-    out.put_u32_le(records_len.unwrap_or(ELSEWHERE));
-    out.put_u32_le(records_at.unwrap_or(ELSEWHERE));
+    out.put_u32_le(short_len.unwrap_or(ELSEWHERE));
+    out.put_u32_le(short_at.unwrap_or(ELSEWHERE));
     // No comment.
     out.put_u16_le(0);
     out.freeze()
+}
+
+/// The version that a reader needs, where these numbers have no place in their fields.
+fn version(elsewhere: &[u64]) -> u16 {
+    if elsewhere.is_empty() {
+        VERSION
+    } else {
+        VERSION_64
+    }
 }
 
 /// The number, where 32 bits hold it.
@@ -310,7 +331,41 @@ mod tests {
             assert_eq!(behind.len(), if is_large { 24 } else { 16 });
             assert_eq!(header.len(), 31 + 9 + if is_large { 20 } else { 0 });
             assert_eq!(number(&header, 18..22), if is_large { MAX } else { 0 });
+            assert_eq!(number(&header, 4..6), if is_large { 45 } else { 20 });
         }
+    }
+
+    /// What stands around a file, byte by byte: readers that take the list at the end would not notice if it were wrong.
+    #[test]
+    fn a_file_stands_between_these_bytes() {
+        const TIME: &[u8] = b"\x32\x46\x66\x1d";
+        const EXTRA_TIME: &[u8] = b"UT\x05\x00\x01\xa1\x98\xbc\x2e";
+        let checksum = 0x8765_4321;
+        let small = item("a.txt", 0x1234, 7);
+        let begin = [
+            b"PK\x03\x04\x14\x00\x08\x08\x00\x00",
+            TIME,
+            &[0; 3 * 4],
+            b"\x05\x00\x09\x00a.txt",
+            EXTRA_TIME,
+        ];
+        assert_eq!(written(|out| small.begin(out)), begin.concat());
+        let end = b"PK\x07\x08\x21\x43\x65\x87\x34\x12\x00\x00\x34\x12\x00\x00";
+        assert_eq!(written(|out| small.end(checksum, out)), end[..]);
+        let large = item("a.txt", 0x12_3456_789a, 7);
+        let begin = [
+            b"PK\x03\x04\x2d\x00\x08\x08\x00\x00",
+            TIME,
+            &[0; 4],
+            &[0xff; 2 * 4],
+            b"\x05\x00\x1d\x00a.txt\x01\x00\x10\x00",
+            &[0; 2 * 8],
+            EXTRA_TIME,
+        ];
+        assert_eq!(written(|out| large.begin(out)), begin.concat());
+        let size = b"\x9a\x78\x56\x34\x12\x00\x00\x00";
+        let end = [b"PK\x07\x08\x21\x43\x65\x87", &size[..], size];
+        assert_eq!(written(|out| large.end(checksum, out)), end.concat());
     }
 
     #[test]
