@@ -87,7 +87,12 @@ impl Archive {
                 Ok(next) => Ok(next.map(|bytes| (bytes, archive))),
                 Err(problem) => {
                     let reason = problem.detail;
-                    tracing::warn!("a zip is broken off: {reason}");
+                    // Here, or in the cluster, somebody has to do something: as where there is no room for the list.
+                    if problem.kind == Kind::Internal {
+                        tracing::error!("a zip is broken off: {reason}");
+                    } else {
+                        tracing::warn!("a zip is broken off: {reason}");
+                    }
                     Err(io::Error::other(reason))
                 }
             }

@@ -1,6 +1,9 @@
 //! What `dfs-web` is started with, and how that becomes a server.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
@@ -56,6 +59,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let state = AppState::new(drive, hosts, transfers(&settings.web))
         .with_public_url(public_url.map(WebAddress::as_str))
         .with_proxies(settings.web.proxies)
+        .with_temporary_folder(temporary_folder(
+            env::var_os("TMPDIR").as_deref(),
+            Path::new("/var/tmp"),
+        ))
         .until(shutdown.clone());
     let limits = Limits::default();
     let limits = Limits {
@@ -94,5 +101,39 @@ fn transfers(web: &WebSettings) -> TransferLimits {
         upload_request_max: web.upload_request_max.map(ByteSize::get),
         request_file_max: web.request_file_max.map(ByteSize::get),
         ..TransferLimits::default()
+    }
+}
+
+/// The one that was named, and else this one, if it is there: it is on a disk, and what else a system has is memory on many.
+fn temporary_folder(named: Option<&OsStr>, roomy: &Path) -> PathBuf {
+    let is_named = named.is_some_and(|named| !named.is_empty());
+    if cfg!(unix) && !is_named && roomy.is_dir() {
+        return roomy.to_owned();
+    }
+    env::temp_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On many systems `/tmp` is memory, and the lists of large zips would take it.
+    #[test]
+    fn temporary_files_are_on_a_disk_if_nobody_says_where() {
+        let roomy = tempfile::tempdir().unwrap();
+        let missing = roomy.path().join("missing");
+        let expected = if cfg!(unix) {
+            roomy.path().to_owned()
+        } else {
+            env::temp_dir()
+        };
+        for (named, roomy, expected) in [
+            (None, roomy.path(), &expected),
+            (Some(OsStr::new("")), roomy.path(), &expected),
+            (Some(OsStr::new("named")), roomy.path(), &env::temp_dir()),
+            (None, &missing, &env::temp_dir()),
+        ] {
+            assert_eq!(temporary_folder(named, roomy), *expected, "{named:?}");
+        }
     }
 }

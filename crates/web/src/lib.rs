@@ -37,7 +37,9 @@ mod tickets;
 mod turns;
 mod watch;
 
+use std::env;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +89,8 @@ pub struct AppState {
     /// Where receivers of share links reach this server, without a closing `/`.
     public_url: Option<String>,
     proxies: Proxies,
+    /// Where files are made that go with their requests.
+    temporary_folder: PathBuf,
     thumbnails: Thumbnails,
     watch: Watch,
     stopping: CancellationToken,
@@ -142,6 +146,7 @@ impl AppState {
             receivers: Receivers::new(rand::rng().random(), Transfers::of_receivers(&limits)),
             public_url: None,
             proxies: Proxies(Network::loopback()),
+            temporary_folder: env::temp_dir(),
             thumbnails: Thumbnails::default(),
             watch: Watch::default(),
             stopping: CancellationToken::new(),
@@ -163,6 +168,13 @@ impl AppState {
     #[must_use]
     pub fn with_proxies(mut self, proxies: Vec<Network>) -> Self {
         self.proxies = Proxies(proxies);
+        self
+    }
+
+    /// The same, with temporary files in this folder. They may be large.
+    #[must_use]
+    pub fn with_temporary_folder(mut self, folder: PathBuf) -> Self {
+        self.temporary_folder = folder;
         self
     }
 

@@ -1,7 +1,6 @@
 //! `/api/v1/zip/{folder}`: a folder with all that is in it, or some of its entries, as one zip.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -103,7 +102,8 @@ pub(crate) async fn send(
         .downloads
         .turn(&(0..u64::MAX / 2), chunk_size, CHUNKS_AHEAD * chunk_size)
         .await?;
-    let archive = Archive::new(state.drive.clone(), walk, turn, place, env::temp_dir());
+    let folder = state.temporary_folder.clone();
+    let archive = Archive::new(state.drive.clone(), walk, turn, place, folder);
     let body = Body::from_stream(archive.bytes().await?);
     Ok((headers, body).into_response())
 }

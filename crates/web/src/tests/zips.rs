@@ -13,10 +13,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tower::ServiceExt;
 use zip::ZipArchive;
 
-use super::{MODIFIED_MS, Site};
-use crate::TransferLimits;
-use crate::memory::Faults;
+use super::{MODIFIED_MS, Site, server};
+use crate::memory::{Faults, MemoryDrive};
 use crate::routes::zip::NAMES_MAX;
+use crate::{TransferLimits, app};
 
 /// What is in a zip: names with their bytes, those of folders end with `/`.
 fn unpacked(bytes: &Bytes) -> BTreeMap<String, Vec<u8>> {
@@ -389,16 +389,27 @@ impl Seek for Pieces {
     }
 }
 
-/// What has more than 4 GiB, and lies behind so much, needs fields of 64 bits.
+/// What has more than 4 GiB, and lies behind so much, needs fields of 64 bits. So many files lie there that the list does not fit in
+/// memory.
 #[tokio::test]
 async fn a_file_of_more_than_4_gib_is_whole_and_so_is_what_follows() {
     let site = Site::new();
     let len = (4 << 30) + 12_345;
     site.drive.put_zeros(&"/a/large".parse().unwrap(), len);
+    for number in 0..6000 {
+        site.keep(&format!("/a/many/{number:04}"), b"");
+    }
     site.keep("/a/small", b"words");
     let pieces = Pieces::of(&site, "/api/v1/zip/a").await;
     assert!(pieces.len > len);
     let mut archive = ZipArchive::new(pieces).unwrap();
+    assert_eq!(archive.len(), 6004);
+    for number in [0, 3000, 5999] {
+        let name = format!("a/many/{number:04}");
+        let mut empty = archive.by_name(&name).unwrap();
+        assert!(empty.header_start() > len);
+        assert_eq!(empty.read(&mut [0]).unwrap(), 0);
+    }
     let large = archive.by_name("a/large").unwrap();
     assert_eq!((large.size(), large.compressed_size()), (len, len));
     drop(large);
@@ -406,6 +417,23 @@ async fn a_file_of_more_than_4_gib_is_whole_and_so_is_what_follows() {
     let mut small = archive.by_name("a/small").unwrap();
     small.read_to_string(&mut words).unwrap();
     assert_eq!(words, "words");
+}
+
+/// The web server decides where it is, not each route.
+#[tokio::test]
+async fn a_list_that_is_too_long_for_memory_is_in_the_servers_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let drive = MemoryDrive::default();
+    let router = app(server(&drive).with_temporary_folder(missing));
+    let site = Site { drive, router };
+    site.keep("/few/0", b"");
+    for number in 0..5000 {
+        site.keep(&format!("/many/{number:04}"), b"");
+    }
+    assert!(site.get("/api/v1/zip/few").await.body.is_some());
+    let many = site.get("/api/v1/zip/many").await;
+    assert!(many.status == 200 && many.body.is_none());
 }
 
 /// So many entries have no place in the field that used to count them.
