@@ -293,7 +293,8 @@ impl Request<'_> {
         };
         let (mut open, rest, expires) = (before.open.clone(), before.rest.clone(), before.expires);
         let may_end = len.is_none_or(|len| len == left);
-        if may_end {
+        // With its first chunk the name is looked at, and with its last it is given.
+        if may_end || open.chunks == 0 {
             open.plan.path = self.sender.goal(state, &open.plan).await?;
         }
         let end = Arc::new(Mutex::new(End::Clean));

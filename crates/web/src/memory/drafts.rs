@@ -79,6 +79,10 @@ impl Drafts for MemoryDrive {
                 });
             }
             let mut kept = self.reached()?;
+            // Where more follows the first chunk, the name is looked at before all of it is sent.
+            if open.chunks == 0 && piece.len() >= CHUNK_LEN && open.plan.size > CHUNK_LEN as u64 {
+                kept.check(&open.plan.path, open.plan.precondition)?;
+            }
             let Some(Draft::Open(plan, mut bytes)) = kept.drafts.remove(&open.upload) else {
                 return Err(no_upload(open.upload));
             };

@@ -32,7 +32,7 @@ pub(crate) trait Sender: Send + Sync {
         size: u64,
     ) -> Pending<'a, Result<UploadPlan, Problem>>;
 
-    /// Where it goes now, if it ends now.
+    /// Where it goes by now: asked when its name is looked at, and again when it ends.
     fn goal<'a>(
         &'a self,
         state: &'a AppState,

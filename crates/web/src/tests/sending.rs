@@ -386,6 +386,35 @@ async fn a_name_that_is_taken_gets_a_number_and_nothing_is_replaced() {
     }
 }
 
+/// Whose name was taken while the first of many pieces was on its way could not go on, whatever was sent; and was told of a name
+/// outside the link where the folder had been moved.
+#[tokio::test]
+async fn a_name_that_is_taken_early_keeps_no_piece_from_going_on() {
+    let site = Site::new();
+    let link = site.letterbox("/secret/box").await;
+    let bytes = content(3 * CHUNK);
+    let first = site.offered(&link, "f", bytes.len()).await;
+    site.keep("/secret/box/f", b"theirs");
+    let moved = site.offered(&link, "g", bytes.len()).await;
+    site.move_entry("/secret/box", "/secret/moved").await;
+    site.keep("/secret/box/g", b"private");
+    for address in [&first, &moved] {
+        let mut offset = 0;
+        for piece in bytes.chunks(CHUNK + CHUNK / 2) {
+            let sent = site.patch(address, offset, piece.to_vec()).await;
+            assert_eq!(sent.status, 204, "{}", sent.text());
+            expect_silent(&sent);
+            offset += piece.len();
+        }
+    }
+    for path in ["/secret/moved/f%20(2)", "/secret/moved/g"] {
+        assert!(site.stored(path).await.unwrap() == bytes, "{path}");
+    }
+    for (path, expected) in [("/secret/moved/f", "theirs"), ("/secret/box/g", "private")] {
+        assert_eq!(site.stored(path).await.unwrap(), expected, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn names_lead_nowhere() {
     let site = Site::new();
