@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client::{Appended, Error, OpenUpload, Uploaded};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use proto::id::{ChunkId, UploadId};
-use proto::master::{UploadFound, UploadPlan};
+use proto::master::{ShareId, UploadFound, UploadPlan};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use tokio_util::io::StreamReader;
@@ -33,6 +34,9 @@ use piece::{End, Piece};
 pub(crate) use sender::{Body, Sender, note, read_note};
 use slots::Held;
 pub(crate) use slots::Resumables;
+
+/// How many uploads of a link are ended at once when it ends.
+const ENDED_AT_ONCE: usize = 16;
 
 /// How far an upload is.
 #[derive(Debug)]
@@ -133,6 +137,23 @@ pub(crate) async fn end(
         return Err(Problem::new(Kind::AlreadyExists, detail));
     }
     Ok(state.drive.end_upload(upload).await?)
+}
+
+/// Gives up the uploads by a link that has ended, as far as this process knows them: whoever sends for one of them stops.
+pub(crate) async fn end_all(state: &AppState, share: ShareId) {
+    let uploads = state.receivers.unfinished.take(share);
+    let uploads = stream::iter(uploads).map(Ok);
+    let ended = uploads.try_for_each_concurrent(ENDED_AT_ONCE, async |upload| {
+        state.resumables(Some(share)).stop((Some(share), upload));
+        match state.drive.end_upload(upload).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    });
+    if let Err(error) = ended.await {
+        let problem = Problem::from(error);
+        tracing::debug!(share = share.0, problem = %problem.detail, "could not end all uploads of a link; their leases will");
+    }
 }
 
 /// Stores what `body` gives behind the first `offset` bytes, also if it breaks off; whether it did is an error then.

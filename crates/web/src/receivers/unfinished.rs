@@ -78,6 +78,15 @@ impl Unfinished {
         });
     }
 
+    /// Their link has ended: which they were.
+    pub(crate) fn take(&self, share: ShareId) -> Vec<UploadId> {
+        let mut taken = Vec::new();
+        self.change(share, |link| {
+            taken = link.kept.drain().map(|(upload, _)| upload).collect();
+        });
+        taken
+    }
+
     fn change(&self, share: ShareId, change: impl FnOnce(&mut Link)) {
         let mut links = self.links.lock();
         let mut link = links.get_mut(&share).map(mem::take).unwrap_or_default();

@@ -113,6 +113,14 @@ impl Resumables {
         Err(Problem::new(Kind::Busy, detail))
     }
 
+    /// Lets go what is held of an upload that is no more: whoever reads for it stops.
+    pub(super) fn stop(&self, key: Key) {
+        let slot = self.slots.lock().remove(&key);
+        if let Some(slot) = slot {
+            slot.stop.lock().cancel();
+        }
+    }
+
     /// Gives up a slot in which nothing is held, unless others wait for it.
     pub(super) fn leave(&self, key: Key, slot: &Arc<Slot>) {
         let mut slots = self.slots.lock();

@@ -12,11 +12,12 @@ use proto::name::EntryPath;
 use serde::{Deserialize, Serialize};
 
 use super::page_len;
+use super::uploads::finished;
 use crate::error::{Kind, Problem};
 use crate::extract::{JsonBody, QueryOf};
 use crate::guard::asked_host;
 use crate::receivers::now_ms;
-use crate::{AppState, Shared};
+use crate::{AppState, Shared, resumable};
 
 /// Where the rows are.
 const SHARES: &str = "/api/v1/shares/";
@@ -111,12 +112,18 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(ShareMade { share, link })))
 }
 
-/// `DELETE /api/v1/shares/{id}`
+/// `DELETE /api/v1/shares/{id}`: what was begun by it and has not arrived ends with it.
 pub(crate) async fn revoke(
     State(state): State<Shared>,
     Row(share): Row,
 ) -> Result<StatusCode, Problem> {
     state.drive.revoke_share(share).await?;
+    let appends = state.appends();
+    let ending = async move {
+        resumable::end_all(&state, share).await;
+        Ok(())
+    };
+    finished(appends.spawn(ending).await)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -284,6 +284,40 @@ async fn a_link_that_ended_takes_no_more() {
     }
 }
 
+/// What was begun by a link stayed for days after its end, and whoever sent was heard out.
+#[tokio::test]
+async fn with_a_link_its_unfinished_files_end() {
+    let site = Site::new();
+    let (link, other) = (site.letterbox("/box").await, site.letterbox("/other").await);
+    let resting = site.offered(&link, "f", 4).await;
+    let running = site.offered(&link, "g", 2 * CHUNK).await;
+    let foreign = site.offered(&other, "f", 4).await;
+    let body = interrupted(&content(CHUNK), std::future::pending(), b"");
+    let stopped = async {
+        let stopped = site.patch(&running, 0, body).await;
+        assert!(stopped.status >= 400);
+    };
+    let revoked = async {
+        let request = "DELETE /api/v1/shares/1";
+        assert_eq!(site.send(request, &[], "").await.status, 204);
+    };
+    tokio::time::timeout(Duration::from_secs(30), async {
+        tokio::join!(stopped, revoked)
+    })
+    .await
+    .expect("whoever sends is stopped");
+    for address in [&resting, &running] {
+        let upload = address.rsplit('/').next().unwrap();
+        let upload = upload.split('.').next().unwrap().parse().unwrap();
+        let found = site.drive.find_upload(upload).await;
+        assert!(
+            matches!(found, Err(client::Error::NotFound { .. })),
+            "{address}"
+        );
+    }
+    assert_eq!(site.patch(&foreign, 0, "sent").await.status, 204);
+}
+
 /// A file that was on its way went to whatever had the old name of its folder by then.
 #[tokio::test]
 async fn a_file_follows_its_folder() {
