@@ -8,12 +8,12 @@ use crate::memory::Faults;
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 impl Site {
-    async fn post(&self, address: &str, body: &str) -> Answer {
+    pub(super) async fn post(&self, address: &str, body: &str) -> Answer {
         let request = format!("POST {address}");
         self.send(&request, &JSON, body.to_owned()).await
     }
 
-    async fn delete(&self, address: &str) -> Answer {
+    pub(super) async fn delete(&self, address: &str) -> Answer {
         self.send(&format!("DELETE {address}"), &[], "").await
     }
 

@@ -318,6 +318,29 @@ async fn with_a_link_its_unfinished_files_end() {
     assert_eq!(site.patch(&foreign, 0, "sent").await.status, 204);
 }
 
+/// Whoever sent to a folder that lay in the trash for a while began anew: all that they had sent was forgotten.
+#[tokio::test]
+async fn a_file_waits_while_its_folder_is_in_the_trash() {
+    let site = Site::new();
+    let link = site.letterbox("/box").await;
+    let address = site.offered(&link, "f", 8).await;
+    assert_eq!(site.patch(&address, 0, "half").await.status, 204);
+    let deleted = site.delete("/api/v1/folders/box?recursive=true").await;
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let head = site.send(&format!("HEAD {address}"), &[TUS], "").await;
+    assert_eq!(head.status, 423, "clients forget it after 404");
+    let patched = site.patch(&address, 4, "rest").await;
+    patched.expect_problem(423, "locked");
+    expect_silent(&patched);
+    let offered = site.offer(&link, "g", 4, &[]).await;
+    offered.expect_problem(404, "not_found");
+    let restored = site.post("/api/v1/trash/1/restore", "{}").await;
+    assert_eq!(restored.status, 200, "{}", restored.text());
+    assert_eq!(site.offset(&address).await, 4);
+    assert_eq!(site.patch(&address, 4, "rest").await.status, 204);
+    assert_eq!(site.stored("/box/f").await.unwrap(), "halfrest");
+}
+
 /// A file that was on its way went to whatever had the old name of its folder by then.
 #[tokio::test]
 async fn a_file_follows_its_folder() {

@@ -176,12 +176,30 @@ impl Sender for Receiver {
     }
 }
 
-async fn sender(state: &Shared, link: &Link, headers: &HeaderMap) -> Result<Receiver, Problem> {
-    match open(state, link, headers).await {
-        Ok(visit) if visit.found.share.upload_only => Ok(Receiver { visit }),
-        Ok(_) => Err(Closed::Missing.problem()),
-        Err(closed) => Err(closed.problem()),
+async fn found(state: &AppState, link: &Link, headers: &HeaderMap) -> Result<Receiver, Closed> {
+    let visit = open(state, link, headers).await?;
+    if visit.found.share.upload_only {
+        return Ok(Receiver { visit });
     }
+    Err(Closed::Missing)
+}
+
+async fn sender(state: &Shared, link: &Link, headers: &HeaderMap) -> Result<Receiver, Problem> {
+    let found = found(state, link, headers).await;
+    found.map_err(Closed::problem)
+}
+
+/// The same, for one that goes on with an upload: while the folder is in the trash it waits, and is not forgotten.
+async fn sender_again(
+    state: &Shared,
+    link: &Link,
+    headers: &HeaderMap,
+) -> Result<Receiver, Problem> {
+    let found = found(state, link, headers).await;
+    found.map_err(|closed| match closed {
+        Closed::Gone => Problem::new(Kind::Locked, closed.problem().detail),
+        closed => closed.problem(),
+    })
 }
 
 /// Does something for whoever has the link. Those who gave its password need not again as long as they send.
@@ -248,7 +266,7 @@ pub(crate) async fn head(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let told = async {
-        let receiver = sender(&state, &link, &headers).await?;
+        let receiver = sender_again(&state, &link, &headers).await?;
         send(&state, receiver, &headers, async |sending| {
             sending.head(&upload, &headers).await
         })
@@ -265,7 +283,7 @@ pub(crate) async fn patch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let receiver = sender(&state, &link, &headers).await?;
+    let receiver = sender_again(&state, &link, &headers).await?;
     send(&state, receiver, &headers, async |sending| {
         sending.patch(&upload, &headers, body).await
     })
@@ -279,7 +297,7 @@ pub(crate) async fn delete(
     Path((_, upload)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let receiver = sender(&state, &link, &headers).await?;
+    let receiver = sender_again(&state, &link, &headers).await?;
     send(&state, receiver, &headers, async |sending| {
         sending.delete(&upload, &headers).await
     })
@@ -294,7 +312,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let receiver = sender(&state, &link, &headers).await?;
+    let receiver = sender_again(&state, &link, &headers).await?;
     send(&state, receiver, &headers, async |sending| {
         sending.post(&upload, &headers, body).await
     })
