@@ -3,7 +3,7 @@
 import { formatDuration, formatSize, nameElement } from "./format.js";
 import { wake } from "./patience.js";
 import { inLanguages } from "./problems.js";
-import { element } from "./rows.js";
+import { around, element } from "./rows.js";
 import { Link, Sending } from "./sending.js";
 import { count, fill, RECEIVER, UNITS, UPLOADS } from "./texts.js";
 import { SECONDS_LEFT_MAX } from "./transfer.js";
@@ -13,13 +13,16 @@ const input = document.getElementById("chosen");
 const button = form.querySelector("button");
 const summary = document.getElementById("send-summary");
 const list = document.getElementById("sent");
-const link = new Link(new URL(form.dataset.uploads, location.href).href, Number(form.dataset.uploadRequestMax ?? Infinity));
+const link = new Link(new URL(form.dataset.uploads, location.href).href, Number(form.dataset.uploadRequestMax ?? Infinity),
+  "hasPassword" in form.dataset);
 
 const ACTIONS = { waiting: "cancel", sending: "cancel", stuck: "cancel", failed: "retry", cancelled: "retry" };
 const HAVE_BARS = ["waiting", "sending", "stuck"];
 const all = [];
 const waiting = [];
 let going;
+// What was last said of one that did not arrive, which is said again at the end.
+let last;
 
 /** What one is, and what can be done with it. */
 class Row {
@@ -47,11 +50,12 @@ class Row {
     this.element.dataset.state = state;
     this.bar.hidden = !HAVE_BARS.includes(state);
     this.drawAction(sending, ACTIONS[state]);
+    if (state === "failed" || state === "cancelled") last = sending;
     if (state === "failed") this.tell(sending);
   }
 
-  tell({ file, text, english }) {
-    tell(`${file.name}: ${text}`, english);
+  tell(sending) {
+    summary.replaceChildren(...saidOf(sending));
   }
 
   drawAction(sending, what) {
@@ -82,6 +86,9 @@ function progressText({ sent, speed, file: { size } }) {
   return parts.join(" · ");
 }
 
+/** What happens to a file, with its name apart from the text around it. */
+const saidOf = ({ file, text, english }) => [nameElement(file.name), ": ", ...inLanguages(text, english)];
+
 /** For those who listen as well. */
 const tell = (text, english) => summary.replaceChildren(...inLanguages(text, english));
 
@@ -110,6 +117,7 @@ function take(files) {
 
 async function goOn() {
   if (going) return;
+  last = undefined;
   tell(RECEIVER.sending);
   while (waiting.length > 0) {
     going = waiting.shift();
@@ -125,6 +133,7 @@ function tellEnd() {
   const arrived = count(done, UNITS.files);
   if (failed > 0) tell(fill(RECEIVER.some, { arrived, failed: count(failed, UNITS.files) }));
   else tell(done > 0 ? fill(RECEIVER.thanks, { files: arrived }) : "");
+  if (last && ACTIONS[last.state] === "retry") summary.append(" ", ...saidOf(last));
 }
 
 addEventListener("beforeunload", (event) => {
@@ -140,4 +149,7 @@ form.addEventListener("submit", (event) => {
   form.reset();
 });
 const names = link.unfinished();
-if (names.length > 0) tell(fill(RECEIVER.unfinished, { names: names.join(", ") }));
+if (names.length > 0) {
+  const apart = names.flatMap((name, place) => (place > 0 ? [", ", nameElement(name)] : [nameElement(name)]));
+  summary.replaceChildren(...around(RECEIVER.unfinished, "names", apart).flat());
+}

@@ -5,30 +5,31 @@
 
 import { ConnectionError } from "./api.js";
 import { attend, CAUTIOUS_REQUEST_MAX, checkReadable, sleep, UNANSWERED_AFTER_MS } from "./patience.js";
-import { checkWhereItIs, client, discard, explain, Kept } from "./stock.js";
+import { checkWhereItIs, client, discard, entries, explain, Kept } from "./stock.js";
 import { fill, RECEIVER, UPLOADS } from "./texts.js";
 import { isPassing, modifiedMs, Rate, Stopped } from "./transfer.js";
 
-/** The server keeps what was begun no longer than about this. */
+const SENT = "dfs::sent::";
+/** The server keeps what was begun no longer than about this after somebody went on with it. */
 const KEPT_MS = 8 * 86400 * 1000;
+/** No larger file is sent with the request that begins it: where the answer to that is lost, it is sent anew and arrives twice. */
+const WITH_BEGINNING_MAX = 1 << 20;
 
-/** A link by which files are sent: `endpoint` is where, and no request is longer than `requestMax`. */
+/** A link by which files are sent: `endpoint` is where, no request is longer than `requestMax`, and it may ask for a password. */
 export class Link {
-  constructor(endpoint, requestMax) {
+  constructor(endpoint, requestMax, hasPassword) {
     this.endpoint = endpoint;
     this.requestMax = requestMax;
-    this.kept = new Kept(`dfs::sent::${endpoint}::`);
+    this.hasPassword = hasPassword;
+    this.kept = new Kept(`${SENT}${endpoint}::`);
   }
 
-  /** The names of what was begun here and did not arrive; what nobody keeps any more is forgotten. */
+  /** The names of what was begun here and did not arrive; what nobody keeps any more, by whichever link, is forgotten. */
   unfinished() {
-    const [old, rest] = [[], []];
-    this.kept.all().forEach((upload) => {
-      const age = Date.now() - Date.parse(upload.creationTime);
-      (age < KEPT_MS ? rest : old).push(upload);
-    });
+    const isKept = ({ usedMs, creationTime }) => Date.now() - (usedMs ?? Date.parse(creationTime)) < KEPT_MS;
+    const old = entries(SENT).filter((upload) => !isKept(upload));
     old.forEach(({ urlStorageKey }) => this.kept.removeUpload(urlStorageKey));
-    return rest.map(({ metadata }) => metadata?.filename ?? "").filter(Boolean);
+    return this.kept.all().map(({ metadata }) => metadata?.filename ?? "").filter(Boolean);
   }
 }
 
@@ -56,10 +57,14 @@ export class Sending {
       this.show("done", RECEIVER.arrived);
     } catch (error) {
       if (error instanceof Stopped) await this.cancelled();
-      // The answer to a question without a body does not say why.
-      else if (error.status === 403) this.show("failed", RECEIVER.passwordAgain);
+      else if (this.isLocked(error)) this.show("failed", RECEIVER.passwordAgain);
       else this.show("failed", error.message, error.english);
     }
+  }
+
+  /** Whether the password is needed again. The answer to a question without a body does not say why it is refused. */
+  isLocked({ status, code }) {
+    return status === 403 && (code === "password_needed" || (!code && this.link.hasPassword));
   }
 
   cancel() {
@@ -120,6 +125,7 @@ export class Sending {
         urlStorage: kept,
         removeFingerprintOnSuccess: true,
         chunkSize: requestMax,
+        uploadDataDuringCreation: file.size <= Math.min(requestMax, WITH_BEGINNING_MAX),
         retryDelays: null,
         onAfterResponse: checkWhereItIs,
         onProgress: (sent) => {
@@ -134,7 +140,10 @@ export class Sending {
         reject(signal.reason);
       }, { once: true });
       const before = kept.find(this.fingerprint);
-      if (before) upload.resumeFromPreviousUpload(before);
+      if (before) {
+        kept.touch(before);
+        upload.resumeFromPreviousUpload(before);
+      }
       upload.start();
     });
   }
@@ -162,7 +171,9 @@ export class Sending {
   async cancelled() {
     this.show("sending", UPLOADS.cancelling);
     const before = this.link.kept.find(this.fingerprint);
-    const isNothing = !before || await discard(before, this.link.kept).catch(() => null);
+    // Sent with its beginning, it may have arrived before anybody heard where it is.
+    const isUnheard = !before && this.sent >= this.file.size;
+    const isNothing = before ? await discard(before, this.link.kept).catch(() => null) : !isUnheard || null;
     this.sent = 0;
     if (isNothing === false) this.show("done", RECEIVER.arrived);
     else this.show("cancelled", isNothing ? RECEIVER.cancelled : UPLOADS.cancelledUnheard);

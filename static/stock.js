@@ -45,6 +45,13 @@ export class Kept {
     return key;
   };
 
+  /** Somebody goes on with it: the server keeps it for as long again. */
+  touch({ urlStorageKey: key, ...upload }) {
+    const used = { ...upload, usedMs: Date.now() };
+    if (this.#unkept.has(key)) this.#unkept.set(key, used);
+    attempt(() => localStorage.setItem(key, JSON.stringify(used)));
+  }
+
   /** Where the upload with this fingerprint is. */
   find(wanted) {
     return this.#entries(`${wanted}::`)[0];

@@ -67,6 +67,8 @@ enum Content {
         /// The same, where files go on in the middle, and the longest body that is sent there.
         uploads: String,
         upload_request_max: Option<u64>,
+        /// Whoever sends may be asked for the password again.
+        has_password: bool,
         received: Option<String>,
     },
 }
@@ -292,6 +294,7 @@ pub(crate) fn adding(
             address: format!("{}/files", visit.address()),
             uploads: format!("{}/uploads", visit.address()),
             upload_request_max,
+            has_password: visit.found.password.is_some(),
             received: received.map(thanks),
         },
     )

@@ -161,6 +161,15 @@ async fn the_page_is_told_where_files_go() {
     let link = site.letterbox("/box").await;
     let page = site.get(&link).await;
     assert!(!page.text().contains("data-upload-request-max"));
+    assert!(!page.text().contains("data-has-password"));
+    let share = json!({"path": "/box", "upload_only": true, "password": "right"});
+    let link = site.share(share).await;
+    let unlocked = site.unlock(&link, "right").await;
+    let cookie = unlocked.header("set-cookie").split(';').next().unwrap();
+    let page = site
+        .send(&format!("GET {link}"), &[("cookie", cookie)], "")
+        .await;
+    assert!(page.text().contains("data-has-password"), "{}", page.text());
 }
 
 #[tokio::test]
