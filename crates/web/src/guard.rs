@@ -203,9 +203,9 @@ fn is_own(headers: &HeaderMap, host: &str) -> bool {
     authority.eq_ignore_ascii_case(host)
 }
 
-/// Whether a form of a share's page may have sent it. Such a page tells nobody where it is, and so a browser that sends no
+/// Whether a form or a script of a share's page may have sent it. Such a page tells nobody where it is, and so a browser that sends no
 /// `Sec-Fetch-Site`, since it talks over plain HTTP, says `Origin: null`. Another site's page could say the same, and wins nothing
-/// by it: all that may be done there is done by knowing the address, and its cookies are never sent along with another site's form.
+/// by it: all that may be done there is done by knowing the address, and its cookies are never sent along with another site's request.
 fn is_from_share_page(request: &Request) -> bool {
     let headers = request.headers();
     request.uri().path().starts_with(RECEIVERS)

@@ -3,6 +3,7 @@
 //! It is what `uploads.rs` does for the owner, with a link in between: each request finds where the link leads by then, and the last
 //! bytes of a file are stored only where it still leads there. So a file follows its folder, and none is added once the link has ended.
 //! A name that is taken gets a number when the file ends. Nothing can be named that was not sent: that would tell what is stored.
+//! It can be guessed at, though: chunks that the cluster has already are stored sooner, and so the answer may come sooner.
 //!
 //! **Invariant:** an upload is reached by the link that it was begun by, and by no other: its note says so while it goes on, and its
 //! address, which nobody makes without the token, also when it has become a file.
