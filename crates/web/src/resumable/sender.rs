@@ -54,8 +54,8 @@ pub(crate) trait Sender: Send + Sync {
     /// An upload is so far now, or is no more.
     fn saw(&self, _state: &AppState, _upload: UploadId, _progress: Option<&Progress>) {}
 
-    /// A problem as they may hear of it.
-    fn refused(&self, problem: Problem) -> Problem;
+    /// A problem as they may hear of it; `is_kept` says whether the upload is there still, to be gone on with.
+    fn refused(&self, problem: Problem, is_kept: bool) -> Problem;
 }
 
 /// What is kept with an upload: by which link it comes, in a line of its own, which no header has, and what its sender said of it.

@@ -84,7 +84,7 @@ impl Sending {
         };
         let plan = self.sender.plan(&self.state, headers, size).await?;
         let created = self.begin(plan, headers, body).await;
-        created.map_err(|problem| self.sender.refused(problem))
+        created.map_err(|problem| self.sender.refused(problem, false))
     }
 
     async fn begin(
@@ -127,7 +127,7 @@ impl Sending {
         tus::check_version(headers)?;
         let upload = self.id(upload)?;
         let progress = resumable::find(&self.state, &*self.sender, upload).await;
-        let progress = progress.map_err(|problem| patient(self.sender.refused(problem)))?;
+        let progress = progress.map_err(|problem| patient(self.sender.refused(problem, true)))?;
         Ok((StatusCode::OK, self.told(upload, &progress)).into_response())
     }
 
@@ -149,7 +149,7 @@ impl Sending {
             return Err(Problem::new(Kind::BadRequest, detail));
         };
         let progress = self.append(upload, offset, body).await;
-        let progress = progress.map_err(|problem| self.sender.refused(problem))?;
+        let progress = progress.map_err(|problem| self.sender.refused(problem, true))?;
         Ok((StatusCode::NO_CONTENT, self.told(upload, &progress)).into_response())
     }
 
@@ -162,7 +162,7 @@ impl Sending {
         tus::check_version(headers)?;
         let upload = self.id(upload)?;
         let ended = resumable::end(&self.state, &*self.sender, upload).await;
-        ended.map_err(|problem| self.sender.refused(problem))?;
+        ended.map_err(|problem| self.sender.refused(problem, true))?;
         self.sender.saw(&self.state, upload, None);
         Ok(StatusCode::NO_CONTENT.into_response())
     }
@@ -282,7 +282,7 @@ impl Sender for Owner {
         headers
     }
 
-    fn refused(&self, problem: Problem) -> Problem {
+    fn refused(&self, problem: Problem, _is_kept: bool) -> Problem {
         problem
     }
 }

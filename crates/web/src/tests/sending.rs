@@ -43,6 +43,22 @@ impl Site {
         self.send(&request, &[&own, more].concat(), "").await
     }
 
+    /// The same, with its bytes.
+    async fn sent_at_once(&self, link: &str, name: &str, size: usize, body: Body) -> Answer {
+        let (size, metadata) = (
+            size.to_string(),
+            format!("filename {}", STANDARD.encode(name)),
+        );
+        let headers = [
+            TUS,
+            BYTES,
+            ("upload-length", &*size),
+            ("upload-metadata", &*metadata),
+        ];
+        self.send(&format!("POST {link}/uploads"), &headers, body)
+            .await
+    }
+
     /// The same, of one that is taken: where it is.
     async fn offered(&self, link: &str, name: &str, size: usize) -> String {
         let answer = self.offer(link, name, size, &[]).await;
@@ -408,7 +424,7 @@ async fn the_password_is_asked_for_and_not_again_by_those_who_send() {
     assert_eq!(site.stored("/box/f").await.unwrap(), "sent");
 }
 
-/// Two who sent a file of the same name at the same time both have it, and nobody hears that there was another.
+/// Two who sent a file of the same name at the same time both have it, and neither is told of the other.
 #[tokio::test]
 async fn a_name_that_is_taken_gets_a_number_and_nothing_is_replaced() {
     let site = Site::new();
@@ -431,6 +447,12 @@ async fn a_name_that_is_taken_gets_a_number_and_nothing_is_replaced() {
         .await;
     raced.expect_problem(423, "locked");
     expect_silent(&raced);
+    assert!(!raced.text().contains("taken"));
+    assert!(
+        raced
+            .text()
+            .contains("it did not get its name; the end of it is sent again")
+    );
     let offset = site.offset(&second).await;
     let again = site
         .patch(&second, offset, "twic"[offset..].to_owned())
@@ -438,6 +460,22 @@ async fn a_name_that_is_taken_gets_a_number_and_nothing_is_replaced() {
     assert_eq!(again.status, 204, "{}", again.text());
     expect_silent(&again);
     assert_eq!(site.patch(&third, 0, "thri").await.status, 204);
+    // Of what comes with its beginning nothing is left where that fails.
+    let drive = site.drive.clone();
+    let take = async move {
+        drive.put(&"/box/b".parse().unwrap(), Bytes::new(), 0);
+    };
+    let raced = site
+        .sent_at_once(&link, "b", 4, interrupted(b"on", take, b"ce"))
+        .await;
+    raced.expect_problem(423, "locked");
+    expect_silent(&raced);
+    assert!(!raced.text().contains("taken"));
+    assert!(
+        raced
+            .text()
+            .contains("it did not get its name: send it again")
+    );
     for (path, expected) in [
         ("a.txt", "theirs"),
         ("a (2).txt", "once"),

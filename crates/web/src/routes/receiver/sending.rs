@@ -151,8 +151,21 @@ impl Sender for Receiver {
     }
 
     /// Without what the cluster says, which has whole paths in it.
-    fn refused(&self, problem: Problem) -> Problem {
+    fn refused(&self, problem: Problem, is_kept: bool) -> Problem {
+        if problem.kind.status().is_server_error() {
+            let (share, code) = (self.id().0, problem.kind.code());
+            tracing::warn!(
+                share,
+                code,
+                "a file by a link was not stored: {}",
+                problem.detail
+            );
+        }
         let (kind, detail) = match problem.kind {
+            Kind::PreconditionFailed | Kind::IsAFolder if !is_kept => (
+                Kind::Locked,
+                String::from("it did not get its name: send it again"),
+            ),
             // They say of the upload itself how to go on with it.
             Kind::Locked | Kind::OffsetMismatch | Kind::RequestTooLarge => return problem,
             Kind::NotFound => (
@@ -166,7 +179,7 @@ impl Sender for Receiver {
             // It gets another name when it goes on.
             Kind::PreconditionFailed | Kind::IsAFolder => (
                 Kind::Locked,
-                String::from("the name was taken just now; what came is stored: go on with it"),
+                String::from("it did not get its name; the end of it is sent again"),
             ),
             kind => (
                 kind,
