@@ -270,7 +270,7 @@ fn tus_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         (
             "/api/v1/uploads",
             post(uploads::create)
-                .options(uploads::options)
+                .options(uploads::owner_options)
                 .layer(map_response(tus::stamp)),
         ),
         (
@@ -280,7 +280,7 @@ fn tus_routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
                 .patch(uploads::patch)
                 .delete(uploads::delete)
                 .post(uploads::post)
-                .options(uploads::options)
+                .options(uploads::owner_options)
                 .layer(map_response(tus::stamp)),
         ),
         (

@@ -54,12 +54,12 @@ pub(crate) enum Progress {
     Committed(Uploaded),
 }
 
-/// Opens an upload.
+/// Opens an upload. Gives with it how far it is, which nobody needs to be asked.
 pub(crate) async fn begin(
     state: &AppState,
     sender: &dyn Sender,
     plan: UploadPlan,
-) -> Result<UploadId, Problem> {
+) -> Result<(UploadId, Progress), Problem> {
     let share = sender.share();
     state.resumables(share).check_room(share)?;
     let (upload, kept) = state.drive.begin_upload(&plan).await?;
@@ -77,12 +77,14 @@ pub(crate) async fn begin(
         chunks: 0,
         bytes: 0,
     };
-    *slot.held().await? = Some(Held {
+    let held = Held {
         open,
         rest: Bytes::new(),
         expires: Instant::now() + kept,
-    });
-    Ok(upload)
+    };
+    let progress = held.progress();
+    *slot.held().await? = Some(held);
+    Ok((upload, progress))
 }
 
 /// How far an upload is, when all that came is stored: whoever sends for it stops.
@@ -355,6 +357,11 @@ fn take_note(held: &mut Option<Held>, appended: Appended, expires: Instant) -> P
     }
 }
 
+/// Whether an upload was begun by whoever sends now.
+fn is_from(sender: &dyn Sender, plan: &UploadPlan) -> bool {
+    read_note(&plan.note).is_some_and(|(share, _)| share == sender.share())
+}
+
 /// What the cluster says of an upload, and with it what is held here beyond, if that is still where it goes on.
 async fn look_up(
     state: &AppState,
@@ -371,9 +378,7 @@ async fn look_up(
             copies: committed.copies,
             copies_wanted: committed.copies_wanted,
         })),
-        Ok(UploadFound::Open { plan, .. }) if read_note(&plan.note).0 != sender.share() => {
-            Err(no_upload(&upload))
-        }
+        Ok(UploadFound::Open { plan, .. }) if !is_from(sender, &plan) => Err(no_upload(&upload)),
         Ok(UploadFound::Open {
             plan,
             chunks,

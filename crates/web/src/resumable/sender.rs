@@ -66,11 +66,11 @@ pub(crate) fn note(share: Option<ShareId>, metadata: String) -> String {
     }
 }
 
-/// By which link an upload comes, and what its sender said of it.
-pub(crate) fn read_note(note: &str) -> (Option<ShareId>, &str) {
+/// By which link an upload comes, and what its sender said of it; nothing if that cannot be read, and so nobody's.
+pub(crate) fn read_note(note: &str) -> Option<(Option<ShareId>, &str)> {
     match note.split_once('\n') {
-        Some((share, metadata)) => (share.parse().ok().map(ShareId), metadata),
-        None => (None, note),
+        Some((share, metadata)) => Some((Some(ShareId(share.parse().ok()?)), metadata)),
+        None => Some((None, note)),
     }
 }
 
@@ -83,8 +83,12 @@ mod tests {
         for share in [None, Some(ShareId(7))] {
             for metadata in ["", "filename YQ==,7"] {
                 let text = note(share, metadata.to_owned());
-                assert_eq!(read_note(&text), (share, metadata));
+                assert_eq!(read_note(&text), Some((share, metadata)));
             }
+        }
+        // It was the owner's.
+        for text in ["\nfilename YQ==", "x\nfilename YQ==", "-1\n", "7 \n"] {
+            assert_eq!(read_note(text), None, "{text:?}");
         }
     }
 }

@@ -39,15 +39,22 @@ pub(crate) const UPLOADS: &str = "/api/v1/uploads";
 const COPIES: HeaderName = HeaderName::from_static("x-copies");
 const COPIES_WANTED: HeaderName = HeaderName::from_static("x-copies-wanted");
 
-/// `OPTIONS`: what this server speaks.
-pub(crate) async fn options(State(state): State<Shared>) -> Response {
+/// `OPTIONS` of the owner's
+pub(crate) async fn owner_options(State(state): State<Shared>) -> Response {
+    options(&state, None).await
+}
+
+/// What this server speaks, to those whose files may have so many bytes, or as many as the cluster takes.
+pub(crate) async fn options(state: &AppState, size_max: Option<u64>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(tus::VERSIONS, tus::VERSION);
     headers.insert(tus::EXTENSION, tus::EXTENSIONS);
-    if let Known::Status(status) = state.status.get(&*state.drive).await
-        && let Some(max) = status.rules.file_size_max
-    {
+    let of_cluster = match state.status.get(&*state.drive).await {
+        Known::Status(status) => status.rules.file_size_max,
+        Known::Unknown(_) => None,
+    };
+    if let Some(max) = of_cluster.into_iter().chain(size_max).min() {
         headers.insert(tus::MAX_SIZE, max.into());
     }
     response
@@ -96,7 +103,7 @@ impl Sending {
         let (state, sender) = (&self.state, &*self.sender);
         let size = plan.size;
         room::check_size(state, size).await?;
-        let upload = resumable::begin(state, sender, plan).await?;
+        let (upload, begun) = resumable::begin(state, sender, plan).await?;
         let progress = if size == 0 || tus::has_bytes(headers) {
             let body = if size == 0 { Body::empty() } else { body };
             match self.append(upload, 0, body).await {
@@ -110,7 +117,7 @@ impl Sending {
                 }
             }
         } else {
-            resumable::find(state, sender, upload).await?
+            begun
         };
         let mut response = (StatusCode::CREATED, self.told(upload, &progress)).into_response();
         let place = HeaderValue::try_from(sender.address(upload)).expect("plain ASCII");
@@ -212,6 +219,33 @@ impl Sending {
     fn told(&self, upload: UploadId, progress: &Progress) -> HeaderMap {
         self.sender.saw(&self.state, upload, Some(progress));
         self.sender.told(progress)
+    }
+
+    /// An answer in JSON, with the headers of every answer besides.
+    fn described(&self, upload: UploadId, progress: Progress) -> Response {
+        let mut state = UploadState {
+            upload,
+            size: progress.size(),
+            offset: progress.offset(),
+            path: None,
+            kept_ms: None,
+            version: None,
+            copies: None,
+            copies_wanted: None,
+        };
+        let headers = self.told(upload, &progress);
+        match progress {
+            Progress::Open { plan, kept, .. } => {
+                state.path = Some(plan.path);
+                state.kept_ms = Some(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
+            }
+            Progress::Committed(uploaded) => {
+                state.version = Some(uploaded.version);
+                state.copies = Some(uploaded.copies);
+                state.copies_wanted = Some(uploaded.copies_wanted);
+            }
+        }
+        (headers, Json(state)).into_response()
     }
 }
 
@@ -323,35 +357,6 @@ pub(crate) async fn get(
     Ok(owner.described(upload, progress))
 }
 
-impl Sending {
-    /// An answer in JSON, with the headers of every answer besides.
-    fn described(&self, upload: UploadId, progress: Progress) -> Response {
-        let mut state = UploadState {
-            upload,
-            size: progress.size(),
-            offset: progress.offset(),
-            path: None,
-            kept_ms: None,
-            version: None,
-            copies: None,
-            copies_wanted: None,
-        };
-        let headers = self.told(upload, &progress);
-        match progress {
-            Progress::Open { plan, kept, .. } => {
-                state.path = Some(plan.path);
-                state.kept_ms = Some(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
-            }
-            Progress::Committed(uploaded) => {
-                state.version = Some(uploaded.version);
-                state.copies = Some(uploaded.copies);
-                state.copies_wanted = Some(uploaded.copies_wanted);
-            }
-        }
-        (headers, Json(state)).into_response()
-    }
-}
-
 /// `HEAD /api/v1/uploads/{upload}`
 pub(crate) async fn head(
     State(state): State<Shared>,
@@ -446,7 +451,7 @@ pub(crate) fn told(progress: &Progress) -> HeaderMap {
         let expires = expires.map(httpdate::fmt_http_date);
         let expires = expires.and_then(|date| HeaderValue::try_from(date).ok());
         headers.extend(expires.map(|date| (tus::EXPIRES, date)));
-        let (_, metadata) = resumable::read_note(&plan.note);
+        let (_, metadata) = resumable::read_note(&plan.note).unwrap_or_default();
         let metadata = HeaderValue::try_from(metadata).ok();
         let metadata = metadata.filter(|metadata| !metadata.is_empty());
         headers.extend(metadata.map(|metadata| (tus::METADATA, metadata)));

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use futures::{StreamExt, stream};
 use hmac::{Hmac, KeyInit, Mac};
 use proto::id::UploadId;
-use proto::master::ShareId;
+use proto::master::{NOTE_LEN_MAX, ShareId};
 use serde_json::json;
 use sha2::Sha256;
 use tower::ServiceExt;
@@ -548,6 +548,28 @@ async fn names_lead_nowhere() {
     assert_eq!(site.stored("/secret/f").await, None);
 }
 
+/// The cluster keeps only so much of what is said of a file.
+#[tokio::test]
+async fn too_much_that_is_said_of_a_file_is_refused() {
+    let site = Site::new();
+    let link = site.letterbox("/box").await;
+    let fits = NOTE_LEN_MAX - "1\n".len();
+    for (len, expected) in [(fits, 201), (fits + 4, 400)] {
+        let begin = "filename Zg==,abc ";
+        let filler = "A".repeat(len - begin.len());
+        let metadata = format!("{begin}{filler}");
+        let headers = [TUS, ("upload-length", "4"), ("upload-metadata", &*metadata)];
+        let answer = site
+            .send(&format!("POST {link}/uploads"), &headers, "")
+            .await;
+        assert_eq!(answer.status, expected, "{}", answer.text());
+        if expected == 400 {
+            answer.expect_problem(400, "bad_request");
+            assert!(answer.text().contains("Upload-Metadata is too long"));
+        }
+    }
+}
+
 /// What the cluster says has whole paths in it.
 #[tokio::test]
 async fn no_refusal_has_a_path_in_it() {
@@ -764,4 +786,22 @@ async fn files_by_links_have_a_limit() {
     let added = site.send(&request, &headers, form("g", "less")).await;
     assert_eq!(added.status, 201, "{}", added.text());
     site.begin("/own", 5).await;
+}
+
+/// Clients were told of a limit above what the cluster takes.
+#[tokio::test]
+async fn the_smaller_limit_is_told() {
+    for (limit, told) in [
+        (None, "1073741824"),
+        (Some(4), "4"),
+        (Some(2 << 30), "1073741824"),
+    ] {
+        let site = Site::limited(TransferLimits {
+            request_file_max: limit,
+            ..TransferLimits::default()
+        });
+        let link = site.letterbox("/box").await;
+        let options = site.send(&format!("OPTIONS {link}/uploads"), &[], "").await;
+        assert_eq!(options.header("tus-max-size"), told, "{limit:?}");
+    }
 }

@@ -20,7 +20,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use hmac::{Hmac, KeyInit, Mac};
 use proto::id::UploadId;
-use proto::master::{Precondition, ShareId, UploadPlan};
+use proto::master::{NOTE_LEN_MAX, Precondition, ShareId, UploadPlan};
 use proto::name::EntryPath;
 use proto::net::Pending;
 use sha2::Sha256;
@@ -28,7 +28,7 @@ use sha2::Sha256;
 use super::adding::{check_file_size, free_path, reason, seen_again};
 use super::{Link, Visit, open};
 use crate::error::{Kind, Problem};
-use crate::headers::tus::{self, Metadata};
+use crate::headers::tus::Metadata;
 use crate::pages::receiver::Closed;
 use crate::receivers::Proof;
 use crate::resumable::{self, Progress, Sender};
@@ -72,13 +72,20 @@ impl Sender for Receiver {
             let metadata = Metadata::read(headers)?;
             let name = metadata.file_name()?;
             check_file_size(state, &name, size)?;
+            let modified_ms = metadata.modified_ms()?;
+            let note = resumable::note(self.share(), metadata.into_text());
+            if note.len() > NOTE_LEN_MAX {
+                let detail =
+                    "Upload-Metadata is too long: leave out all but `filename` and `modified_ms`";
+                return Err(Problem::new(Kind::BadRequest, detail));
+            }
             Ok(UploadPlan {
                 path: free_path(state, &self.visit.path, &name).await?,
                 size,
-                modified_ms: metadata.modified_ms()?,
+                modified_ms,
                 parents: false,
                 precondition: Precondition::Absent,
-                note: resumable::note(self.share(), metadata.into_text()),
+                note,
             })
         })
     }
@@ -89,7 +96,7 @@ impl Sender for Receiver {
         plan: &'a UploadPlan,
     ) -> Pending<'a, Result<EntryPath, Problem>> {
         Box::pin(async move {
-            let (_, metadata) = resumable::read_note(&plan.note);
+            let (_, metadata) = resumable::read_note(&plan.note).unwrap_or_default();
             let name = Metadata::parse(metadata)?.file_name()?;
             let free = free_path(state, &self.visit.path, &name).await;
             free.map_err(|problem| match problem.kind {
@@ -244,12 +251,8 @@ pub(crate) async fn options(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     sender(&state, &link, &headers).await?;
-    let max = state.request_file_max;
-    let mut response = uploads::options(State(state)).await;
-    if let Some(max) = max {
-        response.headers_mut().insert(tus::MAX_SIZE, max.into());
-    }
-    Ok(response)
+    let by_links = state.request_file_max;
+    Ok(uploads::options(&state, by_links).await)
 }
 
 /// `POST /s/{token}/uploads`
