@@ -14,7 +14,8 @@ mod uploads;
 mod versions;
 
 pub use browse::{
-    BrowseCursor, BrowseFolder, BrowseOrder, CursorError, FolderBrowsed, OrderError, SortedBy,
+    BrowseCursor, BrowseFolder, BrowseOrder, BrowsePlace, CursorError, FolderBrowsed, OrderError,
+    SortedBy,
 };
 pub use cluster::{
     ChunkCounts, ClusterRules, ClusterStatus, DeleteFuse, DeleteFuseReset, FormerVersionsKept,

@@ -13,7 +13,8 @@ use crate::table::without_body;
 without_body!(BrowseFolder, FolderBrowsed);
 
 /// See [`browse_folder`](super::MasterHandlers::browse_folder). Fails with `not_found`, `not_a_folder`, `invalid_argument`
-/// (`after` is no place in this order, or `from` goes with another than that by name).
+/// (`after` is no place in this order, or `from` goes with another than that by name), and `busy` where too many pages of large
+/// folders by size or time are asked for at once.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct BrowseFolder {
     /// Which folder.
@@ -31,12 +32,15 @@ pub struct BrowseFolder {
     /// At most [`PAGE_LEN_MAX`](super::PAGE_LEN_MAX); fewer may come.
     pub limit: u32,
     /// In an order by name: names to look at for files, at most, and at most [`SEARCH_ROWS_MAX`](super::SEARCH_ROWS_MAX).
-    /// In another order, each page looks at all entries of the folder.
+    /// In another order, each page looks at all entries of the folder; where they are more than this, it waits for its turn.
     pub rows: u32,
 }
 
 /// How the entries of a folder follow each other: all folders before all files whatever the order, and where sizes or times
 /// are equal, by the bytes of their names. The other way round is so with the names, too. The size of a folder is 0.
+///
+/// An entry whose size or time changes between two pages may be left out, or come twice: its place is another then. In an order
+/// by name, only one that is renamed or moved is.
 ///
 /// Written `name`, `size` or `modified`, with `-` before it for the other way round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,18 +80,23 @@ impl BrowseOrder {
         };
         Some(BrowseCursor {
             is_file,
-            key: match self.by {
-                SortedBy::Name => None,
-                SortedBy::Size => Some(size),
-                SortedBy::Modified => Some(modified_ms),
-            },
+            key: self.key(size, modified_ms),
             name: entry.name()?.clone(),
         })
     }
 
-    /// Which of two cursors comes first.
-    pub fn compare(self, left: &BrowseCursor, right: &BrowseCursor) -> Ordering {
-        let within = (left.key, &left.name).cmp(&(right.key, &right.name));
+    /// By what an entry of this size and time is sorted, if not by its name. The size of a folder is 0.
+    pub fn key(self, size: u64, modified_ms: u64) -> Option<u64> {
+        match self.by {
+            SortedBy::Name => None,
+            SortedBy::Size => Some(size),
+            SortedBy::Modified => Some(modified_ms),
+        }
+    }
+
+    /// Which of two places comes first.
+    pub fn compare(self, left: BrowsePlace<'_>, right: BrowsePlace<'_>) -> Ordering {
+        let within = (left.key, left.name).cmp(&(right.key, right.name));
         let within = if self.is_descending {
             within.reverse()
         } else {
@@ -100,6 +109,40 @@ impl BrowseOrder {
     pub fn has(self, cursor: &BrowseCursor) -> bool {
         cursor.key.is_some() == (self.by != SortedBy::Name)
     }
+
+    /// Reads an order: what is compared, as `by` reads it, and `-` before it for the other way round.
+    pub fn read(text: &str, by: impl FnOnce(&str) -> Option<SortedBy>) -> Option<Self> {
+        let (by, is_descending) = match text.strip_prefix('-') {
+            Some(text) => (by(text), true),
+            None => (by(text), false),
+        };
+        by.map(|by| Self { by, is_descending })
+    }
+
+    /// Writes what [`read`](Self::read) reads, with this name of what is compared.
+    pub fn write(self, by: &str) -> String {
+        let sign = if self.is_descending { "-" } else { "" };
+        format!("{sign}{by}")
+    }
+}
+
+impl SortedBy {
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "name" => Some(Self::Name),
+            "size" => Some(Self::Size),
+            "modified" => Some(Self::Modified),
+            _ => None,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Size => "size",
+            Self::Modified => "modified",
+        }
+    }
 }
 
 /// There is no such order.
@@ -111,29 +154,13 @@ impl TryFrom<String> for BrowseOrder {
     type Error = OrderError;
 
     fn try_from(text: String) -> Result<Self, OrderError> {
-        let (by, is_descending) = match text.strip_prefix('-') {
-            Some(by) => (by, true),
-            None => (text.as_str(), false),
-        };
-        let by = match by {
-            "name" => SortedBy::Name,
-            "size" => SortedBy::Size,
-            "modified" => SortedBy::Modified,
-            _ => return Err(OrderError),
-        };
-        Ok(Self { by, is_descending })
+        Self::read(&text, SortedBy::read).ok_or(OrderError)
     }
 }
 
 impl From<BrowseOrder> for String {
     fn from(order: BrowseOrder) -> Self {
-        let by = match order.by {
-            SortedBy::Name => "name",
-            SortedBy::Size => "size",
-            SortedBy::Modified => "modified",
-        };
-        let sign = if order.is_descending { "-" } else { "" };
-        format!("{sign}{by}")
+        order.write(order.by.as_str())
     }
 }
 
@@ -160,7 +187,27 @@ pub struct BrowseCursor {
     pub name: EntryName,
 }
 
+/// Where an entry is in an order.
+#[derive(Debug, Clone, Copy)]
+pub struct BrowsePlace<'a> {
+    /// Whether it is behind all folders.
+    pub is_file: bool,
+    /// By what it is sorted, if not by name: a size, or a time.
+    pub key: Option<u64>,
+    /// The name, among those with the same key.
+    pub name: &'a str,
+}
+
 impl BrowseCursor {
+    /// Where that is.
+    pub fn place(&self) -> BrowsePlace<'_> {
+        BrowsePlace {
+            is_file: self.is_file,
+            key: self.key,
+            name: self.name.as_str(),
+        }
+    }
+
     /// Behind this name among the folders, by name.
     pub fn folder(name: EntryName) -> Self {
         Self {
@@ -317,7 +364,8 @@ mod tests {
             for (place, cursor) in cursors.iter().enumerate() {
                 assert!(order.has(cursor));
                 for (other_place, other) in cursors.iter().enumerate() {
-                    assert_eq!(order.compare(cursor, other), place.cmp(&other_place));
+                    let found = order.compare(cursor.place(), other.place());
+                    assert_eq!(found, place.cmp(&other_place));
                 }
             }
         }

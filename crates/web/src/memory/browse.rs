@@ -32,10 +32,12 @@ impl Kept {
             .map(|(name, node)| entry(Some(name), node))
             .filter_map(|entry| Some((order.cursor(&entry)?, entry)))
             .collect();
-        entries.sort_by(|(left, _), (right, _)| order.compare(left, right));
+        entries.sort_by(|(left, _), (right, _)| order.compare(left.place(), right.place()));
         let begin = match (after, from) {
             (Some(after), _) => {
-                entries.partition_point(|(place, _)| order.compare(place, after).is_le())
+                let is_before =
+                    |place: &BrowseCursor| order.compare(place.place(), after.place()).is_le();
+                entries.partition_point(|(place, _)| is_before(place))
             }
             (None, Some(from)) => begin_at(&entries, from),
             (None, None) => 0,

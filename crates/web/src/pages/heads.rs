@@ -24,18 +24,12 @@ pub(super) struct Head {
 
 /// The order that an address says; by name if it says nothing that is one.
 pub(super) fn order_of(sort: Option<&str>) -> BrowseOrder {
-    let sort = sort.unwrap_or_default();
-    let (column, is_descending) = match sort.strip_prefix('-') {
-        Some(column) => (column, true),
-        None => (sort, false),
+    let by = |column: &str| {
+        let found = COLUMNS.iter().find(|(name, ..)| *name == column);
+        found.map(|(_, by, _)| *by)
     };
-    match COLUMNS.iter().find(|(name, ..)| *name == column) {
-        Some((_, by, _)) => BrowseOrder {
-            by: *by,
-            is_descending,
-        },
-        None => BrowseOrder::default(),
-    }
+    let order = sort.and_then(|sort| BrowseOrder::read(sort, by));
+    order.unwrap_or_default()
 }
 
 /// An address with what it says of a place and of an order.
@@ -47,8 +41,7 @@ pub(super) fn with_order(address: &str, after: Option<&str>, order: BrowseOrder)
     if !order.is_default() {
         let column = COLUMNS.iter().find(|(_, by, _)| *by == order.by);
         let (name, ..) = column.expect("all are in the table");
-        let sign = if order.is_descending { "-" } else { "" };
-        fields.push(format!("sort={sign}{name}"));
+        fields.push(format!("sort={}", order.write(name)));
     }
     if fields.is_empty() {
         return address.to_owned();

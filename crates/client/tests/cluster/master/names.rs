@@ -2,9 +2,10 @@
 
 use proto::id::RequestId;
 use proto::master::{
-    BrowseFolder, DeleteEntry, EmptyTrash, Entry, EntryDeleted, EntryMoved, EntryRestored,
-    FolderBrowsed, FolderListed, FoundEntry, ListFolder, ListTrash, MoveEntry, NamesFound,
-    RestoreEntry, SearchCursor, SearchNames, TrashEmptied, TrashEntry, TrashId, TrashListed,
+    BrowseCursor, BrowseFolder, DeleteEntry, EmptyTrash, Entry, EntryDeleted, EntryMoved,
+    EntryRestored, FolderBrowsed, FolderListed, FoundEntry, ListFolder, ListTrash, MoveEntry,
+    NamesFound, RestoreEntry, SearchCursor, SearchNames, TrashEmptied, TrashEntry, TrashId,
+    TrashListed,
 };
 use proto::matching::Words;
 use proto::name::EntryPath;
@@ -66,13 +67,15 @@ impl MasterState {
         };
         let place = |entry: &Entry| ask.order.cursor(entry).unwrap();
         let mut entries = self.list(&everything).entries;
-        let is_behind = |entry: &Entry, after| ask.order.compare(&place(entry), after).is_gt();
+        let compare = |entry: &Entry, other: &BrowseCursor| {
+            ask.order.compare(place(entry).place(), other.place())
+        };
         entries.retain(|entry| {
             ask.after
                 .as_ref()
-                .is_none_or(|after| is_behind(entry, after))
+                .is_none_or(|after| compare(entry, after).is_gt())
         });
-        entries.sort_by(|left, right| ask.order.compare(&place(left), &place(right)));
+        entries.sort_by(|left, right| compare(left, &place(right)));
         let rest = entries.split_off(entries.len().min(ask.limit as usize));
         let next = entries.last().filter(|_| !rest.is_empty()).map(place);
         FolderBrowsed { entries, next }

@@ -3,12 +3,13 @@
 //! A page is what comes next behind its cursor, of all entries of the folder: one pass over them, which keeps no more of them
 //! than twice the page. So a page takes memory by its own length, and time by the folder's, and nothing is kept between pages.
 //!
-//! **Invariant:** the cursor of a page is behind the one that it was asked for, whatever changes meanwhile: pages come to an end.
+//! **Invariant:** each page is behind the one before, whatever changes meanwhile.
 
-use std::cmp::Ordering;
 use std::ops::Bound;
 
-use proto::master::{BrowseFolder, BrowseOrder, FolderBrowsed, PAGE_LEN_MAX, SortedBy};
+use proto::master::{
+    BrowseCursor, BrowseFolder, BrowseOrder, BrowsePlace, FolderBrowsed, PAGE_LEN_MAX,
+};
 
 use super::{Entries, entry_name, in_folder};
 use crate::state::error::StateError;
@@ -23,11 +24,7 @@ pub(super) fn page(
     let mut nearest = Nearest {
         order: request.order,
         limit: request.limit.clamp(1, PAGE_LEN_MAX) as usize,
-        after: request.after.as_ref().map(|after| Place {
-            is_file: after.is_file,
-            key: after.key.unwrap_or_default(),
-            name: after.name.as_str(),
-        }),
+        after: request.after.as_ref().map(BrowseCursor::place),
         found: Vec::new(),
         is_cut: false,
     };
@@ -38,36 +35,16 @@ pub(super) fn page(
     nearest.into_page()
 }
 
-/// Where an entry is in an order.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    is_file: bool,
-    key: u64,
-    name: &'a str,
-}
-
-impl Place<'_> {
-    fn compare(self, other: Place<'_>, order: BrowseOrder) -> Ordering {
-        let within = (self.key, self.name).cmp(&(other.key, other.name));
-        let within = if order.is_descending {
-            within.reverse()
-        } else {
-            within
-        };
-        self.is_file.cmp(&other.is_file).then(within)
-    }
-}
-
 /// An entry that may be in the page.
 struct Found {
-    key: u64,
+    key: Option<u64>,
     name: String,
     row: EntryRow,
 }
 
 impl Found {
-    fn place(&self) -> Place<'_> {
-        Place {
+    fn place(&self) -> BrowsePlace<'_> {
+        BrowsePlace {
             is_file: is_file(&self.row),
             key: self.key,
             name: &self.name,
@@ -79,7 +56,7 @@ impl Found {
 struct Nearest<'a> {
     order: BrowseOrder,
     limit: usize,
-    after: Option<Place<'a>>,
+    after: Option<BrowsePlace<'a>>,
     /// In no order, at most twice the limit; after a cut, the last of the page is at its end.
     found: Vec<Found>,
     /// Whether some were left out.
@@ -88,12 +65,12 @@ struct Nearest<'a> {
 
 impl Nearest<'_> {
     fn offer(&mut self, name: &str, row: &EntryRow) {
-        let place = Place {
+        let place = BrowsePlace {
             is_file: is_file(row),
             key: self.key_of(row),
             name,
         };
-        let is_behind = |other| place.compare(other, self.order).is_gt();
+        let is_behind = |other| self.order.compare(place, other).is_gt();
         if self.after.is_some_and(|after| !is_behind(after)) {
             return;
         }
@@ -110,15 +87,14 @@ impl Nearest<'_> {
         }
     }
 
-    fn key_of(&self, row: &EntryRow) -> u64 {
-        match (*row, self.order.by) {
-            (
-                EntryRow::Folder { modified_ms, .. } | EntryRow::File { modified_ms, .. },
-                SortedBy::Modified,
-            ) => modified_ms,
-            (EntryRow::File { size, .. }, _) => size,
-            (EntryRow::Folder { .. }, _) => 0,
-        }
+    fn key_of(&self, row: &EntryRow) -> Option<u64> {
+        let (size, modified_ms) = match *row {
+            EntryRow::Folder { modified_ms, .. } => (0, modified_ms),
+            EntryRow::File {
+                size, modified_ms, ..
+            } => (size, modified_ms),
+        };
+        self.order.key(size, modified_ms)
     }
 
     /// Leaves out what is not in the page by now. Each cut halves what is there, so that all of them take time by what was
@@ -130,7 +106,7 @@ impl Nearest<'_> {
         let order = self.order;
         self.found
             .select_nth_unstable_by(self.limit - 1, |left, right| {
-                left.place().compare(right.place(), order)
+                order.compare(left.place(), right.place())
             });
         self.found.truncate(self.limit);
         self.is_cut = true;
@@ -140,7 +116,7 @@ impl Nearest<'_> {
         self.cut();
         let order = self.order;
         self.found
-            .sort_unstable_by(|left, right| left.place().compare(right.place(), order));
+            .sort_unstable_by(|left, right| order.compare(left.place(), right.place()));
         let mut entries = Vec::with_capacity(self.found.len());
         for found in &self.found {
             entries.push(found.row.to_entry(&entry_name(&found.name)?));

@@ -32,7 +32,7 @@ fn shown(page: &FolderBrowsed) -> Vec<String> {
     shown.collect()
 }
 
-/// All pages; between them `change` is called with how many there were.
+/// All pages, each of which is behind the one before; between them `change` is called with what came.
 fn all(
     bench: &mut Bench,
     mut request: BrowseFolder,
@@ -47,6 +47,10 @@ fn all(
         let Some(next) = page.next else {
             return found;
         };
+        if let Some(former) = &request.after {
+            let place = request.order.compare(next.place(), former.place());
+            assert!(place.is_gt(), "{next} behind {former}");
+        }
         request.after = Some(next);
     }
     panic!("the pages never end");
