@@ -11,6 +11,7 @@ mod control;
 mod downloads;
 mod names;
 mod shares;
+mod sorts;
 mod uploads;
 mod versions;
 
@@ -39,17 +40,16 @@ use proto::table::Caller;
 use proto::{ErrorCode, WireError};
 use rand::rngs::StdRng;
 use threads::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::command::NodeNumber;
 use crate::commit::Committer;
 use crate::membership::Placeable;
 use crate::state::{Outcome, State};
 
+pub use sorts::Sorts;
+
 /// Chunks whose rows are read in place.
 const CHUNKS_IN_PLACE_MAX: usize = 8;
-/// Pages that look at all entries of a folder, at once.
-const SORTS_MAX: usize = 2;
 
 /// Who is there, as uploads and downloads need to know it.
 pub trait ClusterView: fmt::Debug + Send + Sync + 'static {
@@ -127,24 +127,6 @@ pub trait ControlHandlers: Send + Sync + 'static {
     fn disconnected(&self, caller: &Caller);
 }
 
-/// Turns of pages that look at all entries of a folder, a few at once, so that whatever else is asked finds a processor.
-#[derive(Debug, Clone)]
-pub struct Sorts(Arc<Semaphore>);
-
-impl Default for Sorts {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(SORTS_MAX)))
-    }
-}
-
-impl Sorts {
-    /// Waits for a turn, which lasts until it is dropped.
-    async fn turn(&self) -> OwnedSemaphorePermit {
-        let turn = self.0.clone().acquire_owned().await;
-        turn.expect("the semaphore is never closed")
-    }
-}
-
 /// Answers what is about names, uploads and downloads.
 ///
 /// Clones share everything.
@@ -158,7 +140,7 @@ pub struct Files<V> {
     pub cluster: Arc<V>,
     /// Where pages are read.
     pub blocking: Blocking,
-    /// Who may look at all entries of a folder.
+    /// Whose turn it is to look at all entries of a large folder.
     pub sorts: Sorts,
     /// How long an upload may be silent.
     pub upload_lease: Duration,

@@ -1,10 +1,12 @@
 //! Looking up, listing, finding and changing names, and the trash.
 
+use std::sync::Arc;
+
 use proto::WireError;
 use proto::master::{
     BrowseFolder, CreateFolder, DeleteEntry, EmptyTrash, EntryDeleted, EntryFound, EntryMoved,
     EntryRestored, FolderBrowsed, FolderCreated, FolderListed, ListFolder, ListTrash, LookUpEntry,
-    MoveEntry, NamesFound, RestoreEntry, SearchNames, SortedBy, TrashEmptied, TrashListed,
+    MoveEntry, NamesFound, RestoreEntry, SearchNames, TrashEmptied, TrashListed,
 };
 use proto::table::Caller;
 
@@ -41,10 +43,14 @@ impl<V: ClusterView> Files<V> {
         _caller: &Caller,
         request: BrowseFolder,
     ) -> Result<FolderBrowsed, WireError> {
-        let turn = match request.order.by {
-            SortedBy::Name => None,
-            SortedBy::Size | SortedBy::Modified => Some(self.sorts.turn().await),
-        };
+        let request = Arc::new(request);
+        let (state, asked) = (self.state.clone(), request.clone());
+        let read = move || state.read()?.browse_few(&asked);
+        if let Some(page) = self.blocking.run(read).await? {
+            return Ok(page);
+        }
+        // A small folder does not wait for large ones: only here is it known to be one of them.
+        let turn = self.sorts.turn().await?;
         let state = self.state.clone();
         let read = move || {
             // Given back where the work ends, which goes on also if nobody waits for it any more.

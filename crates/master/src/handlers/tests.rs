@@ -20,6 +20,7 @@ use crate::command::{ClusterMillis, Command};
 use crate::commit::CommitOptions;
 use crate::state::{Outcome, StateOptions};
 
+mod sorts;
 mod world;
 
 use world::{NODES, caller, chunk, files, files_on, key_of, node_id, path, set, upload_id};

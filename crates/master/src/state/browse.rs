@@ -47,9 +47,31 @@ impl Snapshot {
         check(request)?;
         let entries = self.table(tables::ENTRIES)?;
         let folder = names::folder_at(&entries, &request.path)?;
-        if request.order.by != SortedBy::Name {
-            return sorted::page(&entries, folder, request);
+        match request.order.by {
+            SortedBy::Name => self.browse_by_name(&entries, folder, request),
+            SortedBy::Size | SortedBy::Modified => sorted::page(&entries, folder, request),
         }
+    }
+
+    /// The same; nothing where the order makes it look at more entries than the request has `rows`.
+    pub fn browse_few(&self, request: &BrowseFolder) -> Result<Option<FolderBrowsed>, StateError> {
+        check(request)?;
+        let entries = self.table(tables::ENTRIES)?;
+        let folder = names::folder_at(&entries, &request.path)?;
+        match request.order.by {
+            SortedBy::Name => self.browse_by_name(&entries, folder, request).map(Some),
+            SortedBy::Size | SortedBy::Modified => {
+                sorted::page_of_few(&entries, folder, request, rows_max(request))
+            }
+        }
+    }
+
+    fn browse_by_name(
+        &self,
+        entries: &Entries,
+        folder: u64,
+        request: &BrowseFolder,
+    ) -> Result<FolderBrowsed, StateError> {
         let subfolders = self.table(tables::SUBFOLDERS)?;
         let mut page = Page {
             entries: Vec::new(),
@@ -59,15 +81,14 @@ impl Snapshot {
         };
         let files_from = match Begin::of(request, folder, &subfolders)? {
             Begin::Folders(from) => {
-                if page.add_folders(folder, from, &subfolders, &entries)? {
+                if page.add_folders(folder, from, &subfolders, entries)? {
                     return Ok(page.continued());
                 }
                 Bound::Unbounded
             }
             Begin::Files(from) => from,
         };
-        let rows = request.rows.clamp(1, SEARCH_ROWS_MAX);
-        if page.add_files(folder, files_from, &entries, rows)? {
+        if page.add_files(folder, files_from, entries, rows_max(request))? {
             return Ok(page.continued());
         }
         Ok(FolderBrowsed {
@@ -75,6 +96,10 @@ impl Snapshot {
             next: None,
         })
     }
+}
+
+fn rows_max(request: &BrowseFolder) -> u32 {
+    request.rows.clamp(1, SEARCH_ROWS_MAX)
 }
 
 /// Refuses places that are of another order.

@@ -73,8 +73,8 @@ pub(crate) async fn get(
     QueryOf(query): QueryOf<ListQuery>,
 ) -> Result<Json<FolderPage>, Problem> {
     let limit = page_len(query.limit)?;
-    let by_name = Order::FoldersFirst(BrowseOrder::default());
-    if query.from.is_some() && query.order != by_name {
+    let folders_first = Order::FoldersFirst(BrowseOrder::default());
+    if query.from.is_some() && query.order != folders_first {
         let message = "`from` goes with order=folders_first only";
         return Err(Problem::new(Kind::BadRequest, message));
     }

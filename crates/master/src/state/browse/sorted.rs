@@ -21,18 +21,31 @@ pub(super) fn page(
     folder: u64,
     request: &BrowseFolder,
 ) -> Result<FolderBrowsed, StateError> {
-    let mut nearest = Nearest {
-        order: request.order,
-        limit: request.limit.clamp(1, PAGE_LEN_MAX) as usize,
-        after: request.after.as_ref().map(BrowseCursor::place),
-        found: Vec::new(),
-        is_cut: false,
-    };
+    let mut nearest = Nearest::of(request);
     for row in entries.range(in_folder(folder, Bound::Unbounded, false))? {
         let (key, row) = row?;
         nearest.offer(key.value().1, &rows::decode(row.value())?);
     }
     nearest.into_page()
+}
+
+/// The same; nothing if the folder has more entries than this.
+pub(super) fn page_of_few(
+    entries: &Entries,
+    folder: u64,
+    request: &BrowseFolder,
+    mut rows_left: u32,
+) -> Result<Option<FolderBrowsed>, StateError> {
+    let mut nearest = Nearest::of(request);
+    for row in entries.range(in_folder(folder, Bound::Unbounded, false))? {
+        if rows_left == 0 {
+            return Ok(None);
+        }
+        rows_left -= 1;
+        let (key, row) = row?;
+        nearest.offer(key.value().1, &rows::decode(row.value())?);
+    }
+    nearest.into_page().map(Some)
 }
 
 /// An entry that may be in the page.
@@ -63,7 +76,17 @@ struct Nearest<'a> {
     is_cut: bool,
 }
 
-impl Nearest<'_> {
+impl<'a> Nearest<'a> {
+    fn of(request: &'a BrowseFolder) -> Self {
+        Self {
+            order: request.order,
+            limit: request.limit.clamp(1, PAGE_LEN_MAX) as usize,
+            after: request.after.as_ref().map(BrowseCursor::place),
+            found: Vec::new(),
+            is_cut: false,
+        }
+    }
+
     fn offer(&mut self, name: &str, row: &EntryRow) {
         let place = BrowsePlace {
             is_file: is_file(row),
