@@ -36,7 +36,7 @@ use proto::master::{
     CreateFolder, DeleteEntry, EmptyTrash, Entry, FolderBrowsed, FolderListed, GetStatus,
     KeepUpload, LeaveSafeMode, ListFolder, ListNodes, ListTrash, LookUpEntry, LookUpUpload,
     MoveEntry, NamesFound, NodesListed, Precondition, RemoveNode, ReportBadReplica,
-    ResetDeleteFuse, RestoreEntry, SEARCH_ROWS_MAX, SearchCursor, SearchNames, TrashId,
+    ResetDeleteFuse, RestoreEntry, SEARCH_ROWS_MAX, SearchCursor, SearchNames, SortedBy, TrashId,
     TrashListed, UploadFound, UploadPlan,
 };
 use proto::name::{EntryName, EntryPath};
@@ -46,6 +46,7 @@ use proto::table::Operation;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::io::AsyncRead;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -67,6 +68,8 @@ use master::Masters;
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many such things may go on before hints are left out.
 const BACKGROUND_MAX: usize = 16;
+/// Pages of folders by size or time that the master is asked for at once.
+const SORTS_MAX: usize = 4;
 
 /// A cluster, as a client sees it. Cheap to clone; all clones share connections and what they learnt of nodes.
 #[derive(Clone)]
@@ -81,6 +84,8 @@ struct Shared {
     health: Health,
     line: Arc<Line>,
     options: ClientOptions,
+    /// Turns of pages that cost the master a look at a whole folder.
+    sorts: Semaphore,
     random: Mutex<StdRng>,
     /// What the cluster was made with, once it is known.
     rules: Mutex<Option<ClusterRules>>,
@@ -124,6 +129,7 @@ impl Cluster {
             health: Health::new(&options),
             line: Line::new(),
             options,
+            sorts: Semaphore::new(SORTS_MAX),
             random: Mutex::new(random),
             rules: Mutex::new(None),
             background: TaskTracker::new(),
@@ -166,7 +172,9 @@ impl Cluster {
 
     /// A folder's entries, its folders before its files, both in this order, a page at a time: those behind `after`, at most
     /// `limit`. By name, from the first on, and without `after` it may begin in the middle, where names begin with `from`. Fewer
-    /// may come, or none, although there is a `next`. By size or time, each page costs the master a look at all entries of the folder.
+    /// may come, or none, although there is a `next`. By size or time, each page costs the master a look at all entries of the folder,
+    /// and only a few are asked for at once: the others wait here, where they cost nothing once they are dropped. An entry whose size
+    /// or time changes between two pages may be left out, or come twice.
     pub async fn browse(
         &self,
         path: &EntryPath,
@@ -182,6 +190,13 @@ impl Cluster {
             from: from.clone(),
             limit,
             rows: SEARCH_ROWS_MAX,
+        };
+        let _turn = match order.by {
+            SortedBy::Name => None,
+            SortedBy::Size | SortedBy::Modified => {
+                let turn = self.shared.sorts.acquire().await;
+                Some(turn.expect("the semaphore is never closed"))
+            }
         };
         self.ask(request).await
     }

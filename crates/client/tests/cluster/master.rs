@@ -21,11 +21,14 @@ use proto::master::{
 use proto::name::EntryPath;
 use proto::net::Address;
 use proto::{ErrorCode, WireError};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::network::CuttableNetwork;
 use crate::node::{FakeNode, NodeHandle};
 
+/// Pages by size or time that are answered at once.
+pub(crate) const SORTS: usize = 100;
 /// How long an upload lasts without a word from its client.
 pub(crate) const LEASE: Duration = Duration::from_secs(900);
 
@@ -37,6 +40,8 @@ pub(crate) struct FakeMaster {
     chunk_size: u32,
     network: CuttableNetwork,
     pub(crate) state: Mutex<MasterState>,
+    /// Without these, pages by size or time are not answered.
+    pub(crate) sorts: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +118,7 @@ impl FakeMaster {
             chunk_size,
             network,
             state: Mutex::default(),
+            sorts: Semaphore::new(SORTS),
         }
     }
 

@@ -1,9 +1,14 @@
 //! The plain calls: names, the trash, and what people ask of the cluster.
 
-use client::{Cluster, DeleteOptions, Error};
-use proto::master::{Entry, Precondition, TrashId};
-use proto::name::EntryPath;
+use std::time::Duration;
 
+use client::{Cluster, DeleteOptions, Error};
+use futures::future::join_all;
+use proto::master::{BrowseOrder, Entry, Precondition, SortedBy, TrashId};
+use proto::name::EntryPath;
+use tokio::time::timeout;
+
+use crate::master::SORTS;
 use crate::support::{TestCluster, name};
 
 const CHUNK: u32 = 1000;
@@ -40,6 +45,35 @@ async fn a_folder_is_listed_page_by_page() {
     let all = listed(client, &EntryPath::ROOT).await;
     assert_eq!(all, ["a", "b", "c", "d", "e"]);
     assert_eq!(listed(client, &name("/c")).await, ["inside"]);
+}
+
+/// Pages by size waited at the master, each in one of the places that everything has in common which a process asks of it; also
+/// those that nobody wanted any more.
+#[tokio::test(start_paused = true)]
+async fn only_a_few_pages_by_size_are_asked_for_at_once() {
+    const SOON: Duration = Duration::from_secs(1);
+    let cluster = TestCluster::start(3, CHUNK).await;
+    cluster.upload("/a", b"bytes").await.unwrap();
+    let by_size = BrowseOrder {
+        by: SortedBy::Size,
+        ..BrowseOrder::default()
+    };
+    let (client, root) = (&cluster.client, EntryPath::ROOT);
+    let page = async |order| {
+        let browsed = client.browse(&root, order, None, None, 10);
+        browsed.await.unwrap().entries.len()
+    };
+    let sorts = u32::try_from(SORTS).unwrap();
+    let held = cluster.master().sorts.acquire_many(sorts).await.unwrap();
+    let many = join_all((0..20).map(|_| page(by_size)));
+    // The clock goes on when nothing else does.
+    timeout(SOON, many).await.unwrap_err();
+    assert_eq!(cluster.master().calls("browse_folder"), 4);
+    assert_eq!(page(BrowseOrder::default()).await, 1, "by name at once");
+    drop(held);
+    assert_eq!(page(by_size).await, 1);
+    let asked = cluster.master().calls("browse_folder");
+    assert_eq!(asked, 6, "nobody waits any more for the others");
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,9 +15,9 @@ use proto::master::{
     NodeSummary, NodesListed, OpenFile, Placement, RecordChunks, RegisterNode, RemoveNode,
     RemoveVersion, RepairStatus, ReportBadReplica, ReportCorruptChunks, ReportHeartbeat,
     ResetDeleteFuse, RestoreEntry, RestoreVersion, RevokeShare, SafeModeLeft, SearchNames,
-    ShareCreated, ShareFound, ShareRevoked, SharesListed, StoredChunksCounted, TrashEmptied,
-    TrashKept, TrashListed, UploadAbandoned, UploadCommitted, UploadFound, UploadKept,
-    VersionRemoved, VersionRestored, VersionsListed,
+    ShareCreated, ShareFound, ShareRevoked, SharesListed, SortedBy, StoredChunksCounted,
+    TrashEmptied, TrashKept, TrashListed, UploadAbandoned, UploadCommitted, UploadFound,
+    UploadKept, VersionRemoved, VersionRestored, VersionsListed,
 };
 use proto::name::NameRules;
 use proto::node::NodeUsage;
@@ -325,6 +325,10 @@ impl MasterHandlers for FakeMaster {
         ask: BrowseFolder,
     ) -> Result<FolderBrowsed, WireError> {
         self.note("browse_folder");
+        let _turn = match ask.order.by {
+            SortedBy::Name => None,
+            SortedBy::Size | SortedBy::Modified => Some(self.sorts.acquire().await.unwrap()),
+        };
         Ok(self.lock().browse(&ask))
     }
 
