@@ -101,11 +101,11 @@ export async function call(method, address, body, more) {
 const ORDERS = { name: "folders_first", time: "modified", "-time": "-modified" };
 
 /** A page of a folder, folders first, ordered as an address says it: behind a cursor, or by name from a name on. */
-export function browse(path, { after, from, limit, sort = "name" }) {
+export function browse(path, { after, from, limit, sort = "name", signal }) {
   const query = new URLSearchParams({ order: ORDERS[sort] ?? sort, limit });
   if (after) query.set("after", after);
   if (from) query.set("from", from);
-  return call("GET", `${folderAddress(path)}?${query}`);
+  return call("GET", `${folderAddress(path)}?${query}`, undefined, { signal });
 }
 
 /** What has all words of the text in its name, and where to go on: fewer than `limit` may come although more follow. */

@@ -25,19 +25,28 @@ export class Folder {
   #next = undefined;
   #fetching = null;
   #isStopped = false;
+  /** Ends what is fetched for somebody who does not look at it any more. */
+  #stopping = new AbortController();
   #sorted = null;
+  #isLarge;
+  /** How many there are, where they were counted by name; null if nobody did. */
+  #counted = null;
   // How the pages follow each other, and how they are shown when all are here.
   #order;
   #sort;
   #pageLen;
 
-  /** `after` and `from`: where it begins, if not with the first entry. `onChange` is called whenever more is known. */
-  constructor({ path, after = null, from = null, sort = "name" }) {
+  /**
+   * `after` and `from`: where it begins, if not with the first entry. `isLarge`: whether it is known to be too large to be here as a
+   * whole. `onChange` is called whenever more is known.
+   */
+  constructor({ path, after = null, from = null, sort = "name", isLarge = false }) {
     this.path = path;
     this.after = after;
     this.from = from;
     this.#order = sort;
     this.#sort = sort;
+    this.#isLarge = isLarge;
     this.#pageLen = keyIn(sort) ? SORTED_PAGE_LEN : PAGE_LEN;
     this.onChange = () => {};
   }
@@ -62,9 +71,23 @@ export class Folder {
     return isAll && this.#pages.every((page) => page.items !== null);
   }
 
-  /** Whether more entries come by themselves, without that anybody looks at them. */
+  /** How many entries there are from where it begins on; null if that is not known. */
+  get total() {
+    return this.#next === null ? this.#length : this.#counted;
+  }
+
+  /** Whether it is too large to be here as a whole. */
+  get isLarge() {
+    return this.#isLarge || this.#length > WHOLE_MAX;
+  }
+
+  /**
+   * Whether more entries come by themselves, without that anybody looks at them. By size or time, pages of a folder that is large
+   * anyway cost the cluster too much for that.
+   */
   get isFilling() {
-    return this.#next !== null && this.#length <= WHOLE_MAX;
+    const isDear = this.#isLarge && keyIn(this.#order) !== null;
+    return this.#next !== null && this.#length <= WHOLE_MAX && !isDear;
   }
 
   get isFull() {
@@ -119,8 +142,22 @@ export class Folder {
     return (await this.#collect(isWanted, (page) => !isBefore(page) && !isAfter(page))).filter(isInside);
   }
 
-  /** All entries up to the place where the list ends; `isWanted` as above. */
+  /** Whether an entry is behind the place where the list ends. */
+  isBeyond(entry) {
+    return this.#next !== null && this.#isBehind(this.#cursorOf(entry), this.#next);
+  }
+
+  /**
+   * All entries up to the place where the list ends; `isWanted` as above. They are fetched by name, where the list has room for all:
+   * in another order, one that changes meanwhile may be missed.
+   */
   async all(isWanted) {
+    if (keyIn(this.#order) && this.after === null && !this.isWhole) {
+      const byName = new Folder({ path: this.path });
+      const entries = await byName.all(isWanted);
+      this.#counted = byName.total;
+      if (byName.total !== null) return entries;
+    }
     while (this.#next !== null && !this.isFull && isWanted(this.#length)) await this.#fetchNext();
     this.onChange();
     return this.#collect(isWanted, () => true);
@@ -145,12 +182,13 @@ export class Folder {
     for (const page of this.#pages) {
       page.items = page.items?.filter((entry) => !isGone(entry)) ?? null;
     }
+    this.#counted = null;
     this.#count();
   }
 
-  /** Fetches the first entries. */
+  /** Fetches the first entries, unless it is stopped before. */
   async begin() {
-    while (this.#next !== null && this.#length === 0) await this.#fetchNext();
+    while (this.#next !== null && this.#length === 0 && !this.#isStopped) await this.#fetchNext();
   }
 
   /** Fetches until the folder is whole, or too large for that. */
@@ -165,6 +203,8 @@ export class Folder {
   /** Nobody looks at it any more. */
   stop() {
     this.#isStopped = true;
+    this.#stopping.abort();
+    this.#stopping = new AbortController();
   }
 
   /** Sees to it that these places, and some behind them, are fetched; forgets what is far from them. */
@@ -182,6 +222,7 @@ export class Folder {
 
   /** All is to be fetched again when it is looked at. */
   forget() {
+    this.#counted = null;
     for (const page of this.#pages) page.isStale = true;
   }
 
@@ -203,9 +244,12 @@ export class Folder {
 
   async #fetchPage({ after, from }) {
     const begun = this.#next;
-    const page = await this.#browse(after, from);
+    const { signal } = this.#stopping;
+    const page = await this.#browse(after, from, signal).catch((error) => {
+      if (!signal.aborted) throw error;
+    });
     // The last page was fetched again meanwhile, and ends elsewhere.
-    if (this.#next !== begun) return;
+    if (signal.aborted || this.#next !== begun) return;
     const items = page.entries.map((entry) => fromApi(this.path, entry));
     this.#add({ after, from, items, count: items.length }, page.next);
   }
@@ -239,8 +283,8 @@ export class Folder {
     return { items: items.filter(isInside), next: after };
   }
 
-  #browse(after, from) {
-    return api.browse(this.path, { after, from, limit: this.#pageLen, sort: this.#order });
+  #browse(after, from, signal) {
+    return api.browse(this.path, { after, from, limit: this.#pageLen, sort: this.#order, signal });
   }
 
   /** The cluster's cursor behind an entry. */
@@ -339,6 +383,11 @@ export class Found {
 
   get length() {
     return this.entries.length;
+  }
+
+  /** Null if more would be found. */
+  get total() {
+    return this.next === null ? this.length : null;
   }
 
   get isWhole() {

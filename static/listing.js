@@ -22,6 +22,8 @@ const REMEMBERED = 4;
 const shown = { path: [], after: null, from: null, sort: "name", search: null };
 const remembered = new Map();
 let folder = null;
+// One whose first entries are fetched, to be shown then.
+let opening = null;
 // Counts what somebody goes to, so that a late answer does not take its place.
 let navigations = 0;
 // Counts what was shown, so that what is fetched again comes only where it was asked for.
@@ -178,6 +180,8 @@ export function forget(gone) {
 
 /** Shows another folder, another order, or what is found. */
 export async function go(target, { push, scroll = 0 }) {
+  opening?.stop();
+  opening = null;
   if (target.search !== undefined) {
     saveScroll();
     selection.clear();
@@ -214,15 +218,17 @@ async function open(goal, wanted, push) {
     setTimeout(() => refresh({ quiet: true }));
     return old;
   }
-  const isSameFolder = folder?.isWhole && goal.after === null && goal.from === null && keyOf(goal) === keyOf(folder);
-  if (isSameFolder && shown.search === null) {
+  const isSameFolder = folder !== null && keyOf(goal) === keyOf(folder);
+  if (isSameFolder && folder.isWhole && goal.after === null && goal.from === null && shown.search === null) {
     navigations += 1;
     folder.sort = goal.sort;
     return folder;
   }
-  const other = new Folder(goal);
+  const other = new Folder({ ...goal, isLarge: isSameFolder && folder.isLarge });
+  opening = other;
   const isOpen = await whileBusy({}, async (isLatest) => {
     await other.begin();
+    if (opening === other) opening = null;
     clearNotice();
     return isLatest();
   });
@@ -365,7 +371,10 @@ function onClick(event) {
   }
 }
 
-/** Goes to the first entry whose name begins with this text: in a folder that is not here as a whole, the server finds it. */
+/**
+ * Goes to the first entry whose name begins with this text: in a folder that is not here as a whole, the server finds it, and the
+ * list is by name from then on.
+ */
 export function jumpTo(text) {
   const list = view.current();
   const wanted = text.toLocaleLowerCase();

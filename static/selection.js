@@ -74,7 +74,7 @@ export function only(entry) {
 export async function all() {
   const list = view.current();
   const isTaken = await take(list.isWhole ? list.loaded() : (isWanted) => list.all(isWanted));
-  if (!isTaken || list.next === null) return;
+  if (!isTaken || list.total !== null) return;
   showNotice(fill(list instanceof Folder ? FILES.selectedPart : FILES.selectedFound, { count: selected.size }));
 }
 
@@ -86,7 +86,10 @@ export async function extendTo(place) {
   const isUnknown = begin === null && anchor !== null && !list.isWhole;
   const [first, last] = [Math.min(begin ?? place, place), Math.max(begin ?? place, place)];
   anchor ??= anchored(place);
-  await take((isUnknown ? null : here(first, last)) ?? between(list, other, place));
+  const found = isUnknown ? null : here(first, last);
+  const isTaken = await take(found ?? between(list, other, place));
+  // In this order the list ends before the place where the range begins.
+  if (isTaken && !found && anchor && list.isBeyond(anchor.entry)) showNotice(fill(FILES.selectedPart, { count: selected.size }));
 }
 
 /** What is from where the range begins to this entry; to what is at this place, if it is not here yet. */
@@ -232,8 +235,8 @@ function changed() {
 function isAllOfFolder() {
   const list = view.current();
   if (!(list instanceof Folder)) return false;
-  const isShownWhole = list.next === null && list.after === null && list.from === null;
-  return isShownWhole && list.length === selected.size;
+  const isShownWhole = list.after === null && list.from === null;
+  return isShownWhole && list.total === selected.size;
 }
 
 function describe() {
