@@ -12,8 +12,6 @@ import { isPassing, modifiedMs, Rate, Stopped } from "./transfer.js";
 const SENT = "dfs::sent::";
 /** The server keeps what was begun no longer than about this after somebody went on with it. */
 const KEPT_MS = 8 * 86400 * 1000;
-/** No larger file is sent with the request that begins it: where the answer to that is lost, it is sent anew and arrives twice. */
-const WITH_BEGINNING_MAX = 1 << 20;
 
 /** A link by which files are sent: `endpoint` is where, no request is longer than `requestMax`, and it may ask for a password. */
 export class Link {
@@ -125,7 +123,6 @@ export class Sending {
         urlStorage: kept,
         removeFingerprintOnSuccess: true,
         chunkSize: requestMax,
-        uploadDataDuringCreation: file.size <= Math.min(requestMax, WITH_BEGINNING_MAX),
         retryDelays: null,
         onAfterResponse: checkWhereItIs,
         onProgress: (sent) => {
@@ -171,9 +168,7 @@ export class Sending {
   async cancelled() {
     this.show("sending", UPLOADS.cancelling);
     const before = this.link.kept.find(this.fingerprint);
-    // Sent with its beginning, it may have arrived before anybody heard where it is.
-    const isUnheard = !before && this.sent >= this.file.size;
-    const isNothing = before ? await discard(before, this.link.kept).catch(() => null) : !isUnheard || null;
+    const isNothing = !before || await discard(before, this.link.kept).catch(() => null);
     this.sent = 0;
     if (isNothing === false) this.show("done", RECEIVER.arrived);
     else this.show("cancelled", isNothing ? RECEIVER.cancelled : UPLOADS.cancelledUnheard);
