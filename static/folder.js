@@ -25,6 +25,8 @@ export class Folder {
   #next = undefined;
   #fetching = null;
   #isStopped = false;
+  /** Whether entries came by themselves until some could not be fetched: then they come as somebody looks at them. */
+  #hasFailed = false;
   /** Ends what is fetched for somebody who does not look at it any more. */
   #stopping = new AbortController();
   #sorted = null;
@@ -87,7 +89,7 @@ export class Folder {
    */
   get isFilling() {
     const isDear = this.#isLarge && keyIn(this.#order) !== null;
-    return this.#next !== null && this.#length <= WHOLE_MAX && !isDear;
+    return this.#next !== null && this.#length <= WHOLE_MAX && !isDear && !this.#hasFailed;
   }
 
   get isFull() {
@@ -194,9 +196,15 @@ export class Folder {
   /** Fetches until the folder is whole, or too large for that. */
   async fill() {
     this.#isStopped = false;
-    while (this.isFilling && !this.#isStopped) {
-      await this.#fetchNext();
-      this.onChange();
+    this.#hasFailed = false;
+    try {
+      while (this.isFilling && !this.#isStopped) {
+        await this.#fetchNext();
+        this.onChange();
+      }
+    } catch (error) {
+      this.#hasFailed = true;
+      throw error;
     }
   }
 
@@ -278,7 +286,7 @@ export class Folder {
       items.push(...entries.map((entry) => fromApi(this.path, entry)));
       [after, from] = [next ?? null, null];
     } while (after !== null && this.#isBehind(this.#endOf(page), after));
-    const end = this.#endOf(page);
+    const end = page === this.#pages.at(-1) ? null : this.#endOf(page);
     const isInside = (entry) => end === null || !this.#isBehind(this.#cursorOf(entry), end);
     return { items: items.filter(isInside), next: after };
   }

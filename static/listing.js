@@ -228,7 +228,9 @@ async function open(goal, wanted, push) {
   opening = other;
   const isOpen = await whileBusy({}, async (isLatest) => {
     await other.begin();
-    if (opening === other) opening = null;
+    // Somebody went elsewhere, and it was stopped.
+    if (opening !== other) return false;
+    opening = null;
     clearNotice();
     return isLatest();
   });

@@ -69,7 +69,7 @@ const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many such things may go on before hints are left out.
 const BACKGROUND_MAX: usize = 16;
 /// Pages of folders by size or time that the master is asked for at once.
-const SORTS_MAX: usize = 4;
+const SORTS_MAX: usize = 16;
 
 /// A cluster, as a client sees it. Cheap to clone; all clones share connections and what they learnt of nodes.
 #[derive(Clone)]

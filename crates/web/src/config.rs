@@ -104,10 +104,10 @@ fn transfers(web: &WebSettings) -> TransferLimits {
     }
 }
 
-/// The one that was named, and else this one, if it is there: it is on a disk, and what else a system has is memory on many.
+/// The one that was named, and else this one, if it can be written to: it is on a disk, and what else a system has is memory on many.
 fn temporary_folder(named: Option<&OsStr>, roomy: &Path) -> PathBuf {
     let is_named = named.is_some_and(|named| !named.is_empty());
-    if cfg!(unix) && !is_named && roomy.is_dir() {
+    if cfg!(unix) && !is_named && tempfile::tempfile_in(roomy).is_ok() {
         return roomy.to_owned();
     }
     env::temp_dir()

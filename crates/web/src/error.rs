@@ -120,6 +120,8 @@ problems! {
 pub struct Problem {
     pub(crate) kind: Kind,
     pub(crate) detail: String,
+    /// What is told to the log in place of that, where it is not for whoever asked.
+    cause: Option<String>,
     reasons: Vec<Reason>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -164,6 +166,7 @@ impl Problem {
         Self {
             kind,
             detail: detail.into(),
+            cause: None,
             reasons: Vec::new(),
             headers,
         }
@@ -172,6 +175,12 @@ impl Problem {
     /// With all that is wrong.
     pub(crate) fn with_reasons(mut self, reasons: Vec<Reason>) -> Self {
         self.reasons = reasons;
+        self
+    }
+
+    /// For whoever reads the log, another sentence.
+    pub(crate) fn with_cause(mut self, cause: String) -> Self {
+        self.cause = Some(cause);
         self
     }
 
@@ -190,21 +199,12 @@ impl Problem {
     /// As it is answered; with that it is told to the log.
     pub(crate) fn into_body(self) -> ProblemBody {
         let status = self.kind.status();
+        let told = self.cause.as_ref().unwrap_or(&self.detail);
         // Whoever asks whether the cluster is ready is told so; that is no event.
         if status.is_server_error() && self.kind != Kind::NotReady {
-            tracing::warn!(
-                status = status.as_u16(),
-                code = self.kind.code(),
-                "{}",
-                self.detail
-            );
+            tracing::warn!(status = status.as_u16(), code = self.kind.code(), "{told}");
         } else {
-            tracing::debug!(
-                status = status.as_u16(),
-                code = self.kind.code(),
-                "{}",
-                self.detail
-            );
+            tracing::debug!(status = status.as_u16(), code = self.kind.code(), "{told}");
         }
         ProblemBody {
             r#type: format!("urn:dfs:problem:{}", self.kind.code()),

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use client::{Appended, Error, OpenUpload, Uploaded};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use proto::id::{ChunkId, UploadId};
 use proto::master::{ShareId, UploadFound, UploadPlan};
@@ -143,19 +143,20 @@ pub(crate) async fn end(
 
 /// Gives up the uploads by a link that has ended, as far as this process knows them: whoever sends for one of them stops.
 pub(crate) async fn end_all(state: &AppState, share: ShareId) {
-    let uploads = state.receivers.unfinished.take(share);
-    let uploads = stream::iter(uploads).map(Ok);
-    let ended = uploads.try_for_each_concurrent(ENDED_AT_ONCE, async |upload| {
+    let uploads = stream::iter(state.receivers.unfinished.take(share));
+    let ended = uploads.for_each_concurrent(ENDED_AT_ONCE, async |upload| {
+        let ended = state.drive.end_upload(upload).await;
+        // Behind that: nobody who comes in between finds it open.
         state.resumables(Some(share)).stop((Some(share), upload));
-        match state.drive.end_upload(upload).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
+        match ended {
+            Ok(()) | Err(Error::NotFound { .. }) => {}
+            Err(error) => {
+                let problem = Problem::from(error);
+                tracing::warn!(share = share.0, %upload, "an upload by a link that has ended is kept until its lease ends: {}", problem.detail);
+            }
         }
     });
-    if let Err(error) = ended.await {
-        let problem = Problem::from(error);
-        tracing::debug!(share = share.0, problem = %problem.detail, "could not end all uploads of a link; their leases will");
-    }
+    ended.await;
 }
 
 /// Stores what `body` gives behind the first `offset` bytes, also if it breaks off; whether it did is an error then.

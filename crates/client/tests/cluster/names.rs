@@ -65,15 +65,15 @@ async fn only_a_few_pages_by_size_are_asked_for_at_once() {
     };
     let sorts = u32::try_from(SORTS).unwrap();
     let held = cluster.master().sorts.acquire_many(sorts).await.unwrap();
-    let many = join_all((0..20).map(|_| page(by_size)));
+    let many = join_all((0..40).map(|_| page(by_size)));
     // The clock goes on when nothing else does.
     timeout(SOON, many).await.unwrap_err();
-    assert_eq!(cluster.master().calls("browse_folder"), 4);
+    assert_eq!(cluster.master().calls("browse_folder"), 16);
     assert_eq!(page(BrowseOrder::default()).await, 1, "by name at once");
     drop(held);
     assert_eq!(page(by_size).await, 1);
     let asked = cluster.master().calls("browse_folder");
-    assert_eq!(asked, 6, "nobody waits any more for the others");
+    assert_eq!(asked, 18, "nobody waits any more for the others");
 }
 
 #[tokio::test(start_paused = true)]

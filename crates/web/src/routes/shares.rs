@@ -117,13 +117,14 @@ pub(crate) async fn revoke(
     State(state): State<Shared>,
     Row(share): Row,
 ) -> Result<StatusCode, Problem> {
-    state.drive.revoke_share(share).await?;
     let appends = state.appends();
-    let ending = async move {
+    // To its end, also if nobody waits for it: a link that has ended is not found again.
+    let revoking = async move {
+        state.drive.revoke_share(share).await?;
         resumable::end_all(&state, share).await;
         Ok(())
     };
-    finished(appends.spawn(ending).await)?;
+    finished(appends.spawn(revoking).await)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -159,15 +159,6 @@ impl Sender for Receiver {
 
     /// Without what the cluster says, which has whole paths in it.
     fn refused(&self, problem: Problem, is_kept: bool) -> Problem {
-        if problem.kind.status().is_server_error() {
-            let (share, code) = (self.id().0, problem.kind.code());
-            tracing::warn!(
-                share,
-                code,
-                "a file by a link was not stored: {}",
-                problem.detail
-            );
-        }
         let (kind, detail) = match problem.kind {
             Kind::PreconditionFailed | Kind::IsAFolder if !is_kept => (
                 Kind::Locked,
@@ -193,7 +184,12 @@ impl Sender for Receiver {
                 format!("the file was not stored, since {}", reason(kind)),
             ),
         };
-        Problem::new(kind, detail)
+        let cause = format!(
+            "a file by link {} was not stored: {}",
+            self.id().0,
+            problem.detail
+        );
+        Problem::new(kind, detail).with_cause(cause)
     }
 }
 
