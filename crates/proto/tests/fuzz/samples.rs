@@ -14,11 +14,7 @@ pub(crate) const MASTER: &[(&str, &str)] = &[
     ("list_folder", r#"{"path":"/a","after":"b","limit":1000}"#),
     (
         "browse_folder",
-        r#"{"path":"/a","after":"folders/b","from":"c","limit":1000,"rows":100000}"#,
-    ),
-    (
-        "browse_folder",
-        r#"{"path":"/a","order":"-size","after":"files/7/b","limit":1000,"rows":100000}"#,
+        r#"{"path":"/a","order":"-size","after":"files/7/b","from":"c","limit":1000,"rows":100000}"#,
     ),
     (
         "search_names",
