@@ -340,9 +340,16 @@ async fn a_range_is_what_is_between_in_the_order_that_is_shown() {
         page.script("document.querySelector('.entry .open').click()")
             .await;
         page.until(&format!("{NAMES}[0] === 'n00000'")).await;
+        // Until it is known to be large.
+        page.until(
+            "document.body.scrollHeight > 10000 * document.querySelector('.entry').offsetHeight",
+        )
+        .await;
         page.click("th.size a").await;
         page.until(&format!("{NAMES}[0] === 'n19999'")).await;
         // All of it goes by name, and what is known to be large is fetched by size only as far as one looks.
+        page.script("document.getElementById('title').focus()")
+            .await;
         page.press(format!("{CONTROL}a")).await;
         until_equal(page, SELECTED, "20,000 selected, 20.0 MB").await;
         page.until("window.pagesBySize < 5").await;
