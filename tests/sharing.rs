@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::list::choose_in;
-use crate::support::panel::{ENDLESS, LEN, SLOW, file};
+use crate::support::panel::{ENDLESS, LEN, SLOW, count_sent, file, measure_requests};
 use crate::support::{Cluster, Page, Screen, browse, content, download, run};
 
 /// What the command line says; a link begins with the address of this cluster's page.
@@ -138,15 +138,7 @@ async fn a_large_file_goes_on_through_a_link() {
         page.open(link.trim()).await;
         let told = page.text("#send-summary").await;
         assert!(told.contains("film.mp4"), "{told}");
-        page.script(
-            "const { send } = XMLHttpRequest.prototype; \
-             window.sentBytes = 0; \
-             XMLHttpRequest.prototype.send = function (body) { \
-               window.sentBytes += body?.size ?? 0; \
-               send.call(this, body); \
-             }",
-        )
-        .await;
+        count_sent(page).await;
         page.limit_uploads(None).await;
         page.choose("#chosen", &[&film]).await;
         page.click("#adding > button").await;
@@ -206,15 +198,7 @@ async fn files_through_a_link_are_cancelled_and_go_in_pieces() {
         page.until("document.activeElement.matches('#sent button[aria-label^=Retry]')")
             .await;
 
-        page.script(
-            "const { send } = XMLHttpRequest.prototype; \
-             window.longest = 0; \
-             XMLHttpRequest.prototype.send = function (body) { \
-               window.longest = Math.max(window.longest, body?.size ?? 0); \
-               send.call(this, body); \
-             }",
-        )
-        .await;
+        measure_requests(page).await;
         page.limit_uploads(None).await;
         page.click("#sent button[aria-label^=Retry]").await;
         until_row(page, "done", 1).await;

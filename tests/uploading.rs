@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::support::list::{DELETE, focus, open_list, rename, until_listed};
 use crate::support::panel::{
-    CHUNK, ENDLESS, LEN, SLOW, address, begin, count_sent, file, press, sent, until_sent,
-    until_state,
+    CHUNK, ENDLESS, LEN, SLOW, address, begin, count_sent, file, measure_requests, press, sent,
+    until_sent, until_state,
 };
 use crate::support::{Cluster, Screen, browse, content, download};
 
@@ -189,15 +189,7 @@ async fn no_request_is_longer_than_the_setting_says() {
     let client = cluster.client();
     browse(Screen::Desktop, async |page| {
         page.open(&cluster.url("/")).await;
-        page.script(
-            "const { send } = XMLHttpRequest.prototype; \
-             window.longest = 0; \
-             XMLHttpRequest.prototype.send = function (body) { \
-               window.longest = Math.max(window.longest, body?.size ?? 0); \
-               send.call(this, body); \
-             }",
-        )
-        .await;
+        measure_requests(page).await;
         let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
         page.choose("#file-input", &paths).await;
         until_state(page, "done", 2).await;

@@ -51,6 +51,19 @@ pub(crate) async fn address(page: &Page) -> Option<String> {
     found.as_str().map(str::to_owned)
 }
 
+/// From now on `window.longest` has the bytes of the longest body that leaves the browser.
+pub(crate) async fn measure_requests(page: &Page) {
+    page.script(
+        "const { send } = XMLHttpRequest.prototype; \
+         window.longest = 0; \
+         XMLHttpRequest.prototype.send = function (body) { \
+           window.longest = Math.max(window.longest, body?.size ?? 0); \
+           send.call(this, body); \
+         }",
+    )
+    .await;
+}
+
 /// From now on the bytes of files that leave the browser are counted.
 pub(crate) async fn count_sent(page: &Page) {
     page.script(

@@ -14,6 +14,7 @@ mod past;
 mod receivers;
 mod search;
 mod sending;
+mod sending_bounds;
 mod shares;
 mod site;
 mod thumbnails;

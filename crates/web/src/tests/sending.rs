@@ -3,35 +3,38 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use futures::future::join_all;
 use futures::{StreamExt, stream};
 use hmac::{Hmac, KeyInit, Mac};
 use proto::id::UploadId;
-use proto::master::{NOTE_LEN_MAX, ShareId};
+use proto::master::ShareId;
 use serde_json::json;
 use sha2::Sha256;
-use tower::ServiceExt;
 
 use super::uploads::{BYTES, CHUNK, TUS, content};
-use super::{Answer, Site, server};
+use super::{Answer, Site};
+use crate::TransferLimits;
 use crate::drive::{Drafts, Drive, Shares};
 use crate::memory::{Faults, MemoryDrive};
-use crate::{TransferLimits, app};
 
 impl Site {
     /// A folder for files, and the link by which they are added.
-    async fn letterbox(&self, path: &str) -> String {
+    pub(super) async fn letterbox(&self, path: &str) -> String {
         self.keep(&format!("{path}/old"), b"x");
         self.share(json!({"path": path, "upload_only": true})).await
     }
 
     /// Opens an upload by a link.
-    async fn offer(&self, link: &str, name: &str, size: usize, more: &[(&str, &str)]) -> Answer {
+    pub(super) async fn offer(
+        &self,
+        link: &str,
+        name: &str,
+        size: usize,
+        more: &[(&str, &str)],
+    ) -> Answer {
         let metadata = format!("filename {},extra", STANDARD.encode(name));
         let size = size.to_string();
         let own = [
@@ -60,13 +63,13 @@ impl Site {
     }
 
     /// The same, of one that is taken: where it is.
-    async fn offered(&self, link: &str, name: &str, size: usize) -> String {
+    pub(super) async fn offered(&self, link: &str, name: &str, size: usize) -> String {
         let answer = self.offer(link, name, size, &[]).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.header("location").to_owned()
     }
 
-    async fn stored(&self, path: &str) -> Option<Bytes> {
+    pub(super) async fn stored(&self, path: &str) -> Option<Bytes> {
         let file = self.get(&format!("/api/v1/files{path}")).await;
         (file.status == 200).then(|| file.body.unwrap())
     }
@@ -82,7 +85,7 @@ async fn move_in(drive: &MemoryDrive, from: &str, to: &str) {
 }
 
 /// A body of two pieces, between which something happens.
-fn interrupted(
+pub(super) fn interrupted(
     first: &[u8],
     happens: impl Future<Output = ()> + Send + 'static,
     second: &[u8],
@@ -548,28 +551,6 @@ async fn names_lead_nowhere() {
     assert_eq!(site.stored("/secret/f").await, None);
 }
 
-/// The cluster keeps only so much of what is said of a file.
-#[tokio::test]
-async fn too_much_that_is_said_of_a_file_is_refused() {
-    let site = Site::new();
-    let link = site.letterbox("/box").await;
-    let fits = NOTE_LEN_MAX - "1\n".len();
-    for (len, expected) in [(fits, 201), (fits + 4, 400)] {
-        let begin = "filename Zg==,abc ";
-        let filler = "A".repeat(len - begin.len());
-        let metadata = format!("{begin}{filler}");
-        let headers = [TUS, ("upload-length", "4"), ("upload-metadata", &*metadata)];
-        let answer = site
-            .send(&format!("POST {link}/uploads"), &headers, "")
-            .await;
-        assert_eq!(answer.status, expected, "{}", answer.text());
-        if expected == 400 {
-            answer.expect_problem(400, "bad_request");
-            assert!(answer.text().contains("Upload-Metadata is too long"));
-        }
-    }
-}
-
 /// What the cluster says has whole paths in it.
 #[tokio::test]
 async fn no_refusal_has_a_path_in_it() {
@@ -633,110 +614,6 @@ async fn nothing_is_named_and_nothing_seen() {
     refused.expect_problem(404, "not_found");
 }
 
-/// One link could begin as many uploads as the master keeps of all.
-#[tokio::test(start_paused = true)]
-async fn one_link_begins_only_so_many() {
-    let site = Site::new();
-    let (link, other) = (site.letterbox("/box").await, site.letterbox("/other").await);
-    let mut begun = Vec::new();
-    let refused = loop {
-        let answer = site.offer(&link, "f", 4, &[]).await;
-        if answer.status != 201 {
-            break answer;
-        }
-        begun.push(answer.header("location").to_owned());
-        assert!(begun.len() < 1000, "it has no end");
-        // Nothing is held of those that rest.
-        tokio::time::advance(Duration::from_secs(10)).await;
-    };
-    refused.expect_problem(503, "busy");
-    assert_eq!(begun.len(), 256);
-    site.offered(&other, "f", 4).await;
-    site.begin("/own", 4).await;
-    assert_eq!(site.patch(&begun[0], 0, "sent").await.status, 204);
-    site.offered(&link, "g", 4).await;
-    let ended = site.send(&format!("DELETE {}", begun[1]), &[TUS], "").await;
-    assert_eq!(ended.status, 204);
-    site.offered(&link, "h", 4).await;
-    site.offer(&link, "i", 4, &[])
-        .await
-        .expect_problem(503, "busy");
-}
-
-/// Whoever hung up while an upload was begun left one that nobody counted, as often as they liked.
-#[tokio::test]
-async fn an_upload_of_which_nobody_heard_is_ended() {
-    let drive = MemoryDrive::default();
-    let state = server(&drive);
-    let appends = state.appends();
-    let router = app(state);
-    let site = Site { drive, router };
-    let link = site.letterbox("/box").await;
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let piece = stream::once(async move { receiver.await.unwrap() });
-    let request = Request::post(format!("{link}/uploads"))
-        .header("host", "localhost:5000")
-        .header(TUS.0, TUS.1)
-        .header(BYTES.0, BYTES.1)
-        .header("upload-length", "4")
-        .header("upload-metadata", "filename Zg==");
-    let request = request.body(Body::from_stream(piece)).unwrap();
-    let creating = tokio::spawn(site.router.clone().oneshot(request));
-    let upload = UploadId::new(uuid::Uuid::from_u128(1));
-    while site.drive.find_upload(upload).await.is_err() {
-        tokio::task::yield_now().await;
-    }
-    creating.abort();
-    assert!(creating.await.unwrap_err().is_cancelled());
-    let broken = Err::<Bytes, _>(std::io::Error::other("the connection broke"));
-    sender.send(broken).unwrap();
-    appends.close();
-    appends.wait().await;
-    let found = site.drive.find_upload(upload).await;
-    assert!(matches!(found, Err(client::Error::NotFound { .. })));
-}
-
-/// What is held of files that many send by one link left no room for those of others.
-#[tokio::test(start_paused = true)]
-async fn one_link_keeps_no_room_from_others() {
-    let site = Site::new();
-    let (link, other) = (site.letterbox("/box").await, site.letterbox("/other").await);
-    while site.offer(&link, "f", 4, &[]).await.status == 201 {}
-    site.offered(&other, "f", 4).await;
-    while site.offer(&other, "f", 4, &[]).await.status == 201 {}
-    site.begin("/own", 4).await;
-}
-
-/// A few who sent slowly took the turns of all.
-#[tokio::test(start_paused = true)]
-async fn slow_senders_keep_nobody_from_sending() {
-    let site = Site::new();
-    let (link, other) = (site.letterbox("/box").await, site.letterbox("/other").await);
-    let mut addresses = Vec::new();
-    for _ in 0..30 {
-        addresses.push(site.offered(&link, "f", 10).await);
-    }
-    let next = site.offered(&other, "f", 4).await;
-    let slow = join_all(addresses.iter().map(|address| {
-        site.patch(
-            address,
-            0,
-            interrupted(b"half", std::future::pending(), b""),
-        )
-    }));
-    let sent = async {
-        let sent = site.patch(&next, 0, "sent").await;
-        assert_eq!(sent.status, 204, "{}", sent.text());
-        let put = site.send("PUT /api/v1/files/own", &[], "x").await;
-        assert_eq!(put.status, 201, "{}", put.text());
-    };
-    tokio::select! {
-        biased;
-        _ = slow => panic!("they go on"),
-        () = sent => {}
-    }
-}
-
 #[tokio::test]
 async fn other_sites_add_nothing() {
     let site = Site::new();
@@ -755,53 +632,4 @@ async fn other_sites_add_nothing() {
     let own = [TUS, BYTES, ("upload-offset", "0"), ("origin", "null")];
     let sent = site.send(&format!("PATCH {address}"), &own, "sent").await;
     assert_eq!(sent.status, 204);
-}
-
-/// The owner says how large a file by a link may be: it is refused before its first byte, or in a form where it is longer.
-#[tokio::test]
-async fn files_by_links_have_a_limit() {
-    let site = Site::limited(TransferLimits {
-        request_file_max: Some(4),
-        ..TransferLimits::default()
-    });
-    let link = site.letterbox("/box").await;
-    let refused = site.offer(&link, "f", 5, &[]).await;
-    refused.expect_problem(413, "too_large");
-    assert!(refused.text().contains("f was not stored"));
-    let address = site.offered(&link, "f", 4).await;
-    assert_eq!(site.patch(&address, 0, "sent").await.status, 204);
-    let headers = [
-        ("accept", "application/json"),
-        ("content-type", "multipart/form-data; boundary=XX"),
-    ];
-    let form = |name: &str, content: &str| {
-        format!(
-            "--XX\r\ncontent-disposition: form-data; name=\"files\"; filename=\"{name}\"\r\n\r\n{content}\r\n--XX--\r\n"
-        )
-    };
-    let request = format!("POST {link}/files");
-    let refused = site.send(&request, &headers, form("g", "large")).await;
-    refused.expect_problem(413, "too_large");
-    assert_eq!(site.stored("/box/g").await, None);
-    let added = site.send(&request, &headers, form("g", "less")).await;
-    assert_eq!(added.status, 201, "{}", added.text());
-    site.begin("/own", 5).await;
-}
-
-/// Clients were told of a limit above what the cluster takes.
-#[tokio::test]
-async fn the_smaller_limit_is_told() {
-    for (limit, told) in [
-        (None, "1073741824"),
-        (Some(4), "4"),
-        (Some(2 << 30), "1073741824"),
-    ] {
-        let site = Site::limited(TransferLimits {
-            request_file_max: limit,
-            ..TransferLimits::default()
-        });
-        let link = site.letterbox("/box").await;
-        let options = site.send(&format!("OPTIONS {link}/uploads"), &[], "").await;
-        assert_eq!(options.header("tus-max-size"), told, "{limit:?}");
-    }
 }
