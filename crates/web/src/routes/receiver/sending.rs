@@ -206,19 +206,6 @@ async fn sender(state: &Shared, link: &Link, headers: &HeaderMap) -> Result<Rece
     found.map_err(Closed::problem)
 }
 
-/// The same, for one that goes on with an upload: while the folder is in the trash it waits, and is not forgotten.
-async fn sender_again(
-    state: &Shared,
-    link: &Link,
-    headers: &HeaderMap,
-) -> Result<Receiver, Problem> {
-    let found = found(state, link, headers).await;
-    found.map_err(|closed| match closed {
-        Closed::Gone => Problem::new(Kind::Locked, closed.problem().detail),
-        closed => closed.problem(),
-    })
-}
-
 /// Does something for whoever has the link. Those who gave its password need not again as long as they send.
 async fn send<F>(
     state: &Shared,
@@ -238,6 +225,24 @@ where
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)
+}
+
+/// The same, with an upload that was begun: while the folder is in the trash it waits, and is not forgotten.
+async fn send_again<F>(
+    state: &Shared,
+    link: &Link,
+    headers: &HeaderMap,
+    work: impl FnOnce(Sending) -> F,
+) -> Result<Response, Problem>
+where
+    F: Future<Output = Result<Response, Problem>>,
+{
+    let found = found(state, link, headers).await;
+    let receiver = found.map_err(|closed| match closed {
+        Closed::Gone => Problem::new(Kind::Locked, closed.problem().detail),
+        closed => closed.problem(),
+    })?;
+    send(state, receiver, headers, work).await
 }
 
 /// `OPTIONS` of both
@@ -278,13 +283,9 @@ pub(crate) async fn head(
     Path((_, upload)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let told = async {
-        let receiver = sender_again(&state, &link, &headers).await?;
-        send(&state, receiver, &headers, async |sending| {
-            sending.head(&upload, &headers).await
-        })
-        .await
-    };
+    let told = send_again(&state, &link, &headers, async |sending| {
+        sending.head(&upload, &headers).await
+    });
     told.await.map_err(patient)
 }
 
@@ -296,8 +297,7 @@ pub(crate) async fn patch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let receiver = sender_again(&state, &link, &headers).await?;
-    send(&state, receiver, &headers, async |sending| {
+    send_again(&state, &link, &headers, async |sending| {
         sending.patch(&upload, &headers, body).await
     })
     .await
@@ -310,8 +310,7 @@ pub(crate) async fn delete(
     Path((_, upload)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let receiver = sender_again(&state, &link, &headers).await?;
-    send(&state, receiver, &headers, async |sending| {
+    send_again(&state, &link, &headers, async |sending| {
         sending.delete(&upload, &headers).await
     })
     .await
@@ -325,8 +324,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let receiver = sender_again(&state, &link, &headers).await?;
-    send(&state, receiver, &headers, async |sending| {
+    send_again(&state, &link, &headers, async |sending| {
         sending.post(&upload, &headers, body).await
     })
     .await
