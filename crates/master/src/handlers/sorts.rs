@@ -1,6 +1,7 @@
 //! Turns of pages that look at all entries of a large folder.
 //!
-//! Only so many at once as leave half of the processors to whatever else is asked. A page that waits holds one of the places
+//! Which folder is large, a page knows after a first look at so many entries as small ones have, which needs no turn. Then
+//! only so many go on at once as leave half of the processors to whatever else is asked. A page that waits holds one of the places
 //! of its connection, which others want, too: few wait, and not for long; all others are asked to try again.
 //!
 //! **Invariant:** at most [`WAITING_MAX`] wait, none longer than [`WAIT_MAX`].

@@ -88,10 +88,16 @@ async fn an_upload_of_which_nobody_heard_is_ended() {
         .header("upload-length", "4")
         .header("upload-metadata", "filename Zg==");
     let request = request.body(Body::from_stream(piece)).unwrap();
-    let creating = tokio::spawn(site.router.clone().oneshot(request));
+    let mut creating = tokio::spawn(site.router.clone().oneshot(request));
     let upload = UploadId::new(uuid::Uuid::from_u128(1));
-    while site.drive.find_upload(upload).await.is_err() {
-        tokio::task::yield_now().await;
+    let begun = async {
+        while site.drive.find_upload(upload).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = begun => {}
+        response = &mut creating => panic!("it ended before its bytes came: {response:?}"),
     }
     creating.abort();
     assert!(creating.await.unwrap_err().is_cancelled());
