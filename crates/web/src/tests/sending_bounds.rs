@@ -11,12 +11,11 @@ use proto::id::UploadId;
 use proto::master::NOTE_LEN_MAX;
 use tower::ServiceExt;
 
+use super::Site;
 use super::sending::interrupted;
 use super::uploads::{BYTES, TUS};
-use super::{Site, server};
+use crate::TransferLimits;
 use crate::drive::Drafts;
-use crate::memory::MemoryDrive;
-use crate::{TransferLimits, app};
 
 /// The cluster keeps only so much of what is said of a file.
 #[tokio::test]
@@ -73,11 +72,7 @@ async fn one_link_begins_only_so_many() {
 /// Whoever hung up while an upload was begun left one that nobody counted, as often as they liked.
 #[tokio::test]
 async fn an_upload_of_which_nobody_heard_is_ended() {
-    let drive = MemoryDrive::default();
-    let state = server(&drive);
-    let appends = state.appends();
-    let router = app(state);
-    let site = Site { drive, router };
+    let (site, appends) = Site::with_appends();
     let link = site.letterbox("/box").await;
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let piece = stream::once(async move { receiver.await.unwrap() });

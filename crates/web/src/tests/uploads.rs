@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::memory::Faults;
@@ -14,6 +15,15 @@ pub(super) const BYTES: (&str, &str) = ("content-type", "application/offset+octe
 pub(super) const CHUNK: usize = 64 * 1024;
 
 impl Site {
+    /// A site, and what goes on there after its request is gone.
+    pub(super) fn with_appends() -> (Self, TaskTracker) {
+        let drive = MemoryDrive::default();
+        let state = server(&drive);
+        let appends = state.appends();
+        let router = app(state);
+        (Self { drive, router }, appends)
+    }
+
     /// Opens an upload and gives its address.
     pub(super) async fn begin(&self, path: &str, size: usize) -> String {
         let answer = self.create(path, size, &[], "").await;
@@ -333,11 +343,7 @@ async fn a_commit_that_is_refused_says_why() {
 /// The server stopped while it was storing what came of an upload whose connection was gone already, and did not wait for it.
 #[tokio::test]
 async fn what_is_stored_after_its_request_is_gone_can_be_waited_for() {
-    let drive = MemoryDrive::default();
-    let state = server(&drive);
-    let appends = state.appends();
-    let router = app(state);
-    let site = Site { drive, router };
+    let (site, appends) = Site::with_appends();
     let address = site.begin("/a", 3 * CHUNK).await;
     let (sender, body) = held_body();
     let (router, to) = (site.router.clone(), address.clone());
