@@ -1,12 +1,17 @@
 //! Group commit: commands that wait are applied in one transaction with one fsync, and then all are answered.
 //!
 //! [`Committer`] is the queue's entry, [`Writer`] its one end. An answer means that the change is on the disk, with one
-//! exception: promises to uploads (`AllocateChunks`), which are worth nothing without the commit that follows, are
-//! answered without an fsync of their own. Readers never wait for the writer.
+//! exception: promises to uploads (`AllocateChunks`), which are worth nothing without the commit that follows, are first
+//! in their transaction and answered as soon as they are applied; a transaction of promises alone has no fsync. Readers
+//! never wait for the writer.
 //!
-//! **Invariant:** nothing is answered as done before its transaction is durable. When the disk fails a transaction, all
-//! that was in it is refused, and the store is opened again: what is there then is the truth. When that fails too, the
-//! writer ends with the error, and the process with it. A command that meets a damaged row is refused alone.
+//! **Invariant:** but for promises, nothing is answered as done before its transaction is durable. When the disk fails a
+//! transaction, all of it that was not answered is refused, and the store is opened again: what is there then is the
+//! truth. When that fails too, the writer ends with the error, and the process with it. A command that meets a damaged
+//! row is refused alone.
+//!
+//! **Invariant:** whoever was promised something may go on before any snapshot shows it. What is chosen by a snapshot of
+//! promises is a proposal, which is decided when it is applied.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,18 +19,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use disk::{Blocking, Disk};
-use planted::{Bug, Point, is_planted, reach};
 use proto::{ErrorCode, WireError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::{ClusterMillis, Command, TimedCommand};
-use crate::state::{Applied, Outcome, State, StateError};
+use crate::command::{ClusterMillis, Command};
+use crate::state::{Outcome, State, StateError};
 use crate::witness::Witness;
+use batcher::Batcher;
 use counted::CountedReceipts;
 use reserve::Reserve;
 
+mod batcher;
 mod clock;
 mod counted;
 #[cfg(test)]
@@ -104,8 +110,10 @@ impl Shared {
 #[derive(Debug)]
 struct Job {
     command: Command,
-    answer: oneshot::Sender<Result<Outcome, WireError>>,
+    answer: Answer,
 }
+
+type Answer = oneshot::Sender<Result<Outcome, WireError>>;
 
 impl Committer {
     /// A queue and its writer, which has to be run. The cluster's clock goes on from where the state's stands.
@@ -148,7 +156,7 @@ impl Committer {
         Ok((committer, writer))
     }
 
-    /// Has a command applied, and waits until that is durable.
+    /// Has a command applied, and waits until that is durable (a promise: until it is applied).
     ///
     /// # Errors
     /// The command's refusal; `no_space` for one that would make the store grow on a full disk; `busy`, `timed_out`
@@ -256,14 +264,15 @@ impl Writer {
     async fn write(mut self) -> Result<(), StateError> {
         while let Some(first) = self.jobs.recv().await {
             let (promises, changes) = self.take_batch(first);
-            if !promises.is_empty() {
-                self.volatile += 1;
-                let durable = changes.is_empty() && self.volatile >= VOLATILE_MAX;
-                self.commit(promises, durable).await?;
+            self.volatile += 1;
+            let durable = !changes.is_empty() || self.volatile >= VOLATILE_MAX;
+            if durable {
+                self.volatile = 0;
             }
-            if !changes.is_empty() {
-                self.commit(changes, true).await?;
-            }
+            let batcher = self.batcher.clone();
+            self.blocking
+                .run(move || batcher.commit(promises, changes, durable))
+                .await?;
         }
         Ok(())
     }
@@ -288,16 +297,6 @@ impl Writer {
         }
         (promises, changes)
     }
-
-    async fn commit(&mut self, jobs: Vec<Job>, durable: bool) -> Result<(), StateError> {
-        if durable {
-            self.volatile = 0;
-        }
-        let batcher = self.batcher.clone();
-        self.blocking
-            .run(move || batcher.commit(jobs, durable))
-            .await
-    }
 }
 
 impl fmt::Debug for Writer {
@@ -308,176 +307,8 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// What one transaction needs; goes to where blocking work runs.
-#[derive(Clone)]
-struct Batcher {
-    state: Arc<State>,
-    clock: ClusterClock,
-    witness: Witness,
-    shared: Arc<Shared>,
-    reserve: Reserve,
-    wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
-}
-
-impl Batcher {
-    /// Applies, makes durable, answers: in this order.
-    fn commit(&self, jobs: Vec<Job>, durable: bool) -> Result<(), StateError> {
-        let jobs = self.refuse_growth(self.refuse_fenced(jobs));
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let (at, wall_ms) = (self.clock.now(), (self.wall_ms)());
-        let (commands, answers): (Vec<_>, Vec<_>) = jobs
-            .into_iter()
-            .map(|job| {
-                let command = job.command;
-                let timed = TimedCommand {
-                    at,
-                    wall_ms,
-                    command,
-                };
-                (timed, job.answer)
-            })
-            .unzip();
-        reach(Point::CommandsTaken);
-        let result = match self.apply(&commands, durable) {
-            Err(StateError::Damaged(_)) => self.apply_each(&commands, durable),
-            result => result,
-        };
-        match result {
-            Ok(applied) => {
-                if durable {
-                    reach(Point::CommandsDurable);
-                    self.witness.note(applied.commands);
-                    reach(Point::CommandsWitnessed);
-                    let position = &self.shared.position;
-                    position.store(applied.commands, Ordering::Relaxed);
-                }
-                self.shared.counted.note(&applied.outcomes);
-                for (answer, outcome) in answers.into_iter().zip(applied.outcomes) {
-                    reply(answer, outcome);
-                }
-                Ok(())
-            }
-            Err(failure) => {
-                let reopened = self.recover(answers, &failure);
-                if commands.iter().any(|timed| counts_receipts(&timed.command)) {
-                    self.shared.counted.note_others();
-                }
-                reopened
-            }
-        }
-    }
-
-    fn apply(&self, commands: &[TimedCommand], durable: bool) -> Result<Applied, StateError> {
-        let durable = durable && !is_planted(Bug::MasterAnswersUnsynced);
-        self.state.write()?.run(commands, durable)
-    }
-
-    /// One of the commands met a damaged row: each is applied by itself, so that only that one is refused. A last
-    /// transaction makes all the others durable.
-    fn apply_each(&self, commands: &[TimedCommand], durable: bool) -> Result<Applied, StateError> {
-        let mut outcomes = Vec::with_capacity(commands.len());
-        for command in commands {
-            match self.apply(std::slice::from_ref(command), false) {
-                Ok(applied) => outcomes.extend(applied.outcomes),
-                Err(StateError::Damaged(what)) => outcomes.push(Err(self.note_damage(what))),
-                Err(failure) => return Err(failure),
-            }
-        }
-        let last = self.apply(&[], durable)?;
-        Ok(Applied { outcomes, ..last })
-    }
-
-    /// Keeps what was found first, for the status.
-    fn note_damage(&self, what: String) -> WireError {
-        let damage = StateError::Damaged(what.clone()).to_string();
-        tracing::error!("a command is refused, and changed nothing: {damage}");
-        drop(self.shared.damage.set(what));
-        WireError::new(ErrorCode::Internal, damage)
-    }
-
-    /// Refuses the whole batch, and opens the store again.
-    fn recover(
-        &self,
-        answers: Vec<oneshot::Sender<Result<Outcome, WireError>>>,
-        failure: &StateError,
-    ) -> Result<(), StateError> {
-        tracing::error!(%failure, "a transaction failed; its commands are refused and the store is reopened");
-        let reopened = self
-            .state
-            .reopen()
-            .and_then(|()| self.witness.check(self.state.read()?.applied()?));
-        for answer in answers {
-            let message = format!(
-                "the master could not write: {failure}; whether it was done is not known: repeat the \
-                 request with the same id"
-            );
-            reply(answer, Err(WireError::new(ErrorCode::Unavailable, message)));
-        }
-        reopened
-    }
-
-    /// Refuses what was in the queue already when this master was superseded.
-    fn refuse_fenced(&self, jobs: Vec<Job>) -> Vec<Job> {
-        let Err(refusal) = self.shared.check_fence() else {
-            return jobs;
-        };
-        for job in jobs {
-            reply(job.answer, Err(refusal.clone()));
-        }
-        Vec::new()
-    }
-
-    /// On a disk that is nearly full, refuses what makes the store grow, and gives back the rest.
-    fn refuse_growth(&self, jobs: Vec<Job>) -> Vec<Job> {
-        let free = self.reserve.free_for_commit();
-        if free >= RESERVE_BYTES {
-            return jobs;
-        }
-        let (growing, rest): (Vec<_>, Vec<_>) =
-            jobs.into_iter().partition(|job| grows(&job.command));
-        for job in growing {
-            let message = format!(
-                "the master's disk has {} MiB left, and takes nothing new below {}: free some space \
-                 there; deleting files works",
-                free >> 20,
-                RESERVE_BYTES >> 20
-            );
-            reply(job.answer, Err(WireError::new(ErrorCode::NoSpace, message)));
-        }
-        rest
-    }
-}
-
-fn reply(answer: oneshot::Sender<Result<Outcome, WireError>>, outcome: Result<Outcome, WireError>) {
-    // Whoever asked may have given up; what was done stays done.
-    drop(answer.send(outcome));
-}
-
 fn is_promise(command: &Command) -> bool {
     matches!(command, Command::AllocateChunks { .. })
-}
-
-/// Whether copies may be taken for stored because of receipts that come with a command.
-fn counts_receipts(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::RecordChunks { .. } | Command::CommitUpload { .. }
-    )
-}
-
-/// Whether a command takes room for something new.
-fn grows(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::AllocateChunks { .. }
-            | Command::KeepUpload { .. }
-            | Command::RecordChunks { .. }
-            | Command::CommitUpload { .. }
-            | Command::CreateFolder { .. }
-            | Command::CreateShare { .. }
-    )
 }
 
 /// About how many rows a command changes.

@@ -1,8 +1,8 @@
 //! What the master knows: names, versions, chunks, who holds them, and what was promised.
 //!
-//! [`State`] is one redb database. It changes only by [`Transaction::run`], one
+//! [`State`] is one redb database. It changes only by [`Transaction::run_each`], one
 //! [`Command`](crate::command::Command) at a time, and is read through [`Snapshot`]s, which never wait for a writer.
-//! `commit.rs` is the only caller of the writing side.
+//! `commit/batcher.rs` is the only caller of the writing side.
 //!
 //! **Invariant:** equal commands in equal order make equal states: `apply` asks no clock, no chance and no network.
 //! **Invariant:** a refused command changes nothing, although it shares its transaction with others.
@@ -240,9 +240,23 @@ impl Transaction {
     /// failed: none of the commands may be answered as done, and the state must be reopened. Whether they were done is
     /// not known until then.
     pub fn run<'c>(
+        self,
+        commands: impl IntoIterator<Item = &'c TimedCommand>,
+        durable: bool,
+    ) -> Result<Applied, StateError> {
+        self.run_each(commands, durable, |_| {})
+    }
+
+    /// The same, for one who wants to hear of each outcome, in order, as soon as the command is applied: nobody else sees yet
+    /// what it did, and it may still be lost with the transaction.
+    ///
+    /// # Errors
+    /// As those of [`run`](Self::run); what was answered because of `note` may be lost.
+    pub fn run_each<'c>(
         mut self,
         commands: impl IntoIterator<Item = &'c TimedCommand>,
         durable: bool,
+        mut note: impl FnMut(&Result<Outcome, proto::WireError>),
     ) -> Result<Applied, StateError> {
         if !durable {
             self.transaction.set_durability(Durability::None)?;
@@ -250,11 +264,13 @@ impl Transaction {
         let mut tables = Tables::open(&self.transaction)?;
         let mut outcomes = Vec::new();
         for command in commands {
-            outcomes.push(match apply::apply(&mut tables, command) {
+            let outcome = match apply::apply(&mut tables, command) {
                 Ok(outcome) => Ok(outcome),
                 Err(StateError::Refused(refusal)) => Err(refusal),
                 Err(failure) => return Err(failure),
-            });
+            };
+            note(&outcome);
+            outcomes.push(outcome);
         }
         let (commands, rules) = (tables.head.applied, tables.rules);
         tables.finish()?;

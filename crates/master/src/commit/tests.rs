@@ -57,6 +57,20 @@ fn start_on(disk: &MemoryDisk, state: Arc<State>) -> (Committer, Running) {
     (committer, tokio::spawn(writer.run()))
 }
 
+/// A committer that counts the transactions of its writer.
+fn start_counting(disk: &MemoryDisk) -> (Arc<State>, Committer, Arc<AtomicU64>) {
+    let state = open(disk).unwrap();
+    let transactions = Arc::new(AtomicU64::new(0));
+    let counted = transactions.clone();
+    let options = CommitOptions {
+        wall_ms: Arc::new(move || counted.fetch_add(1, Ordering::Relaxed)),
+        ..options_of(disk)
+    };
+    let (committer, writer) = Committer::new(state.clone(), options).unwrap();
+    tokio::spawn(writer.run());
+    (state, committer, transactions)
+}
+
 pub(super) fn options_of(disk: &MemoryDisk) -> CommitOptions {
     CommitOptions {
         blocking: Blocking::inline(),
@@ -127,6 +141,64 @@ async fn commands_that_wait_share_one_transaction() {
         "{together} changes of the disk, and {alone} for one"
     );
     assert_eq!(state.read().unwrap().sums().unwrap().folders, 200);
+}
+
+#[tokio::test]
+async fn promises_and_changes_that_wait_share_one_transaction() {
+    let disk = new_disk();
+    let (state, committer, transactions) = start_counting(&disk);
+    let all = [folder(1), promise(1), folder(2), promise(2)];
+    let all = all.map(|command| committer.submit(command));
+    for outcome in futures::future::join_all(all).await {
+        outcome.unwrap();
+    }
+    assert_eq!(transactions.load(Ordering::Relaxed), 1);
+    assert_eq!(state.read().unwrap().counters().unwrap().uploads, 2);
+}
+
+#[tokio::test]
+async fn a_promise_waits_for_no_fsync_of_what_shares_its_transaction() {
+    let disk = new_disk();
+    let (_state, committer, _writer) = start(&disk);
+    committer.submit(folder(1)).await.unwrap();
+    disk.fail_next_sync();
+    let both = [folder(2), promise(1)].map(|command| committer.submit(command));
+    let outcomes = futures::future::join_all(both).await;
+    let lost = outcomes[0].as_ref().unwrap_err();
+    assert_eq!(lost.code, ErrorCode::Unavailable, "{lost}");
+    assert!(outcomes[1].is_ok(), "{:?}", outcomes[1]);
+}
+
+/// The disk is slow. Who was promised something goes on meanwhile, and is served in the end.
+#[tokio::test]
+async fn a_promise_is_answered_while_the_disk_hangs() {
+    let disk = new_disk();
+    let state = open(&disk).unwrap();
+    let options = CommitOptions {
+        blocking: Blocking::threads(),
+        ..options_of(&disk)
+    };
+    let (committer, writer) = Committer::new(state.clone(), options).unwrap();
+    let mut change = Box::pin(committer.submit(folder(1)));
+    let mut promised = Box::pin(committer.submit(promise(1)));
+    assert!(futures::poll!(&mut change).is_pending());
+    assert!(futures::poll!(&mut promised).is_pending());
+    let hang = disk.hang_writes();
+    tokio::spawn(writer.run());
+    promised.await.unwrap();
+    assert!(futures::poll!(&mut change).is_pending());
+    let end = Command::EndUpload {
+        upload: UploadId::new(Uuid::from_u128(1)),
+        expired_by: None,
+    };
+    let mut ended = Box::pin(committer.submit(end));
+    assert!(futures::poll!(&mut ended).is_pending());
+    let again = committer.submit(promise(2));
+    drop(hang);
+    change.await.unwrap();
+    ended.await.unwrap();
+    again.await.unwrap();
+    assert_eq!(state.read().unwrap().sums().unwrap().folders, 1);
 }
 
 /// A master is superseded while commands wait in its queue: they are refused like those that come later.
@@ -270,15 +342,7 @@ async fn an_upload_whose_lease_ran_out_is_ended() {
 #[tokio::test(start_paused = true)]
 async fn uploads_that_ran_out_together_are_ended_together() {
     let disk = new_disk();
-    let state = open(&disk).unwrap();
-    let transactions = Arc::new(AtomicU64::new(0));
-    let counted = transactions.clone();
-    let options = CommitOptions {
-        wall_ms: Arc::new(move || counted.fetch_add(1, Ordering::Relaxed)),
-        ..options_of(&disk)
-    };
-    let (committer, writer) = Committer::new(state.clone(), options).unwrap();
-    tokio::spawn(writer.run());
+    let (state, committer, transactions) = start_counting(&disk);
     for number in 0..64 {
         committer.submit(promise(number)).await.unwrap();
     }
@@ -371,20 +435,27 @@ async fn a_command_that_meets_a_damaged_row_fails_alone() {
     let state = Arc::new(State::open(backend, &options()).unwrap());
     let chunk = ChunkId::of(b"a");
     state.spoil_chunk(&chunk);
+    state.spoil_chunk(&ChunkId::of(&2_u128.to_be_bytes()));
     let opened_before = opened.load(Ordering::SeqCst);
     let (committer, _writer) = start_on(&disk, state.clone());
     let meets_it = Command::RemoveReplicas {
         node: NodeNumber(1),
         chunks: vec![chunk],
     };
-    let batch = [folder(1), meets_it, folder(2)].map(|command| committer.submit(command));
-    let outcomes = futures::future::join_all(batch).await;
+    let changes = [folder(1), meets_it, folder(2)];
+    let promises = [1, 2, 3].map(promise);
+    let all = changes.into_iter().chain(promises);
+    let outcomes = futures::future::join_all(all.map(|command| committer.submit(command))).await;
     let created = Ok(Outcome::FolderCreated { created: true });
     assert_eq!(outcomes[0], created);
     let refusal = outcomes[1].as_ref().unwrap_err();
     assert_eq!(refusal.code, ErrorCode::Internal, "{refusal}");
     assert!(refusal.message.contains("backup"), "{refusal}");
     assert_eq!(outcomes[2], created);
+    assert!(outcomes[3].is_ok(), "{:?}", outcomes[3]);
+    let refusal = outcomes[4].as_ref().unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::Internal, "{refusal}");
+    assert!(outcomes[5].is_ok(), "{:?}", outcomes[5]);
     assert!(committer.damage().is_some(), "the status says so");
     assert_eq!(
         opened.load(Ordering::SeqCst),
@@ -392,6 +463,9 @@ async fn a_command_that_meets_a_damaged_row_fails_alone() {
         "it was not reopened"
     );
     disk.crash(&mut StdRng::seed_from_u64(1));
-    let folders = open(&disk).unwrap().read().unwrap().sums().unwrap().folders;
+    let state = open(&disk).unwrap();
+    let snapshot = state.read().unwrap();
+    let folders = snapshot.sums().unwrap().folders;
     assert_eq!(folders, 2, "what was answered is durable");
+    assert_eq!(snapshot.counters().unwrap().uploads, 2);
 }

@@ -240,7 +240,7 @@ impl<V: ClusterView> Files<V> {
         sure.count() >= usize::from(self.state.rules().min_write_replicas)
     }
 
-    /// Nodes for one chunk: those that it was promised to before, and others in the place of those that are to be
+    /// Nodes for one chunk: those that it was promised to before (if the snapshot shows that already), and others in the place of those that are to be
     /// avoided, are gone, are just deleting it, or did so. If too few are left, those that are just deleting it are among
     /// them, for which the upload has to wait.
     fn choose(

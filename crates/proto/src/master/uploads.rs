@@ -105,7 +105,8 @@ pub enum UploadFound {
 /// See [`allocate_chunks`](super::MasterHandlers::allocate_chunks). Opens the upload's lease, or renews it. Fails with
 /// `not_enough_replicas` (fewer nodes take writes than a write needs), `no_space`, `unavailable`.
 ///
-/// A chunk that was promised before is promised again; with `avoid`, other nodes take the place of those.
+/// A chunk that was promised before is promised again; with `avoid`, other nodes take the place of those. Who asks again while
+/// the answer before is not durable yet (a moment) may get other nodes altogether, beside those; receipts of all of them count.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct AllocateChunks {
     /// The session; the caller makes its id.
