@@ -66,7 +66,7 @@ points! {
     CommandsTaken = "commands-taken" on Master,
     /// Commands are durable, and the witness does not know of them.
     CommandsDurable = "commands-durable" on Master,
-    /// The witness knows of commands, and nobody was answered who was not only promised something.
+    /// The witness knows of commands, and only promises were answered.
     CommandsWitnessed = "commands-witnessed" on Master,
     /// Repair has made copies, and they are not on record.
     CopiesMade = "copies-made" on Master,

@@ -163,8 +163,7 @@ fn at_time(
     taken.unzip()
 }
 
-/// On a disk that has only so many bytes free, and is nearly full by that, refuses what makes the store grow, and gives back
-/// the rest.
+/// Where the disk has too few bytes free, refuses what makes the store grow, and gives back the rest.
 fn refuse_growth(jobs: Vec<Job>, free: u64) -> Vec<Job> {
     if free >= RESERVE_BYTES {
         return jobs;
@@ -173,7 +172,7 @@ fn refuse_growth(jobs: Vec<Job>, free: u64) -> Vec<Job> {
     for job in growing {
         let message = format!(
             "the master's disk has {} MiB left, and takes nothing new below {}: free some space \
-                 there; deleting files works",
+             there; deleting files works",
             free >> 20,
             RESERVE_BYTES >> 20
         );
